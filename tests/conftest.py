@@ -1,0 +1,102 @@
+"""What tests share: the bundled model, small arenas, and a scripted engine for where the engine is not the point."""
+
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.inference.bundled import EMBEDDER, LLM
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.request import Completion, Request, ServedModel
+
+MODELS = Path(__file__).parent.parent / "models"
+
+
+@pytest.fixture(scope="session")
+def bundled_model() -> Path:
+    """The folder of the bundled SmolLM2-135M-Instruct."""
+    assert (MODELS / LLM / "config.json").is_file(), "run `make setup` first"
+    return MODELS / LLM
+
+
+@pytest.fixture(scope="session")
+def bundled_embedder() -> Path:
+    """The folder of the bundled sentence-transformers model."""
+    assert (MODELS / EMBEDDER / "config.json").is_file(), "run `make setup` first"
+    return MODELS / EMBEDDER
+
+
+@pytest.fixture
+def make_arena(bundled_model: Path, bundled_embedder: Path, tmp_path: Path) -> Callable[..., Arena]:
+    """Small arenas on the bundled model; keyword arguments replace top-level values."""
+
+    def make(names: tuple[str, ...] = ("ann", "bob", "cyd"), **values: Any) -> Arena:
+        competitors = [
+            {"name": n, "model": str(bundled_model), "system_prompt": f"You are {n}, who writes Python."} for n in names
+        ]
+        settings: dict[str, Any] = {
+            "name": "small",
+            "competitors": competitors,
+            "warehouse": str(tmp_path / "warehouse"),
+            "mining": {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 8, "max_tokens": 64},
+            "difficulty": {"verdict": "direct", "keep": 1.0},
+            "embedding": {"model": str(bundled_embedder)},
+            "selection": {"centres": 3},
+            "answers": {"sampling": {"max_tokens": 64}},
+            "battles": {"verdict": "direct", "votes": "soft"},
+            "ratings": {"bootstrap_rounds": 20},
+            "export": {"folder": str(tmp_path / "exports")},
+        }
+        return Arena.model_validate(settings | values)
+
+    return make
+
+
+class ScriptedEngine:
+    """Answers from a hash of the request's key: different prompts give different texts, equal ones equal texts."""
+
+    def __init__(self, log: list[Request]) -> None:
+        self.log = log
+
+    async def stream(self, requests: Iterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+        for request in requests:
+            self.log.append(request)
+            keyed = zip(request.samples, request.keys(), strict=True)
+            yield request, [scripted(request, sample, key) for sample, key in keyed]
+
+
+def scripted(request: Request, sample: int, key: str) -> Completion:
+    """One scripted completion: a letter or digit with probabilities where a choice is asked for, else a few words."""
+    number = int(hashlib.sha256(key.encode()).hexdigest(), 16)
+    choice = json.loads(request.params).get("structured_outputs", {}).get("choice")
+    if choice:
+        logprobs = {word: -1.0 - (number >> (8 * i)) % 7 for i, word in enumerate(choice)}
+        text = max(logprobs, key=lambda word: logprobs[word])
+        return Completion(key, sample, text, "stop", 100, 1, logprobs)
+    verbs, things = ("write", "fix", "explain", "test"), ("a parser", "a queue", "this loop", "a regex", "a cache", "a class")
+    words = f"{verbs[number % 4]} {things[number // 4 % 6]} in Python that handles {key[:6]} and {key[6:12]} {key[12:18]}"
+    return Completion(key, sample, words, "stop", 20, 12)
+
+
+@contextmanager
+def scripted_engines(arena: Arena, log: list[Request], starts: list[ServedModel]) -> Iterator[Engines]:
+    """Engines over the arena's real ledger that start scripted ones, noting every start and request."""
+
+    def start(model: ServedModel, _: ExitStack) -> ScriptedEngine:
+        starts.append(model)
+        return ScriptedEngine(log)
+
+    with (
+        Ledger(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, Path(arena.warehouse, "logs"), start=start) as engines,
+    ):
+        yield engines

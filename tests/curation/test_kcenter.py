@@ -1,0 +1,196 @@
+"""Farthest-first traversal against a naive twin, and the guarantees that it is used for."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from warrior_dagster.curation import kcenter
+from warrior_dagster.curation.kcenter import k_center_greedy
+
+# Small whole coordinates: distances are exact, and ties and duplicates are the rule rather than the exception.
+GRID = st.tuples(st.integers(1, 9), st.integers(1, 3)).flatmap(
+    lambda shape: arrays(np.float32, shape, elements=st.integers(-3, 3).map(float))
+)
+GRID_WITH_GIVEN = st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(1, 3)).flatmap(
+    lambda sizes: st.tuples(
+        arrays(np.float32, (sizes[0], sizes[2]), elements=st.integers(-3, 3).map(float)),
+        arrays(np.float32, (sizes[1], sizes[2]), elements=st.integers(-3, 3).map(float)),
+    )
+)
+
+
+def distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    result: np.ndarray = np.linalg.norm(points.astype(float)[:, None] - centres.astype(float)[None], axis=2)
+    return result
+
+
+def naive(points: np.ndarray, k: int, given: np.ndarray | None = None) -> tuple[list[int], list[float]]:
+    centres = [] if given is None else list(given)
+    chosen: list[int] = []
+    radii: list[float] = []
+    while len(chosen) < min(k, len(points)):
+        if centres:
+            nearest = distances(points, np.array(centres)).min(axis=1)
+            if nearest.max() == 0:
+                break
+            choice = int(np.argmax(nearest))
+        else:
+            choice = int(np.argmin(((points.astype(float) - points.mean(axis=0, dtype=float)) ** 2).sum(axis=1)))
+        chosen.append(choice)
+        centres.append(points[choice])
+        radii.append(float(distances(points, np.array(centres)).min(axis=1).max()))
+    return chosen, radii
+
+
+def gaussian(n: int, d: int, seed: int = 0) -> np.ndarray:
+    points: np.ndarray = np.random.default_rng(seed).standard_normal((n, d))
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return points.astype(np.float32)
+
+
+@given(GRID_WITH_GIVEN, st.integers(0, 10), st.booleans())
+def test_it_chooses_what_the_naive_twin_chooses(
+    arrays: tuple[np.ndarray, np.ndarray], k: int, with_given: bool
+) -> None:
+    points, centres = arrays
+    given_centres = centres if with_given else None
+    chosen, radii = k_center_greedy(points, k, given_centres)
+    expected, expected_radii = naive(points, k, given_centres)
+    assert chosen.dtype == np.int64
+    assert radii.dtype == np.float64
+    assert chosen.tolist() == expected
+    np.testing.assert_allclose(radii, expected_radii, rtol=1e-12)
+
+
+@pytest.mark.parametrize("with_given", [False, True])
+def test_it_chooses_what_the_naive_twin_chooses_across_blocks(
+    with_given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = gaussian(150, 32)
+    centres = gaussian(5, 32, seed=1) if with_given else None
+    expected, expected_radii = naive(points, 40, centres)
+    for block in (1, 32 * 7, 2**18):
+        monkeypatch.setattr(kcenter, "BLOCK", block)
+        chosen, radii = k_center_greedy(points, 40, centres)
+        assert chosen.tolist() == expected
+        np.testing.assert_allclose(radii, expected_radii, rtol=1e-12)
+
+
+@given(GRID, st.integers(0, 9))
+def test_the_choices_for_k_are_the_first_of_those_for_one_more(points: np.ndarray, k: int) -> None:
+    chosen, radii = k_center_greedy(points, k)
+    more, more_radii = k_center_greedy(points, k + 1)
+    assert chosen.tolist() == more[:k].tolist()
+    assert radii.tolist() == more_radii[:k].tolist()
+
+
+@given(GRID_WITH_GIVEN)
+def test_radii_never_grow_and_end_at_zero_once_every_distinct_point_is_covered(
+    arrays: tuple[np.ndarray, np.ndarray],
+) -> None:
+    points, centres = arrays
+    chosen, radii = k_center_greedy(points, len(points))
+    assert (np.diff(radii) <= 0).all()
+    assert radii[-1] == 0
+    assert len(chosen) == len({tuple(point) for point in points})
+
+    chosen, radii = k_center_greedy(points, len(points), centres)
+    assert (np.diff(radii) <= 0).all()
+    assert {tuple(point) for point in points[chosen]} == {tuple(p) for p in points} - {tuple(c) for c in centres}
+
+
+@given(GRID, st.integers(1, 4))
+def test_the_radius_is_at_most_twice_the_best_possible(points: np.ndarray, k: int) -> None:
+    _, radii = k_center_greedy(points, k)
+    k = min(k, len(points))
+    best = min(
+        distances(points, points[list(subset)]).min(axis=1).max() for subset in combinations(range(len(points)), k)
+    )
+    assert radii[-1] <= 2 * best + 1e-12
+
+
+@given(GRID, st.integers(0, 8), st.integers(0, 8))
+def test_going_on_from_given_centres_equals_one_longer_traversal(points: np.ndarray, first: int, more: int) -> None:
+    whole, whole_radii = k_center_greedy(points, first + more)
+    start, _ = k_center_greedy(points, first)
+    rest, rest_radii = k_center_greedy(points, more, points[start])
+    assert [*start, *rest] == whole.tolist()
+    assert rest_radii.tolist() == whole_radii[len(start) :].tolist()
+
+
+def test_given_centres_push_the_choices_away_from_what_they_cover() -> None:
+    covered, new = gaussian(40, 8) * 0.1, gaussian(10, 8, seed=1) * 0.1 + 5
+    points = np.concatenate([covered, new])
+    chosen, radii = k_center_greedy(points, 1, covered[:3])
+    assert chosen[0] >= len(covered)
+    assert radii[0] < 1
+
+
+def test_the_first_centre_is_the_point_nearest_the_mean_and_ties_go_to_the_lowest_index() -> None:
+    points = np.array([[-4], [4], [1], [-1], [4], [-4]], dtype=np.float32)
+    chosen, radii = k_center_greedy(points, 6)
+    assert chosen.tolist() == [2, 0, 1, 3]
+    assert radii.tolist() == [5, 3, 2, 0]
+
+
+def test_duplicates_are_never_chosen_twice_where_squared_norms_cancel() -> None:
+    # Columns of very different sizes: |x|^2 + |c|^2 - 2xc leaves a remainder for equal points, even in float64.
+    distinct = gaussian(20, 64) * np.logspace(-4, 4, 64, dtype=np.float32)
+    points = np.concatenate([distinct, distinct, distinct])
+    chosen, radii = k_center_greedy(points, 60)
+    assert sorted(chosen % 20) == list(range(20))
+    assert radii[-1] == 0
+
+
+def test_points_one_rounding_step_apart_are_told_apart() -> None:
+    near = np.nextafter(np.float32(1), np.float32(2))
+    chosen, radii = k_center_greedy(np.array([[1], [near], [1]], dtype=np.float32), 3)
+    assert chosen.tolist() == [0, 1]
+    assert radii.tolist() == [float(near) - 1, 0]
+
+
+def test_nothing_to_choose_or_nothing_asked_gives_empty_arrays() -> None:
+    points = gaussian(3, 2)
+    for chosen, radii in (
+        k_center_greedy(points, 0),
+        k_center_greedy(points[:0], 5),
+        k_center_greedy(points[:0], 5, points),
+        k_center_greedy(points, 5, points),
+    ):
+        assert chosen.shape == radii.shape == (0,)
+        assert chosen.dtype == np.int64
+        assert radii.dtype == np.float64
+
+
+def test_an_empty_set_of_given_centres_is_none() -> None:
+    points = gaussian(9, 2)
+    assert k_center_greedy(points, 4, points[:0])[0].tolist() == k_center_greedy(points, 4)[0].tolist()
+
+
+def test_the_inputs_are_left_as_they_were() -> None:
+    points, centres = gaussian(9, 2), gaussian(2, 2, seed=1)
+    before = points.copy(), centres.copy()
+    k_center_greedy(points, 5, centres)
+    assert (points == before[0]).all()
+    assert (centres == before[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("points", "k", "centres"),
+    [
+        (np.zeros(3), 1, None),
+        (np.zeros((3, 2)), 1, np.zeros((1, 3))),
+        (np.zeros((3, 2)), 1, np.zeros(2)),
+        (np.zeros((3, 2)), -1, None),
+        (np.array([[0.0], [np.nan]]), 1, None),
+        (np.array([[np.inf], [0.0]]), 1, None),
+        (np.zeros((3, 1)), 1, np.array([[np.nan]])),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(points: np.ndarray, k: int, centres: np.ndarray | None) -> None:
+    with pytest.raises(ValueError, match="must"):
+        k_center_greedy(points, k, centres)

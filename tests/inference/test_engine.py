@@ -1,0 +1,126 @@
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ScriptedEngine, scripted, scripted_engines
+from warrior_dagster.arena import Arena, VllmServer
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.progress import Progress
+from warrior_dagster.inference.request import Completion, Request, ServedModel
+
+LOG = logging.getLogger("test")
+A, B = (ServedModel(f"org/{x}@main", f"org/{x}", None, VllmServer()) for x in "ab")
+
+
+def ask(model: ServedModel, count: int, samples: int = 1) -> list[Request]:
+    return [Request(model, f"p{n}", "{}", tuple(range(samples)), tag=n) for n in range(count)]
+
+
+def read(request: Request, completion: Completion) -> tuple[int, int, str | None]:
+    return request.tag, completion.sample, completion.error or completion.text
+
+
+def test_what_the_ledger_has_is_never_asked_again(make_arena: Callable[..., Arena]) -> None:
+    log: list[Request] = []
+    starts: list[ServedModel] = []
+    with scripted_engines(make_arena(), log, starts) as engines:
+        first, cost = engines.ask(ask(A, 20), read, engines.progress("s", 20, LOG))
+        assert (cost["org/a"].sent, cost["org/a"].from_ledger) == (20, 0)
+    with scripted_engines(make_arena(), log, starts) as engines:
+        second, cost = engines.ask(ask(A, 25), read, engines.progress("s", 25, LOG))
+        assert (cost["org/a"].sent, cost["org/a"].from_ledger) == (5, 20)
+        third, cost = engines.ask(ask(A, 25), read, engines.progress("s", 25, LOG))
+        assert (cost["org/a"].sent, cost["org/a"].engine_starts) == (0, 0)
+    assert len(log) == 25
+    assert set(first) < set(second) == set(third)
+
+
+def test_more_samples_of_a_request_ask_only_for_the_new_ones(make_arena: Callable[..., Arena]) -> None:
+    log: list[Request] = []
+    with scripted_engines(make_arena(), log, []) as engines:
+        engines.ask(ask(A, 1, samples=3), read, engines.progress("s", 3, LOG))
+        engines.ask(ask(A, 1, samples=7), read, engines.progress("s", 7, LOG))
+    assert [request.samples for request in log] == [(0, 1, 2), (3, 4, 5, 6)]
+
+
+def test_a_question_asked_twice_at_once_is_paid_for_once_and_answered_twice(make_arena: Callable[..., Arena]) -> None:
+    log: list[Request] = []
+    twice = [Request(A, "same", "{}", tag=n) for n in range(2500)]
+    with scripted_engines(make_arena(), log, []) as engines:
+        rows, _ = engines.ask(twice, read, engines.progress("s", len(twice), LOG))
+    assert len(log) == 1
+    assert sorted(row[0] for row in rows) == list(range(2500))
+
+
+def test_models_are_started_once_each_and_only_when_needed(make_arena: Callable[..., Arena]) -> None:
+    starts: list[ServedModel] = []
+    with scripted_engines(make_arena(), [], starts) as engines:
+        engines.ask([*ask(A, 5), *ask(B, 5)], read, engines.progress("s", 10, LOG))
+        engines.ask(ask(B, 9), read, engines.progress("s", 9, LOG))
+        engines.ask(ask(A, 5), read, engines.progress("s", 5, LOG))
+    assert starts == [A, B]
+
+
+def test_failures_are_rows_and_are_asked_again_next_time(make_arena: Callable[..., Arena]) -> None:
+    arena = make_arena()
+    broken = True
+
+    class Flaky(ScriptedEngine):
+        async def stream(self, requests: Iterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+            for request in requests:
+                key = request.keys()[0]
+                bad = broken and request.prompt == "p1"
+                yield request, [Completion(key, 0, error="HTTP 400") if bad else scripted(request, 0, key)]
+
+    def start(*_: object) -> Flaky:
+        return Flaky([])
+
+    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, Path("logs"), start=start) as engines:
+        rows, cost = engines.ask(ask(A, 3), read, engines.progress("s", 3, LOG))
+        assert (1, 0, "HTTP 400") in rows
+        assert (cost["org/a"].sent, cost["org/a"].failed) == (3, 1)
+        broken = False
+        rows, cost = engines.ask(ask(A, 3), read, engines.progress("s", 3, LOG))
+        assert (cost["org/a"].sent, cost["org/a"].failed, len(rows)) == (1, 0, 3)
+
+
+def test_what_finished_before_an_engine_died_is_kept_and_the_engine_is_stopped(make_arena: Callable[..., Arena]) -> None:
+    arena = make_arena()
+    stopped: list[bool] = []
+
+    class Dying(ScriptedEngine):
+        async def stream(self, requests: Iterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+            for number, request in enumerate(requests):
+                if number == 4:
+                    raise RuntimeError("engine died")
+                yield request, [scripted(request, 0, request.keys()[0])]
+
+    def start(_: ServedModel, stack: ExitStack) -> Dying:
+        stack.callback(stopped.append, True)
+        return Dying([])
+
+    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, Path("logs"), start=start) as engines:
+        with pytest.raises(RuntimeError, match="engine died"):
+            engines.ask(ask(A, 10), read, engines.progress("s", 10, LOG))
+        assert stopped == [True]
+        assert len(ledger.get([r.keys()[0] for r in ask(A, 10)])) == 4
+
+
+def test_progress_counts_every_sample_and_ends_at_its_total(make_arena: Callable[..., Arena]) -> None:
+    told: list[tuple[int, int]] = []
+    arena = make_arena()
+
+    def report(progress: Progress) -> None:
+        told.append((progress.done, progress.total))
+
+    with (
+        Ledger(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, Path("logs"), report=report, start=lambda *_: ScriptedEngine([])) as engines,
+    ):
+        engines.ask(ask(A, 6, samples=2), read, engines.progress("s", 12, LOG))
+    assert told[-1] == (12, 12)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)

@@ -1,0 +1,107 @@
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from warrior_dagster.storage import Warehouse, rows_sha256
+
+
+def frame(*ids: str, value: float = 1.0) -> pl.DataFrame:
+    return pl.DataFrame({"row_id": list(ids), "value": [value] * len(ids)}, schema={"row_id": pl.String, "value": pl.Float64})
+
+
+def test_a_partition_holds_exactly_what_was_written_last(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    warehouse.write("t", "p", frame("a", "b"))
+    warehouse.write("t", "q", frame("a"))
+    warehouse.write("t", "p", frame("b", "c", value=2.0))
+    assert warehouse.read("t", ["p"])["row_id"].to_list() == ["b", "c"]
+    assert warehouse.read("t", ["p"])["value"].to_list() == [2.0, 2.0]
+    assert warehouse.read("t", ["q"])["row_id"].to_list() == ["a"]
+    assert len(warehouse.read("t")) == 3
+
+
+def test_the_same_rows_are_not_written_again_and_keep_their_hash(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    first = warehouse.write("t", "p", frame("a", "b"))
+    assert warehouse.write("t", "p", frame("b", "a")) == first
+    assert warehouse.partitions("t") == {"p": first.sha256}
+    changed = warehouse.write("t", "p", frame("a", "b", value=3.0))
+    assert changed.sha256 != first.sha256
+    assert changed.table_version > first.table_version
+
+
+def test_a_missing_partition_is_an_error_and_an_empty_one_is_not(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    with pytest.raises(LookupError, match="t was never materialized"):
+        warehouse.read("t")
+    warehouse.write("t", "empty", frame())
+    assert len(warehouse.read("t", ["empty"])) == 0
+    with pytest.raises(LookupError, match="never materialized for absent"):
+        warehouse.read("t", ["empty", "absent"])
+
+
+def test_doubled_row_ids_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected each row_id once"):
+        Warehouse(str(tmp_path)).write("t", "p", frame("a", "a"))
+
+
+def test_other_columns_replace_the_table_and_ask_for_all_its_partitions_again(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    warehouse.write("t", "p", frame("a"))
+    warehouse.write("t", "q", frame("a"))
+    warehouse.write("t", "p", frame("a").with_columns(more=pl.lit("x")))
+    assert warehouse.read("t", ["p"])["more"].to_list() == ["x"]
+    with pytest.raises(LookupError, match="q"):
+        warehouse.read("t", ["q"])
+
+
+def test_vectors_lists_and_structs_come_back_as_they_were(tmp_path: Path) -> None:
+    rows = frame("a", "b").with_columns(
+        vector=pl.Series(np.arange(6, dtype=np.float32).reshape(2, 3), dtype=pl.Array(pl.Float32, 3)),
+        notes=pl.Series([[{"judge": "x", "score": None}], []], dtype=pl.List(pl.Struct({"judge": pl.String, "score": pl.Float64}))),
+    )
+    warehouse = Warehouse(str(tmp_path))
+    warehouse.write("t", "p", rows)
+    assert warehouse.read("t").drop("partition").equals(rows)
+
+
+def write_many(uri: str, partition: str) -> None:
+    warehouse = Warehouse(uri)
+    for value in range(5):
+        warehouse.write("t", partition, frame(*(f"{partition}{i}" for i in range(20)), value=float(value)))
+
+
+def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+    Warehouse(str(tmp_path)).write("t", "p0", frame("seed"))
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_many, args=(str(tmp_path), f"p{n}")) for n in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [w.exitcode for w in writers] == [0] * 4
+    rows = Warehouse(str(tmp_path)).read("t")
+    assert rows["value"].unique().to_list() == [4.0]
+    assert rows["partition"].value_counts().sort("partition").rows() == [(f"p{n}", 20) for n in range(4)]
+
+
+texts = st.lists(st.text(st.characters(codec="utf-8"), max_size=8), min_size=1, max_size=6, unique=True)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@given(ids=texts, partition=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8))
+def test_any_text_can_be_a_row_and_a_partition(tmp_path: Path, ids: list[str], partition: str) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    warehouse.write("u", partition, frame(*ids))
+    assert set(warehouse.read("u", [partition])["row_id"]) == set(ids)
+
+
+@given(ids=texts)
+def test_the_hash_is_of_the_rows_and_not_of_their_order(ids: list[str]) -> None:
+    assert rows_sha256(frame(*ids)) == rows_sha256(frame(*reversed(ids)))
+    assert rows_sha256(frame(*ids)) != rows_sha256(frame(*ids, value=2.0))

@@ -1,0 +1,351 @@
+"""The schema of an arena's YAML: the one source of configuration, and the only place where it is validated.
+
+Defaults are the method's. A value that nobody published says "unpublished" in its description, and is this project's choice.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+MATCHUP_SEPARATOR = "__"
+
+
+def packaged_prompt(name: str) -> str:
+    """The text of `warrior_dagster/prompts/NAME.txt`."""
+    return files("warrior_dagster").joinpath("prompts", f"{name}.txt").read_text("utf-8").strip()
+
+
+def with_placeholders(*names: str) -> AfterValidator:
+    """A check that a prompt has exactly the placeholders `$name` that its stage fills in."""
+
+    def check(text: str) -> str:
+        template = Template(text)
+        if not template.is_valid():
+            raise ValueError("expected every '$' to start a placeholder ('$$' is a plain dollar sign)")
+        found = set(template.get_identifiers())
+        for name in names:
+            if name not in found:
+                raise ValueError(f"expected the placeholder ${name} in the prompt")
+        if extra := sorted(found - set(names)):
+            raise ValueError(f"expected no placeholder besides {', '.join('$' + n for n in names)}; found ${extra[0]}")
+        return text
+
+    return AfterValidator(check)
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Sampling(Strict):
+    """How one model is sampled for one purpose."""
+
+    temperature: float = Field(1.0, ge=0, le=2)
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_tokens: int = Field(2048, ge=1)
+    """Longest completion, in tokens."""
+
+
+class MiningSetting(Strict):
+    """One point of the mining grid."""
+
+    temperature: float = Field(ge=0, le=2)
+    top_p: float = Field(gt=0, le=1)
+
+
+class VllmServer(Strict):
+    """The stage starts vLLM's own server as a child process and stops it when its work is done."""
+
+    kind: Literal["vllm"] = "vllm"
+    tensor_parallel_size: int = Field(1, ge=1)
+    """GPUs that one copy of the model is spread over."""
+    max_model_len: int = Field(4096, ge=64)
+    """Prompt and completion together, in tokens. A longer request becomes an error row; it is never cut."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    enforce_eager: bool = False
+    """Skip torch.compile and CUDA graphs: a quicker start, slower tokens on a GPU."""
+    kv_cache_gib: int | None = Field(None, ge=1)
+    """On a CPU: GiB for the key-value cache. On a GPU vLLM takes what gpu_memory_utilization leaves."""
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    extra_args: tuple[str, ...] = ()
+    """Further command-line arguments of vLLM's server, as they are."""
+    startup_timeout_s: float = Field(1800, gt=0)
+
+
+class Endpoint(Strict):
+    """OpenAI-compatible servers that already run: one URL, or many that serve the same model."""
+
+    kind: Literal["endpoint"]
+    urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = Field(min_length=1)
+    """Base URLs up to and without `/v1`."""
+    served_model: str | None = None
+    """The model's name at the endpoint; the competitor's model when absent."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key."""
+
+
+Server = Annotated[VllmServer | Endpoint, Field(discriminator="kind")]
+
+
+class Competitor(Strict):
+    """A model and how it is prompted. Two competitors may share weights; they then share one running engine."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*(_[A-Za-z0-9.\-]+)*$", max_length=64)
+    """Letters, digits, '.', '-' and single '_'. It is the partition key, and '__' joins two names to a matchup."""
+    model: str = Field(min_length=1)
+    """A hub id, or a local folder: a path that starts with '.', '/' or '~', relative to the arena's file."""
+    revision: str | None = None
+    """Commit of the hub's repository. Pin it: a moving branch changes the model under the same name."""
+    licence: str | None = None
+    """The weights' licence, for the dataset card."""
+    system_prompt: str | None = None
+    """Its system turn when it mines, answers and judges; absent: what its own template inserts."""
+    sampling: Sampling | None = None
+    """How its answers are sampled; absent: answers.sampling."""
+    serve: Server | None = None
+    """Where it is served; absent: engine.serve."""
+
+
+class Mining(Strict):
+    """Instructions that a competitor reveals by completing the bare prefix of its own chat template (METHOD 2)."""
+
+    prompt: Annotated[str, with_placeholders("language")] = Field(default_factory=lambda: packaged_prompt("mining"))
+    """The system turn: names the language and says what the user asks about."""
+    settings: tuple[MiningSetting, ...] = Field(
+        tuple(MiningSetting(temperature=t, top_p=p) for t in (1.0, 1.1, 1.2) for p in (0.99, 0.995, 1.0)), min_length=1
+    )
+    """The grid. Nine settings in the paper, of which only (1.2, 0.99) is published; the rest is unpublished."""
+    samples: int = Field(10_000, ge=1)
+    """Samples for each competitor, language and setting."""
+    samples_per_request: int = Field(32, ge=1, le=1024)
+    """Samples that one request asks for; it changes the speed, never the rows."""
+    max_tokens: int = Field(2048, ge=1)
+    min_chars: int = Field(15, ge=1)
+    """Shorter instructions are dropped. Unpublished."""
+    max_chars: int = Field(8000, ge=1)
+    """Longer instructions are dropped. Unpublished."""
+
+    @field_validator("settings")
+    @classmethod
+    def settings_are_unique(cls, settings: tuple[MiningSetting, ...]) -> tuple[MiningSetting, ...]:
+        if len(set(settings)) != len(settings):
+            raise ValueError("expected each setting once; more samples of one are asked for with `samples`")
+        return settings
+
+
+class Deduplication(Strict):
+    """MinHash LSH over word shingles, each candidate verified by its exact Jaccard similarity (METHOD 3)."""
+
+    threshold: float = Field(0.5, gt=0, le=1)
+    permutations: int = Field(128, ge=16, le=1024)
+    shingle_words: int = Field(1, ge=1)
+
+
+class Difficulty(Strict):
+    """A panel scores each instruction 1-10; those below `keep` go no further (METHOD 3)."""
+
+    panel: int = Field(1, ge=1)
+    """Judges an instruction: the first competitors of the roster that did not mine it. The score is their mean."""
+    keep: float = Field(6.0, ge=1, le=10)
+    verdict: Literal["reasoned", "direct"] = "reasoned"
+    """`reasoned`: text that ends in [[score]]. `direct`: one digit, the score is the mean under its probabilities."""
+    prompt: Annotated[str, with_placeholders("instruction")] = ""
+    sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=512)
+
+    @model_validator(mode="before")
+    @classmethod
+    def default_prompt(cls, values: Any) -> Any:
+        return prompt_of_verdict(values, "difficulty")
+
+
+class Embedding(Strict):
+    """The sentence-transformers model whose space the selection is made in (METHOD 3)."""
+
+    model: str = "sentence-transformers/all-roberta-large-v1"
+    revision: str | None = None
+    batch_size: int = Field(64, ge=1)
+
+
+class Selection(Strict):
+    """K-centre-greedy over the embeddings, each competitor after those before it in the roster."""
+
+    centres: int = Field(1400, ge=1)
+    """Instructions that each competitor contributes at most. Unpublished; 1,400 makes the paper's 70,000 rounds."""
+
+
+class Answers(Strict):
+    """Every competitor answers every selected instruction (METHOD 4)."""
+
+    sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=2048)
+
+
+class Battles(Strict):
+    """Every pair of competitors battles while the others judge (METHOD 4)."""
+
+    instructions: Literal["all", "attackers"] = "all"
+    """`all`: each pair battles on every instruction. `attackers`: only on those mined from one of the two."""
+    orders: Literal["both", "alternate"] = "both"
+    """`both`: each judge sees both orders of the two answers. `alternate`: one, by the instruction."""
+    judges: int | None = Field(None, ge=1)
+    """Judges a matchup: the first of the roster that are not in it; absent: all others, as in the paper."""
+    verdict: Literal["reasoned", "direct"] = "reasoned"
+    """`reasoned`: text that ends in a verdict. `direct`: one constrained letter, its probabilities kept."""
+    votes: Literal["hard", "soft"] = "hard"
+    """`soft` counts a direct verdict's probabilities (small judges need it); `hard` counts verdicts."""
+    prompt: Annotated[str, with_placeholders("instruction", "answer_a", "answer_b")] = ""
+    sampling: Sampling = Sampling(temperature=1.0, top_p=0.995, max_tokens=1024)
+
+    @model_validator(mode="before")
+    @classmethod
+    def default_prompt(cls, values: Any) -> Any:
+        return prompt_of_verdict(values, "battle")
+
+    @field_validator("votes")
+    @classmethod
+    def soft_needs_probabilities(cls, votes: str, info: Any) -> str:
+        if votes == "soft" and info.data.get("verdict") != "direct":
+            raise ValueError("expected 'hard', or verdict: direct beside it: a reasoned verdict has no probabilities")
+        return votes
+
+
+def prompt_of_verdict(values: Any, stage: str) -> Any:
+    """Fill in the packaged prompt that asks for the kind of verdict the stage is set to."""
+    if isinstance(values, dict) and "prompt" not in values:
+        kind = values.get("verdict", "reasoned")
+        if kind in ("reasoned", "direct"):
+            return {**values, "prompt": packaged_prompt(f"{stage}_{kind}")}
+    return values
+
+
+class Ratings(Strict):
+    """Ratings from all outcomes, and the final score that mixes them with the votes (METHOD 5)."""
+
+    method: Literal["elo", "bradley_terry"] = "elo"
+    k: float = Field(40, gt=0)
+    initial: float = 1000.0
+    """Rating before the first battle. Unpublished; it moves every rating alike."""
+    alpha: float = Field(0.7, ge=0, le=1)
+    """Weight of the rating's expectation in the final score; the votes have 1 - alpha."""
+    seed: int = Field(0, ge=0)
+    """Of the order in which Elo replays the battles, and of the bootstrap."""
+    bootstrap_rounds: int = Field(100, ge=0)
+    """Resamplings behind the 95 % intervals; 0 leaves them out."""
+
+
+class Export(Strict):
+    """What is written for the trainers."""
+
+    formats: tuple[Literal["sft", "dpo", "kto"], ...] = Field(("sft", "dpo", "kto"), min_length=1)
+    folder: str = ""
+    """Where the files go; absent: `exports` in the warehouse if that is a folder, or else in data/NAME beside the arena's file."""
+    dpo_margin: float = Field(0.0, ge=0)
+    """A DPO pair needs a difference of final scores above this."""
+
+
+class Engine(Strict):
+    """How requests are served."""
+
+    serve: Server = VllmServer()
+    max_in_flight: int = Field(256, ge=1)
+    """Requests in flight at each URL."""
+    attempts: int = Field(6, ge=1)
+    """Tries of a request that met a transient failure before it becomes an error row."""
+    request_timeout_s: float = Field(1800, gt=0)
+    max_error_rate: float = Field(0.01, ge=0, le=1)
+    """Share of failed requests above which a stage's check fails."""
+
+
+class Arena(Strict):
+    """One arena: who competes, and every value of the method."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    competitors: tuple[Competitor, ...] = Field(min_length=3)
+    """The roster. Its order matters; append new competitors at the end, and no row of the others changes."""
+    languages: tuple[str, ...] = Field(("Python",), min_length=1)
+    """Programming languages that instructions are mined for. Others than Python are unpublished."""
+    warehouse: str = ""
+    """Folder, or object store URI, of all tables and of the ledger; absent: data/NAME beside the arena's file."""
+    mining: Mining = Mining()
+    deduplication: Deduplication = Deduplication()
+    difficulty: Difficulty = Field(default_factory=lambda: Difficulty.model_validate({}))
+    embedding: Embedding = Embedding()
+    selection: Selection = Selection()
+    answers: Answers = Answers()
+    battles: Battles = Field(default_factory=lambda: Battles.model_validate({}))
+    ratings: Ratings = Ratings()
+    export: Export = Export()
+    engine: Engine = Engine()
+
+    @field_validator("competitors")
+    @classmethod
+    def names_are_unique(cls, competitors: tuple[Competitor, ...]) -> tuple[Competitor, ...]:
+        seen: set[str] = set()
+        for competitor in competitors:
+            if competitor.name in seen:
+                raise ValueError(f"expected each name once; {competitor.name!r} is there twice")
+            seen.add(competitor.name)
+        return competitors
+
+    @field_validator("languages")
+    @classmethod
+    def languages_are_unique(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(languages)) != len(languages):
+            raise ValueError("expected each language once")
+        return languages
+
+    @model_validator(mode="after")
+    def panels_fit_the_roster(self) -> Self:
+        others = len(self.competitors) - 1
+        if self.difficulty.panel > others:
+            raise ValueError(f"difficulty.panel: expected at most {others}, the competitors besides the attacker")
+        if (self.battles.judges or 1) > others - 1:
+            raise ValueError(f"battles.judges: expected at most {others - 1}, the competitors outside a matchup")
+        return self
+
+    @property
+    def roster(self) -> list[str]:
+        """The competitors' names, in order."""
+        return [c.name for c in self.competitors]
+
+    def competitor(self, name: str) -> Competitor:
+        """The competitor of that name."""
+        return self.competitors[self.roster.index(name)]
+
+    def panel(self, attacker: str) -> list[str]:
+        """Who rates the instructions that `attacker` revealed: a prefix-stable choice, never the attacker itself."""
+        return [name for name in self.roster if name != attacker][: self.difficulty.panel]
+
+    def judges(self, left: str, right: str) -> list[str]:
+        """Who judges the matchup of two competitors."""
+        return [name for name in self.roster if name not in (left, right)][: self.battles.judges]
+
+
+def is_local(model: str) -> bool:
+    """Whether a competitor's model is a local folder rather than a hub id."""
+    return model.startswith((".", "/", "~"))
+
+
+def located(arena: Arena, folder: Path) -> Arena:
+    """The arena with its relative paths made absolute, seen from the folder of its YAML."""
+
+    def local(model: str) -> str:
+        return str((folder / Path(model).expanduser()).resolve()) if is_local(model) else model
+
+    def beside(path: str) -> str:
+        return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
+
+    data = f"data/{arena.name}"
+    warehouse = beside(arena.warehouse or data)
+    exports = beside(arena.export.folder or f"{data if '://' in warehouse else warehouse}/exports")
+    return Arena.model_validate(
+        arena.model_dump()
+        | {
+            "warehouse": warehouse,
+            "competitors": [c.model_dump() | {"model": local(c.model)} for c in arena.competitors],
+            "embedding": arena.embedding.model_dump() | {"model": local(arena.embedding.model)},
+            "export": arena.export.model_dump() | {"folder": exports},
+        }
+    )

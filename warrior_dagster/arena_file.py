@@ -1,0 +1,96 @@
+"""Reading an arena's YAML: every mistake is one line with file, line, key and what was expected."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from warrior_dagster.arena import Arena, is_local, located
+
+
+class ArenaError(ValueError):
+    """What is wrong with an arena's file, one line a mistake."""
+
+
+def load_arena(path: Path | str) -> Arena:
+    """Read and validate an arena. Raises ArenaError, with all mistakes at once."""
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArenaError(f"{path}: expected a readable UTF-8 YAML file: {error}") from error
+    try:
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
+        refuse_repeated_keys(document, path)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ArenaError(f"{path}: expected YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ArenaError(f"{path}: expected a mapping of an arena's keys at the top level")
+    try:
+        arena = Arena.model_validate(values)
+    except ValidationError as error:
+        raise ArenaError("\n".join(explain(e, document, path) for e in error.errors())) from error
+    return located(arena, path.resolve().parent)
+
+
+def missing_folders(arena: Arena) -> list[str]:
+    """One line for each local model folder of the arena that is not there: nothing could be loaded from it."""
+    named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors]
+    named.append(("embedding.model", arena.embedding.model))
+    return [
+        f"{key}: expected a model folder with config.json, or a hub id; {model} is neither"
+        for key, model in named
+        if is_local(model) and not (Path(model) / "config.json").is_file()
+    ]
+
+
+def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
+    """YAML keeps the last of two equal keys without a word; half a configuration would be lost."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise ArenaError(f"{path}:{key.start_mark.line + 1}: {key.value}: expected each key once")
+            seen.add(key.value)
+            refuse_repeated_keys(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            refuse_repeated_keys(value, path)
+
+
+def explain(error: Any, document: yaml.Node | None, path: Path) -> str:
+    """One line of a pydantic error: where in the file, which key, what was expected, what was there."""
+    steps, line = locate(error["loc"], document)
+    key = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".") or "arena"
+    given = error["input"]
+    if error["type"] == "extra_forbidden":
+        expected = "expected a key of the schema; this one is unknown"
+    elif error["type"] == "missing":
+        expected = "expected a value; there is none"
+    elif error["type"] == "value_error":
+        expected = str(error["ctx"]["error"])
+    else:
+        message = error["msg"].removeprefix("Input ").removeprefix("should ")
+        expected = f"expected to {message}" if error["msg"].startswith("Input should") else f"expected: {message}"
+        if isinstance(given, str | int | float | bool | None):
+            expected += f"; found {given!r}"
+    return f"{path}:{line}: {key}: {expected}"
+
+
+def locate(loc: tuple[int | str, ...], document: yaml.Node | None) -> tuple[list[int | str], int]:
+    """Follow pydantic's path through the YAML; steps that are not keys of it (a union's tag) are left out."""
+    node, line, steps = document, 1, list[int | str]()
+    for step in loc:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+        elif isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == step), None)
+            if pair is None and step in ("vllm", "endpoint"):
+                continue
+            node = pair[1] if pair else None
+            line = pair[0].start_mark.line + 1 if pair else line
+        steps.append(step)
+    return steps, line

@@ -1,0 +1,154 @@
+"""Battles: everybody answers, every pair of competitors meets, and the others judge."""
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.battles import answering, judging
+from warrior_dagster.inference import asking
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.inference.roster import ask_each
+from warrior_dagster.partitions import Partitions, sides
+from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
+from warrior_dagster.storage import Warehouse
+
+
+def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+    everyone = dg.AssetDep("selected_instructions", partition_mapping=parts.everyone)
+    one_run: dict[str, Any] = {"owners": OWNERS, "backfill_policy": dg.BackfillPolicy.single_run()}
+
+    @dg.asset(
+        **one_run,
+        partitions_def=parts.competitors,
+        group_name="competitors",
+        kinds={"vllm", "lancedb"},
+        pool="engine",
+        deps=[everyone],
+        code_version=code_version(arena.answers, modules=[answering, asking]),
+        check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="answers")],
+    )
+    def answers(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        engines: dg.ResourceParam[Engines],
+    ) -> dg.MaterializeResult:
+        """A competitor's answer to every selected instruction, whoever it was mined from."""
+        names = context.partition_keys
+        selected = warehouse.read("selected_instructions", arena.roster).sort("row_id")
+        asked = ask_each(
+            arena,
+            engines,
+            names,
+            lambda seat: answering.requests(
+                seat, selected, arena.competitor(seat.name).sampling or arena.answers.sampling
+            ),
+            answering.read,
+            engines.progress("answers", len(selected) * len(names), context.log),
+        )
+        rows = pl.DataFrame(asked.rows, schema=answering.SCHEMA)
+        return record(
+            context,
+            warehouse,
+            {name: rows.filter(competitor=name) for name in names if name not in asked.failures},
+            describe=lambda f: {"statuses": dict(f["status"].value_counts().iter_rows())},
+            usage=asked.usage,
+            failures=asked.failures,
+            max_error_rate=arena.engine.max_error_rate,
+        )
+
+    def battled(warehouse: Warehouse, matchups: list[str]) -> dict[str, pl.DataFrame]:
+        """What each matchup battles on, with both answers."""
+        selected = warehouse.read("selected_instructions", arena.roster)
+        given = warehouse.read("answers", sorted({name for m in matchups for name in sides(m)}))
+        return {m: judging.pairs(selected, given, *sides(m), arena.battles.instructions) for m in matchups}
+
+    @dg.asset(
+        **one_run,
+        partitions_def=parts.matchups,
+        group_name="matchups",
+        kinds={"vllm", "lancedb"},
+        pool="engine",
+        deps=[everyone, dg.AssetDep(answers, partition_mapping=parts.both_sides)],
+        code_version=code_version(arena.battles, modules=[judging, asking]),
+        check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="judge_votes")],
+    )
+    def judge_votes(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        engines: dg.ResourceParam[Engines],
+    ) -> dg.MaterializeResult:
+        """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot be
+        read abstains, with the reason.
+        """
+        matchups = context.partition_keys
+        pairs = battled(warehouse, matchups)
+        judges = {m: arena.judges(*sides(m)) for m in matchups}
+        sittings = {j: {m: pairs[m] for m in matchups if j in judges[m]} for j in arena.roster}
+        asked = ask_each(
+            arena,
+            engines,
+            [judge for judge, sitting in sittings.items() if sitting],
+            lambda seat: judging.requests(seat, sittings[seat.name], arena.battles),
+            partial(judging.read, settings=arena.battles),
+            engines.progress(
+                "votes",
+                (2 if arena.battles.orders == "both" else 1)
+                * sum(pairs[m].drop_nulls().height * len(judges[m]) for m in matchups),
+                context.log,
+            ),
+        )
+        failures = {m: asked.failures[j] for m in matchups for j in judges[m] if j in asked.failures}
+        votes = pl.DataFrame(asked.rows, schema=judging.VOTE_SCHEMA)
+        return record(
+            context,
+            warehouse,
+            {m: votes.filter(left=sides(m)[0], right=sides(m)[1]) for m in matchups if m not in failures},
+            describe=abstentions,
+            usage=asked.usage,
+            failures=failures,
+            max_error_rate=arena.engine.max_error_rate,
+        )
+
+    @dg.asset(
+        **one_run,
+        partitions_def=parts.matchups,
+        group_name="matchups",
+        kinds={"polars", "lancedb"},
+        deps=[judge_votes, everyone, dg.AssetDep(answers, partition_mapping=parts.both_sides)],
+        code_version=code_version([arena.battles.votes, arena.battles.instructions], modules=[judging]),
+    )
+    def battle_outcomes(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult:
+        """Who won each battle of a matchup: the votes of both sides, the local score, and the outcome for the left side."""
+        matchups = context.partition_keys
+        pairs = battled(warehouse, matchups)
+        votes = warehouse.read("judge_votes", matchups)
+        frames = {
+            m: judging.outcomes(pairs[m], votes.filter(partition=m), *sides(m), arena.battles.votes) for m in matchups
+        }
+        return record(context, warehouse, frames, describe=tally)
+
+    return [answers, judge_votes, battle_outcomes]
+
+
+def abstentions(votes: pl.DataFrame) -> dict[str, Any]:
+    """How many votes decided, tied and failed, and the reasons of those that failed."""
+    failed = votes.filter(status="failed")
+    reasons = Counter(reason[:80] for reason in failed["reason"])
+    return {"statuses": dict(votes["status"].value_counts().iter_rows()), "reasons": dict(reasons.most_common(10))}
+
+
+def tally(outcomes: pl.DataFrame) -> dict[str, Any]:
+    """Wins, ties and losses of the left side."""
+    return {
+        "left_won": outcomes.filter(outcome=1.0).height,
+        "tied": outcomes.filter(outcome=0.5).height,
+        "right_won": outcomes.filter(outcome=0.0).height,
+        "unanswered": outcomes["outcome"].null_count(),
+    }

@@ -1,0 +1,165 @@
+"""Pairwise verdicts: what a judge is asked, how its words become a vote, and how votes become a battle's outcome (METHOD 4)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from warrior_dagster.arena import MATCHUP_SEPARATOR, Battles
+from warrior_dagster.battles.answering import USABLE
+from warrior_dagster.inference.asking import Seat, choice_probabilities, judge_prompt, last_line_verdict
+from warrior_dagster.inference.request import Completion, Request
+
+LETTERS = ("A", "B")
+LEFT_FIRST, RIGHT_FIRST = "left_first", "right_first"
+TIE_WITHIN = 1e-9
+"""Local scores this near one half are ties: sums of probabilities are not exact."""
+
+VOTE_SCHEMA = {
+    "row_id": pl.String,
+    "instruction_id": pl.String,
+    "left": pl.String,
+    "right": pl.String,
+    "judge": pl.String,
+    "order": pl.String,
+    "evidence": pl.String,
+    "status": pl.String,
+    "reason": pl.String,
+    "verdict": pl.String,
+    "p_left": pl.Float64,
+    "p_right": pl.Float64,
+    "text": pl.String,
+    "completion_key": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which vote a request is for."""
+
+    left: str
+    right: str
+    instruction_id: str
+    judge: str
+    order: str
+
+
+def pairs(selected: pl.DataFrame, answers: pl.DataFrame, left: str, right: str, which: str) -> pl.DataFrame:
+    """The instructions that a matchup battles on, with both answers: instruction_id, attacker, instruction, answer_left,
+    answer_right; an answer is null where that competitor gave none that can be judged.
+    """
+    if which == "attackers":
+        selected = selected.filter(pl.col("competitor").is_in([left, right]))
+    frame = selected.select("instruction_id", pl.col("competitor").alias("attacker"), "instruction")
+    usable = answers.filter(pl.col("status").is_in(USABLE))
+    for side, name in (("left", left), ("right", right)):
+        of_side = usable.filter(pl.col("competitor") == name)
+        frame = frame.join(
+            of_side.select("instruction_id", pl.col("answer").alias(f"answer_{side}")), on="instruction_id", how="left"
+        )
+    return frame.sort("instruction_id")
+
+
+def requests(judge: Seat, matchups: dict[str, pl.DataFrame], settings: Battles) -> Iterator[Request]:
+    """All votes of one judge. `matchups` has the frame of `pairs` for each matchup that this judge judges.
+
+    What shares a beginning goes together: by instruction, then the matchups, the orders of one pair back to back.
+    """
+    frames = [frame.with_columns(pl.lit(key).alias("matchup")) for key, frame in matchups.items()]
+    together = pl.concat(frames).drop_nulls().sort("instruction_id", "matchup", maintain_order=True)
+    choice = LETTERS if settings.verdict == "direct" else ()
+    for row in together.iter_rows(named=True):
+        left, right = row["matchup"].split(MATCHUP_SEPARATOR)
+        for order in orders(row["instruction_id"], settings.orders):
+            first, second = ("left", "right") if order == LEFT_FIRST else ("right", "left")
+            prompt = judge_prompt(
+                judge,
+                settings.prompt,
+                instruction=row["instruction"],
+                answer_a=row[f"answer_{first}"],
+                answer_b=row[f"answer_{second}"],
+            )
+            tag = Question(left, right, row["instruction_id"], judge.name, order)
+            yield judge.request(prompt, settings.sampling, tag, choice=choice)
+
+
+def orders(instruction_id: str, how: str) -> tuple[str, ...]:
+    """The orders in which a judge sees the two answers; `alternate` takes one by the (random) instruction id."""
+    if how == "both":
+        return (LEFT_FIRST, RIGHT_FIRST)
+    return (LEFT_FIRST,) if int(instruction_id, 16) % 2 == 0 else (RIGHT_FIRST,)
+
+
+def read(request: Request, completion: Completion, settings: Battles) -> dict[str, Any]:
+    """The vote of one completion: decided, tie, or failed with a reason. `p_left` and `p_right` add up to one unless failed."""
+    asked: Question = request.tag
+    p_first, reason = probability_of_first(completion, settings)
+    vote: dict[str, Any] = {"status": "failed", "reason": reason, "verdict": None, "p_left": None, "p_right": None}
+    if p_first is not None:
+        p_left, p_right = (p_first, 1 - p_first) if asked.order == LEFT_FIRST else (1 - p_first, p_first)
+        verdict = "tie" if p_left == p_right else "left" if p_left > p_right else "right"
+        status = "tie" if verdict == "tie" else "decided"
+        vote = {"status": status, "reason": "", "verdict": verdict, "p_left": p_left, "p_right": p_right}
+    return {
+        "row_id": f"{asked.instruction_id}:{asked.judge}:{asked.order}",
+        "instruction_id": asked.instruction_id,
+        "left": asked.left,
+        "right": asked.right,
+        "judge": asked.judge,
+        "order": asked.order,
+        "evidence": "opinion",
+        "text": completion.text,
+        "completion_key": completion.key,
+        **vote,
+    }
+
+
+def probability_of_first(completion: Completion, settings: Battles) -> tuple[float | None, str]:
+    """How far a judge prefers the answer it saw first (1, 0 or one half of a reasoned verdict), or None and the reason."""
+    if settings.verdict == "direct":
+        probabilities, reason = choice_probabilities(completion, LETTERS)
+        return (probabilities["A"], "") if probabilities else (None, reason)
+    verdict, reason = last_line_verdict(completion, "A|B|Tie")
+    return (None, reason) if verdict is None else ({"a": 1.0, "b": 0.0, "tie": 0.5}[verdict.lower()], "")
+
+
+def outcomes(battled: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, how: str) -> pl.DataFrame:
+    """One row a battle, from the frame of `pairs` and the matchup's votes.
+
+    votes_left and votes_right count what the judges that decided gave each side, a tie half to both; with `how` = soft they
+    are probability masses. local_left = votes_left / (votes_left + votes_right), one half where no judge decided.
+    outcome is 1, 0.5 or 0 for left, and null where a side gave no answer, so that there was no battle.
+    """
+    mass = {"left": "p_left", "right": "p_right"}
+    if how == "hard":
+        tie = pl.when(pl.col("verdict") == "tie").then(0.5)
+        votes = votes.with_columns(
+            *(tie.when(pl.col("verdict") == s).then(1.0).when(pl.col("verdict").is_not_null()).then(0.0).alias(c)
+              for s, c in mass.items())
+        )  # fmt: skip
+    counted = (
+        votes.sort("row_id")
+        .group_by("instruction_id", maintain_order=True)
+        .agg(
+            pl.col("p_left").sum().alias("votes_left"),
+            pl.col("p_right").sum().alias("votes_right"),
+            *((pl.col("status") == s).sum().cast(pl.Int64).alias(s) for s in ("decided", "tie", "failed")),
+        )
+    )
+    total = pl.col("votes_left") + pl.col("votes_right")
+    battle = pl.col("answer_left").is_not_null() & pl.col("answer_right").is_not_null()
+    local = pl.col("local_left")
+    outcome = pl.when((local - 0.5).abs() <= TIE_WITHIN).then(0.5).otherwise((local > 0.5).cast(pl.Float64))
+    return (
+        battled.join(counted, on="instruction_id", how="left", maintain_order="left")
+        .with_columns(pl.col("votes_left", "votes_right", "decided", "tie", "failed").fill_null(0))
+        .with_columns(pl.when(battle).then(pl.when(total > 0).then(pl.col("votes_left") / total).otherwise(0.5))
+                      .alias("local_left"))
+        .select(
+            pl.col("instruction_id").alias("row_id"), "instruction_id", "attacker",
+            pl.lit(left).alias("left"), pl.lit(right).alias("right"),
+            "votes_left", "votes_right", "decided", "tie", "failed", "local_left",
+            pl.when(battle).then(outcome).alias("outcome"),
+        )
+    )  # fmt: skip

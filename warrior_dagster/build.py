@@ -1,0 +1,67 @@
+"""From an arena to Dagster's Definitions: the whole graph and what it runs on."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.battles import assets as battles
+from warrior_dagster.curation import assets as curation
+from warrior_dagster.export import assets as export
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.progress import Report
+from warrior_dagster.mining import assets as mining
+from warrior_dagster.partitions import partitions_of
+from warrior_dagster.ratings import assets as ratings
+from warrior_dagster.storage import Warehouse
+
+
+def build_definitions(arena: Arena, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The definitions of an arena; `resources` replaces some of warehouse and engines."""
+    return dg.Definitions(
+        assets=arena_assets(arena),
+        resources={**arena_resources(arena), **(resources or {})},
+        # One process a run: an engine that is loaded stays loaded for the run's next stage.
+        executor=dg.in_process_executor,
+    )
+
+
+def arena_assets(arena: Arena) -> list[dg.AssetsDefinition]:
+    """Every asset, in the order of the method."""
+    parts = partitions_of(arena)
+    return [
+        *mining.assets(arena, parts),
+        *curation.assets(arena, parts),
+        *battles.assets(arena, parts),
+        *ratings.assets(arena),
+        *export.assets(arena),
+    ]
+
+
+def arena_resources(arena: Arena) -> dict[str, dg.ResourceDefinition]:
+    """Warehouse and engines, opened by the run that needs them and closed with it."""
+
+    @dg.resource
+    def warehouse(_: dg.InitResourceContext) -> Warehouse:
+        return Warehouse(arena.warehouse)
+
+    @dg.resource
+    def engines(_: dg.InitResourceContext) -> Iterator[Engines]:
+        with open_engines(arena) as opened:
+            yield opened
+
+    return {"warehouse": warehouse, "engines": engines}
+
+
+@contextmanager
+def open_engines(arena: Arena, report: Report | None = None) -> Iterator[Engines]:
+    """The arena's ledger and engines; `report` is told of progress instead of the run's log."""
+    in_folder = "://" not in arena.warehouse
+    logs = Path(arena.warehouse, "logs") if in_folder else Path(tempfile.gettempdir(), f"warrior-{arena.name}")
+    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, logs, report=report) as engines:
+        yield engines

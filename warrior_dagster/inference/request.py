@@ -1,0 +1,146 @@
+"""What is asked of a model, what comes back, and the key that names a completion for ever.
+
+What enters the key, and why:
+
+| in the key | because |
+|---|---|
+| model identity | other weights or another template give other text |
+| rendered prompt | every character of it |
+| sampling parameters | temperature, top-p, length, stops, constraint, log-probabilities |
+| sample number | the same question may be asked many times |
+
+What does not: where and how fast it is served, how many samples share a request, a seed (METHOD's repeatability is the
+ledger's; a seeded request can kill vLLM's CPU engine).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any
+
+from warrior_dagster.arena import Arena, Competitor, Sampling, Server, is_local
+
+SAMPLED_BYTES = 1 << 16
+SAMPLED_PLACES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """Weights and where they are served. Competitors with equal ones share one running engine."""
+
+    identity: str
+    model: str
+    revision: str | None
+    serve: Server
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One prompt, asked `samples` times; `tag` is the asking stage's own note and enters no key."""
+
+    model: ServedModel
+    prompt: str
+    params: str
+    samples: tuple[int, ...] = (0,)
+    tag: Any = field(default=None, compare=False)
+
+    def keys(self) -> list[str]:
+        """The ledger key of each sample: 32 hexadecimal digits."""
+        common = blake2b(digest_size=16)
+        for part in (self.model.identity, self.prompt, self.params):
+            encoded = part.encode("utf-8", "surrogatepass")
+            common.update(len(encoded).to_bytes(8, "little") + encoded)
+        keys = []
+        for sample in self.samples:
+            digest = common.copy()
+            digest.update(sample.to_bytes(8, "little"))
+            keys.append(digest.hexdigest())
+        return keys
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model gave for one sample of a request, or why it gave nothing."""
+
+    key: str
+    sample: int
+    text: str = ""
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    logprobs: dict[str, float] | None = None
+    """Natural log-probabilities of the likeliest first tokens, where the request asked for them."""
+    error: str | None = None
+    attempts: int = 1
+
+
+def params(
+    sampling: Sampling,
+    *,
+    stop_token_ids: Sequence[int] = (),
+    stop: Sequence[str] = (),
+    choice: Sequence[str] = (),
+    logprobs: int | None = None,
+) -> str:
+    """Sampling parameters as canonical JSON, in the words of vLLM's completions endpoint.
+
+    Top-k, min-p and the repetition penalty are named so that no server's own default can slip in.
+    """
+    values: dict[str, Any] = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": sampling.max_tokens,
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+    }
+    if stop_token_ids:
+        values["stop_token_ids"] = list(stop_token_ids)
+    if stop:
+        values["stop"] = list(stop)
+    if choice:
+        values["structured_outputs"] = {"choice": list(choice)}
+    if logprobs is not None:
+        values["logprobs"] = logprobs
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+
+def served_model(arena: Arena, competitor: Competitor) -> ServedModel:
+    """The weights of a competitor and where they are served."""
+    identity = (
+        folder_identity(competitor.model)
+        if is_local(competitor.model)
+        else f"{competitor.model}@{competitor.revision or 'main'}"
+    )
+    return ServedModel(identity, competitor.model, competitor.revision, competitor.serve or arena.engine.serve)
+
+
+@cache
+def folder_identity(folder: str) -> str:
+    """A hash of a local model: its small files whole, its weights by size, header and evenly spaced blocks.
+
+    Reading 140 GB to name a model would cost minutes at every start; training moves nearly every weight, so samples see it.
+    The folder's name does not enter: a moved or copied model keeps its completions.
+    Raises FileNotFoundError if the folder has no config.json.
+    """
+    root = Path(folder)
+    if not (root / "config.json").is_file():
+        raise FileNotFoundError(f"{folder}: expected a model folder with config.json")
+    digest = sha256()
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if not path.is_file() or path.name == "README.md" or any(part.startswith(".") for part in relative.parts):
+            continue
+        size = path.stat().st_size
+        digest.update(f"{relative.as_posix()}\0{size}\0".encode())
+        with path.open("rb") as file:
+            if size <= SAMPLED_BYTES * SAMPLED_PLACES:
+                digest.update(file.read())
+            else:
+                for place in range(SAMPLED_PLACES):
+                    file.seek(place * (size - SAMPLED_BYTES) // (SAMPLED_PLACES - 1))
+                    digest.update(file.read(SAMPLED_BYTES))
+    return f"local@{digest.hexdigest()[:32]}"

@@ -1,0 +1,136 @@
+"""The whole life of vLLM's own server: a child process, started, waited for, and killed with everything it started.
+
+A guard process stands between: it runs the server in a process group of its own and holds a pipe from us. However we end,
+`kill -9` included, the pipe closes, and the guard kills the group. That is the only sure way to get a GPU's memory back.
+Run as a script, this file is the guard; it imports nothing but the standard library then.
+"""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from warrior_dagster.arena import VllmServer
+
+GRACE_SECONDS = 10.0
+LOG_TAIL_LINES = 25
+
+
+class ServerFailed(RuntimeError):
+    """vLLM ended, or did not get healthy; the message has the end of its log."""
+
+
+@contextmanager
+def vllm_server(
+    model: str, revision: str | None, settings: "VllmServer", *, served_model: str, log: Path
+) -> Iterator[str]:
+    """Serve a model on a free loopback port; yields the base URL once healthy. Raises ServerFailed."""
+    port = free_port()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = server_command(model, revision, settings, served_model=served_model, port=port)
+    with log.open("wb") as output:
+        guard = subprocess.Popen(
+            [sys.executable, "-P", "-S", "-E", __file__, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=server_environment(settings),
+        )
+    try:
+        wait_until_healthy(f"http://127.0.0.1:{port}", guard, settings.startup_timeout_s, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        assert guard.stdin
+        with suppress(OSError):
+            guard.stdin.close()
+        guard.wait()
+
+
+def server_command(
+    model: str, revision: str | None, settings: "VllmServer", *, served_model: str, port: int
+) -> list[str]:
+    """The command line. The module, because `vllm serve` does not start under the CPU build's package name."""
+    command = [sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--model", model, "--served-model-name", served_model]
+    command += ["--revision", revision, "--tokenizer-revision", revision] if revision else []
+    command += ["--dtype", settings.dtype, "--max-model-len", str(settings.max_model_len)]
+    command += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
+    # The model's own generation_config.json would slip in sampling values that no key knows of.
+    command += ["--generation-config", "vllm", "--enable-prefix-caching", "--disable-uvicorn-access-log"]
+    if settings.kv_cache_gib is None:
+        command += ["--gpu-memory-utilization", str(settings.gpu_memory_utilization)]
+    command += ["--enforce-eager"] if settings.enforce_eager else []
+    return [*command, *settings.extra_args]
+
+
+def server_environment(settings: "VllmServer") -> dict[str, str]:
+    """Ours, and what a CPU needs: all cores (vLLM keeps one back by default), and the size of its cache."""
+    environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
+    if settings.kv_cache_gib is not None:
+        environment["VLLM_CPU_KVCACHE_SPACE"] = str(settings.kv_cache_gib)
+    return environment
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_healthy(url: str, guard: "subprocess.Popen[bytes]", timeout_s: float, log: Path) -> None:
+    """Return when the server answers its health check. Raises ServerFailed when it ends or takes too long."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if guard.poll() is not None:
+            raise ServerFailed(f"vLLM ended with status {guard.returncode} before it was ready:\n{tail(log)}")
+        with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(f"{url}/health", timeout=5) as response:
+            if response.status == 200:
+                return
+        time.sleep(0.25)
+    raise ServerFailed(f"vLLM was not ready after {timeout_s:.0f} s:\n{tail(log)}")
+
+
+def tail(log: Path) -> str:
+    """The end of a server's log, and where the whole of it is."""
+    lines = log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
+    return "\n".join([*lines, f"(the whole log: {log})"])
+
+
+def guard(command: list[str]) -> int:
+    """Run a command in its own process group until it ends or standard input closes; leave nothing of it behind."""
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)  # our parent's end closes the pipe; nothing else may end the guard first
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=default_signals)
+    while child.poll() is None:
+        if select.select([0], [], [], 0.2)[0]:  # nothing is ever written to the pipe: readable means closed
+            break
+    deadline = time.monotonic() + GRACE_SECONDS
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    while child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    return child.wait()
+
+
+def default_signals() -> None:
+    """Undo the guard's own deafness in the server it starts."""
+    for heard in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(heard, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    sys.exit(guard(sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""Mining: what each competitor reveals when it completes the bare prefix of its own chat template."""
+
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.inference.roster import ask_each
+from warrior_dagster.mining import cleaning, prefix, sampling
+from warrior_dagster.partitions import Partitions
+from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
+from warrior_dagster.storage import Warehouse
+
+
+def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+
+    @dg.asset(
+        partitions_def=parts.competitors,
+        group_name="competitors",
+        kinds={"vllm", "lancedb"},
+        owners=OWNERS,
+        pool="engine",
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        code_version=code_version(arena.mining, arena.languages, modules=[sampling, prefix, cleaning]),
+        check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="mined_instructions")],
+    )
+    def mined_instructions(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        engines: dg.ResourceParam[Engines],
+    ) -> dg.MaterializeResult:
+        """Instructions that a competitor reveals on its own. Every sample is a row; one that cannot be used has its reason as
+        status. No seed data: each is a sample of the model's own distribution.
+        """
+        names = context.partition_keys
+        samples = len(arena.languages) * len(arena.mining.settings) * arena.mining.samples
+        asked = ask_each(
+            arena,
+            engines,
+            names,
+            lambda seat: sampling.requests(seat, arena.languages, arena.mining),
+            partial(sampling.read, mining=arena.mining),
+            engines.progress("mining", samples * len(names), context.log),
+        )
+        rows = pl.DataFrame(asked.rows, schema=sampling.SCHEMA)
+        return record(
+            context,
+            warehouse,
+            {name: rows.filter(competitor=name) for name in names if name not in asked.failures},
+            describe=statuses,
+            usage=asked.usage,
+            failures=asked.failures,
+            max_error_rate=arena.engine.max_error_rate,
+        )
+
+    return [mined_instructions]
+
+
+def statuses(mined: pl.DataFrame) -> dict[str, Any]:
+    """How many samples are usable, and why the others are not."""
+    kinds = mined.select(pl.col("status").str.split(":").list.first())["status"].value_counts(sort=True)
+    return {"usable": mined.filter(status="ok").height, "statuses": dict(kinds.iter_rows())}

@@ -1,0 +1,82 @@
+"""The questions of mining and what becomes of their completions: a grid of settings, many samples of one prefix (METHOD 2)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from string import Template
+from typing import Any
+
+import polars as pl
+
+from warrior_dagster.arena import Mining, MiningSetting, Sampling
+from warrior_dagster.inference.asking import Seat
+from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.mining.cleaning import clean
+from warrior_dagster.mining.prefix import mining_system_prompt, user_turn_prefix
+
+SCHEMA = {
+    "row_id": pl.String,
+    "instruction_id": pl.String,
+    "competitor": pl.String,
+    "language": pl.String,
+    "temperature": pl.Float64,
+    "top_p": pl.Float64,
+    "sample": pl.Int64,
+    "status": pl.String,
+    "instruction": pl.String,
+    "tokens": pl.Int64,
+    "completion_key": pl.String,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a mined sample comes from."""
+
+    competitor: str
+    language: str
+    setting: MiningSetting
+
+
+def requests(seat: Seat, languages: tuple[str, ...], mining: Mining) -> Iterator[Request]:
+    """Every sample of a competitor's grid, `samples_per_request` to a request, all of one prefix together."""
+    for language in languages:
+        language_prompt = Template(mining.prompt).substitute(language=language)
+        prefix = user_turn_prefix(seat.tokenizer, mining_system_prompt(seat.tokenizer, seat.system, language_prompt))
+        for setting in mining.settings:
+            sampling = Sampling(temperature=setting.temperature, top_p=setting.top_p, max_tokens=mining.max_tokens)
+            source = Source(seat.name, language, setting)
+            for first in range(0, mining.samples, mining.samples_per_request):
+                samples = tuple(range(first, min(first + mining.samples_per_request, mining.samples)))
+                yield seat.request(prefix, sampling, source, samples=samples)
+
+
+def read(request: Request, completion: Completion, mining: Mining) -> dict[str, Any]:
+    """The row of one sample; what cannot be used stays, with its reason as `status` and no instruction."""
+    source: Source = request.tag
+    if completion.error is not None:
+        instruction, status = "", f"failed: {completion.error}"
+    else:
+        finished = completion.finish_reason != "length"
+        instruction, status = clean(
+            completion.text, finished=finished, min_chars=mining.min_chars, max_chars=mining.max_chars
+        )
+    identity = instruction_id(source.competitor, completion.key)
+    return {
+        "row_id": identity,
+        "instruction_id": identity,
+        "competitor": source.competitor,
+        "language": source.language,
+        "temperature": source.setting.temperature,
+        "top_p": source.setting.top_p,
+        "sample": completion.sample,
+        "status": status,
+        "instruction": instruction if status == "ok" else "",
+        "tokens": completion.completion_tokens,
+        "completion_key": completion.key,
+    }
+
+
+def instruction_id(competitor: str, completion_key: str) -> str:
+    """16 hexadecimal digits; the competitor enters because two that share weights and prompt share completions."""
+    return blake2b(f"{competitor}\0{completion_key}".encode(), digest_size=8).hexdigest()

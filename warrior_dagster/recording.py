@@ -1,0 +1,136 @@
+"""What every asset does once its rows are ready: write each partition, tell Dagster what was written, fail loudly for the rest.
+
+Dagster gives one data version to all partitions of a run; a run of one partition has that partition's hash, a run of several
+the hash of all of theirs. Each partition's own hash is in its metadata.
+"""
+
+import ast
+import json
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from inspect import getsource
+from types import ModuleType
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from pydantic import BaseModel
+
+from warrior_dagster.inference.engine import Usage
+from warrior_dagster.storage import WHOLE, Warehouse, Written
+
+PREVIEW_ROWS = 5
+PREVIEW_CHARS = 120
+OWNERS = ["team:warrior"]
+FEW_FAILED = "few_failed_requests"
+
+
+def code_version(*parts: BaseModel | Sequence[str], modules: Sequence[ModuleType] = ()) -> str:
+    """A hash of what an asset's rows rest on besides its inputs: its part of the YAML (prompts included) and its algorithm.
+
+    The algorithm enters as its syntax tree, so that comments and layout change nothing.
+    """
+    digest = sha256()
+    for part in parts:
+        values = part.model_dump(mode="json") if isinstance(part, BaseModel) else list(part)
+        digest.update(json.dumps(values, sort_keys=True).encode())
+    for module in modules:
+        digest.update(ast.dump(ast.parse(getsource(module))).encode())
+    return digest.hexdigest()[:16]
+
+
+def record(
+    context: dg.AssetExecutionContext,
+    warehouse: Warehouse,
+    frames: Mapping[str, pl.DataFrame],
+    *,
+    describe: Callable[[pl.DataFrame], dict[str, Any]] = lambda frame: {},
+    metadata: Mapping[str, Any] | None = None,
+    usage: Mapping[str, Usage] | None = None,
+    failures: Mapping[str, str] | None = None,
+    max_error_rate: float | None = None,
+) -> dg.MaterializeResult:
+    """Write each partition's frame to the asset's table and make the result of its materialization.
+
+    `describe` gives a partition's own metadata. Partitions in `failures` (with reasons) are not written: the others are
+    recorded, and dagster.Failure is raised, so that a re-run takes only what is missing.
+    """
+    table = context.asset_key.to_user_string()
+    notes: dict[str, dict[str, Any]] = {}
+    written: dict[str, Written] = {}
+    for partition, frame in frames.items():
+        written[partition] = warehouse.write(table, partition, frame)
+        notes[partition] = {**partition_metadata(frame, written[partition]), **describe(frame)}
+    shared = {**(metadata or {}), **usage_metadata(usage or {})}
+    if failures:
+        for partition, note in notes.items():
+            event = dg.AssetMaterialization(context.asset_key, partition=partition, metadata={**shared, **note})
+            context.log_event(event)
+        reasons = "\n".join(f"{partition}: {reason}" for partition, reason in failures.items())
+        raise dg.Failure(f"{len(failures)} of {len(failures) + len(frames)} partitions were not materialized.\n{reasons}")
+    for partition, note in notes.items():
+        if partition == WHOLE:
+            shared = {**shared, **note}
+        else:
+            context.add_asset_metadata(note, partition_key=partition)
+    hashes = [written[p].sha256 for p in sorted(written)]
+    return dg.MaterializeResult(
+        metadata=shared,
+        data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()),
+        check_results=[] if max_error_rate is None else [few_failed_requests(usage or {}, max_error_rate)],
+    )
+
+
+def few_failed_requests(usage: Mapping[str, Usage], limit: float) -> dg.AssetCheckResult:
+    """Whether the share of requests that ended in an error is within the arena's limit."""
+    failed = sum(u.failed for u in usage.values())
+    asked = sum(u.sent + u.from_ledger for u in usage.values())
+    rate = failed / asked if asked else 0.0
+    return dg.AssetCheckResult(
+        check_name=FEW_FAILED, passed=rate <= limit, metadata={"failed": failed, "asked": asked, "rate": rate, "limit": limit}
+    )
+
+
+def partition_metadata(frame: pl.DataFrame, written: Written) -> dict[str, Any]:
+    """What the UI shows of any partition: count, columns, a preview, and what identifies its content."""
+    return {
+        "dagster/row_count": written.rows,
+        "rows_sha256": written.sha256,
+        "table_version": written.table_version,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[dg.TableColumn(name, str(kind)) for name, kind in frame.schema.items()]
+        ),
+        "preview": dg.MetadataValue.md(preview(frame)),
+    }
+
+
+def usage_metadata(usage: Mapping[str, Usage]) -> dict[str, Any]:
+    """Requests, tokens, seconds and engine starts, over all models of a run."""
+    if not usage:
+        return {}
+    total = {name: sum(getattr(u, name) for u in usage.values()) for name in Usage.__slots__}
+    return {
+        "requests_sent": total["sent"],
+        "requests_from_ledger": total["from_ledger"],
+        "requests_failed": total["failed"],
+        "prompt_tokens": total["prompt_tokens"],
+        "completion_tokens": total["completion_tokens"],
+        "engine_starts": total["engine_starts"],
+        "seconds_asking": round(total["seconds"], 3),
+    }
+
+
+def preview(frame: pl.DataFrame) -> str:
+    """The first rows as a Markdown table, long texts shortened."""
+    columns = [c for c, kind in frame.schema.items() if not isinstance(kind, pl.Array) and c != "row_id"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for row in frame.head(PREVIEW_ROWS).select(columns).iter_rows():
+        lines.append("| " + " | ".join(cell(value) for value in row) + " |")
+    return "\n".join(lines)
+
+
+def cell(value: Any) -> str:
+    """A value on one line of a Markdown table, shortened; text of a model cannot leave its cell."""
+    text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
+    text = text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("`", "&#96;").replace("[", "&#91;")
