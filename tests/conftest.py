@@ -82,7 +82,10 @@ def scripted(request: Request, sample: int, key: str) -> Completion:
         logprobs = {word: -1.0 - (number >> (8 * i)) % 7 for i, word in enumerate(choice)}
         text = max(logprobs, key=lambda word: logprobs[word])
         return Completion(key, sample, text, "stop", 100, 1, logprobs)
-    verbs, things = ("write", "fix", "explain", "test"), ("a parser", "a queue", "this loop", "a regex", "a cache", "a class")
+    verbs, things = (
+        ("write", "fix", "explain", "test"),
+        ("a parser", "a queue", "this loop", "a regex", "a cache", "a class"),
+    )
     words = f"{verbs[number % 4]} {things[number // 4 % 6]} in Python that handles {key[:6]} and {key[6:12]} {key[12:18]}"
     return Completion(key, sample, words, "stop", 20, 12)
 

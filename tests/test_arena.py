@@ -66,7 +66,12 @@ def test_an_object_store_is_left_as_it_is(tmp_path: Path) -> None:
         ("battles: {votes: soft}\n", 6, "battles.votes", "verdict: direct"),
         ("battles: {judges: 2}\n", 1, "arena", "battles.judges: expected at most 1"),
         ("battles: {orders: random}\n", 6, "battles.orders", "'both' or 'alternate'"),
-        ("mining: {settings: [{temperature: 1, top_p: 1}, {temperature: 1, top_p: 1}]}\n", 6, "mining.settings", "once"),
+        (
+            "mining: {settings: [{temperature: 1, top_p: 1}, {temperature: 1, top_p: 1}]}\n",
+            6,
+            "mining.settings",
+            "once",
+        ),
         ("engine: {serve: {kind: endpoint, urls: []}}\n", 6, "engine.serve.urls", "at least 1 item"),
         ("engine: {serve: {kind: vllm, gpus: 2}}\n", 6, "engine.serve.gpus", "expected a key of the schema"),
         ("languages: []\n", 6, "languages", "at least 1 item"),

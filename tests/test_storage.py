@@ -63,7 +63,9 @@ def test_other_columns_replace_the_table_and_ask_for_all_its_partitions_again(tm
 def test_vectors_lists_and_structs_come_back_as_they_were(tmp_path: Path) -> None:
     rows = frame("a", "b").with_columns(
         vector=pl.Series(np.arange(6, dtype=np.float32).reshape(2, 3), dtype=pl.Array(pl.Float32, 3)),
-        notes=pl.Series([[{"judge": "x", "score": None}], []], dtype=pl.List(pl.Struct({"judge": pl.String, "score": pl.Float64}))),
+        notes=pl.Series(
+            [[{"judge": "x", "score": None}], []], dtype=pl.List(pl.Struct({"judge": pl.String, "score": pl.Float64}))
+        ),
     )
     warehouse = Warehouse(str(tmp_path))
     warehouse.write("t", "p", rows)

@@ -87,7 +87,9 @@ def few_failed_requests(usage: Mapping[str, Usage], limit: float) -> dg.AssetChe
     asked = sum(u.sent + u.from_ledger for u in usage.values())
     rate = failed / asked if asked else 0.0
     return dg.AssetCheckResult(
-        check_name=FEW_FAILED, passed=rate <= limit, metadata={"failed": failed, "asked": asked, "rate": rate, "limit": limit}
+        check_name=FEW_FAILED,
+        passed=rate <= limit,
+        metadata={"failed": failed, "asked": asked, "rate": rate, "limit": limit},
     )
 
 

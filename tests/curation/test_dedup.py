@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from warrior_dagster.curation.dedup import _banding, find_duplicates
 
 # Few distinct words and short texts, so that hypothesis meets duplicates, near-duplicates and chains all the time.
-TEXTS = st.lists(
-    st.lists(st.sampled_from(["a", "b", "c", "d", "ü", "漢", "🙂"]), max_size=5).map(" ".join), max_size=15
-)
+TEXTS = st.lists(st.lists(st.sampled_from(["a", "b", "c", "d", "ü", "漢", "🙂"]), max_size=5).map(" ".join), max_size=15)
 THRESHOLDS = st.sampled_from([0.2, 0.5, 0.55, 0.7, 1.0])
 
 

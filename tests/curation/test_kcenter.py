@@ -53,9 +53,7 @@ def gaussian(n: int, d: int, seed: int = 0) -> np.ndarray:
 
 
 @given(GRID_WITH_GIVEN, st.integers(0, 10), st.booleans())
-def test_it_chooses_what_the_naive_twin_chooses(
-    arrays: tuple[np.ndarray, np.ndarray], k: int, with_given: bool
-) -> None:
+def test_it_chooses_what_the_naive_twin_chooses(arrays: tuple[np.ndarray, np.ndarray], k: int, with_given: bool) -> None:
     points, centres = arrays
     given_centres = centres if with_given else None
     chosen, radii = k_center_greedy(points, k, given_centres)
@@ -67,9 +65,7 @@ def test_it_chooses_what_the_naive_twin_chooses(
 
 
 @pytest.mark.parametrize("with_given", [False, True])
-def test_it_chooses_what_the_naive_twin_chooses_across_blocks(
-    with_given: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_chooses_what_the_naive_twin_chooses_across_blocks(with_given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     points = gaussian(150, 32)
     centres = gaussian(5, 32, seed=1) if with_given else None
     expected, expected_radii = naive(points, 40, centres)
@@ -107,9 +103,7 @@ def test_radii_never_grow_and_end_at_zero_once_every_distinct_point_is_covered(
 def test_the_radius_is_at_most_twice_the_best_possible(points: np.ndarray, k: int) -> None:
     _, radii = k_center_greedy(points, k)
     k = min(k, len(points))
-    best = min(
-        distances(points, points[list(subset)]).min(axis=1).max() for subset in combinations(range(len(points)), k)
-    )
+    best = min(distances(points, points[list(subset)]).min(axis=1).max() for subset in combinations(range(len(points)), k))
     assert radii[-1] <= 2 * best + 1e-12
 
 

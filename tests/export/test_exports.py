@@ -41,8 +41,7 @@ def group(instruction_id: str, *answers: tuple[str, float, bool]) -> pl.DataFram
     """The records of one instruction: text, score and finished of each answer, the best first."""
     asked = (instruction_id, f"Ask {instruction_id}?", "ada", "Python", 7.0)
     rows = [
-        (*asked, f"model-{i}", text, finished, score, i + 1, i == 0, 0.0)
-        for i, (text, score, finished) in enumerate(answers)
+        (*asked, f"model-{i}", text, finished, score, i + 1, i == 0, 0.0) for i, (text, score, finished) in enumerate(answers)
     ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
@@ -295,9 +294,7 @@ def load(kind: str, form: str, folder: Path) -> Any:
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "folder"])
 @pytest.mark.parametrize("kind", ROWS)
-def test_datasets_loads_the_same_rows_from_either_file_and_from_the_folder(
-    kind: str, form: str, tmp_path: Path
-) -> None:
+def test_datasets_loads_the_same_rows_from_either_file_and_from_the_folder(kind: str, form: str, tmp_path: Path) -> None:
     dataset = load(kind, form, tmp_path)
     assert dataset.to_list() == ROWS[kind](arena()).to_dicts()
     assert dataset.features == load(kind, "parquet", tmp_path / "again").features

@@ -157,6 +157,14 @@ def test_the_default_system_prompt_is_found(name: str, default: str | None) -> N
     assert chat.default_system(FAMILIES[name]) == default
 
 
+def test_a_greeting_outside_the_frame_of_a_system_turn_is_no_default_system_prompt() -> None:
+    template = (
+        "{% if messages[0].role != 'system' %}<hello>How are you today?</hello>{% endif %}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
+    )
+    assert chat.default_system(small_tokenizer(template, ["</s>"], None, "</s>")) is None
+
+
 @EVERY_FAMILY
 def test_giving_the_default_system_prompt_changes_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
     default = chat.default_system(tokenizer)
@@ -177,6 +185,12 @@ def test_giving_the_default_system_prompt_changes_nothing(tokenizer: PreTrainedT
 def test_what_ends_a_turn_is_found(name: str, tokens: list[str], strings: list[str]) -> None:
     ids = sorted(FAMILIES[name].get_vocab()[token] for token in tokens)
     assert chat.turn_end(FAMILIES[name]) == (ids, strings)
+
+
+def test_either_turn_may_end_with_a_token_of_its_own() -> None:
+    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }} <{{ m.role[0] }}-end>\n{% endfor %}"
+    tokenizer = small_tokenizer(template, ["<u-end>", "<a-end>", "<s-end>", "</s>"], None, "</s>")
+    assert chat.turn_end(tokenizer) == ([0, 1, 3], [])
 
 
 @pytest.mark.parametrize(("eos", "expected"), [("7", [1, 7]), ("[0, 7]", [0, 1, 7]), ("null", [1])])

@@ -31,9 +31,7 @@ async def serve(handlers: list[Handler], asked: list[Request], **settings: Any) 
     urls, runners = [], []
     for handler, counter in zip(handlers, seen, strict=True):
 
-        async def answer(
-            request: web.Request, handler: Handler = handler, counter: Counter[str] = counter
-        ) -> web.Response:
+        async def answer(request: web.Request, handler: Handler = handler, counter: Counter[str] = counter) -> web.Response:
             body = await request.json()
             counter[body["prompt"]] += 1
             response = handler(body, counter[body["prompt"]] - 1)

@@ -88,7 +88,9 @@ def test_failures_are_rows_and_are_asked_again_next_time(make_arena: Callable[..
         assert (cost["org/a"].sent, cost["org/a"].failed, len(rows)) == (1, 0, 3)
 
 
-def test_what_finished_before_an_engine_died_is_kept_and_the_engine_is_stopped(make_arena: Callable[..., Arena]) -> None:
+def test_what_finished_before_an_engine_died_is_kept_and_the_engine_is_stopped(
+    make_arena: Callable[..., Arena],
+) -> None:
     arena = make_arena()
     stopped: list[bool] = []
 

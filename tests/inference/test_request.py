@@ -20,9 +20,7 @@ def test_how_many_samples_share_a_request_does_not_change_their_keys(prompt: str
 
 
 @given(a=st.tuples(prompts, prompts, prompts), b=st.tuples(prompts, prompts, prompts))
-def test_different_model_prompt_or_parameters_give_different_keys(
-    a: tuple[str, str, str], b: tuple[str, str, str]
-) -> None:
+def test_different_model_prompt_or_parameters_give_different_keys(a: tuple[str, str, str], b: tuple[str, str, str]) -> None:
     keys = [Request(ServedModel(m, "x", None, VllmServer()), p, s).keys()[0] for m, p, s in (a, b)]
     assert (keys[0] == keys[1]) == (a == b)
 

@@ -41,7 +41,7 @@ def cleaned(text: str, *, finished: bool = True, min_chars: int = 20, max_chars:
         "Sure, Python is slow, but how slow is it really?",
         "Explain what `assistant: Assistant` means in:\nclass Chat:\n    assistant: Assistant\n    ai: int",
         "Is 7 prime? Answer: yes or no, in a Python comment.",
-        '"a" + "b" is "ab" in Python. What is "a" * 3, and why is it allowed?',
+        '"a" + "b" is "ab" in Python. Why is it not the same as "b" + "a"',
         "Schreibe eine Funktion, die prüft, ob ein Wort ein Palindrom ist.",
         "写一个函数,判断一个整数是否为回文数,并解释时间复杂度和空间复杂度。",
         "Sum up the columns of this table:\n1 2 3\n4 5 6\n7 8 9\n10 11 12",
@@ -153,9 +153,7 @@ anything = st.text(st.characters(exclude_categories=[])) | st.lists(pieces | st.
 @given(text=anything, finished=st.booleans(), min_chars=st.integers(0, 30), max_chars=st.integers(0, 300))
 @example(text="\ud800", finished=True, min_chars=0, max_chars=10)
 @settings(deadline=None)
-def test_any_text_gets_a_storable_instruction_and_a_status(
-    text: str, finished: bool, min_chars: int, max_chars: int
-) -> None:
+def test_any_text_gets_a_storable_instruction_and_a_status(text: str, finished: bool, min_chars: int, max_chars: int) -> None:
     instruction, status = clean(text, finished=finished, min_chars=min_chars, max_chars=max_chars)
     instruction.encode("utf-8")
     assert instruction == instruction.strip()

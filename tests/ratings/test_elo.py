@@ -116,9 +116,7 @@ def test_bradley_terry_expects_as_many_wins_as_there_were(rows: list[tuple[tuple
 
 @some
 @given(battle_rows, st.sampled_from([0.5, 1.0]))
-def test_a_win_or_a_tie_of_the_lower_one_never_sets_it_back(
-    rows: list[tuple[tuple[str, str], float]], outcome: float
-) -> None:
+def test_a_win_or_a_tie_of_the_lower_one_never_sets_it_back(rows: list[tuple[tuple[str, str], float]], outcome: float) -> None:
     """A win of the lower one, or a tie, brings it closer to the higher one or past it."""
     rated = bradley_terry(table(rows), NAMES, initial=1000.0)
     low, high = sorted(("ada", "bob"), key=rated.__getitem__)

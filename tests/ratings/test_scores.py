@@ -215,9 +215,7 @@ def test_no_answers_give_an_empty_table_of_the_same_columns() -> None:
 
 TWO = (("i", "wolf", True, 1), ("i", "ant", True, 1))
 BAD_INPUT: dict[str, Callable[[], pl.DataFrame]] = {
-    "not from 0 to 1": lambda: final_scores(
-        outcomes(("i", "wolf", "ant", 1.5)), RATINGS, answers(*TWO), ROSTER, alpha=0.7
-    ),
+    "not from 0 to 1": lambda: final_scores(outcomes(("i", "wolf", "ant", 1.5)), RATINGS, answers(*TWO), ROSTER, alpha=0.7),
     r"\(a share of the votes\)": lambda: final_scores(
         outcomes(("i", "wolf", "ant", None)), RATINGS, answers(*TWO), ROSTER, alpha=0.7
     ),

@@ -44,9 +44,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             arena,
             engines,
             names,
-            lambda seat: answering.requests(
-                seat, selected, arena.competitor(seat.name).sampling or arena.answers.sampling
-            ),
+            lambda seat: answering.requests(seat, selected, arena.competitor(seat.name).sampling or arena.answers.sampling),
             answering.read,
             engines.progress("answers", len(selected) * len(names), context.log),
         )
@@ -122,16 +120,12 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         deps=[judge_votes, everyone, dg.AssetDep(answers, partition_mapping=parts.both_sides)],
         code_version=code_version([arena.battles.votes, arena.battles.instructions], modules=[judging]),
     )
-    def battle_outcomes(
-        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
-    ) -> dg.MaterializeResult:
+    def battle_outcomes(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Who won each battle of a matchup: the votes of both sides, the local score, and the outcome for the left side."""
         matchups = context.partition_keys
         pairs = battled(warehouse, matchups)
         votes = warehouse.read("judge_votes", matchups)
-        frames = {
-            m: judging.outcomes(pairs[m], votes.filter(partition=m), *sides(m), arena.battles.votes) for m in matchups
-        }
+        frames = {m: judging.outcomes(pairs[m], votes.filter(partition=m), *sides(m), arena.battles.votes) for m in matchups}
         return record(context, warehouse, frames, describe=tally)
 
     return [answers, judge_votes, battle_outcomes]

@@ -35,9 +35,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         deps=[dg.AssetDep("mined_instructions", partition_mapping=parts.itself_and_earlier)],
         code_version=code_version(arena.deduplication, modules=[dedup, selection]),
     )
-    def unique_instructions(
-        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
-    ) -> dg.MaterializeResult:
+    def unique_instructions(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Usable instructions with near duplicates marked: MinHash finds candidates, exact Jaccard similarity decides, and the
         first in roster order is kept. A duplicate names what it repeats.
         """
@@ -67,8 +65,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         unique = warehouse.read("unique_instructions", names).filter("kept").select(selection.INSTRUCTION)
         panels = {name: arena.panel(name) for name in names}
         judged_by = {
-            judge: unique.filter(pl.col("competitor").is_in([n for n in names if judge in panels[n]]))
-            for judge in arena.roster
+            judge: unique.filter(pl.col("competitor").is_in([n for n in names if judge in panels[n]])) for judge in arena.roster
         }
         asked = ask_each(
             arena,

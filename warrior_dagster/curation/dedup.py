@@ -14,9 +14,7 @@ SEED = 2412
 RECALL = 0.995
 
 
-def find_duplicates(
-    texts: Sequence[str], *, threshold: float, permutations: int, shingle_words: int = 1
-) -> pl.DataFrame:
+def find_duplicates(texts: Sequence[str], *, threshold: float, permutations: int, shingle_words: int = 1) -> pl.DataFrame:
     """Say of each text, in order, which earlier text it repeats, if any.
 
     A text is a duplicate if its set of shingles has a Jaccard similarity of at least `threshold` with that of an

@@ -61,9 +61,7 @@ def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase
     if not Path(model).is_dir():
         folder = snapshot_download(model, revision=revision, allow_patterns=_TOKENIZER_FILES)
     # mistral_format: mistral-common, which vLLM installs, would replace the template by code that takes no raw prompts.
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        folder, trust_remote_code=False, mistral_format=False
-    )
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, mistral_format=False)
     try:
         tokenizer.get_chat_template()
     except ValueError as error:
@@ -188,9 +186,7 @@ def _frame(tokenizer: "PreTrainedTokenizerBase") -> _Frame:
     turns = [("user", USER_SENTINEL), ("assistant", ANSWER_SENTINEL), ("user", NEXT_SENTINEL)]
     chat = _between(_apply(tokenizer, turns, generate=False), USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL)
     if prompt is None or chat is None:
-        raise ValueError(
-            f"{tokenizer.name_or_path}: the chat template does not write every turn exactly once, in order"
-        )
+        raise ValueError(f"{tokenizer.name_or_path}: the chat template does not write every turn exactly once, in order")
     around_system = _around_system(tokenizer)
     written = "\n".join([*chat, *prompt, *(around_system or ())])
     token_ids = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)) | {

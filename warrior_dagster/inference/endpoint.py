@@ -58,7 +58,7 @@ class EndpointEngine:
 
         Raises Unreachable when no server can be connected to.
         """
-        finished: asyncio.Queue[Answered | None | Exception] = asyncio.Queue()
+        finished: asyncio.Queue[Answered | Exception | None] = asyncio.Queue()
 
         async def work(session: aiohttp.ClientSession) -> None:
             try:

@@ -31,9 +31,7 @@ class ServerFailed(RuntimeError):
 
 
 @contextmanager
-def vllm_server(
-    model: str, revision: str | None, settings: "VllmServer", *, served_model: str, log: Path
-) -> Iterator[str]:
+def vllm_server(model: str, revision: str | None, settings: "VllmServer", *, served_model: str, log: Path) -> Iterator[str]:
     """Serve a model on a free loopback port; yields the base URL once healthy. Raises ServerFailed."""
     port = free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -56,9 +54,7 @@ def vllm_server(
         guard.wait()
 
 
-def server_command(
-    model: str, revision: str | None, settings: "VllmServer", *, served_model: str, port: int
-) -> list[str]:
+def server_command(model: str, revision: str | None, settings: "VllmServer", *, served_model: str, port: int) -> list[str]:
     """The command line. The module, because `vllm serve` does not start under the CPU build's package name."""
     command = [sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--model", model, "--served-model-name", served_model]

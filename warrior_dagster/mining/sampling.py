@@ -58,9 +58,7 @@ def read(request: Request, completion: Completion, mining: Mining) -> dict[str, 
         instruction, status = "", f"failed: {completion.error}"
     else:
         finished = completion.finish_reason != "length"
-        instruction, status = clean(
-            completion.text, finished=finished, min_chars=mining.min_chars, max_chars=mining.max_chars
-        )
+        instruction, status = clean(completion.text, finished=finished, min_chars=mining.min_chars, max_chars=mining.max_chars)
     identity = instruction_id(source.competitor, completion.key)
     return {
         "row_id": identity,

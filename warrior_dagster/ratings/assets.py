@@ -52,9 +52,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         deps=[elo_ratings, "battle_outcomes", "answers"],
         code_version=code_version(arena.ratings, modules=[scores]),
     )
-    def answer_scores(
-        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
-    ) -> dg.MaterializeResult:
+    def answer_scores(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """The final score of every answer, alpha times what the ratings expect plus (1 - alpha) times what the judges said, and
         the gold answer of each instruction.
         """

@@ -1,0 +1,110 @@
+"""The guard's promises are tried with plain processes; the real vLLM behind it is in tests/test_end_to_end.py."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from warrior_dagster.arena import VllmServer
+from warrior_dagster.inference import server
+
+# A server that starts a child in the same group, as vLLM does, writes both pids, and ignores TERM if told to.
+FAMILY = """
+import os, signal, subprocess, sys, time
+if "stubborn" in sys.argv:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open(sys.argv[1], "w").write(f"{os.getpid()} {child.pid}")
+time.sleep(600)
+"""
+
+# A parent that starts the guard, and then waits to be killed.
+PARENT = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-P", sys.argv[1], *sys.argv[2:]], stdin=subprocess.PIPE)
+time.sleep(600)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(condition: object, seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def family_pids(note: Path) -> list[int]:
+    assert wait_for(lambda: note.exists() and len(note.read_text().split()) == 2)
+    return [int(pid) for pid in note.read_text().split()]
+
+
+def test_a_server_and_its_children_end_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    command = [sys.executable, "-c", FAMILY, str(note)]
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, server.__file__, *command])
+    pids = family_pids(note)
+    assert all(alive(pid) for pid in pids)
+    parent.kill()
+    parent.wait()
+    assert wait_for(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_a_server_that_ignores_term_is_killed_after_its_grace(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    command = [sys.executable, "-P", server.__file__, sys.executable, "-c", FAMILY, str(note), "stubborn"]
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE)
+    pids = family_pids(note)
+    guard.send_signal(signal.SIGTERM)  # only the pipe ends the guard
+    time.sleep(0.5)
+    assert all(alive(pid) for pid in pids)
+    assert guard.stdin
+    guard.stdin.close()
+    assert guard.wait(server.GRACE_SECONDS + 10) == -signal.SIGKILL
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_a_server_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> list[str]:
+        return [sys.executable, "-c", "import sys; sys.exit('no such model')"]
+
+    monkeypatch.setattr(server, "server_command", broken)
+    started = time.monotonic()
+    with (
+        pytest.raises(server.ServerFailed, match="no such model"),
+        server.vllm_server("m", None, VllmServer(), served_model="m", log=tmp_path / "log"),
+    ):
+        pass
+    assert time.monotonic() - started < 30
+
+
+def test_a_server_that_never_gets_ready_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    note = tmp_path / "pids"
+    monkeypatch.setattr(server, "server_command", lambda *_, **__: [sys.executable, "-c", FAMILY, str(note)])
+    with (
+        pytest.raises(server.ServerFailed, match="not ready after 1 s"),
+        server.vllm_server("m", None, VllmServer(startup_timeout_s=1), served_model="m", log=tmp_path / "log"),
+    ):
+        pass
+    assert not note.exists() or not any(alive(pid) for pid in family_pids(note))
+
+
+def test_no_default_of_the_model_s_own_can_slip_in() -> None:
+    command = server.server_command("m", "abc", VllmServer(kv_cache_gib=1), served_model="n", port=1)
+    assert command[command.index("--generation-config") + 1] == "vllm"
+    assert command[command.index("--revision") + 1] == "abc"
+    assert "--gpu-memory-utilization" not in command
+    environment = server.server_environment(VllmServer(kv_cache_gib=3))
+    assert environment["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
+    assert environment["VLLM_CPU_KVCACHE_SPACE"] == "3"

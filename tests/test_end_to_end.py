@@ -1,0 +1,142 @@
+"""The product as its users run it: the command line, Dagster, and the real vLLM with the bundled model."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+
+def command(*arguments: str, home: Path, arena: Path) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "DAGSTER_HOME": str(home), "WARRIOR_ARENA": str(arena), "HF_HUB_OFFLINE": "1"}
+    home.mkdir(exist_ok=True)
+    return subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+
+
+def summary(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr[-3000:]
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Path:
+    """A folder with the quick start's arena, made smaller."""
+    folder = tmp_path_factory.mktemp("arena")
+    values = yaml.safe_load((ROOT / "arenas" / "quickstart.yaml").read_text())
+    for competitor in values["competitors"]:
+        competitor["model"] = str(bundled_model)
+    values |= {
+        "warehouse": "warehouse",
+        "embedding": {"model": str(bundled_embedder)},
+        "selection": {"centres": 1},
+        "answers": {"sampling": {"temperature": 0.7, "max_tokens": 48}},
+    }
+    values["mining"] |= {"samples": 4, "max_tokens": 64}
+    values["difficulty"] |= {"keep": 1.0}
+    (folder / "arena.yaml").write_text(yaml.safe_dump(values))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(workplace: Path) -> dict[str, Any]:
+    arena = workplace / "arena.yaml"
+    return summary(command(f"{BIN}/warrior", "run", "-c", str(arena), "--json", home=workplace / "home", arena=arena))
+
+
+def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None:
+    rows = first["rows"]
+    assert rows["mined_instructions"] == 3 * 2 * 4
+    selected = rows["selected_instructions"]
+    assert 1 <= selected <= 3
+    assert rows["answers"] == 3 * selected
+    assert rows["judge_votes"] == 3 * 2 * selected
+    assert rows["answer_scores"] == 3 * selected
+    (model,) = first["models"].values()
+    unique = rows["instruction_difficulty"]
+    assert model["engine_starts"] == 1
+    assert model["failed"] == 0
+    assert model["sent"] + model["from_ledger"] == 24 + unique + 3 * selected + 6 * selected
+    assert sum(r["rating"] for r in first["ratings"]) == pytest.approx(3000)
+    assert set(first["seconds"]) == set(rows)
+
+
+def test_the_judges_probabilities_are_real(first: dict[str, Any]) -> None:
+    from warrior_dagster.storage import Warehouse
+
+    votes = Warehouse(first["warehouse"]).read("judge_votes")
+    assert votes.filter(status="failed").is_empty()
+    assert votes.select((pl.col("p_left") + pl.col("p_right")).is_close(1.0).all()).item()
+    assert votes["p_left"].n_unique() > 1
+
+
+def test_the_export_is_where_the_summary_says(first: dict[str, Any]) -> None:
+    for path in first["exports"].values():
+        assert {p.name for p in Path(path).iterdir()} == {"train.parquet", "train.jsonl", "README.md"}
+    card = Path(first["exports"]["sft"], "README.md").read_text()
+    assert "SmolLM2-135M-Instruct" in card
+    assert str(Path(first["warehouse"]).parent) not in card
+
+
+def test_a_second_run_sends_no_request_and_starts_no_engine(first: dict[str, Any], workplace: Path) -> None:
+    arena = workplace / "arena.yaml"
+    again = summary(command(f"{BIN}/warrior", "run", "-c", str(arena), "--json", home=workplace / "home", arena=arena))
+    (model,) = again["models"].values()
+    assert (model["sent"], model["engine_starts"], model["completion_tokens"]) == (0, 0, 0)
+    assert again["rows"] == first["rows"]
+    assert again["ratings"] == first["ratings"]
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [["mined_instructions", "--partition", "plain"], ["judge_votes", "--partition", "teacher__plain"], ["elo_ratings"]],
+)
+@pytest.mark.usefixtures("first")
+def test_an_asset_materializes_alone_from_the_code_location(workplace: Path, selection: list[str]) -> None:
+    done = command(
+        f"{BIN}/dagster", "asset", "materialize", "-f", "definitions.py", "--select", *selection,
+        home=workplace / "home", arena=workplace / "arena.yaml",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_the_workspace_is_valid(workplace: Path) -> None:
+    done = command(
+        f"{BIN}/dagster",
+        "definitions",
+        "validate",
+        "-w",
+        "workspace.yaml",
+        home=workplace / "home",
+        arena=workplace / "arena.yaml",
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_a_mistake_ends_the_command_before_anything_starts(workplace: Path) -> None:
+    bad = workplace / "bad.yaml"
+    bad.write_text((workplace / "arena.yaml").read_text().replace("centres: 1", "centres: none"))
+    done = command(f"{BIN}/warrior", "run", "-c", str(bad), home=workplace / "home", arena=bad)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"{bad}:")
+    assert "selection.centres: expected" in line
+
+
+def test_a_missing_model_folder_ends_the_command_before_anything_starts(workplace: Path) -> None:
+    bad = workplace / "absent.yaml"
+    values = yaml.safe_load((workplace / "arena.yaml").read_text())
+    values["competitors"][1]["model"] = "./absent"
+    bad.write_text(yaml.safe_dump(values))
+    done = command(f"{BIN}/warrior", "check", str(bad), home=workplace / "home", arena=bad)
+    assert done.returncode == 1
+    assert "competitors.engineer.model: expected a model folder" in done.stderr

@@ -1,0 +1,204 @@
+"""The whole graph with a scripted engine: what is asked, what is written, and what a change of the arena changes."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from tests.conftest import scripted_engines
+from warrior_dagster.arena import Arena
+from warrior_dagster.build import arena_assets, build_definitions
+from warrior_dagster.inference.request import Request, ServedModel
+from warrior_dagster.inference.server import ServerFailed
+from warrior_dagster.partitions import matchup_keys
+from warrior_dagster.running import GROUPS, whole_range
+from warrior_dagster.storage import Warehouse
+
+MakeArena = Callable[..., Arena]
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+
+def materialize(arena: Arena, *steps: tuple[str, str | None], instance: dg.DagsterInstance | None = None) -> list[Request]:
+    """Materialize (asset or group, partition or None for all) one after another; returns the requests that were sent."""
+    log: list[Request] = []
+    assets = arena_assets(arena)
+    with scripted_engines(arena, log, []) as engines:
+        resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
+        for name, partition in steps:
+            members = [a for a in assets if name in (a.key.to_user_string(), *a.group_names_by_key.values())]
+            tags = whole_range(members[0]) if partition is None else {}
+            result = dg.materialize(
+                assets, selection=members, partition_key=partition, tags=tags, resources=resources, instance=instance
+            )
+            assert result.success
+    return log
+
+
+def everything(arena: Arena) -> list[Request]:
+    return materialize(arena, *((group, None) for group in GROUPS))
+
+
+def tables(arena: Arena) -> dict[str, pl.DataFrame]:
+    warehouse = Warehouse(arena.warehouse)
+    return {name: warehouse.read(name) for name in (a.key.to_user_string() for a in arena_assets(arena))}
+
+
+def keys(log: list[Request]) -> Counter[str]:
+    return Counter(key for request in log for key in request.keys())
+
+
+def test_every_stage_has_its_rows_and_the_counts_are_the_methods(make_arena: MakeArena) -> None:
+    arena = make_arena(("ann", "bob", "cyd", "dan"))
+    everything(arena)
+    found = tables(arena)
+    selected = len(found["selected_instructions"])
+    assert len(found["mined_instructions"]) == 4 * 8
+    assert 4 <= selected <= 4 * 3
+    assert len(found["answers"]) == 4 * selected
+    assert len(found["judge_votes"]) == 6 * 2 * 2 * selected
+    assert len(found["battle_outcomes"]) == 6 * selected
+    scores = found["answer_scores"]
+    assert scores.group_by("instruction_id").agg(pl.col("score").sum())["score"].to_list() == pytest.approx([6.0] * selected)
+    assert scores.filter("gold").height == selected
+    assert found["elo_ratings"]["rating"].sum() == pytest.approx(4000)
+    assert found["sft_dataset"]["messages"].list.len().unique().to_list() == [2]
+
+
+def test_a_second_run_asks_nothing_and_changes_no_row(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    first = everything(arena)
+    before = tables(arena)
+    assert len(first) > 0
+    assert everything(arena) == []
+    for name, table in tables(arena).items():
+        assert table.equals(before[name]), name
+
+
+def test_an_appended_competitor_changes_no_row_of_the_others_and_asks_only_what_is_new(make_arena: MakeArena) -> None:
+    roster = ("ann", "bob", "cyd")
+    small, grown = make_arena(roster), make_arena((*roster, "dan"))
+    asked = keys(everything(small))
+    before = tables(small)
+    new = keys(everything(grown))
+    after = tables(grown)
+    assert not asked & new
+    assert max((asked + new).values()) == 1
+    untouched = [
+        "mined_instructions", "unique_instructions", "instruction_difficulty", "instruction_embeddings", "selected_instructions",
+    ]  # fmt: skip
+    for name in untouched:
+        assert after[name].filter(pl.col("partition").is_in(roster)).equals(before[name]), name
+    for name in ("answers", "judge_votes"):
+        still = after[name].join(before[name].select("partition", "row_id"), on=["partition", "row_id"], how="semi")
+        assert still.equals(before[name]), name
+
+
+def test_partitions_one_by_one_in_any_order_give_the_rows_of_one_run(make_arena: MakeArena, tmp_path: Path) -> None:
+    together, apart = make_arena(), make_arena(warehouse=str(tmp_path / "apart"))
+    asked = keys(everything(together))
+    stages = ["mined_instructions", "unique_instructions", "instruction_difficulty", "instruction_embeddings",
+              "selected_instructions", "answers"]  # fmt: skip
+    steps = [(stage, name) for stage in stages for name in reversed(apart.roster)]
+    steps += [(stage, key) for stage in ("judge_votes", "battle_outcomes") for key in reversed(matchup_keys(apart.roster))]
+    assert keys(materialize(apart, *steps, ("leaderboard", None))) == asked
+    expected = tables(together)
+    for name, table in tables(apart).items():
+        assert table.equals(expected[name]), name
+
+
+def test_each_model_is_loaded_once_a_run_however_many_partitions(make_arena: MakeArena) -> None:
+    starts: list[ServedModel] = []
+    arena = make_arena()
+    with scripted_engines(arena, [], starts) as engines:
+        resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
+        for group in GROUPS:
+            members = [a for a in arena_assets(arena) if group in a.group_names_by_key.values()]
+            dg.materialize(arena_assets(arena), selection=members, tags=whole_range(members[0]), resources=resources)
+    assert len(starts) == 1
+
+
+def test_what_a_partition_needs_is_an_error_with_its_name_when_it_is_missing(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    materialize(arena, ("mined_instructions", "bob"))
+    with pytest.raises(LookupError, match="mined_instructions was never materialized for ann"):
+        materialize(arena, ("unique_instructions", "bob"))
+    materialize(arena, ("mined_instructions", "ann"), ("unique_instructions", "bob"))
+
+
+def test_a_competitor_whose_engine_fails_costs_only_its_own_partition(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena = make_arena()
+    from warrior_dagster.inference.engine import Engines
+
+    ask = Engines.ask
+
+    def failing(self: Engines, requests: Any, *rest: Any) -> Any:
+        asked = list(requests)
+        if asked[0].tag.competitor == "bob":
+            raise ServerFailed("no memory")
+        return ask(self, asked, *rest)
+
+    monkeypatch.setattr(Engines, "ask", failing)
+    with dg.DagsterInstance.ephemeral() as instance:
+        with pytest.raises(dg.Failure, match=r"1 of 3 partitions were not materialized\.\nbob: no memory"):
+            materialize(arena, ("mined_instructions", None), instance=instance)
+        assert instance.get_materialized_partitions(dg.AssetKey("mined_instructions")) == {"ann", "cyd"}
+    assert set(Warehouse(arena.warehouse).partitions("mined_instructions")) == {"ann", "cyd"}
+
+
+def test_a_change_of_a_stage_changes_the_code_version_of_that_stage_alone(make_arena: MakeArena) -> None:
+    def versions(**values: Any) -> dict[str, str]:
+        return {
+            k.to_user_string(): v or "" for a in arena_assets(make_arena(**values)) for k, v in a.code_versions_by_key.items()
+        }
+
+    base = versions()
+    for values, changed in (
+        ({"ratings": {"alpha": 0.5, "bootstrap_rounds": 20}}, {"elo_ratings", "answer_scores"}),
+        ({"selection": {"centres": 5}}, {"selected_instructions"}),
+        ({"difficulty": {"verdict": "direct", "keep": 2.0}}, {"instruction_difficulty"}),
+        ({"deduplication": {"threshold": 0.9}}, {"unique_instructions"}),
+    ):
+        other = versions(**values)
+        assert {name for name in base if base[name] != other[name]} == changed
+
+
+def test_materializations_carry_what_a_user_decides_by(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(arena, *((group, None) for group in GROUPS), instance=instance)
+        for asset in arena_assets(arena):
+            event = instance.get_latest_materialization_event(asset.key)
+            assert event
+            metadata = event.asset_materialization.metadata if event.asset_materialization else {}
+            assert {"dagster/row_count", "dagster/column_schema", "preview", "rows_sha256"} <= set(metadata)
+        votes = instance.get_latest_materialization_event(dg.AssetKey("judge_votes"))
+        assert votes
+        assert votes.asset_materialization
+        assert {"requests_sent", "completion_tokens", "engine_starts", "statuses"} <= set(votes.asset_materialization.metadata)
+
+
+def test_the_definitions_load_and_the_edges_are_the_designs(make_arena: MakeArena) -> None:
+    defs = build_definitions(make_arena())
+    dg.Definitions.validate_loadable(defs)
+    graph = defs.resolve_asset_graph()
+
+    def parents(name: str) -> set[str]:
+        return {key.to_user_string() for key in graph.get(dg.AssetKey(name)).parent_keys}
+
+    assert parents("unique_instructions") == {"mined_instructions"}
+    assert parents("answers") == {"selected_instructions"}
+    assert parents("judge_votes") == {"selected_instructions", "answers"}
+    assert parents("elo_ratings") == {"battle_outcomes"}
+    assert parents("sft_dataset") == {"answer_scores", "answers", "selected_instructions"}
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description
+        assert node.owners
+        assert node.kinds
+        assert node.code_version
