@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import ArenaError, load_arena, missing_folders
+from warrior_dagster.arena_file import ArenaError, load_arena, missing_here
 
 ARENAS = Path(__file__).parent.parent / "arenas"
 GOOD = """\
@@ -121,9 +121,11 @@ def test_what_is_no_arena_at_all_is_named(tmp_path: Path, text: str) -> None:
         load_arena(tmp_path / "absent.yaml")
 
 
-def test_missing_model_folders_are_named_before_anything_starts(tmp_path: Path) -> None:
-    (told,) = missing_folders(load_arena(written(tmp_path, GOOD)))
-    assert told.startswith("competitors.b.model: expected a model folder")
+def test_what_is_missing_on_this_machine_is_named_before_anything_starts(tmp_path: Path) -> None:
+    served = "engine: {serve: {kind: endpoint, urls: ['http://localhost:1'], api_key_env: NO_SUCH_KEY}}\n"
+    folder, key = missing_here(load_arena(written(tmp_path, GOOD + served)))
+    assert folder.startswith("competitors.b.model: expected a model folder")
+    assert key.startswith("engine.serve.api_key_env: expected the environment variable NO_SUCH_KEY")
 
 
 @pytest.mark.parametrize("path", sorted(ARENAS.glob("*.yaml")), ids=lambda p: p.stem)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import scripted_engines
-from warrior_dagster.arena import Arena
+from warrior_dagster.arena import Arena, VllmServer
 from warrior_dagster.build import arena_assets, build_definitions
 from warrior_dagster.inference.request import Request, ServedModel
 from warrior_dagster.inference.server import ServerFailed
@@ -19,7 +19,14 @@ from warrior_dagster.running import GROUPS, whole_range
 from warrior_dagster.storage import Warehouse
 
 MakeArena = Callable[..., Arena]
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+STAGES_OF_COMPETITORS = [
+    "mined_instructions",
+    "unique_instructions",
+    "instruction_difficulty",
+    "instruction_embeddings",
+    "selected_instructions",
+    "answers",
+]
 
 
 def materialize(arena: Arena, *steps: tuple[str, str | None], instance: dg.DagsterInstance | None = None) -> list[Request]:
@@ -87,10 +94,7 @@ def test_an_appended_competitor_changes_no_row_of_the_others_and_asks_only_what_
     after = tables(grown)
     assert not asked & new
     assert max((asked + new).values()) == 1
-    untouched = [
-        "mined_instructions", "unique_instructions", "instruction_difficulty", "instruction_embeddings", "selected_instructions",
-    ]  # fmt: skip
-    for name in untouched:
+    for name in STAGES_OF_COMPETITORS[:-1]:
         assert after[name].filter(pl.col("partition").is_in(roster)).equals(before[name]), name
     for name in ("answers", "judge_votes"):
         still = after[name].join(before[name].select("partition", "row_id"), on=["partition", "row_id"], how="semi")
@@ -100,9 +104,7 @@ def test_an_appended_competitor_changes_no_row_of_the_others_and_asks_only_what_
 def test_partitions_one_by_one_in_any_order_give_the_rows_of_one_run(make_arena: MakeArena, tmp_path: Path) -> None:
     together, apart = make_arena(), make_arena(warehouse=str(tmp_path / "apart"))
     asked = keys(everything(together))
-    stages = ["mined_instructions", "unique_instructions", "instruction_difficulty", "instruction_embeddings",
-              "selected_instructions", "answers"]  # fmt: skip
-    steps = [(stage, name) for stage in stages for name in reversed(apart.roster)]
+    steps = [(stage, name) for stage in STAGES_OF_COMPETITORS for name in reversed(apart.roster)]
     steps += [(stage, key) for stage in ("judge_votes", "battle_outcomes") for key in reversed(matchup_keys(apart.roster))]
     assert keys(materialize(apart, *steps, ("leaderboard", None))) == asked
     expected = tables(together)
@@ -142,6 +144,9 @@ def test_a_competitor_whose_engine_fails_costs_only_its_own_partition(
         if asked[0].tag.competitor == "bob":
             raise ServerFailed("no memory")
         return ask(self, asked, *rest)
+
+    bob = arena.competitor("bob").model_copy(update={"serve": VllmServer(dtype="float32")})
+    arena = arena.model_copy(update={"competitors": (arena.competitors[0], bob, arena.competitors[2])})
 
     monkeypatch.setattr(Engines, "ask", failing)
     with dg.DagsterInstance.ephemeral() as instance:

@@ -240,7 +240,7 @@ class Export(Strict):
 
     formats: tuple[Literal["sft", "dpo", "kto"], ...] = Field(("sft", "dpo", "kto"), min_length=1)
     folder: str = ""
-    """Where the files go; absent: `exports` in the warehouse if that is a folder, or else in data/NAME beside the arena's file."""
+    """Where the files go; absent: `exports` in the warehouse, or in data/NAME beside the arena if that is no folder."""
     dpo_margin: float = Field(0.0, ge=0)
     """A DPO pair needs a difference of final scores above this."""
 

@@ -1,12 +1,14 @@
 """Reading an arena's YAML: every mistake is one line with file, line, key and what was expected."""
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from warrior_dagster.arena import Arena, is_local, located
+from warrior_dagster.arena import Arena, Endpoint, is_local, located
 
 
 class ArenaError(ValueError):
@@ -31,19 +33,24 @@ def load_arena(path: Path | str) -> Arena:
     try:
         arena = Arena.model_validate(values)
     except ValidationError as error:
-        raise ArenaError("\n".join(explain(e, document, path) for e in error.errors())) from error
+        raise ArenaError("\n".join(explain(e, document, path) for e in first_causes(error.errors()))) from error
     return located(arena, path.resolve().parent)
 
 
-def missing_folders(arena: Arena) -> list[str]:
-    """One line for each local model folder of the arena that is not there: nothing could be loaded from it."""
+def missing_here(arena: Arena) -> list[str]:
+    """One line for each thing that the arena needs on this machine and that is not there: model folders, keys of endpoints."""
     named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors]
     named.append(("embedding.model", arena.embedding.model))
-    return [
+    missing = [
         f"{key}: expected a model folder with config.json, or a hub id; {model} is neither"
         for key, model in named
         if is_local(model) and not (Path(model) / "config.json").is_file()
     ]
+    serving = [(f"competitors.{c.name}.serve", c.serve) for c in arena.competitors] + [("engine.serve", arena.engine.serve)]
+    for key, serve in serving:
+        if isinstance(serve, Endpoint) and serve.api_key_env and serve.api_key_env not in os.environ:
+            missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
+    return missing
 
 
 def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
@@ -60,6 +67,16 @@ def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
             refuse_repeated_keys(value, path)
 
 
+def first_causes(errors: list[Any]) -> list[Any]:
+    """Without "too short" for a list that only lacks its items that have errors of their own."""
+    paths = [error["loc"] for error in errors]
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short" or not any(p[: len(error["loc"])] == error["loc"] and p != error["loc"] for p in paths)
+    ]
+
+
 def explain(error: Any, document: yaml.Node | None, path: Path) -> str:
     """One line of a pydantic error: where in the file, which key, what was expected, what was there."""
     steps, line = locate(error["loc"], document)
@@ -72,8 +89,7 @@ def explain(error: Any, document: yaml.Node | None, path: Path) -> str:
     elif error["type"] == "value_error":
         expected = str(error["ctx"]["error"])
     else:
-        message = error["msg"].removeprefix("Input ").removeprefix("should ")
-        expected = f"expected to {message}" if error["msg"].startswith("Input should") else f"expected: {message}"
+        expected = re.sub(r"^\w+ should ", "expected to ", error["msg"]).removesuffix(" after validation")
         if isinstance(given, str | int | float | bool | None):
             expected += f"; found {given!r}"
     return f"{path}:{line}: {key}: {expected}"

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from warrior_dagster.arena import Arena, is_local
-from warrior_dagster.arena_file import ArenaError, load_arena, missing_folders
+from warrior_dagster.arena_file import ArenaError, load_arena, missing_here
 from warrior_dagster.storage import Warehouse
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -45,6 +45,7 @@ def run(
     from warrior_dagster.running import RunFailed, default_dagster_home, run_arena
 
     default_dagster_home()
+    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' own bars would break ours
     try:
         with bars(errors) as report:
             result = run_arena(arena, report)
@@ -75,12 +76,12 @@ def models(folder: Annotated[Path, typer.Argument(help="Where the model folders 
 
 
 def ready(file: Path) -> Arena:
-    """The arena of a file, with its local models in place, or exit with a line for each thing that is wrong."""
+    """The arena of a file, with all it needs on this machine in place, or exit with a line for each thing that is wrong."""
     try:
         arena = load_arena(file)
     except ArenaError as error:
         fail(str(error))
-    if missing := missing_folders(arena):
+    if missing := missing_here(arena):
         fail("\n".join(f"{file}: {line}" for line in missing))
     return arena
 
@@ -106,10 +107,10 @@ def show(arena: Arena, result: dict[str, Any]) -> None:
             console.rule(f"the best-scored of {len(dataset)} rows: {row['attacker']} asks, {row['competitor']} answers")
             for message in row["messages"]:
                 console.print(f"[bold]{message['role']}[/bold]: {escape(message['content'])}\n")
-    counts = Table("asset", "rows", "seconds", title="Assets")
+    per_asset = Table("asset", "rows", "seconds", title="Assets")
     for name, rows in result["rows"].items():
-        counts.add_row(name, str(rows), f"{result['seconds'].get(name, 0):.1f}")
-    console.print(counts)
+        per_asset.add_row(name, str(rows), f"{result['seconds'].get(name, 0):.1f}")
+    console.print(per_asset)
     for kind, path in result["exports"].items():
         console.print(f"{kind} data set: {path}", soft_wrap=True)
     console.print(f"tables and ledger: {result['warehouse']}", soft_wrap=True)

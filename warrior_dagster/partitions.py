@@ -11,6 +11,10 @@ import dagster as dg
 
 from warrior_dagster.arena import MATCHUP_SEPARATOR, Arena
 
+RANGE_START_TAG = "dagster/asset_partition_range_start"
+RANGE_END_TAG = "dagster/asset_partition_range_end"
+"""Dagster's own names of the tags that make one run of a range of partitions."""
+
 
 def matchup_keys(roster: Sequence[str]) -> list[str]:
     """Each unordered pair once, names in roster order, ordered by the later of the two."""

@@ -1,4 +1,4 @@
-"""Materializing a whole arena in one process: the same assets as in the UI, one run a partition scheme, engines kept between."""
+"""Materializing a whole arena in one process: the assets of the UI, one run a partition scheme, engines kept between."""
 
 import os
 from collections import defaultdict
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.build import arena_assets, open_engines
 from warrior_dagster.inference.progress import Report
+from warrior_dagster.partitions import RANGE_END_TAG, RANGE_START_TAG
 from warrior_dagster.storage import Warehouse
 
 GROUPS = ("competitors", "matchups", "leaderboard")
@@ -57,7 +57,7 @@ def whole_range(asset: dg.AssetsDefinition) -> dict[str, str]:
     if asset.partitions_def is None:
         return {}
     keys = asset.partitions_def.get_partition_keys()
-    return {ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
+    return {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}
 
 
 def reasons(result: dg.ExecuteInProcessResult) -> str:

@@ -73,7 +73,7 @@ class Warehouse:
             raise ValueError(f"{table}, partition {partition}: expected each {ROW_ID} once")
         rows = rows.with_columns(pl.lit(partition).alias(PARTITION)).sort(ROW_ID)
         arrow, digest = to_arrow(rows), rows_sha256(rows)
-        opened = self._db.create_table(table, schema=arrow.schema, exist_ok=True)
+        opened = self._open(table) or self._db.create_table(table, schema=arrow.schema, exist_ok=True)
         if opened.schema != arrow.schema:
             self._records().delete(f"`table` = {quoted(table)}")
             opened = self._db.create_table(table, schema=arrow.schema, mode="overwrite")

@@ -52,7 +52,7 @@ def vectors(points: dict[str, np.ndarray]) -> pl.DataFrame:
         frames.append(pl.DataFrame({
             "row_id": ids, "instruction_id": ids, "competitor": [name] * len(own), "instruction": ids,
             "vector": pl.Series(own.astype(np.float32), dtype=pl.Array(pl.Float32, 2)),
-        }))  # fmt: skip
+        }, schema_overrides=dict.fromkeys(("row_id", "instruction_id", "competitor", "instruction"), pl.String)))  # fmt: skip
     return pl.concat(frames)
 
 

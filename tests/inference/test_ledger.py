@@ -58,18 +58,20 @@ def test_of_a_key_that_was_paid_for_twice_the_first_counts(tmp_path: Path) -> No
 
 KILLED = """
 import sys, time
-from tests_asked import asked
+from warrior_dagster.arena import VllmServer
 from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.request import Completion, Request, ServedModel
+model = ServedModel("org/m@main", "org/m", None, VllmServer())
 ledger = Ledger(sys.argv[1])
 for number in range(10**6):
-    ledger.append(*asked(number))
+    request = Request(model, f"prompt {number}", "{}")
+    ledger.append(request, Completion(request.keys()[0], 0, "answer", "stop"))
     print(number, time.time(), flush=True)
     time.sleep(0.002)
 """
 
 
 def test_a_process_that_is_killed_loses_at_most_its_last_fifth_of_a_second(tmp_path: Path) -> None:
-    (tmp_path / "tests_asked.py").write_text(Path(__file__).read_text().replace("import pytest\n", ""))
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "wh")], stdout=subprocess.PIPE, text=True)

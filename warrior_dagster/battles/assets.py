@@ -80,8 +80,8 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         warehouse: dg.ResourceParam[Warehouse],
         engines: dg.ResourceParam[Engines],
     ) -> dg.MaterializeResult:
-        """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot be
-        read abstains, with the reason.
+        """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict
+        cannot be read abstains, with the reason.
         """
         matchups = context.partition_keys
         pairs = battled(warehouse, matchups)

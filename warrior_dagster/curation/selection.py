@@ -54,14 +54,12 @@ def embedded(kept: pl.DataFrame, settings: Embedding) -> pl.DataFrame:
 def select_centres(instructions: pl.DataFrame, roster: Sequence[str], settings: Selection) -> pl.DataFrame:
     """Each competitor's centres, in order of choice (`rank`), given those of the competitors before it in `roster`."""
     given = np.empty((0, instructions.schema["vector"].shape[0]), dtype=np.float32)  # type: ignore[attr-defined]
-    parts = []
+    parts: list[pl.DataFrame] = []
     for name in roster:
         own = instructions.filter(competitor=name).sort("row_id")
         points = own["vector"].to_numpy().reshape(len(own), given.shape[1])
         chosen, radii = k_center_greedy(points, settings.centres, given)
         given = np.concatenate([given, points[chosen]])
-        ranked = own[chosen.tolist()].drop("vector").with_columns(
-            pl.Series("rank", np.arange(len(chosen)), dtype=pl.Int64), pl.Series("radius", radii, dtype=pl.Float64)
-        )  # fmt: skip
-        parts.append(ranked)
+        rank, radius = pl.Series("rank", range(len(chosen)), pl.Int64), pl.Series("radius", radii, pl.Float64)
+        parts.append(own[chosen.tolist()].drop("vector").with_columns(rank, radius))
     return pl.concat(parts)

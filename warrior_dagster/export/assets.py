@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import dagster as dg
 import polars as pl
@@ -31,7 +32,7 @@ DESCRIPTIONS = {
 
 def assets(arena: Arena) -> list[dg.AssetsDefinition]:
     """The assets of this stage: one for each format that the arena asks for."""
-    makers: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], object]] = {
+    makers: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], ModuleType]] = {
         "sft": (sft.sft_rows, sft),
         "dpo": (partial(dpo.dpo_rows, margin=arena.export.dpo_margin), dpo),
         "kto": (kto.kto_rows, kto),
@@ -83,7 +84,8 @@ def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
         "instruction_id", "competitor", "answer", (pl.col("status") == "ok").alias("finished")
     )
     return (
-        scored.join(instructions, on="instruction_id", maintain_order="left")
+        scored.filter(pl.col("opponents") > 0)  # an answer that met no other was never judged
+        .join(instructions, on="instruction_id", maintain_order="left")
         .join(given, on=["instruction_id", "competitor"], maintain_order="left")
         .select(
             "instruction_id", "instruction", "attacker", "language", "difficulty", "competitor", "answer", "finished",

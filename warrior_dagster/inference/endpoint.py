@@ -1,4 +1,4 @@
-"""The HTTP client of OpenAI-compatible completions servers, one or a fleet: continuously fed, patient, and honest about failures.
+"""The HTTP client of OpenAI-compatible completions servers, one or a fleet: continuously fed, patient, honest in failure.
 
 A request that the server refuses is an error completion with its reason. A busy server (429, 503) is waited for. A server that
 cannot be reached at all stops the stage: what was finished is in the ledger, and nothing else would succeed.
@@ -165,7 +165,7 @@ def completions(request: Request, answer: dict[str, Any], attempts: int) -> list
             Completion(
                 key=key,
                 sample=sample,
-                text=choice.get("text") or "",
+                text=(choice.get("text") or "").encode("utf-8", "replace").decode(),  # JSON may hold half a surrogate pair
                 finish_reason=choice.get("finish_reason") or "",
                 prompt_tokens=prompt_tokens if place == 0 else 0,
                 completion_tokens=share,

@@ -120,6 +120,7 @@ class Engines:
     ) -> None:
         started = time.monotonic()
         progress.model = model.model
+        known: dict[str, Completion] = {}
         in_flight: dict[str, list[Request]] = {}
 
         def done(request: Request, completion: Completion) -> None:
@@ -128,6 +129,7 @@ class Engines:
             progress.report(progress)
 
         def unanswered() -> Iterator[Request]:
+            nonlocal known
             for batch in chunks(requests, LOOKUP):
                 keyed = [(request, request.keys()) for request in batch]
                 known = self._ledger.get([key for _, keys in keyed for key in keys])
@@ -155,6 +157,7 @@ class Engines:
                     usage.completion_tokens += completion.completion_tokens
                     progress.sent += 1
                     progress.tokens += completion.completion_tokens
+                    known[completion.key] = completion
                     for waiting in in_flight.pop(completion.key):
                         done(waiting, completion)
 

@@ -67,7 +67,7 @@ class Ledger:
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:
         """The completions that are there already, by key. Of a key that two processes paid for at once, the first counts."""
         self.flush()  # what came in a moment ago counts as well
-        self._table.checkout_latest()
+        self._table.checkout_latest()  # type: ignore[no-untyped-call]
         if not keys:
             return {}
         quoted = ",".join(f"'{key}'" for key in keys)

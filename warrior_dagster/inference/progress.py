@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 CALM_SECONDS = 15.0
@@ -61,7 +61,7 @@ def bars(console: Console) -> Iterator[Report]:
         TextColumn("{task.fields[note]}"),
     )
     with Bars(*columns, console=console) as drawn:
-        tasks: dict[int, tuple[Progress, int]] = {}
+        tasks: dict[int, tuple[Progress, TaskID]] = {}
 
         def report(progress: Progress) -> None:
             if id(progress) not in tasks:  # kept with the progress itself, so that its id is not used again

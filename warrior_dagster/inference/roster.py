@@ -1,7 +1,8 @@
 """Asking several competitors: each model's work in one go, and one that fails does not take the others' work with it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from warrior_dagster.arena import Arena
@@ -9,7 +10,7 @@ from warrior_dagster.inference.asking import Seat, seat
 from warrior_dagster.inference.endpoint import Unreachable
 from warrior_dagster.inference.engine import Engines, Usage
 from warrior_dagster.inference.progress import Progress
-from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.server import ServerFailed
 
 
@@ -30,16 +31,16 @@ def ask_each(
     read: Callable[[Request, Completion], dict[str, Any]],
     progress: Progress,
 ) -> Asked:
-    """Ask the named competitors, those that share a server one after another, so that each model is loaded once.
+    """Ask the named competitors, those that share a model together, so that each is loaded once and kept busy.
 
-    A competitor whose engine does not start or dies is in `failures`; the others go on.
+    Competitors whose engine does not start or dies are in `failures`; the others go on.
     """
     asked = Asked()
-    for one in by_model([seat(arena, name) for name in names]):
+    for seats in by_model([seat(arena, name) for name in names]):
         try:
-            rows, usage = engines.ask(requests(one), read, progress)
+            rows, usage = engines.ask(chain.from_iterable(map(requests, seats)), read, progress)
         except (ServerFailed, Unreachable) as error:
-            asked.failures[one.name] = str(error)
+            asked.failures |= {one.name: str(error) for one in seats}
             continue
         asked.rows += rows
         for model, cost in usage.items():
@@ -47,7 +48,9 @@ def ask_each(
     return asked
 
 
-def by_model(seats: Sequence[Seat]) -> list[Seat]:
-    """Seats in the order of their model's first appearance."""
-    models = [one.model for one in seats]
-    return sorted(seats, key=lambda one: models.index(one.model))
+def by_model(seats: Iterable[Seat]) -> list[list[Seat]]:
+    """Seats that share a model together, in the order of first appearance."""
+    groups: dict[ServedModel, list[Seat]] = {}
+    for one in seats:
+        groups.setdefault(one.model, []).append(one)
+    return list(groups.values())

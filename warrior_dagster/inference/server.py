@@ -108,7 +108,7 @@ def guard(command: list[str]) -> int:
     """Run a command in its own process group until it ends or standard input closes; leave nothing of it behind."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # our parent's end closes the pipe; nothing else may end the guard first
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=default_signals)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=default_signals)  # noqa: PLW1509
     while child.poll() is None:
         if select.select([0], [], [], 0.2)[0]:  # nothing is ever written to the pipe: readable means closed
             break
@@ -119,7 +119,8 @@ def guard(command: list[str]) -> int:
         time.sleep(0.05)
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    return child.wait()
+    status = child.wait()
+    return status if status >= 0 else 128 - status
 
 
 def default_signals() -> None:
