@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import polars as pl
 import pytest
 import yaml
@@ -76,6 +77,27 @@ def test_the_judges_probabilities_are_real(first: dict[str, Any]) -> None:
     assert votes.filter(status="failed").is_empty()
     assert votes.select((pl.col("p_left") + pl.col("p_right")).is_close(1.0).all()).item()
     assert votes["p_left"].n_unique() > 1
+
+
+def test_every_vote_leads_back_to_its_prompt_its_answers_and_their_instruction(first: dict[str, Any]) -> None:
+    from warrior_dagster.storage import Warehouse
+
+    warehouse = Warehouse(first["warehouse"])
+    ledger = {row["key"]: row for row in lancedb.connect(first["warehouse"]).open_table("ledger").to_arrow().to_pylist()}
+    answers = {(r["instruction_id"], r["competitor"]): r for r in warehouse.read("answers").to_dicts()}
+    selected = {r["instruction_id"]: r for r in warehouse.read("selected_instructions").to_dicts()}
+    mined = {r["instruction_id"]: r for r in warehouse.read("mined_instructions").to_dicts()}
+    for vote in warehouse.read("judge_votes").to_dicts():
+        asked = ledger[vote["completion_key"]]
+        assert asked["text"] == vote["text"]
+        for side in ("left", "right"):
+            answer = answers[vote["instruction_id"], vote[side]]
+            assert answer["answer"] in asked["prompt"]
+            assert ledger[answer["completion_key"]]["text"].strip() == answer["answer"]
+        assert selected[vote["instruction_id"]]["instruction"] in asked["prompt"]
+        source = ledger[mined[vote["instruction_id"]]["completion_key"]]
+        assert json.loads(source["params"])["temperature"] == mined[vote["instruction_id"]]["temperature"]
+        assert source["model"].startswith("local@")
 
 
 def test_the_export_is_where_the_summary_says(first: dict[str, Any]) -> None:

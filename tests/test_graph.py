@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,21 @@ def test_each_model_is_loaded_once_a_run_however_many_partitions(make_arena: Mak
     assert len(starts) == 1
 
 
+def test_two_models_in_turn_are_each_loaded_once_a_stage_and_the_running_one_goes_first(make_arena: MakeArena) -> None:
+    starts: list[ServedModel] = []
+    arena = make_arena()
+    other = arena.competitor("bob").model_copy(update={"serve": VllmServer(dtype="float32")})
+    arena = arena.model_copy(update={"competitors": (arena.competitors[0], other, arena.competitors[2])})
+    with scripted_engines(arena, [], starts) as engines:
+        resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
+        for group in GROUPS:
+            members = [a for a in arena_assets(arena) if group in a.group_names_by_key.values()]
+            dg.materialize(arena_assets(arena), selection=members, tags=whole_range(members[0]), resources=resources)
+    # Mining, difficulty, answers and votes each need both models: one load more a stage, and none twice in a row.
+    assert len(starts) == 5
+    assert all(a != b for a, b in pairwise(starts))
+
+
 def test_what_a_partition_needs_is_an_error_with_its_name_when_it_is_missing(make_arena: MakeArena) -> None:
     arena = make_arena()
     materialize(arena, ("mined_instructions", "bob"))
@@ -181,7 +197,8 @@ def test_materializations_carry_what_a_user_decides_by(make_arena: MakeArena) ->
             event = instance.get_latest_materialization_event(asset.key)
             assert event
             metadata = event.asset_materialization.metadata if event.asset_materialization else {}
-            assert {"dagster/row_count", "dagster/column_schema", "preview", "rows_sha256"} <= set(metadata)
+            assert {"dagster/row_count", "dagster/column_schema", "preview", "rows_sha256", "seconds"} <= set(metadata)
+            assert metadata["seconds"].value > 0
         votes = instance.get_latest_materialization_event(dg.AssetKey("judge_votes"))
         assert votes
         assert votes.asset_materialization

@@ -6,6 +6,7 @@ the hash of all of theirs. Each partition's own hash is in its metadata.
 
 import ast
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from inspect import getsource
@@ -61,7 +62,7 @@ def record(
     for partition, frame in frames.items():
         written[partition] = warehouse.write(table, partition, frame)
         notes[partition] = {**partition_metadata(frame, written[partition]), **describe(frame)}
-    shared = {**(metadata or {}), **usage_metadata(usage or {})}
+    shared = {**(metadata or {}), **usage_metadata(usage or {}), "seconds": seconds_so_far(context)}
     if failures:
         for partition, note in notes.items():
             event = dg.AssetMaterialization(context.asset_key, partition=partition, metadata={**shared, **note})
@@ -79,6 +80,12 @@ def record(
         data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()),
         check_results=[] if max_error_rate is None else [few_failed_requests(usage or {}, max_error_rate)],
     )
+
+
+def seconds_so_far(context: dg.AssetExecutionContext) -> float:
+    """Seconds since the asset's step began, over all partitions of the run."""
+    stats = context.instance.get_run_step_stats(context.run_id, [context.op_def.name])
+    return round(time.time() - stats[0].start_time, 3) if stats and stats[0].start_time else 0.0
 
 
 def few_failed_requests(usage: Mapping[str, Usage], limit: float) -> dg.AssetCheckResult:

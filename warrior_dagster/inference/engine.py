@@ -83,6 +83,11 @@ class Engines:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def running(self) -> ServedModel | None:
+        """The model whose engine runs: asked first, it needs no loading."""
+        return self._running[0] if self._running else None
+
     def stop(self) -> None:
         """Stop the running engine, if any."""
         self._running = None

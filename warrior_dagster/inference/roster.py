@@ -36,7 +36,7 @@ def ask_each(
     Competitors whose engine does not start or dies are in `failures`; the others go on.
     """
     asked = Asked()
-    for seats in by_model([seat(arena, name) for name in names]):
+    for seats in by_model([seat(arena, name) for name in names], first=engines.running):
         try:
             rows, usage = engines.ask(chain.from_iterable(map(requests, seats)), read, progress)
         except (ServerFailed, Unreachable) as error:
@@ -48,9 +48,9 @@ def ask_each(
     return asked
 
 
-def by_model(seats: Iterable[Seat]) -> list[list[Seat]]:
-    """Seats that share a model together, in the order of first appearance."""
+def by_model(seats: Iterable[Seat], first: ServedModel | None) -> list[list[Seat]]:
+    """Seats that share a model together; those of the model `first` first, the rest in the order of appearance."""
     groups: dict[ServedModel, list[Seat]] = {}
     for one in seats:
         groups.setdefault(one.model, []).append(one)
-    return list(groups.values())
+    return sorted(groups.values(), key=lambda group: group[0].model != first)

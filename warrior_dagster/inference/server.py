@@ -36,7 +36,7 @@ def vllm_server(model: str, revision: str | None, settings: "VllmServer", *, ser
     port = free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
     command = server_command(model, revision, settings, served_model=served_model, port=port)
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         guard = subprocess.Popen(
             [sys.executable, "-P", "-S", "-E", __file__, *command],
             stdin=subprocess.PIPE,
