@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import ArenaError, load_arena, missing_here
+from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
 
 ARENAS = Path(__file__).parent.parent / "arenas"
 GOOD = """\
@@ -74,6 +74,12 @@ def test_an_object_store_is_left_as_it_is(tmp_path: Path) -> None:
         ),
         ("engine: {serve: {kind: endpoint, urls: []}}\n", 6, "engine.serve.urls", "at least 1 item"),
         ("engine: {serve: {kind: vllm, gpus: 2}}\n", 6, "engine.serve.gpus", "expected a key of the schema"),
+        (
+            "engine: {serve: {kind: vllm, extra_args: [--hf-overrides=x]}}\n",
+            6,
+            "engine.serve.extra_args",
+            "changes what a model",
+        ),
         ("languages: []\n", 6, "languages", "at least 1 item"),
         ("name: again\n", 6, "name", "expected each key once"),
     ],
@@ -126,6 +132,12 @@ def test_what_is_missing_on_this_machine_is_named_before_anything_starts(tmp_pat
     folder, key = missing_here(load_arena(written(tmp_path, GOOD + served)))
     assert folder.startswith("competitors.b.model: expected a model folder")
     assert key.startswith("engine.serve.api_key_env: expected the environment variable NO_SUCH_KEY")
+
+
+def test_a_context_too_short_for_the_longest_battle_is_told(tmp_path: Path) -> None:
+    assert tight_contexts(load_arena(written(tmp_path, GOOD))) == []
+    short = load_arena(written(tmp_path, GOOD + "engine: {serve: {kind: vllm, max_model_len: 4096}}\n"))
+    assert len(tight_contexts(short)) == 3
 
 
 @pytest.mark.parametrize("path", sorted(ARENAS.glob("*.yaml")), ids=lambda p: p.stem)

@@ -11,6 +11,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MATCHUP_SEPARATOR = "__"
+CHANGES_THE_TEXT = (
+    *("--model", "--served-model-name", "--revision", "--tokenizer", "--quantization", "-q", "--hf-overrides", "--enable-lora"),
+    *("--lora-modules", "--logits-processors", "--logprobs-mode", "--generation-config", "--override-generation-config"),
+)
 
 
 def packaged_prompt(name: str) -> str:
@@ -52,7 +56,7 @@ class Sampling(Strict):
 class MiningSetting(Strict):
     """One point of the mining grid."""
 
-    temperature: float = Field(ge=0, le=2)
+    temperature: float = Field(gt=0, le=2)
     top_p: float = Field(gt=0, le=1)
 
 
@@ -62,7 +66,7 @@ class VllmServer(Strict):
     kind: Literal["vllm"] = "vllm"
     tensor_parallel_size: int = Field(1, ge=1)
     """GPUs that one copy of the model is spread over."""
-    max_model_len: int = Field(4096, ge=64)
+    max_model_len: int = Field(8192, ge=64)
     """Prompt and completion together, in tokens. A longer request becomes an error row; it is never cut."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     enforce_eager: bool = False
@@ -70,9 +74,19 @@ class VllmServer(Strict):
     kv_cache_gib: int | None = Field(None, ge=1)
     """On a CPU: GiB for the key-value cache. On a GPU vLLM takes what gpu_memory_utilization leaves."""
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    quantization: str | None = None
+    """vLLM's on-the-fly quantization, such as fp8. It changes what the model says, and so the key of its completions."""
     extra_args: tuple[str, ...] = ()
-    """Further command-line arguments of vLLM's server, as they are."""
+    """Further arguments of vLLM's server, for speed and memory only: no completion's key knows of them."""
     startup_timeout_s: float = Field(1800, gt=0)
+
+    @field_validator("extra_args")
+    @classmethod
+    def only_speed(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        for argument in arguments:
+            if argument.split("=")[0].replace("_", "-") in CHANGES_THE_TEXT:
+                raise ValueError(f"expected no {argument}: it changes what a model says, and no completion's key knows of it")
+        return arguments
 
 
 class Endpoint(Strict):

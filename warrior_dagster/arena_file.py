@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from warrior_dagster.arena import Arena, Endpoint, is_local, located
+from warrior_dagster.arena import Arena, Endpoint, VllmServer, is_local, located
 
 
 class ArenaError(ValueError):
@@ -51,6 +51,19 @@ def missing_here(arena: Arena) -> list[str]:
         if isinstance(serve, Endpoint) and serve.api_key_env and serve.api_key_env not in os.environ:
             missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
     return missing
+
+
+def tight_contexts(arena: Arena) -> list[str]:
+    """One line for each competitor that may be unable to judge the longest battle, which would end in abstentions."""
+    answer = max(c.sampling.max_tokens if c.sampling else arena.answers.sampling.max_tokens for c in arena.competitors)
+    verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1
+    longest = arena.mining.max_tokens + 2 * answer + verdict
+    return [
+        f"competitors.{c.name}: max_model_len {serve.max_model_len} may be too short for the longest battle:"
+        f" an instruction of {arena.mining.max_tokens} tokens, two answers of {answer}, a verdict of {verdict}"
+        for c in arena.competitors
+        if isinstance(serve := c.serve or arena.engine.serve, VllmServer) and serve.max_model_len < longest
+    ]
 
 
 def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:

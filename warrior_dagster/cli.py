@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from warrior_dagster.arena import Arena, is_local
-from warrior_dagster.arena_file import ArenaError, load_arena, missing_here
+from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
 from warrior_dagster.storage import Warehouse
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -30,6 +31,8 @@ def check(file: ArenaFile) -> None:
     unpinned = [c.name for c in arena.competitors if not is_local(c.model) and c.revision is None]
     if unpinned:
         errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: a moved branch would change the model")
+    for line in tight_contexts(arena):
+        errors.print(f"warning: {line}")
     typer.echo(f"{file}: ok, {len(arena.competitors)} competitors: {', '.join(arena.roster)}")
 
 
@@ -55,6 +58,8 @@ def run(
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
         show(arena, result)
+    if result["failed_checks"]:
+        fail("failed checks: " + ", ".join(result["failed_checks"]))
 
 
 @app.command()
@@ -86,6 +91,11 @@ def ready(file: Path) -> Arena:
     return arena
 
 
+def printable(text: str) -> str:
+    """A model's text without the control characters that a terminal would obey."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+
+
 def fail(message: str) -> Any:
     """Exit with status 1 and a message."""
     errors.print(escape(message), style="red")
@@ -106,7 +116,7 @@ def show(arena: Arena, result: dict[str, Any]) -> None:
         for row in dataset.sort(pl.col("score"), descending=True).head(1).iter_rows(named=True):
             console.rule(f"the best-scored of {len(dataset)} rows: {row['attacker']} asks, {row['competitor']} answers")
             for message in row["messages"]:
-                console.print(f"[bold]{message['role']}[/bold]: {escape(message['content'])}\n")
+                console.print(f"[bold]{message['role']}[/bold]: {escape(printable(message['content']))}\n")
     per_asset = Table("asset", "rows", "seconds", title="Assets")
     for name, rows in result["rows"].items():
         per_asset.add_row(name, str(rows), f"{result['seconds'].get(name, 0):.1f}")

@@ -1,7 +1,7 @@
 """What every asset does once its rows are ready: write each partition, tell Dagster what was written, fail loudly for the rest.
 
-Dagster gives one data version to all partitions of a run; a run of one partition has that partition's hash, a run of several
-the hash of all of theirs. Each partition's own hash is in its metadata.
+Dagster gives one data version to all partitions of a run: a run of one partition has that partition's hash, a run of several
+the hash of all of theirs, so that a change of one marks what reads any of them. Each partition's own hash is in its metadata.
 """
 
 import ast
@@ -65,8 +65,13 @@ def record(
     shared = {**(metadata or {}), **usage_metadata(usage or {}), "seconds": seconds_so_far(context)}
     if failures:
         for partition, note in notes.items():
-            event = dg.AssetMaterialization(context.asset_key, partition=partition, metadata={**shared, **note})
-            context.log_event(event)
+            tags = {
+                "dagster/data_version": written[partition].sha256,
+                "dagster/code_version": context.assets_def.code_versions_by_key[context.asset_key] or "",
+            }
+            context.log_event(
+                dg.AssetMaterialization(context.asset_key, partition=partition, metadata={**shared, **note}, tags=tags)
+            )
         reasons = "\n".join(f"{partition}: {reason}" for partition, reason in failures.items())
         raise dg.Failure(f"{len(failures)} of {len(failures) + len(frames)} partitions were not materialized.\n{reasons}")
     for partition, note in notes.items():
@@ -119,9 +124,10 @@ def usage_metadata(usage: Mapping[str, Usage]) -> dict[str, Any]:
         return {}
     total = {name: sum(getattr(u, name) for u in usage.values()) for name in Usage.__slots__}
     return {
-        "requests_sent": total["sent"],
-        "requests_from_ledger": total["from_ledger"],
-        "requests_failed": total["failed"],
+        "requests_sent": total["requests"],
+        "completions_sent": total["sent"],
+        "completions_from_ledger": total["from_ledger"],
+        "completions_failed": total["failed"],
         "prompt_tokens": total["prompt_tokens"],
         "completion_tokens": total["completion_tokens"],
         "engine_starts": total["engine_starts"],

@@ -30,6 +30,7 @@ def run_arena(arena: Arena, report: Report | None = None) -> dict[str, Any]:
     """
     assets = arena_assets(arena)
     seconds: dict[str, float] = {}
+    failed_checks: list[str] = []
     with dg.DagsterInstance.get() as instance, open_engines(arena, report) as engines:
         for group in GROUPS:
             members = [asset for asset in assets if group in asset.group_names_by_key.values()]
@@ -48,8 +49,13 @@ def run_arena(arena: Arena, report: Report | None = None) -> dict[str, Any]:
             for stats in instance.get_run_step_stats(result.run_id):
                 if stats.start_time and stats.end_time:
                     seconds[stats.step_key] = round(stats.end_time - stats.start_time, 3)
+            failed_checks += [
+                f"{check.asset_key.to_user_string()}: {check.check_name}"
+                for check in result.get_asset_check_evaluations()
+                if not check.passed
+            ]
         models = {model: asdict(usage) for model, usage in engines.total.items()}
-    return summary(arena, assets, seconds, models)
+    return summary(arena, assets, seconds, models) | {"failed_checks": failed_checks}
 
 
 def whole_range(asset: dg.AssetsDefinition) -> dict[str, str]:
@@ -80,7 +86,8 @@ def summary(
     rows: dict[str, int] = defaultdict(int)
     for asset in assets:
         name = asset.key.to_user_string()
-        rows[name] = len(warehouse.read(name))
+        keys = asset.partitions_def.get_partition_keys() if asset.partitions_def else None
+        rows[name] = len(warehouse.read(name, keys))
     ratings = warehouse.read("elo_ratings").sort("rating", descending=True)
     return {
         "arena": arena.name,

@@ -16,8 +16,8 @@ from lancedb.table import Table
 
 PARTITION = "partition"
 ROW_ID = "row_id"
-WHOLE = "all"
-"""The one partition of an unpartitioned table."""
+WHOLE = "_all"
+"""The one partition of an unpartitioned table; no competitor can be called so."""
 RECORDS = "_partitions"
 RECORDS_SCHEMA = pa.schema([(name, pa.string()) for name in ("table", PARTITION, "sha256")] + [("rows", pa.int64())])
 

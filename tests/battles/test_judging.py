@@ -16,7 +16,7 @@ DIRECT = Battles.model_validate({"verdict": "direct", "votes": "soft"})
 
 
 def vote(completion: Completion, order: str, settings: Battles) -> dict[str, Any]:
-    request: Any = Request(None, "p", "{}", tag=Question("l", "r", "00", "judge", order))  # type: ignore[arg-type]
+    request: Any = Request(None, "p", "{}", tag=Question("l", "r", "00", "judge", order, "kl", "kr"))  # type: ignore[arg-type]
     return judging.read(request, completion, settings)
 
 
@@ -73,7 +73,10 @@ def test_a_judge_that_always_prefers_the_first_answer_says_nothing_over_both_ord
 
 
 def battled(*, left: str | None = "x", right: str | None = "y") -> pl.DataFrame:
-    columns = {"instruction_id": "00", "attacker": "l", "instruction": "i", "answer_left": left, "answer_right": right}
+    columns = {
+        "instruction_id": "00", "attacker": "l", "instruction": "i",
+        "answer_left": left, "key_left": left and "kl", "answer_right": right, "key_right": right and "kr",
+    }  # fmt: skip
     return pl.DataFrame([columns], schema=dict.fromkeys(columns, pl.String))
 
 
@@ -129,7 +132,8 @@ def test_a_matchup_battles_on_everything_or_on_what_its_two_mined() -> None:
     answers = pl.DataFrame({
         "instruction_id": ["1", "2", "3", "1", "2", "3"],
         "competitor": ["a", "a", "a", "b", "b", "b"],
-        "status": ["ok", "unfinished", "ok", "ok", "failed", "empty"],
+        "usable": [True, True, True, True, False, False],
+        "completion_key": ["k"] * 6,
         "answer": ["a1", "a2", "a3", "b1", "", ""],
     })  # fmt: skip
     everything = judging.pairs(selected, answers, "a", "b", "all")
@@ -137,6 +141,24 @@ def test_a_matchup_battles_on_everything_or_on_what_its_two_mined() -> None:
     assert everything["answer_left"].to_list() == ["a1", "a2", "a3"]
     assert everything["answer_right"].to_list() == ["b1", None, None]
     assert judging.pairs(selected, answers, "a", "b", "attackers")["instruction_id"].to_list() == ["1", "2"]
+
+
+def test_an_instruction_that_was_never_put_to_a_competitor_is_no_missing_battle_but_an_error() -> None:
+    selected = pl.DataFrame({"instruction_id": ["1"], "competitor": ["a"], "instruction": ["x"]})
+    answers = pl.DataFrame(
+        {"instruction_id": ["1"], "competitor": ["a"], "answer": ["y"], "usable": [True], "completion_key": ["k"]}
+    )
+    with pytest.raises(LookupError, match="b was not asked 1 selected instructions; materialize answers first"):
+        judging.pairs(selected, answers, "a", "b", "all")
+
+
+def test_votes_on_other_answers_and_missing_votes_are_errors_and_never_ties() -> None:
+    votes = frame([vote(leaning(0.9), order, DIRECT) for order in (LEFT_FIRST, RIGHT_FIRST)])
+    judging.check_votes(battled(), votes, 2)
+    judging.check_votes(battled(right=None), frame([]), 2)
+    for stale in (votes.head(1), frame([]), votes.with_columns(key_left=pl.lit("an older answer"))):
+        with pytest.raises(LookupError, match="1 battles lack votes on their present answers"):
+            judging.check_votes(battled(), stale, 2)
 
 
 def test_alternating_orders_are_fixed_by_the_instruction_and_fall_both_ways() -> None:

@@ -67,11 +67,13 @@ def test_a_question_is_one_user_turn_however_it_reads(judge: Seat) -> None:
         ("A is better.\n[[A]]", "A", ""),
         ("Both fine.\n\nVerdict: [[ tie ]]  \n", "tie", ""),
         ("The answer says [[A]].\nBut B is right.\n[[B]]", "B", ""),
-        ("[[A]]\nI am done.", None, "no verdict on the last line"),
-        ("I cannot say.", None, "no verdict on the last line"),
-        ("[[A]] or [[B]]", None, "several verdicts on the last line"),
-        ("[[C]]", None, "no verdict on the last line"),
-        ("", None, "no verdict on the last line"),
+        ("[[A]]\nI am done.", None, "the last line is no verdict"),
+        ("I cannot say.", None, "the last line is no verdict"),
+        ("[[A]] or [[B]]", None, "the last line is no verdict"),
+        ("The answer ends with the words: [[A]]", None, "the last line is no verdict"),
+        ("**Final verdict: [[B]]**", "B", ""),
+        ("[[C]]", None, "the last line is no verdict"),
+        ("", None, "the last line is no verdict"),
     ],
 )
 def test_only_the_judges_own_last_line_is_a_verdict(text: str, verdict: str | None, reason: str) -> None:
@@ -84,16 +86,21 @@ def test_a_verdict_cut_off_or_failed_is_none_with_the_reason() -> None:
 
 
 def test_probabilities_of_letters_add_up_to_one_and_ignore_everything_else() -> None:
-    logprobs = {"A": math.log(0.3), " A": math.log(0.1), "B": math.log(0.2), "The": math.log(0.4)}
+    logprobs = {"A": math.log(0.4), "B": math.log(0.2), "The": math.log(0.4)}
     probabilities, reason = choice_probabilities(Completion("k", 0, "A", "stop", logprobs=logprobs), ("A", "B"))
     assert reason == ""
     assert probabilities == pytest.approx({"A": 2 / 3, "B": 1 / 3})
 
 
-def test_a_letter_outside_the_constraint_is_no_vote() -> None:
+def test_letters_however_unlikely_do_not_underflow() -> None:
+    probabilities, _ = choice_probabilities(Completion("k", 0, "A", "stop", logprobs={"A": -9000.0, "B": -9001.0}), ("A", "B"))
+    assert probabilities == pytest.approx({"A": 1 / (1 + math.exp(-1)), "B": 1 / (1 + math.e)})
+
+
+def test_a_server_that_did_not_apply_the_constraint_gives_no_vote() -> None:
     for completion in (
         Completion("k", 0, "Certainly", "stop", logprobs={"A": -1.0}),
-        Completion("k", 0, "A", "stop", logprobs={"The": -1.0}),
+        Completion("k", 0, "A", "stop", logprobs={"The": -0.01, "A": -12.0}),
         Completion("k", 0, "A", "stop", logprobs=None),
     ):
         probabilities, reason = choice_probabilities(completion, ("A", "B"))

@@ -139,7 +139,7 @@ def test_requests_are_pulled_only_as_fast_as_they_are_answered() -> None:
 
 
 def test_servers_that_cannot_be_reached_stop_the_stage() -> None:
-    engine = EndpointEngine([f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=2, timeout_s=5)
+    engine = EndpointEngine([f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=2, timeout_s=5, patience_s=0.2)
 
     async def ask() -> None:
         async for _ in engine.stream(iter(requests(3))):
@@ -147,6 +147,72 @@ def test_servers_that_cannot_be_reached_stop_the_stage() -> None:
 
     with pytest.raises(Unreachable, match="no connection"):
         asyncio.run(ask())
+
+
+def test_a_server_that_comes_back_in_time_is_waited_for() -> None:
+    port = free_port()
+    engine = EndpointEngine([f"http://127.0.0.1:{port}"], "m", max_in_flight=2, attempts=1, timeout_s=5, patience_s=30)
+
+    async def ask() -> list[Completion]:
+        async def come_back() -> web.AppRunner:
+            await asyncio.sleep(1)
+            app = web.Application()
+
+            async def answer(request: web.Request) -> web.Response:
+                return good(await request.json())
+
+            app.router.add_post("/v1/completions", answer)
+            runner = web.AppRunner(app)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            return runner
+
+        starting = asyncio.create_task(come_back())
+        done = [c async for _, completions in engine.stream(iter(requests(3))) for c in completions]
+        await (await starting).cleanup()
+        return done
+
+    assert [(c.error, c.attempts) for c in asyncio.run(ask())] == [(None, 1)] * 3
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_server_that_turns_everything_away_stops_the_stage(status: int) -> None:
+    with pytest.raises(Unreachable, match=f"turned us away: HTTP {status}"):
+        asyncio.run(serve([lambda *_: web.Response(status=status)], requests(3)))
+
+
+def test_half_an_answer_of_a_server_that_was_stopped_is_asked_again() -> None:
+    def restarted(body: dict[str, Any], before: int) -> web.Response:
+        choice = {"text": "half an ans", "finish_reason": "abort"}
+        return good(body) if before else web.json_response({"choices": [choice]})
+
+    done, _ = asyncio.run(serve([restarted], requests(2)))
+    assert [(c.text, c.attempts) for c in sorted(done, key=lambda c: c.text)] == [("p0#0", 2), ("p1#0", 2)]
+
+
+@pytest.mark.parametrize("body", [b"[]", b"\xff\xfe", b"<html>"])
+def test_what_is_no_json_object_is_a_failure_of_that_request_alone(body: bytes) -> None:
+    def odd(asked: dict[str, Any], _: int) -> web.Response:
+        return web.Response(body=body) if asked["prompt"] == "p1" else good(asked)
+
+    done, _ = asyncio.run(serve([odd], requests(3)))
+    assert sorted(bool(c.error) for c in done) == [False, False, True]
+
+
+def test_samples_and_not_requests_are_limited_in_flight() -> None:
+    now = most = 0
+
+    async def slow(body: dict[str, Any], _: int) -> web.Response:
+        nonlocal now, most
+        now += body["n"]
+        most = max(most, now)
+        await asyncio.sleep(0.02)
+        now -= body["n"]
+        return good(body)
+
+    done, _ = asyncio.run(serve([slow], requests(12, samples=5), max_in_flight=12))
+    assert len(done) == 60
+    assert most == 10
 
 
 def test_the_body_is_the_key_s_own_words() -> None:

@@ -56,6 +56,26 @@ def test_a_question_asked_twice_at_once_is_paid_for_once_and_answered_twice(make
     assert sorted(row[0] for row in rows) == list(range(2500))
 
 
+def test_a_question_asked_again_while_it_is_in_flight_waits_for_the_one_answer(make_arena: Callable[..., Arena]) -> None:
+    arena = make_arena()
+    log: list[Request] = []
+
+    class Pulling(ScriptedEngine):
+        async def stream(self, requests: Iterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+            pulled = list(requests)  # everything is in flight before anything is answered
+            async for answered in super().stream(iter(pulled)):
+                yield answered
+
+    with (
+        Ledger(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, Path("logs"), start=lambda *_: Pulling(log)) as engines,
+    ):
+        asked = [Request(A, f"p{n % 3}", "{}", tag=n) for n in range(2001)]
+        rows, _ = engines.ask(asked, read, engines.progress("s", len(asked), LOG))
+    assert sorted(request.prompt for request in log) == ["p0", "p1", "p2"]
+    assert sorted(row[0] for row in rows) == list(range(2001))
+
+
 def test_models_are_started_once_each_and_only_when_needed(make_arena: Callable[..., Arena]) -> None:
     starts: list[ServedModel] = []
     with scripted_engines(make_arena(), [], starts) as engines:

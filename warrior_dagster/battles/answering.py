@@ -16,6 +16,7 @@ SCHEMA = {
     "status": pl.String,
     "reason": pl.String,
     "answer": pl.String,
+    "usable": pl.Boolean,
     "tokens": pl.Int64,
     "completion_key": pl.String,
 }
@@ -46,6 +47,7 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
         "status": status,
         "reason": completion.error or "",
         "answer": text,
+        "usable": status in USABLE,
         "tokens": completion.completion_tokens,
         "completion_key": completion.key,
     }

@@ -9,7 +9,7 @@ import polars as pl
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import answering, judging
-from warrior_dagster.inference import asking
+from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.roster import ask_each
 from warrior_dagster.partitions import Partitions, sides
@@ -20,6 +20,7 @@ from warrior_dagster.storage import Warehouse
 def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
     everyone = dg.AssetDep("selected_instructions", partition_mapping=parts.everyone)
+    orders = 2 if arena.battles.orders == "both" else 1
     one_run: dict[str, Any] = {"owners": OWNERS, "backfill_policy": dg.BackfillPolicy.single_run()}
 
     @dg.asset(
@@ -29,7 +30,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"vllm", "lancedb"},
         pool="engine",
         deps=[everyone],
-        code_version=code_version(arena.answers, modules=[answering, asking]),
+        code_version=code_version(arena.answers, modules=[answering, *ASKING]),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="answers")],
     )
     def answers(
@@ -72,7 +73,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"vllm", "lancedb"},
         pool="engine",
         deps=[everyone, dg.AssetDep(answers, partition_mapping=parts.both_sides)],
-        code_version=code_version(arena.battles, modules=[judging, asking]),
+        code_version=code_version(arena.battles, modules=[judging, *ASKING]),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="judge_votes")],
     )
     def judge_votes(
@@ -95,8 +96,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             partial(judging.read, settings=arena.battles),
             engines.progress(
                 "votes",
-                (2 if arena.battles.orders == "both" else 1)
-                * sum(pairs[m].drop_nulls().height * len(judges[m]) for m in matchups),
+                orders * sum(pairs[m].drop_nulls().height * len(judges[m]) for m in matchups),
                 context.log,
             ),
         )
@@ -125,7 +125,11 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         matchups = context.partition_keys
         pairs = battled(warehouse, matchups)
         votes = warehouse.read("judge_votes", matchups)
-        frames = {m: judging.outcomes(pairs[m], votes.filter(partition=m), *sides(m), arena.battles.votes) for m in matchups}
+        frames = {}
+        for m in matchups:
+            of_matchup = votes.filter(partition=m)
+            judging.check_votes(pairs[m], of_matchup, len(arena.judges(*sides(m))) * orders)
+            frames[m] = judging.outcomes(pairs[m], of_matchup, *sides(m), arena.battles.votes)
         return record(context, warehouse, frames, describe=tally)
 
     return [answers, judge_votes, battle_outcomes]

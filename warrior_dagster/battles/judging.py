@@ -7,7 +7,6 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.arena import MATCHUP_SEPARATOR, Battles
-from warrior_dagster.battles.answering import USABLE
 from warrior_dagster.inference.asking import Seat, choice_probabilities, judge_prompt, last_line_verdict
 from warrior_dagster.inference.request import Completion, Request
 
@@ -31,7 +30,10 @@ VOTE_SCHEMA = {
     "p_right": pl.Float64,
     "text": pl.String,
     "completion_key": pl.String,
+    "key_left": pl.String,
+    "key_right": pl.String,
 }
+"""key_left and key_right are the completion keys of the two answers that the vote was given on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +45,25 @@ class Question:
     instruction_id: str
     judge: str
     order: str
+    key_left: str
+    key_right: str
 
 
 def pairs(selected: pl.DataFrame, answers: pl.DataFrame, left: str, right: str, which: str) -> pl.DataFrame:
     """The instructions that a matchup battles on, with both answers: instruction_id, attacker, instruction, answer_left,
-    answer_right; an answer is null where that competitor gave none that can be judged.
+    key_left, answer_right, key_right; an answer and its key are null where that competitor gave none that can be judged.
+
+    Raises LookupError if an instruction was never put to one of the two: `answers` is older than the selection.
     """
     if which == "attackers":
         selected = selected.filter(pl.col("competitor").is_in([left, right]))
     frame = selected.select("instruction_id", pl.col("competitor").alias("attacker"), "instruction")
-    usable = answers.filter(pl.col("status").is_in(USABLE))
     for side, name in (("left", left), ("right", right)):
-        of_side = usable.filter(pl.col("competitor") == name)
-        frame = frame.join(
-            of_side.select("instruction_id", pl.col("answer").alias(f"answer_{side}")), on="instruction_id", how="left"
-        )
+        given = answers.filter(pl.col("competitor") == name)
+        if missing := len(frame.join(given, on="instruction_id", how="anti")):
+            raise LookupError(f"answers: {name} was not asked {missing} selected instructions; materialize answers first")
+        columns = pl.col("answer").alias(f"answer_{side}"), pl.col("completion_key").alias(f"key_{side}")
+        frame = frame.join(given.filter("usable").select("instruction_id", *columns), on="instruction_id", how="left")
     return frame.sort("instruction_id")
 
 
@@ -80,7 +86,7 @@ def requests(judge: Seat, matchups: dict[str, pl.DataFrame], settings: Battles) 
                 answer_a=row[f"answer_{first}"],
                 answer_b=row[f"answer_{second}"],
             )
-            tag = Question(left, right, row["instruction_id"], judge.name, order)
+            tag = Question(left, right, row["instruction_id"], judge.name, order, row["key_left"], row["key_right"])
             yield judge.request(prompt, settings.sampling, tag, choice=choice)
 
 
@@ -111,6 +117,8 @@ def read(request: Request, completion: Completion, settings: Battles) -> dict[st
         "evidence": "opinion",
         "text": completion.text,
         "completion_key": completion.key,
+        "key_left": asked.key_left,
+        "key_right": asked.key_right,
         **vote,
     }
 
@@ -122,6 +130,17 @@ def probability_of_first(completion: Completion, settings: Battles) -> tuple[flo
         return (probabilities["A"], "") if probabilities else (None, reason)
     verdict, reason = last_line_verdict(completion, "A|B|Tie")
     return (None, reason) if verdict is None else ({"a": 1.0, "b": 0.0, "tie": 0.5}[verdict.lower()], "")
+
+
+def check_votes(battled: pl.DataFrame, votes: pl.DataFrame, expected: int) -> None:
+    """Every battle has the `expected` number of votes, abstentions included, all on the answers that are there now.
+
+    Raises LookupError otherwise: the votes are older than the answers, and a battle nobody judged would pass for a tie.
+    """
+    on = ["instruction_id", "key_left", "key_right"]
+    counts = battled.drop_nulls().join(votes, on=on, how="left").group_by("instruction_id").agg(pl.col("judge").count())
+    if wrong := len(counts.filter(pl.col("judge") != expected)):
+        raise LookupError(f"judge_votes: {wrong} battles lack votes on their present answers; materialize judge_votes first")
 
 
 def outcomes(battled: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, how: str) -> pl.DataFrame:

@@ -8,7 +8,7 @@ import polars as pl
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.curation import dedup, difficulty, embedding, kcenter, selection
-from warrior_dagster.inference import asking
+from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.roster import ask_each
 from warrior_dagster.partitions import Partitions
@@ -50,7 +50,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"vllm", "lancedb"},
         pool="engine",
         deps=[unique_instructions],
-        code_version=code_version(arena.difficulty, modules=[difficulty, asking]),
+        code_version=code_version(arena.difficulty, modules=[difficulty, *ASKING]),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="instruction_difficulty")],
     )
     def instruction_difficulty(
@@ -90,16 +90,22 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         **of_competitor,
         kinds={"huggingface", "lancedb"},
+        pool="engine",
         deps=[instruction_difficulty],
-        code_version=code_version(arena.embedding, modules=[embedding]),
+        code_version=code_version(arena.embedding, modules=[embedding, selection]),
     )
     def instruction_embeddings(
-        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        engines: dg.ResourceParam[Engines],
     ) -> dg.MaterializeResult:
         """The kept instructions as vectors of a sentence-transformers model: a LanceDB vector table."""
         names = context.partition_keys
+        if embedding.on_gpu():
+            engines.stop()  # an engine keeps nearly all of a GPU's memory
         kept = warehouse.read("instruction_difficulty", names).filter("kept")
         embedded = selection.embedded(kept, arena.embedding)
+        embedding.release()
         return record(context, warehouse, {name: embedded.filter(competitor=name) for name in names})
 
     @dg.asset(

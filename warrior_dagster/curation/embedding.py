@@ -31,6 +31,21 @@ def embed(texts: Sequence[str], *, model: str, revision: str | None, batch_size:
     return np.asarray(rows, dtype=np.float32)[: len(texts)]
 
 
+def on_gpu() -> bool:
+    """Whether texts are embedded on a GPU, where an inference engine may hold the memory."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def release() -> None:
+    """Give the memory of the loaded model back, a GPU's too."""
+    import torch
+
+    _load.cache_clear()
+    torch.cuda.empty_cache()
+
+
 @lru_cache(maxsize=1)
 def _load(model: str, revision: str | None) -> "SentenceTransformer":
     """Load a model once a process. The import is here because it takes seconds and pulls in torch."""

@@ -9,20 +9,10 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.export import card, dpo, files, kto, sft
+from warrior_dagster.export import card, dpo, files, kto, records, sft
 from warrior_dagster.recording import OWNERS, code_version, record
 from warrior_dagster.storage import WHOLE, Warehouse
 
-STAGES = [
-    "mined_instructions",
-    "unique_instructions",
-    "instruction_difficulty",
-    "selected_instructions",
-    "answers",
-    "judge_votes",
-    "battle_outcomes",
-    "answer_scores",
-]
 DESCRIPTIONS = {
     "sft": "Each instruction with its gold answer, as `messages`, for supervised fine-tuning.",
     "dpo": "Each instruction with its best and its worst answer: `prompt`, `chosen`, `rejected`.",
@@ -38,6 +28,8 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         "kto": (kto.kto_rows, kto),
     }
 
+    wanted = arena.export.model_copy(update={"folder": ""})  # where the files go changes no row
+
     def dataset(kind: str) -> dg.AssetsDefinition:
         make, module = makers[kind]
 
@@ -49,17 +41,16 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
             kinds={"huggingface", "parquet"},
             owners=OWNERS,
             deps=["answer_scores", "answers", "selected_instructions"],
-            code_version=code_version(arena.export, modules=[sft, module, files, card]),
+            code_version=code_version(wanted, modules=[sft, module, files, card, records]),
         )
         def exported(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
-            rows = make(records(warehouse, arena))
-            counts = {stage: len(warehouse.read(stage)) for stage in STAGES}
+            rows = make(records.records(warehouse, arena))
             text = card.dataset_card(
                 title=f"{arena.name} {kind}",
                 kind=kind,
                 rows=len(rows),
                 models=[c.model_dump(include={"name", "model", "revision", "licence"}) for c in arena.competitors],
-                counts=counts,
+                counts=records.counts(warehouse, arena),
                 settings=arena.model_dump(mode="json", exclude={"warehouse", "engine", "export"}),
             )
             paths = files.write_dataset(rows, Path(arena.export.folder), kind, text)
@@ -71,24 +62,3 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         return exported
 
     return [dataset(kind) for kind in arena.export.formats]
-
-
-def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
-    """One row for each instruction and usable answer, with its score: what every format is made of."""
-    scored = warehouse.read("answer_scores")
-    instructions = warehouse.read("selected_instructions", arena.roster).select(
-        "instruction_id", "instruction", "language", pl.col("competitor").alias("attacker"),
-        pl.col("score").alias("difficulty"),
-    )  # fmt: skip
-    given = warehouse.read("answers", arena.roster).select(
-        "instruction_id", "competitor", "answer", (pl.col("status") == "ok").alias("finished")
-    )
-    return (
-        scored.filter(pl.col("opponents") > 0)  # an answer that met no other was never judged
-        .join(instructions, on="instruction_id", maintain_order="left")
-        .join(given, on=["instruction_id", "competitor"], maintain_order="left")
-        .select(
-            "instruction_id", "instruction", "attacker", "language", "difficulty", "competitor", "answer", "finished",
-            "score", "rank", "gold", "advantage",
-        )
-    )  # fmt: skip

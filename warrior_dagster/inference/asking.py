@@ -16,6 +16,10 @@ from warrior_dagster.inference.request import Completion, Request, ServedModel, 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+VERDICT_LINE = (
+    r"[\s*_#>`]*(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*:?)?[\s*_`]*"
+    r"\[\[\s*(?P<verdict>PATTERN)\s*\]\][\s*_`.]*"
+)
 LETTER_LOGPROBS = 20
 """The most likely first tokens whose probabilities come back; vLLM's default limit."""
 
@@ -78,33 +82,33 @@ def judge_prompt(seat: Seat, template: str, **texts: str) -> str:
 
 
 def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None, str]:
-    """The verdict `[[...]]` on the judge's own last line: (verdict, "") or (None, why there is none)."""
+    """The verdict `[[...]]` that is the judge's own last line: (verdict, "") or (None, why there is none).
+
+    A line that holds more may quote an answer; only a label and emphasis are allowed beside the verdict.
+    """
     if completion.error is not None:
         return None, completion.error
     if completion.finish_reason == "length":
         return None, "cut off at the token limit"
     lines = completion.text.strip().splitlines()
-    found = set(re.findall(rf"\[\[\s*({pattern})\s*\]\]", lines[-1], re.IGNORECASE)) if lines else set()
-    if len(found) != 1:
-        return None, "no verdict on the last line" if not found else "several verdicts on the last line"
-    return found.pop(), ""
+    found = re.fullmatch(VERDICT_LINE.replace("PATTERN", pattern), lines[-1], re.IGNORECASE) if lines else None
+    return (found["verdict"], "") if found else (None, "the last line is no verdict")
 
 
 def choice_probabilities(completion: Completion, choices: tuple[str, ...]) -> tuple[dict[str, float] | None, str]:
     """The probability of each allowed word, summing to one: (probabilities, "") or (None, why there are none).
 
-    vLLM reports probabilities as they were before the constraint, for the likeliest tokens only; a choice that is not among
-    them counts as 0. A text that is none of the choices means that the server ignored the constraint.
+    vLLM reports them under the constraint. A text that is none of the choices, or a choice that is missing among the likeliest
+    tokens, means that the server did not apply it; what is left then says nothing about the choices.
     """
     if completion.error is not None:
         return None, completion.error
     if completion.text.strip() not in choices:
         return None, f"the constraint did not bind: {completion.text.strip()[:40]!r}"
-    mass = dict.fromkeys(choices, 0.0)
-    for token, logprob in (completion.logprobs or {}).items():
-        if token.strip() in mass:
-            mass[token.strip()] += math.exp(logprob)
+    logprobs = completion.logprobs or {}
+    if missing := [choice for choice in choices if choice not in logprobs]:
+        return None, f"no probability of {', '.join(missing)} among the {LETTER_LOGPROBS} likeliest tokens"
+    likeliest = max(logprobs[choice] for choice in choices)
+    mass = {choice: math.exp(logprobs[choice] - likeliest) for choice in choices}
     total = math.fsum(mass.values())
-    if total <= 0:
-        return None, f"none of {', '.join(choices)} is among the {LETTER_LOGPROBS} likeliest tokens"
     return {choice: p / total for choice, p in mass.items()}, ""

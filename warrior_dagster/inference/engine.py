@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from operator import attrgetter
 from pathlib import Path
+from secrets import token_hex
 from typing import Protocol, TypeVar
 
 from warrior_dagster.arena import Endpoint, Engine
-from warrior_dagster.inference.endpoint import Answered, EndpointEngine
+from warrior_dagster.inference.endpoint import PATIENCE_SECONDS, Answered, EndpointEngine
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Progress, Report, calmly
 from warrior_dagster.inference.request import Completion, Request, ServedModel
@@ -22,7 +23,8 @@ from warrior_dagster.inference.server import vllm_server
 
 LOOKUP = 1000
 """Requests whose keys are looked up in the ledger at once."""
-SERVED_NAME = "competitor"
+OWN_SERVER_PATIENCE_SECONDS = 10.0
+"""vLLM's server on this machine does not come back by itself."""
 
 Row = TypeVar("Row")
 
@@ -38,7 +40,11 @@ class Usage:
     """What one model cost a stage."""
 
     from_ledger: int = 0
+    """Samples that were paid for before."""
+    requests: int = 0
+    """HTTP requests that got an answer or failed for good; one may ask for many samples."""
     sent: int = 0
+    """Samples that were asked for, failed ones included."""
     failed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -108,10 +114,12 @@ class Engines:
         """
         rows: list[Row] = []
         costs: dict[str, Usage] = defaultdict(Usage)
-        for model, of_model in groupby(requests, key=attrgetter("model")):
-            self._ask_one(model, of_model, read, rows, costs[model.model], progress)
-        for name, cost in costs.items():
-            self.total[name].add(cost)
+        try:
+            for model, of_model in groupby(requests, key=attrgetter("model")):
+                self._ask_one(model, of_model, read, rows, costs[model.model], progress)
+        finally:
+            for name, cost in costs.items():
+                self.total[name].add(cost)
         return rows, dict(costs)
 
     def _ask_one(
@@ -154,6 +162,7 @@ class Engines:
 
         async def serve(pending: Iterator[Request]) -> None:
             async for request, completions in self._engine(model, usage, progress).stream(pending):
+                usage.requests += 1
                 for completion in completions:
                     self._ledger.append(request, completion)
                     usage.sent += 1
@@ -190,16 +199,19 @@ class Engines:
         if isinstance(model.serve, Endpoint):
             urls, name = model.serve.urls, model.serve.served_model or model.model
             key = os.environ[model.serve.api_key_env] if model.serve.api_key_env else None
+            patience = PATIENCE_SECONDS
         else:
-            log = self._logs / f"vllm-{Path(model.model).name}.log"
-            server = vllm_server(model.model, model.revision, model.serve, served_model=SERVED_NAME, log=log)
-            urls, name, key = (open_.enter_context(server),), SERVED_NAME, None
+            log = self._logs / f"vllm-{Path(model.model).name}-{model.identity[-6:]}.log"
+            # A name nobody else serves: should another server get the port first, it cannot answer in this one's place.
+            name, key, patience = f"competitor-{token_hex(8)}", None, OWN_SERVER_PATIENCE_SECONDS
+            urls = (open_.enter_context(vllm_server(model.model, model.revision, model.serve, served_model=name, log=log)),)
         return EndpointEngine(
             urls,
             name,
             max_in_flight=self._settings.max_in_flight,
             attempts=self._settings.attempts,
             timeout_s=self._settings.request_timeout_s,
+            patience_s=patience,
             api_key=key,
         )
 

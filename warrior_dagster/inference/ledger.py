@@ -4,15 +4,19 @@ Several processes may append at once. A row is there as a whole or not at all, w
 """
 
 import json
+import logging
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import lancedb
 import pyarrow as pa
+import stamina
+from lancedb.table import Table
 
 from warrior_dagster.inference.request import Completion, Request
 
+LOG = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.15
 """A finished completion waits at most this long before it is durable (the promise is 0.2 s, the write takes milliseconds)."""
 APPENDS_PER_COMPACTION = 500
@@ -43,7 +47,7 @@ class Ledger:
     """
 
     def __init__(self, uri: str) -> None:
-        self._table = lancedb.connect(uri).create_table("ledger", schema=SCHEMA, exist_ok=True)
+        self._table = open_or_create(uri)
         self._waiting: list[tuple[Request, Completion]] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -88,11 +92,25 @@ class Ledger:
         with self._writing:
             with self._lock:
                 batch, self._waiting = self._waiting, []
-            if batch:
-                self._table.add(to_table(batch))
-                self._appends += 1
-                if self._appends % APPENDS_PER_COMPACTION == 0:
-                    self._table.optimize()
+            try:
+                if batch:
+                    self._add(to_table(batch))
+            except BaseException:
+                with self._lock:
+                    self._waiting = batch + self._waiting
+                raise
+
+    @stamina.retry(on=(OSError, RuntimeError, ValueError), attempts=5, wait_initial=0.05)
+    def _add(self, rows: pa.Table) -> None:
+        self._table.add(rows)
+        self._appends += 1
+
+    def _compact(self) -> None:
+        """Join the many small files of appends; when another process does so at the same time, it is left to that one."""
+        try:
+            self._table.optimize()
+        except (OSError, RuntimeError, ValueError) as error:
+            LOG.info("the ledger was not compacted this time: %s", error)
 
     def _write(self) -> None:
         while not self._closing:
@@ -102,10 +120,22 @@ class Ledger:
             except Exception as error:
                 self._failure = error
                 return
+            if self._appends >= APPENDS_PER_COMPACTION:
+                self._appends = 0
+                self._compact()
 
     def _raise_failure(self) -> None:
         if self._failure:
             raise RuntimeError("the ledger could not be written; completions since then are lost") from self._failure
+
+
+def open_or_create(uri: str) -> Table:
+    """The ledger's table; two processes may want to create it at the same time."""
+    database = lancedb.connect(uri)
+    try:
+        return database.create_table("ledger", schema=SCHEMA, exist_ok=True)
+    except (OSError, RuntimeError):
+        return database.open_table("ledger")
 
 
 READ = ["key", "sample", "text", "finish_reason", "prompt_tokens", "completion_tokens", "logprobs", "attempts"]

@@ -4,7 +4,7 @@ What enters the key, and why:
 
 | in the key | because |
 |---|---|
-| model identity | other weights or another template give other text |
+| model identity | other weights, another template or another quantization give other text |
 | rendered prompt | every character of it |
 | sampling parameters | temperature, top-p, length, stops, constraint, log-probabilities |
 | sample number | the same question may be asked many times |
@@ -21,7 +21,7 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
-from warrior_dagster.arena import Arena, Competitor, Sampling, Server, is_local
+from warrior_dagster.arena import Arena, Competitor, Sampling, Server, VllmServer, is_local
 
 SAMPLED_BYTES = 1 << 16
 SAMPLED_PLACES = 64
@@ -115,7 +115,10 @@ def served_model(arena: Arena, competitor: Competitor) -> ServedModel:
         if is_local(competitor.model)
         else f"{competitor.model}@{competitor.revision or 'main'}"
     )
-    return ServedModel(identity, competitor.model, competitor.revision, competitor.serve or arena.engine.serve)
+    serve = competitor.serve or arena.engine.serve
+    if isinstance(serve, VllmServer) and serve.quantization:
+        identity += f"+{serve.quantization}"
+    return ServedModel(identity, competitor.model, competitor.revision, serve)
 
 
 @cache

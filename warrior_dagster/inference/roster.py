@@ -33,10 +33,15 @@ def ask_each(
 ) -> Asked:
     """Ask the named competitors, those that share a model together, so that each is loaded once and kept busy.
 
-    Competitors whose engine does not start or dies are in `failures`; the others go on.
+    Competitors that cannot be seated, or whose engine does not start or dies, are in `failures`; the others go on.
     """
-    asked = Asked()
-    for seats in by_model([seat(arena, name) for name in names], first=engines.running):
+    asked, seated = Asked(), list[Seat]()
+    for name in names:
+        try:
+            seated.append(seat(arena, name))
+        except (OSError, ValueError) as error:  # no such model, or no chat template
+            asked.failures[name] = str(error)
+    for seats in by_model(seated, first=engines.running):
         try:
             rows, usage = engines.ask(chain.from_iterable(map(requests, seats)), read, progress)
         except (ServerFailed, Unreachable) as error:

@@ -5,6 +5,7 @@ A guard process stands between: it runs the server in a process group of its own
 Run as a script, this file is the guard; it imports nothing but the standard library then.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -65,6 +66,7 @@ def server_command(model: str, revision: str | None, settings: "VllmServer", *, 
     command += ["--generation-config", "vllm", "--enable-prefix-caching", "--disable-uvicorn-access-log"]
     if settings.kv_cache_gib is None:
         command += ["--gpu-memory-utilization", str(settings.gpu_memory_utilization)]
+    command += ["--quantization", settings.quantization] if settings.quantization else []
     command += ["--enforce-eager"] if settings.enforce_eager else []
     return [*command, *settings.extra_args]
 
@@ -87,11 +89,12 @@ def free_port() -> int:
 
 def wait_until_healthy(url: str, guard: "subprocess.Popen[bytes]", timeout_s: float, log: Path) -> None:
     """Return when the server answers its health check. Raises ServerFailed when it ends or takes too long."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot see our loopback
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if guard.poll() is not None:
             raise ServerFailed(f"vLLM ended with status {guard.returncode} before it was ready:\n{tail(log)}")
-        with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(f"{url}/health", timeout=5) as response:
+        with suppress(urllib.error.URLError, OSError), direct.open(f"{url}/health", timeout=5) as response:
             if response.status == 200:
                 return
         time.sleep(0.25)
@@ -124,7 +127,8 @@ def guard(command: list[str]) -> int:
 
 
 def default_signals() -> None:
-    """Undo the guard's own deafness in the server it starts."""
+    """In the server, before it starts: die with the guard, and undo the guard's own deafness."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     for heard in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(heard, signal.SIG_DFL)
 

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.arena import Arena
+from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.roster import ask_each
 from warrior_dagster.mining import cleaning, prefix, sampling
@@ -25,7 +26,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         pool="engine",
         backfill_policy=dg.BackfillPolicy.single_run(),
-        code_version=code_version(arena.mining, arena.languages, modules=[sampling, prefix, cleaning]),
+        code_version=code_version(arena.mining, arena.languages, modules=[sampling, prefix, cleaning, *ASKING]),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="mined_instructions")],
     )
     def mined_instructions(
