@@ -3,41 +3,17 @@
 Defaults are the method's. A value that nobody published says "unpublished" in its description, and is this project's choice.
 """
 
-from importlib.resources import files
-from pathlib import Path
-from string import Template
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from warrior_dagster.prompts import packaged_prompt, prompt_of_verdict, with_placeholders
 
 MATCHUP_SEPARATOR = "__"
 CHANGES_THE_TEXT = (
     *("--model", "--served-model-name", "--revision", "--tokenizer", "--quantization", "-q", "--hf-overrides", "--enable-lora"),
     *("--lora-modules", "--logits-processors", "--logprobs-mode", "--generation-config", "--override-generation-config"),
 )
-
-
-def packaged_prompt(name: str) -> str:
-    """The text of `warrior_dagster/prompts/NAME.txt`."""
-    return files("warrior_dagster").joinpath("prompts", f"{name}.txt").read_text("utf-8").strip()
-
-
-def with_placeholders(*names: str) -> AfterValidator:
-    """A check that a prompt has exactly the placeholders `$name` that its stage fills in."""
-
-    def check(text: str) -> str:
-        template = Template(text)
-        if not template.is_valid():
-            raise ValueError("expected every '$' to start a placeholder ('$$' is a plain dollar sign)")
-        found = set(template.get_identifiers())
-        for name in names:
-            if name not in found:
-                raise ValueError(f"expected the placeholder ${name} in the prompt")
-        if extra := sorted(found - set(names)):
-            raise ValueError(f"expected no placeholder besides {', '.join('$' + n for n in names)}; found ${extra[0]}")
-        return text
-
-    return AfterValidator(check)
 
 
 class Strict(BaseModel):
@@ -225,15 +201,6 @@ class Battles(Strict):
         return votes
 
 
-def prompt_of_verdict(values: Any, stage: str) -> Any:
-    """Fill in the packaged prompt that asks for the kind of verdict the stage is set to."""
-    if isinstance(values, dict) and "prompt" not in values:
-        kind = values.get("verdict", "reasoned")
-        if kind in ("reasoned", "direct"):
-            return {**values, "prompt": packaged_prompt(f"{stage}_{kind}")}
-    return values
-
-
 class Ratings(Strict):
     """Ratings from all outcomes, and the final score that mixes them with the votes (METHOD 5)."""
 
@@ -340,26 +307,3 @@ class Arena(Strict):
 def is_local(model: str) -> bool:
     """Whether a competitor's model is a local folder rather than a hub id."""
     return model.startswith((".", "/", "~"))
-
-
-def located(arena: Arena, folder: Path) -> Arena:
-    """The arena with its relative paths made absolute, seen from the folder of its YAML."""
-
-    def local(model: str) -> str:
-        return str((folder / Path(model).expanduser()).resolve()) if is_local(model) else model
-
-    def beside(path: str) -> str:
-        return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
-
-    data = f"data/{arena.name}"
-    warehouse = beside(arena.warehouse or data)
-    exports = beside(arena.export.folder or f"{data if '://' in warehouse else warehouse}/exports")
-    return Arena.model_validate(
-        arena.model_dump()
-        | {
-            "warehouse": warehouse,
-            "competitors": [c.model_dump() | {"model": local(c.model)} for c in arena.competitors],
-            "embedding": arena.embedding.model_dump() | {"model": local(arena.embedding.model)},
-            "export": arena.export.model_dump() | {"folder": exports},
-        }
-    )

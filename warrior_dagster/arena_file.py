@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from warrior_dagster.arena import Arena, Endpoint, VllmServer, is_local, located
+from warrior_dagster.arena import Arena, Endpoint, VllmServer, is_local
 
 
 class ArenaError(ValueError):
@@ -35,6 +35,29 @@ def load_arena(path: Path | str) -> Arena:
     except ValidationError as error:
         raise ArenaError("\n".join(explain(e, document, path) for e in first_causes(error.errors()))) from error
     return located(arena, path.resolve().parent)
+
+
+def located(arena: Arena, folder: Path) -> Arena:
+    """The arena with its relative paths made absolute, seen from the folder of its YAML."""
+
+    def local(model: str) -> str:
+        return str((folder / Path(model).expanduser()).resolve()) if is_local(model) else model
+
+    def beside(path: str) -> str:
+        return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
+
+    data = f"data/{arena.name}"
+    warehouse = beside(arena.warehouse or data)
+    exports = beside(arena.export.folder or f"{data if '://' in warehouse else warehouse}/exports")
+    return Arena.model_validate(
+        arena.model_dump()
+        | {
+            "warehouse": warehouse,
+            "competitors": [c.model_dump() | {"model": local(c.model)} for c in arena.competitors],
+            "embedding": arena.embedding.model_dump() | {"model": local(arena.embedding.model)},
+            "export": arena.export.model_dump() | {"folder": exports},
+        }
+    )
 
 
 def missing_here(arena: Arena) -> list[str]:

@@ -40,7 +40,7 @@ class Usage:
     """What one model cost a stage."""
 
     from_ledger: int = 0
-    """Samples that were paid for before."""
+    """Samples that were paid for before, or by an equal request of the same moment."""
     requests: int = 0
     """HTTP requests that got an answer or failed for good; one may ask for many samples."""
     sent: int = 0
@@ -172,8 +172,10 @@ class Engines:
                     progress.sent += 1
                     progress.tokens += completion.completion_tokens
                     known[completion.key] = completion
-                    for waiting in in_flight.pop(completion.key):
-                        done(waiting, completion)
+                    waiting = in_flight.pop(completion.key)
+                    usage.from_ledger += len(waiting) - 1
+                    for one in waiting:
+                        done(one, completion)
 
         pending = unanswered()
         try:
