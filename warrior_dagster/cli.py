@@ -4,6 +4,7 @@ import json
 import os
 import unicodedata
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,8 @@ from warrior_dagster.arena import Arena, is_local
 from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
 from warrior_dagster.storage import Warehouse
 
-os.environ.setdefault("TQDM_DISABLE", "1")  # libraries' own bars would break ours
+for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # libraries' own bars would break ours
+    os.environ.setdefault(variable, "1")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -46,15 +48,17 @@ def run(
     """Materialize the whole graph of an arena, as the UI would."""
     arena = ready(config)
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
-    from warrior_dagster.inference.progress import bars
+    from warrior_dagster.inference.progress import bars, calmly
     from warrior_dagster.running import RunFailed, default_dagster_home, run_arena
 
     default_dagster_home()
     try:
-        with bars(errors) as report:
+        with bars(errors) if errors.is_terminal else nullcontext(calmly(errors.print)) as report:
             result = run_arena(arena, report)
     except RunFailed as error:
         fail(str(error))
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+        fail("interrupted; run it again to go on: what was answered is in the ledger")
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
@@ -113,6 +117,8 @@ def show(arena: Arena, result: dict[str, Any]) -> None:
         table.add_row(row["competitor"], f"{row['rating']:.0f}", interval, *counts)
     console.print(table)
     if "sft" in arena.export.formats:
+        selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
+        console.print(f"{exported} of {selected} instructions are exported; the gold answers of the others were cut off.")
         dataset = Warehouse(arena.warehouse).read("sft_dataset")
         for row in dataset.sort(pl.col("score"), descending=True).head(1).iter_rows(named=True):
             console.rule(f"the best-scored of {len(dataset)} rows: {row['attacker']} asks, {row['competitor']} answers")

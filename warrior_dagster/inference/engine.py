@@ -101,7 +101,7 @@ class Engines:
 
     def progress(self, stage: str, total: int, log: logging.Logger) -> Progress:
         """A new stage's progress over `total` samples, told to `log` at a calm pace where nobody else wants it."""
-        return Progress(self._report or calmly(log), stage, total)
+        return Progress(self._report or calmly(log.info), stage, total)
 
     def ask(
         self, requests: Iterable[Request], read: Callable[[Request, Completion], Row], progress: Progress

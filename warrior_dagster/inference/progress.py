@@ -1,6 +1,5 @@
 """How far a stage that asks models is: bars in a terminal, lines at a calm pace in a run's log."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,8 +34,8 @@ class Progress:
         return f"{self.stage}: {self.done} of {self.total} ({doing})"
 
 
-def calmly(log: logging.Logger) -> Report:
-    """Log a line every 15 seconds, and one at the end."""
+def calmly(tell: Callable[[str], None]) -> Report:
+    """Tell a line every 15 seconds, and one at the end."""
     last = -CALM_SECONDS
 
     def report(progress: Progress) -> None:
@@ -44,7 +43,7 @@ def calmly(log: logging.Logger) -> Report:
         now = time.monotonic()
         if now - last >= CALM_SECONDS or progress.done == progress.total:
             last = now
-            log.info(str(progress))
+            tell(str(progress))
 
     return report
 
