@@ -30,11 +30,19 @@ STAGES_OF_COMPETITORS = [
 ]
 
 
-def materialize(arena: Arena, *steps: tuple[str, str | None], instance: dg.DagsterInstance | None = None) -> list[Request]:
-    """Materialize (asset or group, partition or None for all) one after another; returns the requests that were sent."""
+def materialize(
+    arena: Arena,
+    *steps: tuple[str, str | None],
+    instance: dg.DagsterInstance | None = None,
+    starts: list[ServedModel] | None = None,
+) -> list[Request]:
+    """Materialize (asset or group, partition or None for all) one after another; returns the requests that were sent.
+
+    Engines that were started are added to `starts`.
+    """
     log: list[Request] = []
     assets = arena_assets(arena)
-    with scripted_engines(arena, log, []) as engines:
+    with scripted_engines(arena, log, [] if starts is None else starts) as engines:
         resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
         for name, partition in steps:
             members = [a for a in assets if name in (a.key.to_user_string(), *a.group_names_by_key.values())]
@@ -46,8 +54,8 @@ def materialize(arena: Arena, *steps: tuple[str, str | None], instance: dg.Dagst
     return log
 
 
-def everything(arena: Arena) -> list[Request]:
-    return materialize(arena, *((group, None) for group in GROUPS))
+def everything(arena: Arena, starts: list[ServedModel] | None = None) -> list[Request]:
+    return materialize(arena, *((group, None) for group in GROUPS), starts=starts)
 
 
 def tables(arena: Arena) -> dict[str, pl.DataFrame]:
@@ -146,11 +154,7 @@ def test_partitions_one_by_one_in_any_order_give_the_rows_of_one_run(make_arena:
 def test_each_model_is_loaded_once_a_run_however_many_partitions(make_arena: MakeArena) -> None:
     starts: list[ServedModel] = []
     arena = make_arena()
-    with scripted_engines(arena, [], starts) as engines:
-        resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
-        for group in GROUPS:
-            members = [a for a in arena_assets(arena) if group in a.group_names_by_key.values()]
-            dg.materialize(arena_assets(arena), selection=members, tags=whole_range(members[0]), resources=resources)
+    everything(arena, starts)
     assert len(starts) == 1
 
 
@@ -159,11 +163,7 @@ def test_two_models_in_turn_are_each_loaded_once_a_stage_and_the_running_one_goe
     arena = make_arena()
     other = arena.competitor("bob").model_copy(update={"serve": VllmServer(dtype="float32")})
     arena = arena.model_copy(update={"competitors": (arena.competitors[0], other, arena.competitors[2])})
-    with scripted_engines(arena, [], starts) as engines:
-        resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
-        for group in GROUPS:
-            members = [a for a in arena_assets(arena) if group in a.group_names_by_key.values()]
-            dg.materialize(arena_assets(arena), selection=members, tags=whole_range(members[0]), resources=resources)
+    everything(arena, starts)
     # Mining, difficulty, answers and votes each need both models: one load more a stage, and none twice in a row.
     assert len(starts) == 5
     assert all(a != b for a, b in pairwise(starts))

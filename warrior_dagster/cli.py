@@ -5,6 +5,7 @@ import os
 import unicodedata
 import warnings
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,7 @@ def run(
 
     default_dagster_home()
     try:
-        with bars(errors) if errors.is_terminal else nullcontext(calmly(errors.print)) as report:
+        with bars(errors) if errors.is_terminal else nullcontext(calmly(partial(typer.echo, err=True))) as report:
             result = run_arena(arena, report)
     except RunFailed as error:
         fail(str(error))
@@ -118,7 +119,9 @@ def show(arena: Arena, result: dict[str, Any]) -> None:
     console.print(table)
     if "sft" in arena.export.formats:
         selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
-        console.print(f"{exported} of {selected} instructions are exported; the gold answers of the others were cut off.")
+        console.print(
+            f"{exported} of {selected} instructions are exported: gold answers that hit the token limit are left out."
+        )
         dataset = Warehouse(arena.warehouse).read("sft_dataset")
         for row in dataset.sort(pl.col("score"), descending=True).head(1).iter_rows(named=True):
             console.rule(f"the best-scored of {len(dataset)} rows: {row['attacker']} asks, {row['competitor']} answers")

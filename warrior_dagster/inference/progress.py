@@ -28,10 +28,14 @@ class Progress:
     tokens: int = 0
     started: float = field(default_factory=time.monotonic)
 
-    def __str__(self) -> str:
+    @property
+    def doing(self) -> str:
+        """What goes on: which model is loaded, or how much was asked and how fast."""
         rate = self.tokens / max(time.monotonic() - self.started, 1e-9)
-        doing = f"loading {self.model}" if self.loading else f"{self.sent} asked, {rate:.0f} tokens/s"
-        return f"{self.stage}: {self.done} of {self.total} ({doing})"
+        return f"loading {self.model}" if self.loading else f"{self.sent} asked, {rate:.0f} tokens/s"
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.done} of {self.total} ({self.doing})"
 
 
 def calmly(tell: Callable[[str], None]) -> Report:
@@ -65,8 +69,6 @@ def bars(console: Console) -> Iterator[Report]:
         def report(progress: Progress) -> None:
             if id(progress) not in tasks:  # kept with the progress itself, so that its id is not used again
                 tasks[id(progress)] = (progress, drawn.add_task(progress.stage, total=progress.total, note=""))
-            rate = progress.tokens / max(time.monotonic() - progress.started, 1e-9)
-            note = f"loading {progress.model}" if progress.loading else f"{progress.sent} asked, {rate:.0f} tokens/s"
-            drawn.update(tasks[id(progress)][1], completed=progress.done, note=note)
+            drawn.update(tasks[id(progress)][1], completed=progress.done, note=progress.doing)
 
         yield report
