@@ -18,7 +18,7 @@ from rich.table import Table
 
 from warrior_dagster.arena import Arena, is_local
 from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.storage import WHOLE, Warehouse
 
 for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # libraries' own bars would break ours
     os.environ.setdefault(variable, "1")
@@ -122,7 +122,7 @@ def show(arena: Arena, result: dict[str, Any]) -> None:
         console.print(
             f"{exported} of {selected} instructions are exported: gold answers that hit the token limit are left out."
         )
-        dataset = Warehouse(arena.warehouse).read("sft_dataset")
+        dataset = Warehouse(arena.warehouse).read("sft_dataset", [WHOLE])
         for row in dataset.sort(pl.col("score"), descending=True).head(1).iter_rows(named=True):
             console.rule(f"the best-scored of {len(dataset)} rows: {row['attacker']} asks, {row['competitor']} answers")
             for message in row["messages"]:

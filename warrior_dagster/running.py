@@ -12,7 +12,7 @@ from warrior_dagster.arena import Arena
 from warrior_dagster.build import arena_assets, open_engines
 from warrior_dagster.inference.progress import Report
 from warrior_dagster.partitions import RANGE_END_TAG, RANGE_START_TAG
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.storage import WHOLE, Warehouse
 
 GROUPS = ("competitors", "matchups", "leaderboard")
 """The asset groups, each of one partition scheme, in the order of their dependencies."""
@@ -86,9 +86,9 @@ def summary(
     rows: dict[str, int] = defaultdict(int)
     for asset in assets:
         name = asset.key.to_user_string()
-        keys = asset.partitions_def.get_partition_keys() if asset.partitions_def else None
+        keys = asset.partitions_def.get_partition_keys() if asset.partitions_def else [WHOLE]
         rows[name] = len(warehouse.read(name, keys))
-    ratings = warehouse.read("elo_ratings").sort("rating", descending=True)
+    ratings = warehouse.read("elo_ratings", [WHOLE]).sort("rating", descending=True)
     return {
         "arena": arena.name,
         "warehouse": arena.warehouse,

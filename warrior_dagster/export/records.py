@@ -4,7 +4,7 @@ import polars as pl
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.partitions import matchup_keys
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.storage import WHOLE, Warehouse
 
 OF_COMPETITORS = ("mined_instructions", "unique_instructions", "instruction_difficulty", "selected_instructions", "answers")
 OF_MATCHUPS = ("judge_votes", "battle_outcomes")
@@ -18,7 +18,7 @@ def counts(warehouse: Warehouse, arena: Arena) -> dict[str, int]:
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
     """One row for each instruction and usable answer, with its score: what every format is made of."""
-    scored = warehouse.read("answer_scores")
+    scored = warehouse.read("answer_scores", [WHOLE])
     instructions = warehouse.read("selected_instructions", arena.roster).select(
         "instruction_id", "instruction", "language", pl.col("competitor").alias("attacker"),
         pl.col("score").alias("difficulty"),

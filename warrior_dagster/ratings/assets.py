@@ -41,7 +41,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         """The final score of every answer, alpha times what the ratings expect plus (1 - alpha) times what the judges said, and
         the gold answer of each instruction.
         """
-        ratings = dict(warehouse.read("elo_ratings").select("competitor", "rating").iter_rows())
+        ratings = dict(warehouse.read("elo_ratings", [WHOLE]).select("competitor", "rating").iter_rows())
         outcomes = warehouse.read("battle_outcomes", matchup_keys(arena.roster)).drop_nulls("outcome")
         length = pl.col("answer").str.len_chars().alias("length")
         given = warehouse.read("answers", arena.roster).with_columns(length)
