@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,8 @@ class ScriptedEngine:
     def __init__(self, log: list[Request]) -> None:
         self.log = log
 
-    async def stream(self, requests: Iterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
-        for request in requests:
+    async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+        async for request in requests:
             self.log.append(request)
             keyed = zip(request.samples, request.keys(), strict=True)
             yield request, [scripted(request, sample, key) for sample, key in keyed]
@@ -94,12 +94,12 @@ def scripted(request: Request, sample: int, key: str) -> Completion:
 def scripted_engines(arena: Arena, log: list[Request], starts: list[ServedModel]) -> Iterator[Engines]:
     """Engines over the arena's real ledger that start scripted ones, noting every start and request."""
 
-    def start(model: ServedModel, _: ExitStack) -> ScriptedEngine:
+    def start(model: ServedModel, *_: object) -> ScriptedEngine:
         starts.append(model)
         return ScriptedEngine(log)
 
     with (
         Ledger(arena.warehouse) as ledger,
-        Engines(arena.engine, ledger, Path(arena.warehouse, "logs"), start=start) as engines,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=start) as engines,
     ):
         yield engines

@@ -62,6 +62,6 @@ def arena_resources(arena: Arena) -> dict[str, dg.ResourceDefinition]:
 def open_engines(arena: Arena, report: Report | None = None) -> Iterator[Engines]:
     """The arena's ledger and engines; `report` is told of progress instead of the run's log."""
     in_folder = "://" not in arena.warehouse
-    logs = Path(arena.warehouse, "logs") if in_folder else Path(tempfile.gettempdir(), f"warrior-{arena.name}")
-    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, logs, report=report) as engines:
+    folder = Path(arena.warehouse) if in_folder else Path(tempfile.gettempdir(), f"warrior-{arena.name}")
+    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report) as engines:
         yield engines

@@ -17,7 +17,7 @@ import dagster as dg
 import polars as pl
 from pydantic import BaseModel
 
-from warrior_dagster.inference.engine import Usage
+from warrior_dagster.inference.settling import Usage
 from warrior_dagster.storage import WHOLE, Warehouse, Written
 
 PREVIEW_ROWS = 5

@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -18,6 +18,11 @@ Handler = Callable[[dict[str, Any], int], Awaitable[web.Response] | web.Response
 
 def requests(count: int, samples: int = 1) -> list[Request]:
     return [Request(MODEL, f"p{n}", params(Sampling()), tuple(range(samples))) for n in range(count)]
+
+
+async def one_by_one(asked: Iterable[Request]) -> AsyncIterator[Request]:
+    for request in asked:
+        yield request
 
 
 def good(body: dict[str, Any], _: int = 0) -> web.Response:
@@ -47,7 +52,7 @@ async def serve(handlers: list[Handler], asked: list[Request], **settings: Any) 
         runners.append(runner)
     engine = EndpointEngine(urls, "m", **({"max_in_flight": 8, "attempts": 3, "timeout_s": 5} | settings))
     try:
-        done = [c async for _, completions in engine.stream(iter(asked)) for c in completions]
+        done = [c async for _, completions in engine.stream(one_by_one(asked)) for c in completions]
     finally:
         for runner in runners:
             await runner.cleanup()
@@ -142,7 +147,7 @@ def test_servers_that_cannot_be_reached_stop_the_stage() -> None:
     engine = EndpointEngine([f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=2, timeout_s=5, patience_s=0.2)
 
     async def ask() -> None:
-        async for _ in engine.stream(iter(requests(3))):
+        async for _ in engine.stream(one_by_one(requests(3))):
             pass
 
     with pytest.raises(Unreachable, match="no connection"):
@@ -168,7 +173,7 @@ def test_a_server_that_comes_back_in_time_is_waited_for() -> None:
             return runner
 
         starting = asyncio.create_task(come_back())
-        done = [c async for _, completions in engine.stream(iter(requests(3))) for c in completions]
+        done = [c async for _, completions in engine.stream(one_by_one(requests(3))) for c in completions]
         await (await starting).cleanup()
         return done
 

@@ -1,12 +1,16 @@
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
 from tests.conftest import ScriptedEngine, scripted, scripted_engines
-from warrior_dagster.arena import Arena, VllmServer
+from warrior_dagster.arena import Arena, Endpoint, VllmServer
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Progress
@@ -22,6 +26,11 @@ def ask(model: ServedModel, count: int, samples: int = 1) -> list[Request]:
 
 def read(request: Request, completion: Completion) -> tuple[int, int, str | None]:
     return request.tag, completion.sample, completion.error or completion.text
+
+
+async def each(requests: Iterable[Request]) -> AsyncIterator[Request]:
+    for request in requests:
+        yield request
 
 
 def test_what_the_ledger_has_is_never_asked_again(make_arena: Callable[..., Arena]) -> None:
@@ -49,11 +58,11 @@ def test_more_samples_of_a_request_ask_only_for_the_new_ones(make_arena: Callabl
 
 def test_a_question_asked_twice_at_once_is_paid_for_once_and_answered_twice(make_arena: Callable[..., Arena]) -> None:
     log: list[Request] = []
-    twice = [Request(A, "same", "{}", tag=n) for n in range(2500)]
+    twice = [Request(A, "same", "{}", tag=n) for n in range(9000)]
     with scripted_engines(make_arena(), log, []) as engines:
         rows, _ = engines.ask(twice, read, engines.progress("s", len(twice), LOG))
     assert len(log) == 1
-    assert sorted(row[0] for row in rows) == list(range(2500))
+    assert sorted(row[0] for row in rows) == list(range(9000))
 
 
 def test_a_question_asked_again_while_it_is_in_flight_waits_for_the_one_answer(make_arena: Callable[..., Arena]) -> None:
@@ -61,19 +70,19 @@ def test_a_question_asked_again_while_it_is_in_flight_waits_for_the_one_answer(m
     log: list[Request] = []
 
     class Pulling(ScriptedEngine):
-        async def stream(self, requests: Iterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
-            pulled = list(requests)  # everything is in flight before anything is answered
-            async for answered in super().stream(iter(pulled)):
+        async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+            pulled = [request async for request in requests]  # everything is in flight before anything is answered
+            async for answered in super().stream(each(pulled)):
                 yield answered
 
     with (
         Ledger(arena.warehouse) as ledger,
-        Engines(arena.engine, ledger, Path("logs"), start=lambda *_: Pulling(log)) as engines,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Pulling(log)) as engines,
     ):
-        asked = [Request(A, f"p{n % 3}", "{}", tag=n) for n in range(2001)]
+        asked = [Request(A, f"p{n % 3}", "{}", tag=n) for n in range(9001)]
         rows, _ = engines.ask(asked, read, engines.progress("s", len(asked), LOG))
     assert sorted(request.prompt for request in log) == ["p0", "p1", "p2"]
-    assert sorted(row[0] for row in rows) == list(range(2001))
+    assert sorted(row[0] for row in rows) == list(range(9001))
 
 
 def test_models_are_started_once_each_and_only_when_needed(make_arena: Callable[..., Arena]) -> None:
@@ -90,8 +99,8 @@ def test_failures_are_rows_and_are_asked_again_next_time(make_arena: Callable[..
     broken = True
 
     class Flaky(ScriptedEngine):
-        async def stream(self, requests: Iterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
-            for request in requests:
+        async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+            async for request in requests:
                 key = request.keys()[0]
                 bad = broken and request.prompt == "p1"
                 yield request, [Completion(key, 0, error="HTTP 400") if bad else scripted(request, 0, key)]
@@ -99,7 +108,7 @@ def test_failures_are_rows_and_are_asked_again_next_time(make_arena: Callable[..
     def start(*_: object) -> Flaky:
         return Flaky([])
 
-    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, Path("logs"), start=start) as engines:
+    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, Path(arena.warehouse), start=start) as engines:
         rows, cost = engines.ask(ask(A, 3), read, engines.progress("s", 3, LOG))
         assert (1, 0, "HTTP 400") in rows
         assert (cost["org/a"].sent, cost["org/a"].failed) == (3, 1)
@@ -115,17 +124,19 @@ def test_what_finished_before_an_engine_died_is_kept_and_the_engine_is_stopped(
     stopped: list[bool] = []
 
     class Dying(ScriptedEngine):
-        async def stream(self, requests: Iterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
-            for number, request in enumerate(requests):
-                if number == 4:
+        async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+            number = 0
+            async for request in requests:
+                number += 1
+                if number == 5:
                     raise RuntimeError("engine died")
                 yield request, [scripted(request, 0, request.keys()[0])]
 
-    def start(_: ServedModel, stack: ExitStack) -> Dying:
+    def start(_: ServedModel, stack: ExitStack, lock: int) -> Dying:
         stack.callback(stopped.append, True)
         return Dying([])
 
-    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, Path("logs"), start=start) as engines:
+    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, Path(arena.warehouse), start=start) as engines:
         with pytest.raises(RuntimeError, match="engine died"):
             engines.ask(ask(A, 10), read, engines.progress("s", 10, LOG))
         assert stopped == [True]
@@ -141,8 +152,44 @@ def test_progress_counts_every_sample_and_ends_at_its_total(make_arena: Callable
 
     with (
         Ledger(arena.warehouse) as ledger,
-        Engines(arena.engine, ledger, Path("logs"), report=report, start=lambda *_: ScriptedEngine([])) as engines,
+        Engines(arena.engine, ledger, Path(arena.warehouse), report=report, start=lambda *_: ScriptedEngine([])) as engines,
     ):
         engines.ask(ask(A, 6, samples=2), read, engines.progress("s", 12, LOG))
     assert told[-1] == (12, 12)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_two_runs_at_once_pay_once_and_make_the_same_rows(make_arena: Callable[..., Arena]) -> None:
+    arena = make_arena()
+    asked: Counter[str] = Counter()
+
+    class Moody(ScriptedEngine):
+        """Never gives the same text twice, as a sampled model."""
+
+        async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+            async for request in requests:
+                asked[request.prompt] += 1
+                await asyncio.sleep(0.005)
+                yield request, [Completion(request.keys()[0], 0, token_hex(8), "stop")]
+
+    def run(_: int) -> list[tuple[int, int, str | None]]:
+        with (
+            Ledger(arena.warehouse) as ledger,
+            Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Moody([])) as engines,
+        ):
+        _rows, cost = second.ask(ask(served, 6), read, second.progress("s", 6, LOG))
+            return sorted(rows)
+
+    with ThreadPoolExecutor(2) as threads:
+        rows, others = threads.map(run, range(2))
+    assert rows == others
+    assert asked == Counter(f"p{n}" for n in range(60))
+
+
+def test_an_endpoint_is_free_for_another_run_as_soon_as_it_has_answered(make_arena: Callable[..., Arena]) -> None:
+    arena = make_arena()
+    served = ServedModel("org/e@main", "org/e", None, Endpoint(kind="endpoint", urls=("http://127.0.0.1:1",)))
+    with scripted_engines(arena, [], []) as first, scripted_engines(arena, [], []) as second:
+        first.ask(ask(served, 3), read, first.progress("s", 3, LOG))
+        _, cost = other.ask(ask(served, 6), read, other.progress("s", 6, LOG))
+    assert (cost["org/e"].sent, cost["org/e"].from_ledger, cost["org/e"].engine_starts) == (3, 3, 0)

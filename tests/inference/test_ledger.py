@@ -3,10 +3,13 @@ import sys
 import time
 from pathlib import Path
 
+import lance
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from warrior_dagster.arena import VllmServer
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.ledger import Ledger, LedgerError
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
@@ -95,6 +98,103 @@ def test_a_writer_that_fails_is_not_silent(tmp_path: Path, monkeypatch: pytest.M
         raise OSError("disk full")
 
     monkeypatch.setattr(ledger, "flush", broken)
-    ledger._writer.join(2)
+    ledger._threads[0].join(2)
     with pytest.raises(RuntimeError, match="could not be written"):
         ledger.append(*asked(1))
+
+
+def fragments(folder: Path) -> list[Path]:
+    """The ledger's data files, oldest first."""
+    return sorted((folder / "ledger.lance" / "data").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+
+
+def in_fragments(folder: Path, count: int = 4) -> list[str]:
+    """A ledger of `count` fragments of 20 completions; returns all keys in the order they were written."""
+    with Ledger(str(folder)) as ledger:
+        for number in range(20 * count):
+            ledger.append(*asked(number, f"answer {number} " * 8))
+            if number % 20 == 19:
+                ledger.flush()
+    return [asked(n)[1].key for n in range(20 * count)]
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "half", "zeros"])
+def test_a_damaged_fragment_is_named_and_left_out_and_its_keys_are_asked_again(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = in_fragments(tmp_path)
+    bad = fragments(tmp_path)[1]
+    whole = bad.read_bytes()
+    if damage == "missing":
+        bad.unlink()
+    else:
+        bad.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "zeros": bytes(len(whole))}[damage])
+    for _ in range(2):
+        with Ledger(str(tmp_path)) as ledger:
+            assert set(ledger.get(keys)) == {*keys[:20], *keys[40:]}
+    assert bad.name in caplog.text
+    assert "20 completions are left out" in caplog.text
+    with Ledger(str(tmp_path)) as ledger:
+        for number in range(20, 40):
+            ledger.append(*asked(number, "again"))
+        assert set(ledger.get(keys)) == set(keys)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(where=st.floats(0, 0.999), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_never_read_as_an_answer(tmp_path_factory: pytest.TempPathFactory, where: float, bit: int) -> None:
+    folder = tmp_path_factory.mktemp("flipped")
+    keys = in_fragments(folder, 2)
+    bad = fragments(folder)[0]
+    data = bytearray(bad.read_bytes())
+    data[int(where * len(data))] ^= 1 << bit
+    bad.write_bytes(bytes(data))
+    with Ledger(str(folder)) as ledger:
+        got = ledger.get(keys)
+    assert set(keys[20:]) <= set(got)
+    for number, key in enumerate(keys):
+        if key in got:
+            assert got[key] == asked(number, f"answer {number} " * 8)[1]
+
+
+def test_a_torn_manifest_is_cut_off_and_what_was_before_it_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keys = in_fragments(tmp_path)
+    newest = min((tmp_path / "ledger.lance" / "_versions").glob("*.manifest"))
+    newest.write_bytes(newest.read_bytes()[:50])
+    with Ledger(str(tmp_path)) as ledger:
+        assert set(ledger.get(keys)) == set(keys[:60])
+        ledger.append(*asked(99))
+        assert set(ledger.get([*keys, asked(99)[1].key])) == {*keys[:60], asked(99)[1].key}
+    assert newest.name in caplog.text
+
+
+def test_a_ledger_of_which_nothing_can_be_read_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
+    in_fragments(tmp_path, 1)
+    for manifest in (tmp_path / "ledger.lance" / "_versions").glob("*.manifest"):
+        manifest.write_bytes(b"")
+    with pytest.raises(LedgerError, match="no version of it can be read"):
+        Ledger(str(tmp_path))
+
+
+def test_it_compacts_itself_while_it_is_written_and_keeps_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("warrior_dagster.inference.ledger.APPENDS_PER_COMPACTION", 10)
+    with Ledger(str(tmp_path)) as ledger, Ledger(str(tmp_path)) as other:
+        for number in range(60):
+            (ledger, other)[number % 2].append(*asked(number))
+            (ledger, other)[number % 2].flush()
+            time.sleep(0.02)
+        keys = [asked(n)[1].key for n in range(60)]
+        assert ledger.get(keys) == {asked(n)[1].key: asked(n)[1] for n in range(60)}
+    assert len(lance.dataset(str(tmp_path / "ledger.lance")).get_fragments()) < 40
+
+
+def test_several_processes_create_and_fill_one_ledger_at_once(tmp_path: Path) -> None:
+    script = (
+        "import sys; from tests.inference.test_ledger import Ledger, asked\n"
+        "with Ledger(sys.argv[1]) as ledger:\n"
+        "    for n in range(int(sys.argv[2]), int(sys.argv[2]) + 50): ledger.append(*asked(n)); ledger.flush()"
+    )
+    many = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(50 * n)]) for n in range(4)]
+    assert [process.wait() for process in many] == [0] * 4
+    with Ledger(str(tmp_path)) as ledger:
+        assert len(ledger.get([asked(n)[1].key for n in range(200)])) == 200

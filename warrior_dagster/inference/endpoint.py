@@ -1,19 +1,23 @@
 """The HTTP client of OpenAI-compatible completions servers, one or a fleet: continuously fed, patient, honest in failure.
 
-A request that the server refuses is an error completion with its reason. A busy server (429, 503) is waited for. Servers that
-cannot be reached for a while, or that turn us away as a whole, stop the stage: what was finished is in the ledger, and nothing
-else would succeed.
+A request that the server refuses is an error completion with its reason. A busy server (429, 503) is waited for, and while a
+request waits another has its place. Servers that cannot be reached for a while, or that turn us away as a whole, stop the
+stage: what was finished is in the ledger, and nothing else would succeed.
 """
 
 import asyncio
+import heapq
 import json
 import math
+import random
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from typing import Any
 
 import aiohttp
-import stamina
 
 from warrior_dagster.inference.request import Completion, Request
 
@@ -24,11 +28,10 @@ NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 FINISHED = ("stop", "length")
 """How a completion ends by itself. An aborted one is half an answer, and never kept."""
 BENCH_SECONDS = 5.0
+POLL_SECONDS = 0.05
+"""How often paused requests are looked after when nothing else is to be done."""
 PATIENCE_SECONDS = 300.0
 """How long servers may be away before the stage stops: time for a restart."""
-
-# Its default would write to standard output, into the middle of what a command prints.
-stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
 
 
 class Unreachable(RuntimeError):
@@ -41,6 +44,74 @@ class Transient(RuntimeError):
 
 class Refused(RuntimeError):
     """The server's final word on this one request."""
+
+
+class Pause(RuntimeError):
+    """The server is busy or away: this was no try, and the request waits for `seconds`."""
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+@dataclass(slots=True)
+class Job:
+    """A request on its way: how often it was tried, and when it was first told to wait."""
+
+    request: Request
+    tries: int = 0
+    waits_since: float = math.inf
+
+
+class Backlog:
+    """What is to be asked next, and how much is in flight: samples, for a request for many counts as many.
+
+    Paused requests whose time has come go first. No more than `limit` are paused at once: a server that is busy for everybody
+    does not make us pull all work there is.
+    """
+
+    def __init__(self, requests: AsyncIterator[Request], limit: int) -> None:
+        self._requests = requests
+        self._limit = limit
+        self._exhausted = False
+        self._paused: list[tuple[float, int, Job]] = []
+        self._tickets = count()
+        self._in_flight = 0
+        self._room = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    async def take(self) -> Job | None:
+        """The next job once there is room for it, or None when nothing is left. Each that is taken has to be given back."""
+        async with self._turn:  # one by one: two that each hold half of what they need would wait for ever
+            while (job := await self._next()) is None:
+                if not self._paused:
+                    return None
+                await asyncio.sleep(POLL_SECONDS)
+            size = self._size(job)
+            while self._in_flight + size > self._limit:
+                self._room.clear()
+                await self._room.wait()
+            self._in_flight += size
+            return job
+
+    def give_back(self, job: Job, pause: float | None = None) -> None:
+        """Make room; a job with a `pause` in seconds is to be taken again."""
+        self._in_flight -= self._size(job)
+        self._room.set()
+        if pause is not None:
+            heapq.heappush(self._paused, (time.monotonic() + pause, next(self._tickets), job))
+
+    async def _next(self) -> Job | None:
+        if self._paused and self._paused[0][0] <= time.monotonic():
+            return heapq.heappop(self._paused)[2]
+        if self._exhausted or len(self._paused) >= self._limit:
+            return None
+        request = await anext(self._requests, None)
+        self._exhausted = request is None
+        return Job(request) if request else None
+
+    def _size(self, job: Job) -> int:
+        return min(len(job.request.samples), self._limit)
 
 
 class EndpointEngine:
@@ -65,35 +136,37 @@ class EndpointEngine:
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._last_contact = 0.0
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
+        self._rest = cache(self._rest_of_body)
 
-    async def stream(self, requests: Iterator[Request]) -> AsyncIterator[Answered]:
+    async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[Answered]:
         """Ask all requests, pulling the next whenever one is done; yields as they finish, in any order.
 
-        What is limited in flight is samples: a request for many counts as many. Raises Unreachable when no server can be
-        connected to for a while, or when one turns us away.
+        Raises Unreachable when no server can be connected to for a while, or when one turns us away.
         """
         finished: asyncio.Queue[Answered | Exception | None] = asyncio.Queue()
-        free, one_by_one = asyncio.Semaphore(self._limit), asyncio.Lock()
+        backlog = Backlog(requests, self._limit)
         self._last_contact = time.monotonic()
 
         async def work(session: aiohttp.ClientSession) -> None:
             try:
-                for request in requests:
-                    taken = min(len(request.samples), self._limit)
-                    async with one_by_one:  # two that each hold half of what they need would wait for ever
-                        for _ in range(taken):
-                            await free.acquire()
-                    await finished.put(await self._ask(session, request))
-                    for _ in range(taken):
-                        free.release()
-                await finished.put(None)
+                while job := await backlog.take():
+                    outcome = await self._try(session, job)
+                    if isinstance(outcome, float):
+                        backlog.give_back(job, outcome)
+                    else:
+                        backlog.give_back(job)
+                        finished.put_nowait((job.request, outcome))
+                finished.put_nowait(None)
             except Exception as error:
-                await finished.put(error)
+                finished.put_nowait(error)
 
-        connector = aiohttp.TCPConnector(limit=0)
-        timeout = aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=10)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers) as session:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=10),
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as session:
             workers = [asyncio.create_task(work(session)) for _ in range(self._limit)]
             try:
                 working = len(workers)
@@ -110,57 +183,64 @@ class EndpointEngine:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _ask(self, session: aiohttp.ClientSession, request: Request) -> Answered:
-        body = json.dumps(
-            {
-                "model": self._served_model,
-                "prompt": request.prompt,
-                "n": len(request.samples),
-                "add_special_tokens": False,
-                **json.loads(request.params),
-            }
-        ).encode()
-        tries = 0
+    async def _try(self, session: aiohttp.ClientSession, job: Job) -> list[Completion] | float:
+        """One try: the request's completions, or for how many seconds it is to be paused before the next."""
+        request = job.request
         try:
-            async for attempt in stamina.retry_context(
-                on=(Transient, aiohttp.ClientError, TimeoutError), attempts=self._attempts, timeout=None, wait_max=30
-            ):
-                with attempt:
-                    tries += 1
-                    return request, completions(request, await self._post(session, body), tries)
-        except (Refused, Transient, aiohttp.ClientError, TimeoutError) as error:
-            return request, failed(request, f"{type(error).__name__}: {error}"[:500], tries)
-        raise AssertionError("a retry context ends in a result or an exception")
+            return completions(request, await self._post(session, self._body(request)), job.tries + 1)
+        except Pause as busy:
+            job.waits_since = min(job.waits_since, time.monotonic())
+            if time.monotonic() - job.waits_since < self._timeout_s:
+                return busy.seconds
+            error: Exception = Transient(f"busy for {self._timeout_s:.0f} s: {busy}")
+        except (Refused, Transient, aiohttp.ClientError, TimeoutError) as failure:
+            error = failure
+        job.tries += 1
+        job.waits_since = math.inf
+        if job.tries < self._attempts and not isinstance(error, Refused):
+            return backoff(job.tries)
+        return failed(request, f"{type(error).__name__}: {error}"[:500], job.tries)
+
+    def _body(self, request: Request) -> bytes:
+        """The request as JSON; what many have in common is rendered once."""
+        prompt, samples = json.dumps(request.prompt), len(request.samples)
+        return f'{{"prompt":{prompt},"n":{samples},{self._rest(request.params)}'.encode()
+
+    def _rest_of_body(self, params: str) -> str:
+        return json.dumps({"model": self._served_model, "add_special_tokens": False, **json.loads(params)})[1:]
 
     async def _post(self, session: aiohttp.ClientSession, body: bytes) -> dict[str, Any]:
-        """One try, at the least loaded URL that is not benched. Busy or absent servers are waited for; that is no try."""
-        give_up = time.monotonic() + self._timeout_s
-        while True:
-            now = time.monotonic()
-            url = min(self._load, key=lambda u: (self._benched_until[u] > now, self._load[u]))
-            self._load[url] += 1
-            try:
-                async with session.post(
-                    f"{url}/v1/completions", data=body, headers={"Content-Type": "application/json"}
-                ) as response:
-                    content = await response.read()
-                    self._last_contact = time.monotonic()
-                    if response.status == 200:
-                        return json_object(content)
-                    reason = f"HTTP {response.status}: {content[:400].decode('utf-8', 'replace')}"
-                    if response.status in TURNED_AWAY:
-                        raise Unreachable(f"{url} turned us away: {reason}")
-                    if response.status not in BUSY or time.monotonic() > give_up:
-                        raise Transient(reason) if response.status >= 500 or response.status in (408, 429) else Refused(reason)
-                    pause = retry_after(response.headers.get("Retry-After"))
-            except NO_CONNECTION as error:
-                self._benched_until[url] = time.monotonic() + BENCH_SECONDS
-                if time.monotonic() - self._last_contact > self._patience_s:
-                    raise Unreachable(f"no connection to {', '.join(self._load)}: {error}") from error
-                pause = 0.5
-            finally:
-                self._load[url] -= 1
-            await asyncio.sleep(pause)
+        """Post at the least loaded URL that is not benched. Raises what says how to go on."""
+        now = time.monotonic()
+        url = min(self._load, key=lambda u: (self._benched_until[u] > now, self._load[u]))
+        self._load[url] += 1
+        try:
+            async with session.post(f"{url}/v1/completions", data=body) as response:
+                content = await response.read()
+                self._last_contact = time.monotonic()
+                if response.status == 200:
+                    return json_object(content)
+                reason = f"HTTP {response.status}: {content[:400].decode('utf-8', 'replace')}"
+                if response.status in TURNED_AWAY:
+                    raise Unreachable(f"{url} turned us away: {reason}")
+                if response.status in BUSY:
+                    raise Pause(retry_after(response.headers.get("Retry-After")), reason)
+                raise Transient(reason) if response.status >= 500 or response.status == 408 else Refused(reason)
+        except NO_CONNECTION as error:
+            self._benched_until[url] = time.monotonic() + BENCH_SECONDS
+            if time.monotonic() - self._last_contact > self._patience_s:
+                raise Unreachable(f"no connection to {', '.join(self._load)}: {error}") from error
+            raise Pause(0.5, str(error)) from error
+        finally:
+            self._load[url] -= 1
+
+
+def backoff(tries: int) -> float:
+    """Seconds before the next try: doubled each time up to half a minute, and spread so that not all come back at once.
+
+    Our own line, because a retry library would sleep where the request is, in a place that another could have.
+    """
+    return random.uniform(0.5, 1.0) * min(0.2 * 2.0**tries, 30.0)
 
 
 def json_object(content: bytes) -> dict[str, Any]:

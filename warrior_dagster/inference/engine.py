@@ -7,54 +7,36 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import chain, groupby, islice
+from hashlib import blake2b
+from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
 from secrets import token_hex
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from warrior_dagster.arena import Endpoint, Engine
+import uvloop
+
+from warrior_dagster.arena import Endpoint, Engine, VllmServer
 from warrior_dagster.inference.endpoint import PATIENCE_SECONDS, Answered, EndpointEngine
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Progress, Report, calmly
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.server import vllm_server
+from warrior_dagster.inference.settling import Row, Settling, Usage
+from warrior_dagster.inference.turns import our_turn
 
-LOOKUP = 1000
-"""Requests whose keys are looked up in the ledger at once."""
 OWN_SERVER_PATIENCE_SECONDS = 10.0
 """vLLM's server on this machine does not come back by itself."""
-
-Row = TypeVar("Row")
 
 
 class StreamingEngine(Protocol):
     """What answers requests: completions come in any order, as they finish, while further requests are pulled."""
 
-    def stream(self, requests: Iterator[Request]) -> AsyncIterator[Answered]: ...
+    def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[Answered]: ...
 
 
-@dataclass(slots=True)
-class Usage:
-    """What one model cost a stage."""
-
-    from_ledger: int = 0
-    """Samples that were paid for before, or by an equal request of the same moment."""
-    requests: int = 0
-    """HTTP requests that got an answer or failed for good; one may ask for many samples."""
-    sent: int = 0
-    """Samples that were asked for, failed ones included."""
-    failed: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    engine_starts: int = 0
-    seconds: float = 0.0
-
-    def add(self, other: "Usage") -> None:
-        """Count another stage's cost in."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+Start = Callable[[ServedModel, ExitStack, int], StreamingEngine]
+"""Starts a model's engine; what the stack holds ends with it, and a server is handed the lock's descriptor to hold too."""
 
 
 class Engines:
@@ -68,14 +50,15 @@ class Engines:
         self,
         settings: Engine,
         ledger: Ledger,
-        logs: Path,
+        folder: Path,
         *,
         report: Report | None = None,
-        start: Callable[[ServedModel, ExitStack], StreamingEngine] | None = None,
+        start: Start | None = None,
     ) -> None:
+        """`folder` is where engines' logs go, and the locks that processes on this machine wait for each other at."""
         self._settings = settings
         self._ledger = ledger
-        self._logs = logs
+        self._folder = folder
         self._report = report
         self._start = start or self._start_served
         self._running: tuple[ServedModel, StreamingEngine] | None = None
@@ -108,105 +91,81 @@ class Engines:
     ) -> tuple[list[Row], dict[str, Usage]]:
         """Have every request answered, all of one model's before the next model's; `read` makes a row of each sample.
 
-        Rows come in no order. The requests of one model should stand together; a generator is pulled only as fast as the
-        engine answers. Returns the rows and what each model cost. Raises what starting or reaching an engine raises;
-        everything finished by then is in the ledger.
+        Rows come in no order. The requests of one model should stand together; a generator is pulled, in another thread, only
+        as fast as the engine answers. Returns the rows and what each model cost. Raises what starting or reaching an engine
+        raises; everything finished by then is in the ledger.
         """
         rows: list[Row] = []
         costs: dict[str, Usage] = defaultdict(Usage)
         try:
             for model, of_model in groupby(requests, key=attrgetter("model")):
-                self._ask_one(model, of_model, read, rows, costs[model.model], progress)
+                progress.model = model.model
+                self._ask_one(model, of_model, Settling(read, costs[model.model], progress, rows))
         finally:
             for name, cost in costs.items():
                 self.total[name].add(cost)
         return rows, dict(costs)
 
-    def _ask_one(
-        self,
-        model: ServedModel,
-        requests: Iterable[Request],
-        read: Callable[[Request, Completion], Row],
-        rows: list[Row],
-        usage: Usage,
-        progress: Progress,
-    ) -> None:
+    def _ask_one(self, model: ServedModel, requests: Iterator[Request], books: Settling[Row]) -> None:
         started = time.monotonic()
-        progress.model = model.model
-        known: dict[str, Completion] = {}
-        in_flight: dict[str, list[Request]] = {}
-
-        def done(request: Request, completion: Completion) -> None:
-            rows.append(read(request, completion))
-            progress.done += 1
-            progress.report(progress)
-
-        def unanswered() -> Iterator[Request]:
-            nonlocal known
-            for batch in chunks(requests, LOOKUP):
-                keyed = [(request, request.keys()) for request in batch]
-                known = self._ledger.get([key for _, keys in keyed for key in keys])
-                for request, keys in keyed:
-                    missing = []
-                    for sample, key in zip(request.samples, keys, strict=True):
-                        if key in known:
-                            usage.from_ledger += 1
-                            done(request, known[key])
-                        elif key in in_flight:
-                            in_flight[key].append(request)
-                        else:
-                            in_flight[key] = [request]
-                            missing.append(sample)
-                    if missing:
-                        yield Request(request.model, request.prompt, request.params, tuple(missing), request.tag)
-
-        async def serve(pending: Iterator[Request]) -> None:
-            async for request, completions in self._engine(model, usage, progress).stream(pending):
-                usage.requests += 1
-                for completion in completions:
-                    self._ledger.append(request, completion)
-                    usage.sent += 1
-                    usage.failed += completion.error is not None
-                    usage.prompt_tokens += completion.prompt_tokens
-                    usage.completion_tokens += completion.completion_tokens
-                    progress.sent += 1
-                    progress.tokens += completion.completion_tokens
-                    known[completion.key] = completion
-                    waiting = in_flight.pop(completion.key)
-                    usage.from_ledger += len(waiting) - 1
-                    for one in waiting:
-                        done(one, completion)
-
-        pending = unanswered()
         try:
-            if first := next(pending, None):
-                asyncio.run(serve(chain([first], pending)))
+            while looked := books.look_up(self._ledger, requests):
+                if any(key not in looked[1] for request in looked[0] for key in request.keys()):
+                    engine = self._engine(model, books.usage, books.progress)
+                    # Looked up again: while this process waited for its turn, another may have paid for the same.
+                    uvloop.run(self._serve(engine, chain(looked[0], requests), books))
+                    break
+                books.settle(looked, {})
         except BaseException:
             self.stop()  # an engine that failed is not asked again
             raise
         finally:
-            usage.seconds += time.monotonic() - started
+            books.usage.seconds += time.monotonic() - started
+            if isinstance(model.serve, Endpoint):
+                self.stop()  # nothing to keep loaded, and another process may have its turn
+
+    async def _serve(self, engine: StreamingEngine, requests: Iterator[Request], books: Settling[Row]) -> None:
+        """Stream what the ledger lacks; the next look-up goes on beside the asking."""
+
+        async def unanswered() -> AsyncIterator[Request]:
+            upcoming = asyncio.create_task(asyncio.to_thread(books.look_up, self._ledger, requests))
+            while looked := await upcoming:
+                news = books.take_news()
+                upcoming = asyncio.create_task(asyncio.to_thread(books.look_up, self._ledger, requests))
+                for request in books.settle(looked, news):
+                    yield request
+
+        async for request, completions in engine.stream(unanswered()):
+            for completion in completions:
+                self._ledger.append(request, completion)
+            books.answered(completions)
 
     def _engine(self, model: ServedModel, usage: Usage, progress: Progress) -> StreamingEngine:
         if self._running is None or self._running[0] != model:
             self.stop()
-            progress.loading = True
-            progress.report(progress)
-            self._running = (model, self._start(model, self._open))
-            progress.loading = False
-            usage.engine_starts += 1
+
+            def waiting() -> None:
+                progress.say("waiting for another run that asks this model, or has this machine's engine")
+
+            lock = self._open.enter_context(our_turn(self._folder / "locks" / lock_name(model), waiting))
+            self._open.callback(self._ledger.flush)  # before the lock goes: who comes next is to find all that was paid for
+            progress.say(f"loading {model.model}")
+            self._running = (model, self._start(model, self._open, lock))
+            progress.say("")
+            usage.engine_starts += isinstance(model.serve, VllmServer)
         return self._running[1]
 
-    def _start_served(self, model: ServedModel, open_: ExitStack) -> StreamingEngine:
+    def _start_served(self, model: ServedModel, open_: ExitStack, lock: int) -> StreamingEngine:
         if isinstance(model.serve, Endpoint):
             urls, name = model.serve.urls, model.serve.served_model or model.model
             key = os.environ[model.serve.api_key_env] if model.serve.api_key_env else None
             patience = PATIENCE_SECONDS
         else:
-            log = self._logs / f"vllm-{Path(model.model).name}-{model.identity[-6:]}.log"
+            log = self._folder / "logs" / f"vllm-{Path(model.model).name}-{model.identity[-6:]}.log"
             # A name nobody else serves: should another server get the port first, it cannot answer in this one's place.
             name, key, patience = f"competitor-{token_hex(8)}", None, OWN_SERVER_PATIENCE_SECONDS
-            urls = (open_.enter_context(vllm_server(model.model, model.revision, model.serve, served_model=name, log=log)),)
+            server = vllm_server(model.model, model.revision, model.serve, served_model=name, log=log, lock=lock)
+            urls = (open_.enter_context(server),)
         return EndpointEngine(
             urls,
             name,
@@ -218,8 +177,8 @@ class Engines:
         )
 
 
-def chunks(requests: Iterable[Request], size: int) -> Iterator[list[Request]]:
-    """Consecutive lists of at most `size` requests."""
-    source = iter(requests)
-    while chunk := list(islice(source, size)):
-        yield chunk
+def lock_name(model: ServedModel) -> str:
+    """One lock for all engines of this machine, which share its GPUs; one for each model that is served elsewhere."""
+    if isinstance(model.serve, VllmServer):
+        return "engine.lock"
+    return f"model-{blake2b(model.identity.encode(), digest_size=8).hexdigest()}.lock"

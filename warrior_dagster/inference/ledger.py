@@ -1,25 +1,36 @@
 """Every completion ever paid for, under the hash of what determines it: one Lance table, appended to and never changed.
 
-Several processes may append at once. A row is there as a whole or not at all, whatever was killed.
+Several processes may append at once. A row is there as a whole or not at all, whatever was killed. What a disk did to the
+files afterwards is found when the ledger is opened or read: a torn end is cut off, an unreadable fragment is named and left
+out, and a row that does not match its checksum is no answer. What is lost that way is asked again.
 """
 
 import json
 import logging
 import threading
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
-import lancedb
+import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 import stamina
-from lancedb.table import Table
 
 from warrior_dagster.inference.request import Completion, Request
 
 LOG = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.15
 """A finished completion waits at most this long before it is durable (the promise is 0.2 s, the write takes milliseconds)."""
-APPENDS_PER_COMPACTION = 500
+APPENDS_PER_COMPACTION = 100
+ROWS_PER_FRAGMENT = 50_000
+"""Fragments that have so many rows are not rewritten by later compactions."""
+VERSIONS_KEPT = timedelta(minutes=30)
+"""Other processes may still read a table's older version for this long."""
 
 SCHEMA = pa.schema(
     [
@@ -35,50 +46,65 @@ SCHEMA = pa.schema(
         pa.field("logprobs", pa.string()),
         pa.field("attempts", pa.int32(), nullable=False),
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("checksum", pa.string(), nullable=False),
     ]
 )
+COMPLETION = ("key", "sample", "text", "finish_reason", "prompt_tokens", "completion_tokens", "logprobs", "attempts")
+"""The columns that make a completion, in the order that the checksum takes them."""
+MANIFEST_END = b"LANC"
+DAMAGE = (OSError, ValueError, RuntimeError)
+"""What Lance raises for what it cannot write or open."""
+
+
+class LedgerError(RuntimeError):
+    """The ledger cannot be opened, read or written; the message names the folder and what to do."""
+
+
+class Damaged(RuntimeError):
+    """A file of the ledger cannot be read."""
 
 
 class Ledger:
     """The table of completions under a warehouse's URI.
 
-    `append` only queues; a thread writes what has come in every 0.15 s, in the order it came. Use as a context manager: leaving
-    it writes the rest. A failure of the writer is raised by the next append, or on leaving.
+    `append` only queues; a thread writes what has come in every 0.15 s, in the order it came, another joins fragments.
+    Use as a context manager: leaving it writes the rest. A failure of the writer is raised by the next append, or on leaving.
     """
 
     def __init__(self, uri: str) -> None:
-        self._table = open_or_create(uri)
+        self._path = f"{uri.rstrip('/')}/ledger.lance"
+        self._dataset = open_or_create(self._path)
         self._waiting: list[tuple[Request, Completion]] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
-        self._wake = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
+        self._crowded = threading.Event()
         self._failure: Exception | None = None
-        self._appends = 0
-        self._writer = threading.Thread(target=self._write, name="ledger", daemon=True)
-        self._writer.start()
+        self._small = len(self._dataset.get_fragments())
+        self._threads = [threading.Thread(target=run, name="ledger", daemon=True) for run in (self._write, self._compact)]
+        for thread in self._threads:
+            thread.start()
 
     def __enter__(self) -> "Ledger":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._closing = True
-        self._wake.set()
-        self._writer.join()
+        self._closing.set()
+        self._crowded.set()
+        for thread in self._threads:
+            thread.join()
         self._raise_failure()
         self.flush()
 
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:
-        """The completions that are there already, by key. Of a key that two processes paid for at once, the first counts."""
+        """The completions that are there already, by key. Of a key that is there twice, the first counts."""
         self.flush()  # what came in a moment ago counts as well
-        self._table.checkout_latest()  # type: ignore[no-untyped-call]
         if not keys:
             return {}
-        quoted = ",".join(f"'{key}'" for key in keys)
-        columns = [*READ, "created_at"]
-        found = self._table.search().where(f"key IN ({quoted})").select(columns).limit(None).to_arrow()
-        rows = found.sort_by([("created_at", "descending"), ("text", "descending")]).to_pylist()
-        return {row["key"]: completion(row) for row in rows}
+        try:
+            return found(lance.dataset(self._path), keys)
+        except Damaged:
+            return found(without_damage(lance.dataset(self._path)), keys)
 
     def append(self, request: Request, completion: Completion) -> None:
         """Queue a completion for the next write. A failed one is not kept: it will be asked again."""
@@ -100,75 +126,166 @@ class Ledger:
                     self._waiting = batch + self._waiting
                 raise
 
-    @stamina.retry(on=(OSError, RuntimeError, ValueError), attempts=5, wait_initial=0.05)
+    @stamina.retry(on=DAMAGE, attempts=5, wait_initial=0.05)
     def _add(self, rows: pa.Table) -> None:
-        self._table.add(rows)
-        self._appends += 1
-
-    def _compact(self) -> None:
-        """Join the many small files of appends; when another process does so at the same time, it is left to that one."""
-        try:
-            self._table.optimize()
-        except (OSError, RuntimeError, ValueError) as error:
-            LOG.info("the ledger was not compacted this time: %s", error)
+        self._dataset = lance.write_dataset(rows, self._dataset, schema=SCHEMA, mode="append")
+        self._small += 1
+        if self._small >= APPENDS_PER_COMPACTION:
+            self._small = 0
+            self._crowded.set()
 
     def _write(self) -> None:
-        while not self._closing:
-            self._wake.wait(FLUSH_SECONDS)
+        while not self._closing.wait(FLUSH_SECONDS):
             try:
                 self.flush()
             except Exception as error:
                 self._failure = error
                 return
-            if self._appends >= APPENDS_PER_COMPACTION:
-                self._appends = 0
-                self._compact()
+
+    def _compact(self) -> None:
+        """Join the many small fragments of appends; when another process does so at the same time, it is left to that one."""
+        while self._crowded.wait() and not self._closing.is_set():
+            self._crowded.clear()
+            try:
+                compacted = lance.dataset(self._path)
+                compacted.optimize.compact_files(target_rows_per_fragment=ROWS_PER_FRAGMENT)
+                compacted.cleanup_old_versions(VERSIONS_KEPT)
+            except DAMAGE as error:
+                LOG.info("the ledger was not compacted this time: %s", error)
 
     def _raise_failure(self) -> None:
         if self._failure:
-            raise RuntimeError("the ledger could not be written; completions since then are lost") from self._failure
+            raise LedgerError(f"{self._path} could not be written; completions since then are lost") from self._failure
 
 
-def open_or_create(uri: str) -> Table:
-    """The ledger's table; two processes may want to create it at the same time."""
-    database = lancedb.connect(uri)
+def open_or_create(path: str) -> lance.LanceDataset:
+    """The ledger's table, whole; two processes may want to create it at the same time. Raises LedgerError."""
+    cut_torn_end(Path(path, "_versions"))
     try:
-        return database.create_table("ledger", schema=SCHEMA, exist_ok=True)
-    except (OSError, RuntimeError):
-        return database.open_table("ledger")
+        dataset = lance.dataset(path)
+    except DAMAGE:
+        dataset = create(path)
+    if missing := set(SCHEMA.names) - set(dataset.schema.names):
+        raise LedgerError(f"{path}: expected the columns of this version; {', '.join(sorted(missing))} are not there")
+    try:
+        keys_of(dataset)
+    except Damaged:
+        return without_damage(dataset)
+    return dataset
 
 
-READ = ["key", "sample", "text", "finish_reason", "prompt_tokens", "completion_tokens", "logprobs", "attempts"]
+def create(path: str) -> lance.LanceDataset:
+    """A new table, or the one that another process made a moment ago. Raises LedgerError."""
+    try:
+        return lance.write_dataset(SCHEMA.empty_table(), path, schema=SCHEMA, mode="create")
+    except DAMAGE as error:
+        try:
+            return lance.dataset(path)
+        except DAMAGE:
+            raise LedgerError(f"{path}: expected a ledger, or a place where one can be made: {error}") from error
 
 
-def completion(row: dict[str, object]) -> Completion:
-    """The completion of a ledger row."""
-    values = {name: row[name] for name in READ}
-    if isinstance(values["logprobs"], str):
-        values["logprobs"] = json.loads(values["logprobs"])
-    return Completion(**values)  # type: ignore[arg-type]
+def cut_torn_end(versions: Path) -> None:
+    """Rename and name the newest manifests of a folder that a crash of the machine left torn; what is before them counts.
+
+    Raises LedgerError if none is left: an empty ledger in its place would pay for everything again.
+    """
+    manifests = sorted(versions.glob("*.manifest"))  # Lance counts its file names downwards: the newest comes first
+    for place, manifest in enumerate(manifests):
+        if manifest.read_bytes().endswith(MANIFEST_END):
+            return
+        if place == len(manifests) - 1:
+            raise LedgerError(f"{versions.parent}: expected a ledger; no version of it can be read")
+        LOG.warning("%s is torn; the ledger goes on from the version before it", manifest)
+        manifest.rename(manifest.with_suffix(".torn"))
+
+
+def without_damage(dataset: lance.LanceDataset) -> lance.LanceDataset:
+    """The table without the fragments that cannot be read; each is named in a warning."""
+    unreadable = []
+    for fragment in dataset.get_fragments():
+        try:
+            keys_of(fragment)
+            taken(fragment, pa.array(range(fragment.physical_rows)))
+        except Damaged as error:
+            unreadable.append(fragment.fragment_id)
+            lost = "%s is damaged: its %d completions are left out and will be asked again (%s)"
+            LOG.warning(lost, file_of(dataset, fragment.fragment_id), fragment.physical_rows, error)
+    dropped = lance.LanceOperation.Delete([], unreadable, "false")
+    return lance.LanceDataset.commit(dataset.uri, dropped, read_version=dataset.version) if unreadable else dataset
+
+
+def keys_of(part: lance.LanceDataset | lance.LanceFragment) -> pa.Table:
+    """The keys of a table or fragment, with the ids of their rows. Raises Damaged."""
+    with damage_found():
+        return part.scanner(columns=["key"], with_row_id=True).to_table()
+
+
+def taken(part: lance.LanceDataset | lance.LanceFragment, places: pa.Array) -> list[dict[str, Any]]:
+    """Whole rows of a table or fragment. Raises Damaged."""
+    with damage_found():
+        rows: list[dict[str, Any]] = part.take(places, columns=[*COMPLETION, "checksum"]).to_pylist()
+        return rows
+
+
+@contextmanager
+def damage_found() -> Iterator[None]:
+    """Raise Damaged for whatever reading a broken file ends in. A panic of Lance's is no Exception."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise Damaged(str(error)) from error
+
+
+def file_of(dataset: lance.LanceDataset, fragment_id: int) -> str:
+    """Where a fragment's rows lie."""
+    fragment = next(f for f in dataset.get_fragments() if f.fragment_id == fragment_id)
+    return f"{dataset.uri}/data/{fragment.metadata.files[0].path}"
+
+
+def found(dataset: lance.LanceDataset, keys: Sequence[str]) -> dict[str, Completion]:
+    """The completions of some keys, the first row of each that matches its checksum. Raises Damaged."""
+    every = keys_of(dataset)
+    wanted = pc.indices_nonzero(pc.is_in(every["key"], value_set=pa.array(keys, pa.string())))
+    completions: dict[str, Completion] = {}
+    for row, place in zip(taken(dataset, wanted), wanted.to_pylist(), strict=True):
+        if checksum(row) != row["checksum"]:
+            file = file_of(dataset, every["_rowid"][place].as_py() >> 32)
+            LOG.warning("%s: completion %s does not match its checksum and will be asked again", file, row["key"])
+        elif row["key"] not in completions:
+            logprobs = None if row["logprobs"] is None else json.loads(row["logprobs"])
+            values = {name: row[name] for name in COMPLETION}
+            completions[row["key"]] = Completion(**values | {"logprobs": logprobs})
+    return completions
+
+
+def checksum(row: dict[str, Any]) -> str:
+    """16 hexadecimal digits over the values of a completion."""
+    values = json.dumps([row[name] for name in COMPLETION])
+    return blake2b(values.encode(), digest_size=8).hexdigest()
 
 
 def to_table(batch: Iterable[tuple[Request, Completion]]) -> pa.Table:
     """Ledger rows of finished completions."""
-    now = datetime.now(UTC)
-    return pa.Table.from_pylist(
-        [
-            {
-                "key": c.key,
-                "model": request.model.identity,
-                "prompt": request.prompt,
-                "params": request.params,
-                "sample": c.sample,
-                "text": c.text,
-                "finish_reason": c.finish_reason,
-                "prompt_tokens": c.prompt_tokens,
-                "completion_tokens": c.completion_tokens,
-                "logprobs": None if c.logprobs is None else json.dumps(c.logprobs),
-                "attempts": c.attempts,
-                "created_at": now,
-            }
-            for request, c in batch
-        ],
-        schema=SCHEMA,
-    )
+    return pa.Table.from_pylist(list(map(partial(row_of, now=datetime.now(UTC)), *zip(*batch, strict=True))), schema=SCHEMA)
+
+
+def row_of(request: Request, c: Completion, now: datetime) -> dict[str, Any]:
+    """The ledger's row of a completion."""
+    row = {
+        "key": c.key,
+        "model": request.model.identity,
+        "prompt": request.prompt,
+        "params": request.params,
+        "sample": c.sample,
+        "text": c.text,
+        "finish_reason": c.finish_reason,
+        "prompt_tokens": c.prompt_tokens,
+        "completion_tokens": c.completion_tokens,
+        "logprobs": None if c.logprobs is None else json.dumps(c.logprobs),
+        "attempts": c.attempts,
+        "created_at": now,
+    }
+    return row | {"checksum": checksum(row)}

@@ -22,7 +22,7 @@ class Progress:
     stage: str
     total: int
     model: str = ""
-    loading: bool = False
+    waits_for: str = ""
     done: int = 0
     sent: int = 0
     tokens: int = 0
@@ -30,9 +30,14 @@ class Progress:
 
     @property
     def doing(self) -> str:
-        """What goes on: which model is loaded, or how much was asked and how fast."""
+        """What goes on: what the stage waits for, or how much was asked and how fast."""
         rate = self.tokens / max(time.monotonic() - self.started, 1e-9)
-        return f"loading {self.model}" if self.loading else f"{self.sent} asked, {rate:.0f} tokens/s"
+        return self.waits_for or f"{self.sent} asked, {rate:.0f} tokens/s"
+
+    def say(self, waits_for: str) -> None:
+        """Report what the stage waits for from now on; nothing: it goes on."""
+        self.waits_for = waits_for
+        self.report(self)
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.done} of {self.total} ({self.doing})"

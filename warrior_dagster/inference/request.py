@@ -47,18 +47,20 @@ class Request:
     samples: tuple[int, ...] = (0,)
     tag: Any = field(default=None, compare=False)
 
+    _keys: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+
     def keys(self) -> list[str]:
         """The ledger key of each sample: 32 hexadecimal digits."""
-        common = blake2b(digest_size=16)
-        for part in (self.model.identity, self.prompt, self.params):
-            encoded = part.encode("utf-8", "surrogatepass")
-            common.update(len(encoded).to_bytes(8, "little") + encoded)
-        keys = []
-        for sample in self.samples:
-            digest = common.copy()
-            digest.update(sample.to_bytes(8, "little"))
-            keys.append(digest.hexdigest())
-        return keys
+        if not self._keys:
+            common = blake2b(digest_size=16)
+            for part in (self.model.identity, self.prompt, self.params):
+                encoded = part.encode("utf-8", "surrogatepass")
+                common.update(len(encoded).to_bytes(8, "little") + encoded)
+            for sample in self.samples:
+                digest = common.copy()
+                digest.update(sample.to_bytes(8, "little"))
+                self._keys.append(digest.hexdigest())
+        return self._keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from typing import Any
 from warrior_dagster.arena import Arena
 from warrior_dagster.inference.asking import Seat, seat
 from warrior_dagster.inference.endpoint import Unreachable
-from warrior_dagster.inference.engine import Engines, Usage
+from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.server import ServerFailed
+from warrior_dagster.inference.settling import Usage
 
 
 @dataclass(slots=True)

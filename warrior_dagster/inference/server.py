@@ -28,25 +28,40 @@ LOG_TAIL_LINES = 25
 
 
 class ServerFailed(RuntimeError):
-    """vLLM ended, or did not get healthy; the message has the end of its log."""
+    """A server ended, or did not get healthy; the message has the end of its log."""
 
 
 @contextmanager
-def vllm_server(model: str, revision: str | None, settings: "VllmServer", *, served_model: str, log: Path) -> Iterator[str]:
+def vllm_server(
+    model: str, revision: str | None, settings: "VllmServer", *, served_model: str, log: Path, lock: int | None = None
+) -> Iterator[str]:
     """Serve a model on a free loopback port; yields the base URL once healthy. Raises ServerFailed."""
     port = free_port()
-    log.parent.mkdir(parents=True, exist_ok=True)
     command = server_command(model, revision, settings, served_model=served_model, port=port)
+    with guarded_server(command, server_environment(settings), port, settings.startup_timeout_s, log, lock) as url:
+        yield url
+
+
+@contextmanager
+def guarded_server(
+    command: list[str], environment: dict[str, str], port: int, timeout_s: float, log: Path, lock: int | None = None
+) -> Iterator[str]:
+    """Run a server of a loopback port; yields its base URL once healthy. Raises ServerFailed.
+
+    The guard holds `lock`, a file's descriptor, until nothing of the server is left: whoever waits for it finds the GPU free.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         guard = subprocess.Popen(
             [sys.executable, "-P", "-S", "-E", __file__, *command],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=server_environment(settings),
+            env=environment,
+            pass_fds=() if lock is None else (lock,),
         )
     try:
-        wait_until_healthy(f"http://127.0.0.1:{port}", guard, settings.startup_timeout_s, log)
+        wait_until_healthy(f"http://127.0.0.1:{port}", guard, timeout_s, log)
         yield f"http://127.0.0.1:{port}"
     finally:
         assert guard.stdin
@@ -93,12 +108,12 @@ def wait_until_healthy(url: str, guard: "subprocess.Popen[bytes]", timeout_s: fl
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if guard.poll() is not None:
-            raise ServerFailed(f"vLLM ended with status {guard.returncode} before it was ready:\n{tail(log)}")
+            raise ServerFailed(f"the server ended with status {guard.returncode} before it was ready:\n{tail(log)}")
         with suppress(urllib.error.URLError, OSError), direct.open(f"{url}/health", timeout=5) as response:
             if response.status == 200:
                 return
         time.sleep(0.25)
-    raise ServerFailed(f"vLLM was not ready after {timeout_s:.0f} s:\n{tail(log)}")
+    raise ServerFailed(f"the server was not ready after {timeout_s:.0f} s:\n{tail(log)}")
 
 
 def tail(log: Path) -> str:

@@ -1,0 +1,132 @@
+"""A scripted OpenAI-compatible completions endpoint: the other side of every benchmark here, as fast as plain asyncio gets.
+
+It answers after a stated latency, the same for the same request, and can be slow, busy or unwilling for a stated share of the
+prompts, chosen by their hash. Each request leaves a line in a log: when it came, when it was answered, what it asked.
+Run as a script it serves until it is stopped; `scripted_server` does so in a child process.
+"""
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+WORDS = (("write", "fix", "explain", "test"), ("a parser", "a queue", "this loop", "a regex", "a cache", "a class"))
+
+
+def number_of(text: str) -> int:
+    """A large number that only the text decides."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+
+
+def scripted_choice(number: int, words: list[str] | None) -> dict[str, Any]:
+    """A choice of a completions answer: one of `words` with its log-probability beside the others', or a short instruction."""
+    if words:
+        logprobs = {word: -1.0 - (number >> (8 * place)) % 7 for place, word in enumerate(words)}
+        text = max(logprobs, key=lambda word: logprobs[word])
+        return {"text": text, "finish_reason": "stop", "logprobs": {"top_logprobs": [logprobs]}}
+    code = f"{number:x}"
+    verb, thing = WORDS[0][number % 4], WORDS[1][number // 4 % 6]
+    return {"text": f"{verb} {thing} in Python that handles {code[:6]} and {code[6:12]} {code[12:18]}", "finish_reason": "stop"}
+
+
+class Scripted(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, settings: Namespace, log: TextIO | None, seen: set[int]) -> None:
+        self.settings, self.log, self.seen = settings, log, seen
+        self.buffer = bytearray()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            head = bytes(self.buffer[:end]).lower()
+            at = head.find(b"content-length:")
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            if len(self.buffer) < end + 4 + length:
+                return
+            body = bytes(self.buffer[end + 4 : end + 4 + length])
+            del self.buffer[: end + 4 + length]
+            if head.startswith(b"get"):
+                self.respond(200, b"{}")
+            else:
+                self.asked(json.loads(body))
+
+    def asked(self, body: dict[str, Any]) -> None:
+        """Decide what becomes of a request by its prompt's hash, and answer after the latency."""
+        options, came = self.settings, time.time()
+        of_prompt = number_of(body["prompt"])
+        share = of_prompt % 10_000 / 10_000
+        loop = asyncio.get_running_loop()
+        if share < options.busy and of_prompt not in self.seen:
+            self.seen.add(of_prompt)
+            self.respond(429, b"{}", b"Retry-After: %g\r\n" % options.retry_after)
+        elif share < options.refused:
+            loop.call_later(options.latency, self.respond, 400, b'{"error": "refused"}')
+        else:
+            latency = options.latency * (20 if share < options.slow else 1)
+            loop.call_later(latency, self.answer, body, came)
+
+    def answer(self, body: dict[str, Any], came: float) -> None:
+        asked = body["n"]
+        words = body.get("structured_outputs", {}).get("choice")
+        sampling = {k: v for k, v in body.items() if k not in ("model", "prompt", "n")}
+        identity = json.dumps([body["prompt"], sampling], sort_keys=True)
+        number = number_of(identity)
+        choices = [scripted_choice(number_of(f"{number}:{place}") if place else number, words) for place in range(asked)]
+        usage = {"prompt_tokens": len(body["prompt"]) // 4, "completion_tokens": 16 * asked}
+        self.respond(200, json.dumps({"choices": choices, "usage": usage}).encode())
+        if self.log:
+            self.log.write(json.dumps({"came": came, "left": time.time(), "what": f"{number:032x}", "n": asked}) + "\n")
+            self.log.flush()
+
+    def respond(self, status: int, body: bytes, header: bytes = b"") -> None:
+        if not self.transport.is_closing():
+            head = b"HTTP/1.1 %d .\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % (status, len(body))
+            self.transport.write(head + header + b"\r\n" + body)
+
+
+async def serve(options: Namespace) -> None:
+    """Serve until cancelled; prints the base URL once ready."""
+    seen: set[int] = set()
+    with open(options.log or "/dev/null", "a", encoding="utf-8") as log:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: Scripted(options, log if options.log else None, seen), "127.0.0.1", options.port
+        )
+        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+        await server.serve_forever()
+
+
+@contextmanager
+def scripted_server(log: Path | None = None, **options: float) -> Iterator[str]:
+    """The endpoint in a child process; yields its base URL. Options are the script's own."""
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    command = [sys.executable, __file__, *arguments, *([f"--log={log}"] if log else [])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        try:
+            yield child.stdout.readline().strip()
+        finally:
+            child.terminate()
+
+
+if __name__ == "__main__":
+    parser = ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--log", default="")
+    parser.add_argument("--latency", type=float, default=0.1, help="seconds")
+    parser.add_argument("--slow", type=float, default=0, help="share of prompts answered 20 times slower")
+    parser.add_argument("--busy", type=float, default=0, help="share of prompts answered 429 the first time")
+    parser.add_argument("--retry-after", type=float, default=1.0)
+    parser.add_argument("--refused", type=float, default=0, help="share of prompts answered 400")
+    asyncio.run(serve(parser.parse_args()))

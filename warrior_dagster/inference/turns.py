@@ -1,0 +1,27 @@
+"""One process at a time: a lock that ends with the processes that hold it, however they end.
+
+Two runs on one warehouse would otherwise pay for the same completion, or start two engines on one GPU. The lock is the
+kernel's (flock): a process that is handed its descriptor, such as the guard of a server, holds it too until it ends.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def our_turn(path: Path, waiting: Callable[[], None]) -> Iterator[int]:
+    """Hold the lock of a file, which is made; `waiting` is called once if another process holds it. Yields the descriptor."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
