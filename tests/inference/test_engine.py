@@ -172,12 +172,12 @@ def test_two_runs_at_once_pay_once_and_make_the_same_rows(make_arena: Callable[.
                 await asyncio.sleep(0.005)
                 yield request, [Completion(request.keys()[0], 0, token_hex(8), "stop")]
 
-    def run(_: int) -> list[tuple[int, int, str | None]]:
+    def run(number: int) -> list[tuple[int, int, str | None]]:
         with (
             Ledger(arena.warehouse) as ledger,
             Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Moody([])) as engines,
         ):
-        _rows, cost = second.ask(ask(served, 6), read, second.progress("s", 6, LOG))
+            rows, _ = engines.ask(ask(A, 60), read, engines.progress("s", 60, LOG))
             return sorted(rows)
 
     with ThreadPoolExecutor(2) as threads:
@@ -191,5 +191,5 @@ def test_an_endpoint_is_free_for_another_run_as_soon_as_it_has_answered(make_are
     served = ServedModel("org/e@main", "org/e", None, Endpoint(kind="endpoint", urls=("http://127.0.0.1:1",)))
     with scripted_engines(arena, [], []) as first, scripted_engines(arena, [], []) as second:
         first.ask(ask(served, 3), read, first.progress("s", 3, LOG))
-        _, cost = other.ask(ask(served, 6), read, other.progress("s", 6, LOG))
+        _, cost = second.ask(ask(served, 6), read, second.progress("s", 6, LOG))
     assert (cost["org/e"].sent, cost["org/e"].from_ledger, cost["org/e"].engine_starts) == (3, 3, 0)

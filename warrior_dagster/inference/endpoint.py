@@ -18,6 +18,7 @@ from itertools import count
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from warrior_dagster.inference.request import Completion, Request
 
@@ -129,6 +130,7 @@ class EndpointEngine:
         api_key: str | None = None,
     ) -> None:
         self._load = dict.fromkeys((url.rstrip("/") for url in urls), 0)
+        self._addresses = {url: URL(f"{url}/v1/completions") for url in self._load}
         self._benched_until = dict.fromkeys(self._load, 0.0)
         self._served_model = served_model
         self._limit = max_in_flight * len(self._load)
@@ -215,7 +217,7 @@ class EndpointEngine:
         url = min(self._load, key=lambda u: (self._benched_until[u] > now, self._load[u]))
         self._load[url] += 1
         try:
-            async with session.post(f"{url}/v1/completions", data=body) as response:
+            async with session.post(self._addresses[url], data=body) as response:
                 content = await response.read()
                 self._last_contact = time.monotonic()
                 if response.status == 200:
