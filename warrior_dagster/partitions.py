@@ -4,27 +4,16 @@ Static, from the roster, because a mapping between partitions must be built in t
 are ordered by the LATER competitor: all matchups of a newly appended one are then one contiguous range, and one run.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
-from warrior_dagster.arena import MATCHUP_SEPARATOR, Arena
+from warrior_dagster.arena import Arena
+from warrior_dagster.matchups import matchup_keys, sides
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 """Dagster's own names of the tags that make one run of a range of partitions."""
-
-
-def matchup_keys(roster: Sequence[str]) -> list[str]:
-    """Each unordered pair once, names in roster order, ordered by the later of the two."""
-    return [f"{roster[i]}{MATCHUP_SEPARATOR}{roster[j]}" for j in range(len(roster)) for i in range(j)]
-
-
-def sides(matchup: str) -> tuple[str, str]:
-    """The left and right competitor of a matchup's key."""
-    left, right = matchup.split(MATCHUP_SEPARATOR)
-    return left, right
 
 
 @dataclass(frozen=True)

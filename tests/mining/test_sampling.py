@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from warrior_dagster.arena import Mining, MiningSetting, VllmServer
 from warrior_dagster.inference import chat
 from warrior_dagster.inference.asking import Seat
-from warrior_dagster.inference.request import Completion, ServedModel
+from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.mining import sampling
 
 GRID = (MiningSetting(temperature=1.0, top_p=0.9), MiningSetting(temperature=1.2, top_p=0.99))
@@ -60,10 +60,15 @@ def test_every_sample_keeps_where_it_came_from_and_why_it_was_dropped(seat: Seat
     assert [row["instruction"] for row in rows] == [texts[0], "", ""]
     assert [(r["temperature"], r["top_p"], r["sample"]) for r in rows] == [(1.2, 0.99, n) for n in range(3)]
     assert len({row["row_id"] for row in rows}) == 3
-    failed = sampling.read(request, Completion("k", 0, error="HTTP 400: no"), mining)
-    assert failed["status"] == "failed: HTTP 400: no"
+    failed = sampling.read(request, Completion("k", 0, error="HTTP 400: no", attempts=6), mining)
+    assert (failed["status"], failed["error"], failed["attempts"]) == ("failed", "HTTP 400: no", 6)
 
 
-def test_competitors_that_share_a_completion_have_instructions_of_their_own() -> None:
-    assert sampling.instruction_id("ann", "k") != sampling.instruction_id("bob", "k")
-    assert int(sampling.instruction_id("ann", "k"), 16) < 2**64
+def test_an_instruction_is_named_after_its_completion_and_not_after_who_gave_it() -> None:
+    mining = Mining(settings=(MiningSetting(temperature=1.0, top_p=0.99),), samples=1)
+    model, rows = ServedModel("local@x", "m", None, VllmServer()), []
+    for name in ("ann", "bob"):
+        source = sampling.Source(name, "Python", mining.settings[0])
+        request = Request(model, "prefix", "{}", tag=source)
+        rows.append(sampling.read(request, Completion(request.keys()[0], 0, "How do I sort a list?", "stop"), mining))
+    assert rows[0]["instruction_id"] == rows[1]["instruction_id"] == rows[0]["completion_key"][:16]

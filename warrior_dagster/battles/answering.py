@@ -1,27 +1,41 @@
 """Every competitor answers every selected instruction, as itself (METHOD 4)."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Sampling
-from warrior_dagster.inference.asking import Seat, question
+from warrior_dagster.arena import Arena, Sampling
+from warrior_dagster.inference.asking import TRACE, Seat, question, trace
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.roster import Asked, Asker, ask_each
 
 SCHEMA = {
     "row_id": pl.String,
     "instruction_id": pl.String,
     "competitor": pl.String,
     "status": pl.String,
-    "reason": pl.String,
     "answer": pl.String,
     "usable": pl.Boolean,
     "tokens": pl.Int64,
-    "completion_key": pl.String,
+    **TRACE,
 }
 USABLE = ("ok", "unfinished")
 """Answers that battle. One that hit the token limit does, and is never exported as something to imitate."""
+
+
+def answer(arena: Arena, engines: Asker, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> Asked:
+    """The answers of some competitors to the selected instructions; rows of SCHEMA."""
+    ordered = selected.sort("row_id")
+    return ask_each(
+        arena,
+        engines,
+        names,
+        lambda seat: requests(seat, ordered, arena.competitor(seat.name).sampling or arena.answers.sampling),
+        read,
+        engines.progress("answers", len(selected) * len(names), log),
+    )
 
 
 def requests(seat: Seat, selected: pl.DataFrame, sampling: Sampling) -> Iterator[Request]:
@@ -45,9 +59,8 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
         "instruction_id": identity,
         "competitor": competitor,
         "status": status,
-        "reason": completion.error or "",
         "answer": text,
         "usable": status in USABLE,
         "tokens": completion.completion_tokens,
-        "completion_key": completion.key,
+        **trace(completion),
     }

@@ -1,7 +1,6 @@
 """Battles: everybody answers, every pair of competitors meets, and the others judge."""
 
 from collections import Counter
-from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -11,8 +10,8 @@ from warrior_dagster.arena import Arena
 from warrior_dagster.battles import answering, judging
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
-from warrior_dagster.inference.roster import ask_each
-from warrior_dagster.partitions import Partitions, sides
+from warrior_dagster.matchups import sides
+from warrior_dagster.partitions import Partitions
 from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
 from warrior_dagster.storage import Warehouse
 
@@ -20,7 +19,6 @@ from warrior_dagster.storage import Warehouse
 def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
     everyone = dg.AssetDep("selected_instructions", partition_mapping=parts.everyone)
-    orders = 2 if arena.battles.orders == "both" else 1
     one_run: dict[str, Any] = {"owners": OWNERS, "backfill_policy": dg.BackfillPolicy.single_run()}
 
     @dg.asset(
@@ -40,15 +38,8 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         """A competitor's answer to every selected instruction, whoever it was mined from."""
         names = context.partition_keys
-        selected = warehouse.read("selected_instructions", arena.roster).sort("row_id")
-        asked = ask_each(
-            arena,
-            engines,
-            names,
-            lambda seat: answering.requests(seat, selected, arena.competitor(seat.name).sampling or arena.answers.sampling),
-            answering.read,
-            engines.progress("answers", len(selected) * len(names), context.log),
-        )
+        selected = warehouse.read("selected_instructions", arena.roster)
+        asked = answering.answer(arena, engines, selected, names, context.log)
         rows = pl.DataFrame(asked.rows, schema=answering.SCHEMA)
         return record(
             context,
@@ -85,22 +76,8 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         cannot be read abstains, with the reason.
         """
         matchups = context.partition_keys
-        pairs = battled(warehouse, matchups)
-        judges = {m: arena.judges(*sides(m)) for m in matchups}
-        sittings = {j: {m: pairs[m] for m in matchups if j in judges[m]} for j in arena.roster}
-        asked = ask_each(
-            arena,
-            engines,
-            [judge for judge, sitting in sittings.items() if sitting],
-            lambda seat: judging.requests(seat, sittings[seat.name], arena.battles),
-            partial(judging.read, settings=arena.battles),
-            engines.progress(
-                "votes",
-                orders * sum(pairs[m].drop_nulls().height * len(judges[m]) for m in matchups),
-                context.log,
-            ),
-        )
-        failures = {m: asked.failures[j] for m in matchups for j in judges[m] if j in asked.failures}
+        asked = judging.vote(arena, engines, battled(warehouse, matchups), context.log)
+        failures = {m: asked.failures[j] for m in matchups for j in arena.judges(*sides(m)) if j in asked.failures}
         votes = pl.DataFrame(asked.rows, schema=judging.VOTE_SCHEMA)
         return record(
             context,
@@ -128,7 +105,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         frames = {}
         for m in matchups:
             of_matchup = votes.filter(partition=m)
-            judging.check_votes(pairs[m], of_matchup, len(arena.judges(*sides(m))) * orders)
+            judging.check_votes(pairs[m], of_matchup, judging.votes_a_battle(arena, m))
             frames[m] = judging.outcomes(pairs[m], of_matchup, *sides(m), arena.battles.votes)
         return record(context, warehouse, frames, describe=tally)
 

@@ -1,14 +1,18 @@
 """Pairwise verdicts: what a judge is asked, how its words become a vote, and how votes become a battle's outcome (METHOD 4)."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import MATCHUP_SEPARATOR, Battles
-from warrior_dagster.inference.asking import Seat, choice_probabilities, judge_prompt, last_line_verdict
+from warrior_dagster.arena import Arena, Battles
+from warrior_dagster.inference.asking import TRACE, Seat, choice_probabilities, judge_prompt, last_line_verdict, trace
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.roster import Asked, Asker, ask_each
+from warrior_dagster.matchups import sides
 
 LETTERS = ("A", "B")
 LEFT_FIRST, RIGHT_FIRST = "left_first", "right_first"
@@ -29,7 +33,7 @@ VOTE_SCHEMA = {
     "p_left": pl.Float64,
     "p_right": pl.Float64,
     "text": pl.String,
-    "completion_key": pl.String,
+    **TRACE,
     "key_left": pl.String,
     "key_right": pl.String,
 }
@@ -67,6 +71,25 @@ def pairs(selected: pl.DataFrame, answers: pl.DataFrame, left: str, right: str, 
     return frame.sort("instruction_id")
 
 
+def vote(arena: Arena, engines: Asker, battled: dict[str, pl.DataFrame], log: logging.Logger) -> Asked:
+    """All judges' votes on some matchups, of which `battled` has the frames of `pairs`; rows of VOTE_SCHEMA."""
+    judges = {m: arena.judges(*sides(m)) for m in battled}
+    sittings = {judge: {m: battled[m] for m in battled if judge in judges[m]} for judge in arena.roster}
+    return ask_each(
+        arena,
+        engines,
+        [judge for judge, sitting in sittings.items() if sitting],
+        lambda seat: requests(seat, sittings[seat.name], arena.battles),
+        partial(read, settings=arena.battles),
+        engines.progress("votes", sum(f.drop_nulls().height * votes_a_battle(arena, m) for m, f in battled.items()), log),
+    )
+
+
+def votes_a_battle(arena: Arena, matchup: str) -> int:
+    """How many votes each battle of a matchup gets, abstentions included."""
+    return len(arena.judges(*sides(matchup))) * (2 if arena.battles.orders == "both" else 1)
+
+
 def requests(judge: Seat, matchups: dict[str, pl.DataFrame], settings: Battles) -> Iterator[Request]:
     """All votes of one judge. `matchups` has the frame of `pairs` for each matchup that this judge judges.
 
@@ -76,7 +99,7 @@ def requests(judge: Seat, matchups: dict[str, pl.DataFrame], settings: Battles) 
     together = pl.concat(frames).drop_nulls().sort("instruction_id", "matchup", maintain_order=True)
     choice = LETTERS if settings.verdict == "direct" else ()
     for row in together.iter_rows(named=True):
-        left, right = row["matchup"].split(MATCHUP_SEPARATOR)
+        left, right = sides(row["matchup"])
         for order in orders(row["instruction_id"], settings.orders):
             first, second = ("left", "right") if order == LEFT_FIRST else ("right", "left")
             prompt = judge_prompt(
@@ -116,7 +139,7 @@ def read(request: Request, completion: Completion, settings: Battles) -> dict[st
         "order": asked.order,
         "evidence": "opinion",
         "text": completion.text,
-        "completion_key": completion.key,
+        **trace(completion),
         "key_left": asked.key_left,
         "key_right": asked.key_right,
         **vote,

@@ -1,16 +1,13 @@
 """Curation: from everything mined to the few instructions worth battling on, each competitor after those before it."""
 
-from functools import partial
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.curation import dedup, difficulty, embedding, kcenter, selection
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
-from warrior_dagster.inference.roster import ask_each
 from warrior_dagster.partitions import Partitions
 from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
 from warrior_dagster.storage import Warehouse
@@ -63,19 +60,8 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         """
         names = context.partition_keys
         unique = warehouse.read("unique_instructions", names).filter("kept").select(selection.INSTRUCTION)
-        panels = {name: arena.panel(name) for name in names}
-        judged_by = {
-            judge: unique.filter(pl.col("competitor").is_in([n for n in names if judge in panels[n]])) for judge in arena.roster
-        }
-        asked = ask_each(
-            arena,
-            engines,
-            [judge for judge, frame in judged_by.items() if len(frame)],
-            lambda seat: difficulty.requests(seat, judged_by[seat.name], arena.difficulty),
-            partial(difficulty.read, settings=arena.difficulty),
-            engines.progress("difficulty", sum(map(len, judged_by.values())), context.log),
-        )
-        failures = {n: asked.failures[j] for n in names for j in panels[n] if j in asked.failures}
+        asked = difficulty.rate(arena, engines, unique, context.log)
+        failures = {n: asked.failures[j] for n in names for j in arena.panel(n) if j in asked.failures}
         rated = difficulty.difficulty(unique, asked.rows, arena.difficulty.keep)
         return record(
             context,

@@ -1,13 +1,16 @@
 """A panel of judges scores each instruction 1-10; bands and the threshold follow METHOD section 3."""
 
+import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Difficulty
-from warrior_dagster.inference.asking import Seat, choice_probabilities, judge_prompt, last_line_verdict
+from warrior_dagster.arena import Arena, Difficulty
+from warrior_dagster.inference.asking import TRACE, Seat, choice_probabilities, judge_prompt, last_line_verdict, trace
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.roster import Asked, Asker, ask_each
 
 DIGITS = tuple("0123456789")
 """A direct verdict is one digit, because one token cannot tell 1 from 10: digit d stands for score d + 1."""
@@ -17,9 +20,26 @@ RATING_SCHEMA = {
     "score": pl.Float64,
     "reason": pl.String,
     "text": pl.String,
-    "completion_key": pl.String,
+    **TRACE,
 }
 BANDS = ((8.5, "excellent"), (5.5, "good"), (2.5, "average"), (0.0, "poor"))
+
+
+def rate(arena: Arena, engines: Asker, unique: pl.DataFrame, log: logging.Logger) -> Asked:
+    """The panels' ratings of unique instructions (instruction_id, competitor, instruction); rows of RATING_SCHEMA."""
+    panels = {name: arena.panel(name) for name in arena.roster}
+    judged_by = {
+        judge: unique.filter(pl.col("competitor").is_in([name for name in arena.roster if judge in panels[name]]))
+        for judge in arena.roster
+    }
+    return ask_each(
+        arena,
+        engines,
+        [judge for judge, frame in judged_by.items() if len(frame)],
+        lambda seat: requests(seat, judged_by[seat.name], arena.difficulty),
+        partial(read, settings=arena.difficulty),
+        engines.progress("difficulty", sum(map(len, judged_by.values())), log),
+    )
 
 
 def requests(judge: Seat, instructions: pl.DataFrame, settings: Difficulty) -> Iterator[Request]:
@@ -40,7 +60,7 @@ def read(request: Request, completion: Completion, settings: Difficulty) -> dict
         "score": score,
         "reason": reason,
         "text": completion.text,
-        "completion_key": completion.key,
+        **trace(completion),
     }
 
 

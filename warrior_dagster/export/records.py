@@ -3,7 +3,7 @@
 import polars as pl
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.partitions import matchup_keys
+from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.storage import WHOLE, Warehouse
 
 OF_COMPETITORS = ("mined_instructions", "unique_instructions", "instruction_difficulty", "selected_instructions", "answers")

@@ -9,6 +9,8 @@ from hashlib import blake2b
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from warrior_dagster.arena import Arena, Sampling
 from warrior_dagster.inference import chat
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
@@ -20,6 +22,8 @@ VERDICT_LINE = (
     r"[\s*_#>`]*(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*:?)?[\s*_`]*"
     r"\[\[\s*(?P<verdict>PATTERN)\s*\]\][\s*_`.]*"
 )
+TRACE: dict[str, Any] = {"completion_key": pl.String, "attempts": pl.Int64, "error": pl.String}
+"""What every row that came from a model says of its request; `error` is null unless it failed, to be asked again next time."""
 LETTER_LOGPROBS = 20
 """The most likely first tokens whose probabilities come back; vLLM's default limit."""
 
@@ -66,6 +70,11 @@ def seat(arena: Arena, name: str) -> Seat:
 def question(seat: Seat, text: str) -> str:
     """The rendered prompt of one user turn that is a model's own text."""
     return chat.render(seat.tokenizer, chat.neutralise(seat.tokenizer, text), seat.system)
+
+
+def trace(completion: Completion) -> dict[str, Any]:
+    """The columns of TRACE."""
+    return {"completion_key": completion.key, "attempts": completion.attempts, "error": completion.error}
 
 
 def judge_prompt(seat: Seat, template: str, **texts: str) -> str:

@@ -1,18 +1,31 @@
 """Asking several competitors: each model's work in one go, and one that fails does not take the others' work with it."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.inference.asking import Seat, seat
 from warrior_dagster.inference.endpoint import Unreachable
-from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.server import ServerFailed
 from warrior_dagster.inference.settling import Usage
+
+
+class Asker(Protocol):
+    """What requests are put to: Engines, or the ledger alone where only a plan is made."""
+
+    @property
+    def running(self) -> ServedModel | None: ...
+
+    def ask(
+        self, requests: Iterable[Request], read: Callable[[Request, Completion], Any], progress: Progress
+    ) -> tuple[list[Any], dict[str, Usage]]: ...
+
+    def progress(self, stage: str, total: int, log: logging.Logger) -> Progress: ...
 
 
 @dataclass(slots=True)
@@ -26,7 +39,7 @@ class Asked:
 
 def ask_each(
     arena: Arena,
-    engines: Engines,
+    engines: Asker,
     names: Iterable[str],
     requests: Callable[[Seat], Iterable[Request]],
     read: Callable[[Request, Completion], dict[str, Any]],

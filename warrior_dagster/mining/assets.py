@@ -1,6 +1,5 @@
 """Mining: what each competitor reveals when it completes the bare prefix of its own chat template."""
 
-from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -9,7 +8,6 @@ import polars as pl
 from warrior_dagster.arena import Arena
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
-from warrior_dagster.inference.roster import ask_each
 from warrior_dagster.mining import cleaning, prefix, sampling
 from warrior_dagster.partitions import Partitions
 from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
@@ -38,15 +36,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         status. No seed data: each is a sample of the model's own distribution.
         """
         names = context.partition_keys
-        samples = len(arena.languages) * len(arena.mining.settings) * arena.mining.samples
-        asked = ask_each(
-            arena,
-            engines,
-            names,
-            lambda seat: sampling.requests(seat, arena.languages, arena.mining),
-            partial(sampling.read, mining=arena.mining),
-            engines.progress("mining", samples * len(names), context.log),
-        )
+        asked = sampling.mine(arena, engines, names, context.log)
         rows = pl.DataFrame(asked.rows, schema=sampling.SCHEMA)
         return record(
             context,
@@ -63,5 +53,5 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
 
 def statuses(mined: pl.DataFrame) -> dict[str, Any]:
     """How many samples are usable, and why the others are not."""
-    kinds = mined.select(pl.col("status").str.split(":").list.first())["status"].value_counts(sort=True)
+    kinds = mined["status"].value_counts(sort=True)
     return {"usable": mined.filter(status="ok").height, "statuses": dict(kinds.iter_rows())}

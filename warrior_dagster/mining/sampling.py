@@ -1,16 +1,18 @@
 """The questions of mining and what becomes of their completions: a grid of settings, many samples of one prefix (METHOD 2)."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from functools import partial
 from string import Template
 from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Mining, MiningSetting, Sampling
-from warrior_dagster.inference.asking import Seat
+from warrior_dagster.arena import Arena, Mining, MiningSetting, Sampling
+from warrior_dagster.inference.asking import TRACE, Seat, trace
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.roster import Asked, Asker, ask_each
 from warrior_dagster.mining.cleaning import clean
 from warrior_dagster.mining.prefix import mining_system_prompt, user_turn_prefix
 
@@ -25,7 +27,7 @@ SCHEMA = {
     "status": pl.String,
     "instruction": pl.String,
     "tokens": pl.Int64,
-    "completion_key": pl.String,
+    **TRACE,
 }
 
 
@@ -36,6 +38,19 @@ class Source:
     competitor: str
     language: str
     setting: MiningSetting
+
+
+def mine(arena: Arena, engines: Asker, names: Sequence[str], log: logging.Logger) -> Asked:
+    """Every sample of some competitors' grids; rows of SCHEMA."""
+    samples = len(arena.languages) * len(arena.mining.settings) * arena.mining.samples
+    return ask_each(
+        arena,
+        engines,
+        names,
+        lambda seat: requests(seat, arena.languages, arena.mining),
+        partial(read, mining=arena.mining),
+        engines.progress("mining", samples * len(names), log),
+    )
 
 
 def requests(seat: Seat, languages: tuple[str, ...], mining: Mining) -> Iterator[Request]:
@@ -52,14 +67,18 @@ def requests(seat: Seat, languages: tuple[str, ...], mining: Mining) -> Iterator
 
 
 def read(request: Request, completion: Completion, mining: Mining) -> dict[str, Any]:
-    """The row of one sample; what cannot be used stays, with its reason as `status` and no instruction."""
+    """The row of one sample; what cannot be used stays, with its reason as `status` and no instruction.
+
+    An instruction is named after its completion, so that renaming a competitor renames no instruction. Two that share weights
+    and prompt reveal the same; deduplication leaves one of each.
+    """
     source: Source = request.tag
     if completion.error is not None:
-        instruction, status = "", f"failed: {completion.error}"
+        instruction, status = "", "failed"
     else:
         finished = completion.finish_reason != "length"
         instruction, status = clean(completion.text, finished=finished, min_chars=mining.min_chars, max_chars=mining.max_chars)
-    identity = instruction_id(source.competitor, completion.key)
+    identity = completion.key[:16]
     return {
         "row_id": identity,
         "instruction_id": identity,
@@ -71,10 +90,5 @@ def read(request: Request, completion: Completion, mining: Mining) -> dict[str, 
         "status": status,
         "instruction": instruction if status == "ok" else "",
         "tokens": completion.completion_tokens,
-        "completion_key": completion.key,
+        **trace(completion),
     }
-
-
-def instruction_id(competitor: str, completion_key: str) -> str:
-    """16 hexadecimal digits; the competitor enters because two that share weights and prompt share completions."""
-    return blake2b(f"{competitor}\0{completion_key}".encode(), digest_size=8).hexdigest()

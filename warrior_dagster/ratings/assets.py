@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.partitions import matchup_keys
+from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.ratings import elo, leaderboard, scores
 from warrior_dagster.recording import OWNERS, code_version, record
 from warrior_dagster.storage import WHOLE, Warehouse
