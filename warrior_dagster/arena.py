@@ -235,6 +235,8 @@ class Engine(Strict):
     attempts: int = Field(6, ge=1)
     """Tries of a request that met a transient failure before it becomes an error row."""
     request_timeout_s: float = Field(1800, gt=0)
+    tokens_per_second: float | None = Field(None, gt=0)
+    """Tokens that one model generates in a second, for the hours of a plan where no speed is measured yet."""
     max_error_rate: float = Field(0.01, ge=0, le=1)
     """Share of failed requests above which a stage's check fails."""
 

@@ -17,6 +17,7 @@ from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Report
 from warrior_dagster.mining import assets as mining
 from warrior_dagster.partitions import partitions_of
+from warrior_dagster.planning import assets as planning
 from warrior_dagster.ratings import assets as ratings
 from warrior_dagster.storage import Warehouse
 
@@ -24,7 +25,7 @@ from warrior_dagster.storage import Warehouse
 def build_definitions(arena: Arena, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The definitions of an arena; `resources` replaces some of warehouse and engines."""
     return dg.Definitions(
-        assets=arena_assets(arena),
+        assets=[*arena_assets(arena), *planning.assets(arena)],
         resources={**arena_resources(arena), **(resources or {})},
         # One process a run: an engine that is loaded stays loaded for the run's next stage.
         executor=dg.in_process_executor,
@@ -32,7 +33,7 @@ def build_definitions(arena: Arena, resources: Mapping[str, Any] | None = None) 
 
 
 def arena_assets(arena: Arena) -> list[dg.AssetsDefinition]:
-    """Every asset, in the order of the method."""
+    """Every asset of the method, in its order."""
     parts = partitions_of(arena)
     return [
         *mining.assets(arena, parts),

@@ -5,9 +5,10 @@ import os
 import unicodedata
 import warnings
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import dagster as dg
 import polars as pl
@@ -20,6 +21,12 @@ from warrior_dagster.arena import Arena, is_local
 from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
 from warrior_dagster.storage import WHOLE, Warehouse
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from warrior_dagster.inference.engine import Engines
+    from warrior_dagster.planning.cost import Line
+
 for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # libraries' own bars would break ours
     os.environ.setdefault(variable, "1")
 
@@ -27,6 +34,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ArenaFile = Annotated[Path, typer.Argument(help="The arena's YAML.", show_default=False)]
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The arena's YAML.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object instead of tables.")]
 
 
 @app.command()
@@ -42,21 +52,46 @@ def check(file: ArenaFile) -> None:
 
 
 @app.command()
-def run(
-    config: Annotated[Path, typer.Option("--config", "-c", help="The arena's YAML.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="End with one JSON object instead of tables.")] = False,
-) -> None:
+def run(config: Config, as_json: AsJson = False) -> None:
     """Materialize the whole graph of an arena, as the UI would."""
     arena = ready(config)
+    from warrior_dagster.running import run_arena
+
+    materialize(arena, run_arena, as_json)
+
+
+@app.command()
+def retry(config: Config, as_json: AsJson = False) -> None:
+    """Ask failed requests again, and bring up to date what follows from their answers."""
+    arena = ready(config)
+    from warrior_dagster.running import failed_requests, retry_failed
+
+    failed = failed_requests(arena)
+    for table, kinds in failed.items():
+        for reason, count in kinds.most_common():
+            errors.print(f"{table}: {count} failed: {escape(reason)}")
+    if failed:
+        materialize(arena, retry_failed, as_json)
+    else:
+        errors.print("no request failed; there is nothing to ask again")
+
+
+def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]", as_json: bool) -> None:
+    """Run, tell what came of it, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    from warrior_dagster.build import open_engines
+    from warrior_dagster.inference.ledger import LedgerError
     from warrior_dagster.inference.progress import bars, calmly
-    from warrior_dagster.running import RunFailed, default_dagster_home, run_arena
+    from warrior_dagster.running import RunFailed, default_dagster_home
 
     default_dagster_home()
     try:
-        with bars(errors) if errors.is_terminal else nullcontext(calmly(partial(typer.echo, err=True))) as report:
-            result = run_arena(arena, report)
-    except RunFailed as error:
+        with (
+            bars(errors) if errors.is_terminal else nullcontext(calmly(partial(typer.echo, err=True))) as report,
+            open_engines(arena, report) as engines,
+        ):
+            result = how(arena, engines)
+    except (RunFailed, LedgerError) as error:
         fail(str(error))
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
         fail("interrupted; run it again to go on: what was answered is in the ledger")
@@ -65,7 +100,26 @@ def run(
     else:
         show(arena, result)
     if result["failed_checks"]:
-        fail("failed checks: " + ", ".join(result["failed_checks"]))
+        fail("failed checks: " + ", ".join(result["failed_checks"]) + "; `warrior retry` asks failed requests again")
+
+
+@app.command()
+def plan(config: Config, as_json: AsJson = False) -> None:
+    """Say what materializing everything would cost now: requests, tokens, GPU hours. Starts and asks nothing."""
+    arena = ready(config)
+    from warrior_dagster.inference.ledger import Ledger, LedgerError
+    from warrior_dagster.planning.cost import plan as make_plan
+    from warrior_dagster.planning.cost import totals
+
+    try:
+        with Ledger(arena.warehouse) as ledger:
+            lines = make_plan(arena, ledger, Warehouse(arena.warehouse))
+    except (LedgerError, RuntimeError) as error:
+        fail(str(error))
+    if as_json:
+        typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": totals(lines)}, ensure_ascii=False))
+    else:
+        show_plan(lines, totals(lines))
 
 
 @app.command()
@@ -106,6 +160,27 @@ def fail(message: str) -> Any:
     """Exit with status 1 and a message."""
     errors.print(escape(message), style="red")
     raise typer.Exit(1)
+
+
+def show_plan(lines: "list[Line]", total: dict[str, Any]) -> None:
+    """A plan as a table, and below it what the estimates rest on."""
+    console = Console(highlight=False)
+    table = Table(title="Plan", show_footer=True)
+    names = ("stage", "model", "ledger", "to send", "expected", "prompt tok.", "new tok.", "GPU h")
+    footers = ("all", "", *(total[n] for n in ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")))
+    for name, footer in zip(names, (*footers, hours(total["gpu_hours"])), strict=True):
+        table.add_column(name, str(footer), justify="left" if name in ("stage", "model") else "right", overflow="fold")
+    for line in lines:
+        numbers = (line.in_ledger, line.to_send, line.estimated, line.prompt_tokens, line.completion_tokens)
+        table.add_row(line.stage, Path(line.model).name, *map(str, numbers), hours(line.gpu_hours) if line.to_send else "")
+    console.print(table)
+    for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.to_send):
+        console.print(basis, soft_wrap=True)
+
+
+def hours(value: float | None) -> str:
+    """Hours for a table, a question mark where they are unknown."""
+    return "?" if value is None else f"{value:.3g}"
 
 
 def show(arena: Arena, result: dict[str, Any]) -> None:

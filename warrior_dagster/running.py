@@ -1,16 +1,19 @@
 """Materializing a whole arena in one process: the assets of the UI, one run a partition scheme, engines kept between."""
 
 import os
-from collections import defaultdict
-from dataclasses import asdict
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.build import arena_assets, open_engines
-from warrior_dagster.inference.progress import Report
+from warrior_dagster.build import arena_assets
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.partitions import RANGE_END_TAG, RANGE_START_TAG
 from warrior_dagster.storage import WHOLE, Warehouse
 
@@ -19,43 +22,106 @@ GROUPS = ("competitors", "matchups", "leaderboard")
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
+ENGINE_BOUND: dict[str, Callable[[list[str]], list[str]]] = {
+    "mined_instructions": list,
+    "instruction_difficulty": list,
+    "answers": list,
+    "judge_votes": matchup_keys,
+}
+"""The assets whose rows come from models, and which partitions a roster gives each."""
+
+
+@dataclass
+class Told:
+    """What the runs so far say of themselves."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    failed_checks: list[str] = field(default_factory=list)
+
+
 class RunFailed(RuntimeError):
     """A run did not succeed; the message has the failed steps and their reasons."""
 
 
-def run_arena(arena: Arena, report: Report | None = None) -> dict[str, Any]:
+def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     """Materialize everything; returns the summary that `warrior run --json` prints. Raises RunFailed.
 
     The runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them.
     """
     assets = arena_assets(arena)
-    seconds: dict[str, float] = {}
-    failed_checks: list[str] = []
-    with dg.DagsterInstance.get() as instance, open_engines(arena, report) as engines:
+    told = Told()
+    with dg.DagsterInstance.get() as instance:
         for group in GROUPS:
             members = [asset for asset in assets if group in asset.group_names_by_key.values()]
-            resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
-            result = dg.materialize(
-                assets,
-                selection=members,
-                instance=instance,
-                resources=resources,
-                tags=whole_range(members[0]),
-                run_config=QUIET,
-                raise_on_error=False,
-            )
-            if not result.success:
-                raise RunFailed(reasons(result))
-            for stats in instance.get_run_step_stats(result.run_id):
-                if stats.start_time and stats.end_time:
-                    seconds[stats.step_key] = round(stats.end_time - stats.start_time, 3)
-            failed_checks += [
-                f"{check.asset_key.to_user_string()}: {check.check_name}"
-                for check in result.get_asset_check_evaluations()
-                if not check.passed
-            ]
-        models = {model: asdict(usage) for model, usage in engines.total.items()}
-    return summary(arena, assets, seconds, models) | {"failed_checks": failed_checks}
+            run(instance, arena, engines, members, whole_range(members[0]), told)
+    return summary(arena, assets, told, engines)
+
+
+def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
+    """Materialize again, from the first stage with failed requests on, all partitions that are there; else as run_arena.
+
+    The ledger answers all but the failed requests, so that they are asked again, and what follows from their answers.
+    """
+    assets = arena_assets(arena)
+    warehouse, told = Warehouse(arena.warehouse), Told()
+    names = [asset.key.to_user_string() for asset in assets]
+    failed = failed_requests(arena)
+    with dg.DagsterInstance.get() as instance:
+        for asset in assets[min(map(names.index, failed), default=len(assets)) :]:
+            for tags in there(asset, warehouse):
+                run(instance, arena, engines, [asset], tags, told)
+    return summary(arena, assets, told, engines)
+
+
+def failed_requests(arena: Arena) -> dict[str, Counter[str]]:
+    """The reasons of failed requests, with how many failed so, by asset; only assets that have any."""
+    warehouse = Warehouse(arena.warehouse)
+    found = {}
+    for table, keys in ENGINE_BOUND.items():
+        if there := [key for key in keys(arena.roster) if key in warehouse.partitions(table)]:
+            rows = warehouse.read(table, there)
+            rated = table == "instruction_difficulty"
+            error = rows["ratings"].explode().struct.field("error") if rated else rows["error"]
+            if reasons := error.drop_nulls().to_list():
+                found[table] = Counter[str](reasons)
+    return found
+
+
+def there(asset: dg.AssetsDefinition, warehouse: Warehouse) -> list[dict[str, str]]:
+    """The tags of the runs over the partitions of an asset that are materialized: one a contiguous range."""
+    written = warehouse.partitions(asset.key.to_user_string())
+    if asset.partitions_def is None:
+        return [{}] if WHOLE in written else []
+    runs = groupby(asset.partitions_def.get_partition_keys(), key=written.__contains__)
+    ranges = [list(keys) for is_there, keys in runs if is_there]
+    return [{RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]} for keys in ranges]
+
+
+def run(
+    instance: dg.DagsterInstance,
+    arena: Arena,
+    engines: Engines,
+    members: list[dg.AssetsDefinition],
+    tags: dict[str, str],
+    told: Told,
+) -> None:
+    """One run over some assets and partitions. Raises RunFailed."""
+    result = dg.materialize(
+        arena_assets(arena),
+        selection=members,
+        instance=instance,
+        resources={"warehouse": Warehouse(arena.warehouse), "engines": engines},
+        tags=tags,
+        run_config=QUIET,
+        raise_on_error=False,
+    )
+    if not result.success:
+        raise RunFailed(reasons(result))
+    for stats in instance.get_run_step_stats(result.run_id):
+        if stats.start_time and stats.end_time:
+            told.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
+    checks = result.get_asset_check_evaluations()
+    told.failed_checks += [f"{c.asset_key.to_user_string()}: {c.check_name}" for c in checks if not c.passed]
 
 
 def whole_range(asset: dg.AssetsDefinition) -> dict[str, str]:
@@ -78,10 +144,8 @@ def reasons(result: dg.ExecuteInProcessResult) -> str:
     return "\n\n".join(lines) or "the run failed before its first step"
 
 
-def summary(
-    arena: Arena, assets: list[dg.AssetsDefinition], seconds: dict[str, float], models: dict[str, Any]
-) -> dict[str, Any]:
-    """Rows an asset, requests and tokens a model, seconds a stage, ratings, and where the export is."""
+def summary(arena: Arena, assets: list[dg.AssetsDefinition], told: Told, engines: Engines) -> dict[str, Any]:
+    """Rows an asset, requests and tokens a model, seconds a stage, ratings, failed checks, and where the export is."""
     warehouse = Warehouse(arena.warehouse)
     rows: dict[str, int] = defaultdict(int)
     for asset in assets:
@@ -93,8 +157,9 @@ def summary(
         "arena": arena.name,
         "warehouse": arena.warehouse,
         "rows": dict(rows),
-        "models": models,
-        "seconds": seconds,
+        "models": {model: asdict(usage) for model, usage in engines.total.items()},
+        "seconds": dict(told.seconds),
+        "failed_checks": told.failed_checks,
         "ratings": ratings.drop("row_id", "partition").to_dicts(),
         "exports": {kind: str(Path(arena.export.folder) / kind) for kind in arena.export.formats},
     }

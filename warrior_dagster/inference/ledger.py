@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import lance
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import stamina
@@ -106,6 +107,14 @@ class Ledger:
         except Damaged:
             return found(without_damage(lance.dataset(self._path)), keys)
 
+    def newest(self, count: int, columns: list[str]) -> pl.DataFrame:
+        """Some columns of the rows that came last."""
+        dataset = lance.dataset(self._path)
+        rows = dataset.scanner(columns=columns, offset=max(0, dataset.count_rows() - count)).to_table()
+        frame = pl.from_arrow(rows)
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
     def append(self, request: Request, completion: Completion) -> None:
         """Queue a completion for the next write. A failed one is not kept: it will be asked again."""
         self._raise_failure()
@@ -166,7 +175,8 @@ def open_or_create(path: str) -> lance.LanceDataset:
     except DAMAGE:
         dataset = create(path)
     if missing := set(SCHEMA.names) - set(dataset.schema.names):
-        raise LedgerError(f"{path}: expected the columns of this version; {', '.join(sorted(missing))} are not there")
+        lacking = f"expected the columns of this version; there is no {', '.join(sorted(missing))}"
+        raise LedgerError(f"{path}: {lacking}. Another version wrote it; move it away to begin a new one")
     try:
         keys_of(dataset)
     except Damaged:

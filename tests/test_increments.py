@@ -1,0 +1,239 @@
+"""What each change of an arena asks: exactly what did not exist before, and never a row that others have is touched."""
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests import conftest
+from tests.conftest import scripted_engines
+from tests.test_graph import everything, keys, materialize, tables
+from warrior_dagster.arena import Arena
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.mining import cleaning
+from warrior_dagster.planning.cost import plan
+from warrior_dagster.running import ENGINE_BOUND, failed_requests, retry_failed
+from warrior_dagster.storage import Warehouse
+
+MakeArena = Callable[..., Arena]
+ROSTER = ("ann", "bob", "cyd", "dan")
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Callable[..., Arena]:
+    """Makes arenas like the one that was run once here, each on a copy of its warehouse."""
+    first = tmp_path_factory.mktemp("first")
+
+    def make(folder: Path, roster: tuple[str, ...] = ROSTER, **values: Any) -> Arena:
+        competitors = [
+            {"name": n.split("=")[-1], "model": str(bundled_model), "system_prompt": f"You are {n.split('=')[0]}."}
+            for n in roster
+        ]
+        base: dict[str, Any] = {
+            "name": "increments",
+            "competitors": competitors,
+            "warehouse": str(folder / "warehouse"),
+            "mining": {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 8, "max_tokens": 64},
+            "difficulty": {"verdict": "direct", "keep": 5.0, "panel": 2},
+            "embedding": {"model": str(bundled_embedder)},
+            "selection": {"centres": 3},
+            "answers": {"sampling": {"max_tokens": 64}},
+            "battles": {"verdict": "direct", "votes": "soft"},
+            "ratings": {"bootstrap_rounds": 20},
+            "export": {"folder": str(folder / "exports")},
+        }
+        return Arena.model_validate(base | {k: base.get(k, {}) | v if isinstance(v, dict) else v for k, v in values.items()})
+
+    everything(make(first))
+
+    def changed(folder: Path, roster: tuple[str, ...] = ROSTER, **values: Any) -> Arena:
+        shutil.copytree(first / "warehouse", folder / "warehouse")
+        return make(folder, roster, **values)
+
+    return changed
+
+
+def needed(arena: Arena) -> set[str]:
+    """The keys of all completions that the present rows of an arena rest on."""
+    warehouse, found = Warehouse(arena.warehouse), set[str]()
+    for table, partitions in ENGINE_BOUND.items():
+        rows = warehouse.read(table, partitions(arena.roster))
+        column = (
+            rows["ratings"].explode().struct.field("completion_key") if "ratings" in rows.columns else rows["completion_key"]
+        )
+        found |= set(column)
+    return found
+
+
+def paid(arena: Arena) -> set[str]:
+    with Ledger(arena.warehouse) as ledger:
+        return set(ledger.newest(10**6, ["key"])["key"])
+
+
+def asked(arena: Arena) -> Counter[str]:
+    """Run a changed arena; checks that it asked exactly what it needed and did not have, each once, and as planned."""
+    had = paid(arena)
+    sent = keys(everything(arena))
+    assert set(sent) == needed(arena) - had
+    assert max(sent.values(), default=1) == 1
+    with Ledger(arena.warehouse) as ledger:
+        assert {line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))} == {0}
+    return sent
+
+
+def rows_of(arena: Arena, roster: tuple[str, ...] = ROSTER) -> dict[str, pl.DataFrame]:
+    warehouse = Warehouse(arena.warehouse)
+    return {table: warehouse.read(table, partitions(list(roster))) for table, partitions in ENGINE_BOUND.items()}
+
+
+def test_appending_a_competitor_asks_for_its_own_part_and_leaves_every_other_row_as_it_is(
+    before: Callable[..., Arena], tmp_path: Path
+) -> None:
+    arena = before(tmp_path, (*ROSTER, "eve"))
+    old = rows_of(arena)
+    sent = asked(arena)
+    new = rows_of(arena)
+    assert new["mined_instructions"].equals(old["mined_instructions"])
+    assert new["instruction_difficulty"].equals(old["instruction_difficulty"])
+    for table in ("answers", "judge_votes"):
+        mine = old[table].select("partition", "row_id")
+        assert new[table].join(mine, on=["partition", "row_id"], how="semi").equals(old[table])
+    warehouse = Warehouse(arena.warehouse)
+    selected = warehouse.read("selected_instructions", arena.roster)
+    all_, fresh = len(selected), selected.filter(competitor="eve").height
+    rated = warehouse.read("instruction_difficulty", ["eve"]).height
+    votes = 4 * all_ * 3 * 2 + 6 * (fresh * 3 * 2 + (all_ - fresh) * 2)  # eve's matchups; the others, where eve judges too
+    assert sent.total() == 8 + 2 * rated + all_ + 4 * fresh + votes
+
+
+def test_removing_one_asks_only_what_others_judge_in_its_place_and_its_return_asks_nothing(
+    before: Callable[..., Arena], tmp_path: Path
+) -> None:
+    arena = before(tmp_path, ROSTER[:3])
+    sent = asked(arena)
+    assert sent.total() == 0  # cyd's panel is ann and bob, and all matchups of the three were judged by cyd, ann and bob
+    leaderboard = tables(arena)["elo_ratings"]
+    assert set(leaderboard["competitor"]) == set(ROSTER[:3])
+    shown = Warehouse(arena.warehouse).read("sft_dataset")
+    assert set(shown["competitor"]) <= set(ROSTER[:3])
+    assert set(shown["attacker"]) <= set(ROSTER[:3])
+    back = arena.model_copy(update={"competitors": before(tmp_path / "back").competitors})
+    assert asked(back).total() == 0
+
+
+def test_removing_the_first_asks_for_the_panels_that_it_leaves(before: Callable[..., Arena], tmp_path: Path) -> None:
+    arena = before(tmp_path, ROSTER[1:])
+    assert asked(arena).total() > 0
+
+
+def test_renaming_a_competitor_asks_nothing(before: Callable[..., Arena], tmp_path: Path) -> None:
+    assert asked(before(tmp_path, ("ann", "bob=bert", "cyd", "dan"))).total() == 0
+
+
+def test_another_prompt_of_one_asks_what_that_one_says_and_what_is_said_of_it(
+    before: Callable[..., Arena], tmp_path: Path
+) -> None:
+    arena = before(tmp_path, ("ann", "bob", "cyd", "dora=dan"))
+    had = paid(arena)
+    assert 0 < asked(arena).total() < len(had)
+
+
+def test_more_samples_ask_for_the_new_ones_alone(before: Callable[..., Arena], tmp_path: Path) -> None:
+    arena = before(tmp_path, mining={"samples": 10})
+    sent = keys(materialize(arena, ("mined_instructions", None)))
+    assert sent.total() == 4 * 2
+    assert not set(sent) & set(asked(arena))
+
+
+def test_a_lower_threshold_rates_nothing_again(before: Callable[..., Arena], tmp_path: Path) -> None:
+    arena = before(tmp_path, difficulty={"keep": 2.0})
+    assert materialize(arena, ("instruction_difficulty", None)) == []
+    assert asked(arena).total() > 0
+
+
+def test_another_judges_prompt_asks_for_all_votes_and_for_nothing_else(before: Callable[..., Arena], tmp_path: Path) -> None:
+    prompt = "Which is better?\n$instruction\n$answer_a\n$answer_b\nAnswer A or B."
+    arena = before(tmp_path, battles={"prompt": prompt})
+    selected = len(Warehouse(arena.warehouse).read("selected_instructions", arena.roster))
+    assert asked(arena).total() == 6 * selected * 2 * 2
+
+
+def test_a_changed_parser_reads_the_ledger_again_and_asks_nothing(
+    before: Callable[..., Arena], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena = before(tmp_path)
+    clean = cleaning.clean
+    monkeypatch.setattr("warrior_dagster.mining.sampling.clean", lambda text, **how: clean(text + " Thanks", **how))
+    assert materialize(arena, ("mined_instructions", None)) == []
+    mined = Warehouse(arena.warehouse).read("mined_instructions", arena.roster)
+    assert mined.filter(status="ok")["instruction"].str.ends_with(" Thanks").all()
+
+
+@pytest.mark.parametrize("change", ["nothing", "appended", "judge", "samples"])
+def test_the_plan_says_what_will_be_sent_and_calls_it_estimated_where_it_cannot_know(
+    before: Callable[..., Arena], tmp_path: Path, change: str
+) -> None:
+    roster = (*ROSTER, "eve") if change == "appended" else ROSTER
+    judge: dict[str, Any] = {"battles": {"prompt": "$instruction $answer_a $answer_b A or B?"}}
+    samples: dict[str, Any] = {"mining": {"samples": 10}}
+    values = judge if change == "judge" else samples if change == "samples" else {}
+    arena = before(tmp_path, roster, **values)
+    with Ledger(arena.warehouse) as ledger:
+        planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
+    sent = keys(everything(arena))
+    exact = {stage: line.to_send - line.estimated for stage, line in planned.items()}
+    estimated = sum(line.estimated for line in planned.values())
+    if change in ("nothing", "judge"):
+        assert estimated == 0
+        assert sum(exact.values()) == sent.total()
+    else:
+        assert exact["mined_instructions"] == {"appended": 8, "samples": 4 * 2}[change]
+        assert planned["mined_instructions"].estimated == 0
+        assert estimated > 0
+        assert all("expected: " in line.basis for line in planned.values() if line.estimated)
+        assert sent.total() / 2 < sum(line.to_send for line in planned.values()) < sent.total() * 2
+
+
+def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena: MakeArena) -> None:
+    arena = make_arena(engine={"tokens_per_second": 100.0})
+    with Ledger(arena.warehouse) as ledger:
+        planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
+    sent = keys(everything(arena))
+    assert (planned["mined_instructions"].to_send, planned["mined_instructions"].estimated) == (3 * 8, 0)
+    assert {stage: line.to_send for stage, line in planned.items()} == {
+        "mined_instructions": 24, "instruction_difficulty": 24, "answers": 27, "judge_votes": 54
+    }  # fmt: skip
+    assert sum(line.to_send for line in planned.values()) >= sent.total()
+    assert planned["mined_instructions"].gpu_hours == pytest.approx(24 * 64 / 100 / 3600)
+
+
+def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(
+    make_arena: MakeArena, tmp_path: Path, monkeypatch: Any
+) -> None:
+
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    arena = make_arena(engine={"max_error_rate": 0.9})
+    answer = conftest.scripted
+
+    def often_refused(request: Request, sample: int, key: str) -> Any:
+        given = answer(request, sample, key)
+        return Completion(key, sample, error="HTTP 400: no", attempts=3) if int(key, 16) % 7 == 0 else given
+
+    monkeypatch.setattr(conftest, "scripted", often_refused)
+    everything(arena)
+    failed = failed_requests(arena)
+    assert {reason for kinds in failed.values() for reason in kinds} == {"HTTP 400: no"}
+    votes = Warehouse(arena.warehouse).read("judge_votes", ENGINE_BOUND["judge_votes"](arena.roster))
+    assert set(votes.filter(pl.col("error").is_not_null())["attempts"]) == {3}
+    monkeypatch.setattr(conftest, "scripted", answer)
+    had, log = paid(arena), list[Request]()
+    with scripted_engines(arena, log, []) as engines:
+        retry_failed(arena, engines)
+    assert failed_requests(arena) == {}
+    assert set(keys(log)) == needed(arena) - had
+    assert everything(arena) == []

@@ -1,0 +1,134 @@
+"""A plan in numbers: for each stage and model what is paid for, what is to be sent, and the tokens and hours of that."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from warrior_dagster.arena import Arena, Endpoint
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.planning.forecast import CHARS_A_TOKEN, Forecast
+from warrior_dagster.planning.plan import StagePlan, walk
+from warrior_dagster.storage import Warehouse
+
+IDLE_SECONDS = 60.0
+"""A model that gave nothing for so long was not being asked."""
+MEASURED_ROWS = 200_000
+
+Pace = dict[tuple[str, str], float]
+"""Seconds a completion took, of a model with some sampling parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One stage and model of a plan; requests are counted in samples."""
+
+    stage: str
+    model: str
+    in_ledger: int
+    to_send: int
+    estimated: int
+    """How many of `to_send` are expected rather than known."""
+    prompt_tokens: int
+    completion_tokens: int
+    gpu_hours: float | None
+    """None where no speed is measured or stated."""
+    basis: str
+    """What the estimates rest on."""
+
+
+def plan(arena: Arena, ledger: Ledger, warehouse: Warehouse) -> list[Line]:
+    """What materializing the whole arena would cost, a line for each stage and model."""
+    paces = measured_paces(ledger)
+    return [line for stage in walk(arena, ledger, warehouse) for line in lines(arena, stage, paces)]
+
+
+def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[Line]:
+    """The lines of one stage, in roster order."""
+    result = []
+    for model in dict.fromkeys(c.model for c in arena.competitors):
+        forecast = stage.forecasts.get(model, Forecast())
+        known = sum(lack.samples for lack in forecast.lacks)
+        more = stage.expected[model]
+        if not (forecast.in_ledger or known or more):
+            continue
+        prompt, completion, tokens_from = tokens(arena, stage, model, known, more)
+        hours, pace_from = gpu_hours(arena, model, forecast, known + more, completion, paces)
+        basis = [f"expected: {stage.how}"] * bool(more) + [tokens_from, pace_from] * bool(known + more)
+        result.append(
+            Line(
+                stage.stage, model, forecast.in_ledger, known + more, more, prompt, completion, hours, "; ".join(basis)
+            )
+        )  # fmt: skip
+    return result
+
+
+def tokens(arena: Arena, stage: StagePlan, model: str, known: int, more: int) -> tuple[int, int, str]:
+    """Tokens of the prompts and of the completions to be sent for, and where the numbers come from."""
+    own = stage.forecasts.get(model, Forecast())
+    everyone = list(stage.forecasts.values())
+    for forecasts, source in (([own], "this model's so far"), (everyone, "the other models' so far")):
+        asked = sum(f.in_ledger for f in forecasts)
+        if asked:
+            prompt, completion = (sum(getattr(f, n) for f in forecasts) for n in ("prompt_tokens", "completion_tokens"))
+            return round((known + more) * prompt / asked), round((known + more) * completion / asked), f"tokens: as {source}"
+    prompt, completion = longest(arena, stage.stage, model)
+    exact = sum(lack.prompt_tokens for lack in own.lacks)
+    bound = sum(lack.samples * lack.max_tokens for lack in own.lacks)
+    return exact + more * prompt, bound + more * completion, "tokens: at most, by max_tokens"
+
+
+def longest(arena: Arena, stage: str, model: str) -> tuple[int, int]:
+    """The most tokens of a prompt and of a completion, for requests whose texts nobody knows yet."""
+    answer = max((c.sampling or arena.answers.sampling).max_tokens for c in arena.competitors if c.model == model)
+    answers = max((c.sampling or arena.answers.sampling).max_tokens for c in arena.competitors)
+    question = arena.mining.max_tokens
+    if stage == "instruction_difficulty":
+        verdict = arena.difficulty.sampling.max_tokens if arena.difficulty.verdict == "reasoned" else 1
+        return question + len(arena.difficulty.prompt) // CHARS_A_TOKEN, verdict
+    if stage == "answers":
+        return question, answer
+    verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1
+    return question + 2 * answers + len(arena.battles.prompt) // CHARS_A_TOKEN, verdict
+
+
+def gpu_hours(
+    arena: Arena, model: str, forecast: Forecast, samples: int, completion_tokens: int, paces: Pace
+) -> tuple[float | None, str]:
+    """Hours on all GPUs of a model (of an endpoint: on all its servers), and where the speed comes from."""
+    competitor = next(c for c in arena.competitors if c.model == model)
+    serve = competitor.serve or arena.engine.serve
+    devices = len(serve.urls) if isinstance(serve, Endpoint) else serve.tensor_parallel_size
+    if measured := [paces[params] for params in forecast.params if params in paces]:
+        return samples * sum(measured) / len(measured) / 3600 * devices, "hours: at the speed measured so far"
+    if arena.engine.tokens_per_second:
+        hours = completion_tokens / arena.engine.tokens_per_second / 3600 * devices
+        return hours, f"hours: at the stated {arena.engine.tokens_per_second:g} tokens/s"
+    return None, "hours: unknown, for no speed is measured or stated in engine.tokens_per_second"
+
+
+def measured_paces(ledger: Ledger) -> Pace:
+    """Seconds a completion, from when the ledger's newest rows came; pauses are left out."""
+    gap = pl.col("created_at").diff().dt.total_microseconds().over("model", "params") / 1e6
+    flushes = (
+        ledger.newest(MEASURED_ROWS, ["model", "params", "created_at"])
+        .group_by("model", "params", "created_at", maintain_order=True)
+        .len()
+        .sort("created_at")
+        .with_columns(gap.alias("gap"))
+        .filter(pl.col("gap") <= IDLE_SECONDS)
+    )
+    paced = flushes.group_by("model", "params").agg(pl.col("gap").sum() / pl.col("len").sum())
+    return {(model, params): seconds for model, params, seconds in paced.iter_rows()}
+
+
+def totals(plan: Iterable[Line]) -> dict[str, float | int | None]:
+    """The sums over a plan's lines; the hours are None where a line's are."""
+    plan = list(plan)
+    counts = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
+    hours = [line.gpu_hours for line in plan if line.to_send]
+    known = [h for h in hours if h is not None]
+    return {
+        **{name: sum(getattr(line, name) for line in plan) for name in counts},
+        "gpu_hours": sum(known) if len(known) == len(hours) else None,
+    }

@@ -1,0 +1,141 @@
+"""What materializing an arena would cost, before any engine starts: the whole method walked through on the ledger alone.
+
+Where everything upstream is in the ledger, the requests of a stage are known to the letter, and so is what is missing. Where
+it is not, the plan goes on with the number to be expected: what was usable so far is taken to be usable in the same share
+from now on, and everything where nothing is known yet, which is the most it can be. Such numbers are counted as estimated.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+import polars as pl
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.battles import answering, judging
+from warrior_dagster.curation import difficulty, selection
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.roster import Asked
+from warrior_dagster.matchups import matchup_keys, sides
+from warrior_dagster.mining import sampling
+from warrior_dagster.planning.forecast import Forecast, Lack, LedgerAlone
+from warrior_dagster.storage import Warehouse
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class StagePlan:
+    """A stage's forecast by model, and how many further samples are expected of each model beyond what is known."""
+
+    stage: str
+    forecasts: dict[str, Forecast]
+    expected: Counter[str] = field(default_factory=Counter)
+    how: str = ""
+    """What the expectation rests on."""
+
+
+def walk(arena: Arena, ledger: Ledger, warehouse: Warehouse) -> list[StagePlan]:
+    """The stages that ask models, in order. Raises RuntimeError naming a competitor that cannot be asked at all."""
+    asker = LedgerAlone(ledger)
+    roster = arena.roster
+    model = {c.name: c.model for c in arena.competitors}
+
+    mined = done(sampling.mine(arena, asker, roster, LOG))
+    mining = StagePlan("mined_instructions", asker.take_stage())
+    to_come = tally((lack.tag.competitor, lack.samples) for lack in lacks(mining))
+
+    samples = pl.DataFrame(mined.rows, schema=sampling.SCHEMA)
+    unique = selection.mark_duplicates(samples, roster, arena.deduplication).filter("kept").select(selection.INSTRUCTION)
+    to_come, how = expected(to_come, len(unique), len(samples), "samples became instructions")
+
+    rated = done(difficulty.rate(arena, asker, unique, LOG))
+    rating = StagePlan("instruction_difficulty", asker.take_stage(), how=how)
+    for name, count in to_come.items():
+        for judge in arena.panel(name):
+            rating.expected[model[judge]] += count
+    unrated = {lack.tag[1] for lack in lacks(rating)}
+    known = difficulty.difficulty(unique, rated.rows, arena.difficulty.keep).filter(~pl.col("instruction_id").is_in(unrated))
+    to_come += Counter(unique.filter(pl.col("instruction_id").is_in(unrated))["competitor"].to_list())
+    to_come, how = expected(to_come, known.filter("kept").height, len(known), "instructions were kept for their difficulty")
+
+    selected, to_come = centres(arena, warehouse, known.filter("kept"), to_come)
+    answered = done(answering.answer(arena, asker, selected, roster, LOG))
+    answers = StagePlan("answers", asker.take_stage(), how=how)
+    for name in roster:
+        answers.expected[model[name]] += to_come.total()
+
+    unanswered = {lack.tag for lack in lacks(answers)}
+    battles = {m: battled(arena, m, selected, answered.rows, unanswered) for m in matchup_keys(roster)}
+    done(judging.vote(arena, asker, battles, LOG))
+    votes = StagePlan("judge_votes", asker.take_stage(), how=how or "one of two answers is still to come")
+    for matchup in battles:
+        attackers = sides(matchup) if arena.battles.instructions == "attackers" else roster
+        in_scope = selected.filter(pl.col("competitor").is_in(attackers))["instruction_id"]
+        still = sum(any((side, one) in unanswered for side in sides(matchup)) for one in in_scope)
+        still += sum(to_come[name] for name in attackers)
+        judges = arena.judges(*sides(matchup))
+        for judge in judges:
+            votes.expected[model[judge]] += still * judging.votes_a_battle(arena, matchup) // len(judges)
+    return [mining, rating, answers, votes]
+
+
+def done(asked: Asked) -> Asked:
+    """What was asked, if everybody could be. Raises RuntimeError."""
+    if asked.failures:
+        raise RuntimeError("\n".join(f"{name}: {reason}" for name, reason in asked.failures.items()))
+    return asked
+
+
+def lacks(stage: StagePlan) -> Iterable[Lack]:
+    """All requests of a stage that would be sent."""
+    return (lack for forecast in stage.forecasts.values() for lack in forecast.lacks)
+
+
+def tally(counts: Iterable[tuple[str, int]]) -> Counter[str]:
+    """The sum of the numbers of each name."""
+    total = Counter[str]()
+    for name, count in counts:
+        total[name] += count
+    return total
+
+
+def expected(to_come: Counter[str], passed: int, known: int, what: str) -> tuple[Counter[str], str]:
+    """How many of what is to come get through a stage, in the share of those that did; and in words what that rests on."""
+    if not to_come.total():
+        return Counter(), ""
+    share, how = (passed / known, f"as {passed} of {known} {what} so far") if known else (1.0, f"at most, if all {what}")
+    return Counter({name: ceil(count * share) for name, count in to_come.items()}), how
+
+
+def centres(arena: Arena, warehouse: Warehouse, kept: pl.DataFrame, to_come: Counter[str]) -> tuple[pl.DataFrame, Counter[str]]:
+    """The selected instructions as far as they are known, and how many more of each competitor are to be expected.
+
+    What is not embedded yet is still to come. Of a competitor's centres, those still to come get their share.
+    """
+    there = [name for name in arena.roster if name in warehouse.partitions("instruction_embeddings")]
+    vectors = warehouse.read("instruction_embeddings", there).select("instruction_id", "vector") if there else None
+    embedded = kept.join(vectors, on="instruction_id", maintain_order="left") if vectors is not None else kept.clear()
+    to_come = to_come + Counter(kept.join(embedded, on="instruction_id", how="anti")["competitor"].to_list())
+    if embedded.is_empty():
+        return kept.clear(), Counter({name: min(arena.selection.centres, count) for name, count in to_come.items()})
+    chosen = selection.select_centres(embedded, arena.roster, arena.selection)
+    parts, new = [], Counter[str]()
+    for name in arena.roster:
+        there_now = len(embedded.filter(competitor=name))
+        size = min(arena.selection.centres, there_now + to_come[name])
+        new[name] = ceil(size * to_come[name] / max(there_now + to_come[name], 1))
+        parts.append(chosen.filter(competitor=name).head(size - new[name]))
+    return pl.concat(parts), new
+
+
+def battled(
+    arena: Arena, matchup: str, selected: pl.DataFrame, answers: list[dict[str, Any]], unanswered: set[tuple[str, str]]
+) -> pl.DataFrame:
+    """The frame of judging.pairs, where an answer that is still to come counts as none."""
+    missing = [{"instruction_id": one, "competitor": name, "usable": False} for name, one in unanswered]
+    given = pl.DataFrame([*answers, *missing], schema=answering.SCHEMA)
+    return judging.pairs(selected, given, *sides(matchup), arena.battles.instructions)
