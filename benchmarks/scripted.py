@@ -1,6 +1,6 @@
 """A scripted OpenAI-compatible completions endpoint: the other side of every benchmark here, as fast as plain asyncio gets.
 
-It answers after a stated latency, the same for the same request, and can be slow, busy or unwilling for a stated share of the
+It answers after a stated latency and can be slow, busy or unwilling for a stated share of the
 prompts, chosen by their hash. Each request leaves a line in a log: when it came, when it was answered, what it asked.
 Run as a script it serves until it is stopped; `scripted_server` does so in a child process.
 """
@@ -14,15 +14,22 @@ import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
+TICKETS = count(time.time_ns())
 WORDS = (("write", "fix", "explain", "test"), ("a parser", "a queue", "this loop", "a regex", "a cache", "a class"))
 
 
 def number_of(text: str) -> int:
     """A large number that only the text decides."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
+
+
+def identity(body: dict[str, Any]) -> int:
+    """A number that only prompt and sampling decide."""
+    return number_of(json.dumps({k: v for k, v in body.items() if k not in ("model", "n")}, sort_keys=True))
 
 
 def scripted_choice(number: int, words: list[str] | None) -> dict[str, Any]:
@@ -73,20 +80,23 @@ class Scripted(asyncio.Protocol):
         elif share < options.refused:
             loop.call_later(options.latency, self.respond, 400, b'{"error": "refused"}')
         else:
+            self.note(identity(body), body["n"], came, None)
             latency = options.latency * (20 if share < options.slow else 1)
             loop.call_later(latency, self.answer, body, came)
 
     def answer(self, body: dict[str, Any], came: float) -> None:
-        asked = body["n"]
+        asked, number = body["n"], identity(body)
         words = body.get("structured_outputs", {}).get("choice")
-        sampling = {k: v for k, v in body.items() if k not in ("model", "prompt", "n")}
-        identity = json.dumps([body["prompt"], sampling], sort_keys=True)
-        number = number_of(identity)
-        choices = [scripted_choice(number_of(f"{number}:{place}") if place else number, words) for place in range(asked)]
+        # A verdict is the same for the same question; what is sampled never comes twice, as with a real model.
+        choices = [scripted_choice(number if words else number_of(f"{number}:{next(TICKETS)}"), words) for _ in range(asked)]
         usage = {"prompt_tokens": len(body["prompt"]) // 4, "completion_tokens": 16 * asked}
         self.respond(200, json.dumps({"choices": choices, "usage": usage}).encode())
+        self.note(number, asked, came, time.time())
+
+    def note(self, number: int, asked: int, came: float, left: float | None) -> None:
+        """A line in the log: one when a request comes, one when its answer leaves."""
         if self.log:
-            self.log.write(json.dumps({"came": came, "left": time.time(), "what": f"{number:032x}", "n": asked}) + "\n")
+            self.log.write(json.dumps({"what": f"{number:032x}", "n": asked, "came": came, "left": left}) + "\n")
             self.log.flush()
 
     def respond(self, status: int, body: bytes, header: bytes = b"") -> None:

@@ -50,5 +50,7 @@ def release() -> None:
 def _load(model: str, revision: str | None) -> "SentenceTransformer":
     """Load a model once a process. The import is here because it takes seconds and pulls in torch."""
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     return SentenceTransformer(model, revision=revision, trust_remote_code=False)

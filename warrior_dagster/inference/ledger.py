@@ -8,6 +8,7 @@ out, and a row that does not match its checksum is no answer. What is lost that 
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,12 +26,12 @@ import stamina
 from warrior_dagster.inference.request import Completion, Request
 
 LOG = logging.getLogger(__name__)
-FLUSH_SECONDS = 0.15
+FLUSH_SECONDS = 0.1
 """A finished completion waits at most this long before it is durable (the promise is 0.2 s, the write takes milliseconds)."""
 APPENDS_PER_COMPACTION = 100
-ROWS_PER_FRAGMENT = 50_000
+ROWS_PER_FRAGMENT = 10_000
 """Fragments that have so many rows are not rewritten by later compactions."""
-VERSIONS_KEPT = timedelta(minutes=30)
+VERSIONS_KEPT = timedelta(minutes=2)
 """Other processes may still read a table's older version for this long."""
 
 SCHEMA = pa.schema(
@@ -68,7 +69,7 @@ class Damaged(RuntimeError):
 class Ledger:
     """The table of completions under a warehouse's URI.
 
-    `append` only queues; a thread writes what has come in every 0.15 s, in the order it came, another joins fragments.
+    `append` only queues; a thread writes what has come in every 0.1 s, in the order it came, another joins fragments.
     Use as a context manager: leaving it writes the rest. A failure of the writer is raised by the next append, or on leaving.
     """
 
@@ -153,12 +154,16 @@ class Ledger:
 
     def _compact(self) -> None:
         """Join the many small fragments of appends; when another process does so at the same time, it is left to that one."""
+        cleaned = time.monotonic()
         while self._crowded.wait() and not self._closing.is_set():
             self._crowded.clear()
             try:
                 compacted = lance.dataset(self._path)
-                compacted.optimize.compact_files(target_rows_per_fragment=ROWS_PER_FRAGMENT)
-                compacted.cleanup_old_versions(VERSIONS_KEPT)
+                # One thread and small batches: what more would take of memory, it would keep.
+                compacted.optimize.compact_files(target_rows_per_fragment=ROWS_PER_FRAGMENT, num_threads=1, batch_size=1024)
+                if time.monotonic() - cleaned > VERSIONS_KEPT.total_seconds():  # it reads every version there is
+                    cleaned = time.monotonic()
+                    compacted.cleanup_old_versions(VERSIONS_KEPT)
             except DAMAGE as error:
                 LOG.info("the ledger was not compacted this time: %s", error)
 

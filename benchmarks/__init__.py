@@ -1,0 +1,6 @@
+"""What this project costs and promises, measured: each module runs alone and prints one JSON line a result."""
+
+import os
+
+for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_OFFLINE"):
+    os.environ.setdefault(variable, "1")

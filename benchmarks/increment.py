@@ -1,0 +1,106 @@
+"""What each change of an arena asks of an endpoint, against the least it could: one JSON line a change.
+
+`requests_sent` is counted by the endpoint, in samples. `requests_minimal` is how many completions the arena's rows rest on
+afterwards and the ledger did not hold before. Each change starts from a copy of the same finished arena.
+    python -m benchmarks.increment
+"""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from benchmarks.arenas import ROSTER, quiet_home, small_arena
+from benchmarks.scripted import scripted_server
+from warrior_dagster.arena import Arena
+from warrior_dagster.build import open_engines
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.mining import cleaning, sampling
+from warrior_dagster.running import ENGINE_BOUND, run_arena
+from warrior_dagster.storage import Warehouse
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "append a competitor": {"roster": (*ROSTER, "eve")},
+    "remove a competitor": {"roster": ROSTER[1:]},
+    "rename a competitor": {"roster": ("ann", "bert=bob", "cyd", "dan")},
+    "change a competitor's prompt": {"roster": ("ann", "bob", "cyd", "dan=dora")},
+    "raise the number of samples": {"mining": {"samples": 60}},
+    "lower the difficulty threshold": {"difficulty": {"keep": 3.0}},
+    "change the judges' prompt": {"battles": {"prompt": "Which is better?\n$instruction\n$answer_a\n$answer_b\nA or B?"}},
+}
+
+
+def needed(arena: Arena) -> set[str]:
+    """The keys of all completions that the present rows of an arena rest on."""
+    warehouse, found = Warehouse(arena.warehouse), set[str]()
+    for table, partitions in ENGINE_BOUND.items():
+        rows = warehouse.read(table, partitions(arena.roster))
+        rated = rows["ratings"].explode().struct.unnest() if "ratings" in rows.columns else rows
+        found |= set(rated["completion_key"])
+    return found
+
+
+def paid(arena: Arena) -> set[str]:
+    """All keys of an arena's ledger."""
+    with Ledger(arena.warehouse) as ledger:
+        return set(ledger.newest(10**9, ["key"])["key"])
+
+
+def run(arena: Arena) -> None:
+    """Materialize everything, with nobody to tell."""
+    with open_engines(arena, lambda _: None) as engines:
+        run_arena(arena, engines)
+
+
+def reworded(text: str, clean: Callable[..., Any], **how: Any) -> Any:
+    """Another parser of what was mined."""
+    return clean(text.replace("Python", "Python 3"), **how)
+
+
+def measure(change: str, arena: Arena, log: Path) -> None:
+    """Run an arena that was changed, and print what that asked."""
+    had, before = paid(arena), sent(log)
+    run(arena)
+    asked, least = sent(log) - before, len(needed(arena) - had)
+    ratio = asked / least if least else float(asked == 0)
+    line = {"change": change, "requests_sent": asked, "requests_minimal": least, "ratio": ratio}
+    print(json.dumps({"benchmark": "increment", **line}), flush=True)
+
+
+def main() -> None:
+    """All changes, and two that are no change of the YAML: a competitor's return, and another parser."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, log = Path(name), Path(name, "requests.log")
+        os.environ["DAGSTER_HOME"] = str(quiet_home(folder / "home"))
+        with scripted_server(log=log, latency=0.005) as url:
+            serve = {"kind": "endpoint", "urls": [url]}
+            run(small_arena(folder / "first", serve))
+            for change, values in CHANGES.items():
+                there = folder / change.replace(" ", "_")
+                shutil.copytree(folder / "first", there)
+                measure(change, small_arena(there, serve, **values), log)
+            measure("take a removed competitor back", small_arena(folder / "remove_a_competitor", serve), log)
+            parser = partial(reworded, clean=cleaning.clean)
+            setattr(sampling, "clean", parser)  # noqa: B010
+            measure("change the parser", small_arena(folder / "nothing", serve), log)
+
+
+def sent(log: Path) -> int:
+    """How many samples the endpoint was asked for so far."""
+    lines = map(json.loads, log.read_text().splitlines())
+    return sum(line["n"] for line in lines if line["left"] is None)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    logging.disable(logging.WARNING)
+    main()
