@@ -117,9 +117,26 @@ def test_a_second_run_sends_no_request_and_starts_no_engine(first: dict[str, Any
     assert again["ratings"] == first["ratings"]
 
 
+def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(first: dict[str, Any], workplace: Path) -> None:
+    arena = workplace / "arena.yaml"
+    planned = summary(command(f"{BIN}/warrior", "plan", "-c", str(arena), "--json", home=workplace / "home", arena=arena))
+    assert planned["totals"] == {
+        "in_ledger": sum(m["sent"] + m["from_ledger"] for m in first["models"].values()),
+        **dict.fromkeys(("to_send", "estimated", "prompt_tokens", "completion_tokens"), 0),
+        "gpu_hours": 0,
+    }
+    retried = command(f"{BIN}/warrior", "retry", "-c", str(arena), home=workplace / "home", arena=arena)
+    assert (retried.returncode, "nothing to ask again" in retried.stderr) == (0, True)
+
+
 @pytest.mark.parametrize(
     "selection",
-    [["mined_instructions", "--partition", "plain"], ["judge_votes", "--partition", "teacher__plain"], ["elo_ratings"]],
+    [
+        ["mined_instructions", "--partition", "plain"],
+        ["judge_votes", "--partition", "teacher__plain"],
+        ["elo_ratings"],
+        ["arena_plan"],
+    ],
 )
 @pytest.mark.usefixtures("first")
 def test_an_asset_materializes_alone_from_the_code_location(workplace: Path, selection: list[str]) -> None:

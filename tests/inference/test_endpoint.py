@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
@@ -30,7 +31,9 @@ def good(body: dict[str, Any], _: int = 0) -> web.Response:
     return web.json_response({"choices": choices, "usage": {"prompt_tokens": 7, "completion_tokens": 10}})
 
 
-async def serve(handlers: list[Handler], asked: list[Request], **settings: Any) -> tuple[list[Completion], list[Counter[str]]]:
+async def serve(
+    handlers: list[Handler], asked: Iterable[Request], **settings: Any
+) -> tuple[list[Completion], list[Counter[str]]]:
     """Ask scripted servers, one a handler; a handler is told the body and how often its prompt was seen before."""
     seen = [Counter[str]() for _ in handlers]
     urls, runners = [], []
@@ -232,3 +235,43 @@ def test_the_body_is_the_key_s_own_words() -> None:
     (body,) = bodies
     assert body == {"model": "m", "prompt": "p0", "n": 2, "add_special_tokens": False, **json.loads(asked.params)}
     assert "seed" not in body
+
+
+def test_a_request_that_was_told_to_wait_leaves_its_place_to_others() -> None:
+    answered: list[str] = []
+
+    def busy(body: dict[str, Any], before: int) -> web.Response:
+        if body["prompt"] in ("p0", "p1") and not before:
+            return web.Response(status=429, headers={"Retry-After": "0.6"})
+        answered.append(body["prompt"])
+        return good(body)
+
+    done, _ = asyncio.run(serve([busy], requests(10), max_in_flight=3))
+    assert len(done) == 10
+    assert set(answered[-2:]) == {"p0", "p1"}
+
+
+def test_a_server_that_is_busy_for_everybody_is_not_sent_all_there_is() -> None:
+    pulled, started = [0], time.monotonic()
+
+    def pull() -> Iterable[Request]:
+        for request in requests(100):
+            pulled[0] += 1
+            yield request
+
+    def busy(body: dict[str, Any], _: int) -> web.Response:
+        if time.monotonic() - started < 1:
+            assert pulled[0] <= 2 * 4
+            return web.Response(status=503, headers={"Retry-After": "0.1"})
+        return good(body)
+
+    done, _ = asyncio.run(serve([busy], pull(), max_in_flight=4))
+    assert [c.error for c in done] == [None] * 100
+
+
+def test_a_server_that_stays_busy_is_given_up_after_the_request_s_time() -> None:
+    busy = web.Response
+    done, _ = asyncio.run(
+        serve([lambda *_: busy(status=429, headers={"Retry-After": "0.05"})], requests(2), timeout_s=0.3, attempts=2)
+    )
+    assert [(c.attempts, c.error is not None and "busy for" in c.error) for c in done] == [(2, True)] * 2

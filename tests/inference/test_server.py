@@ -10,6 +10,7 @@ import pytest
 
 from warrior_dagster.arena import VllmServer
 from warrior_dagster.inference import server
+from warrior_dagster.inference.turns import our_turn
 
 # A server that starts a child in the same group, as vLLM does, writes both pids, and ignores TERM if told to.
 FAMILY = """
@@ -19,6 +20,17 @@ if "stubborn" in sys.argv:
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 open(sys.argv[1], "w").write(f"{os.getpid()} {child.pid}")
 time.sleep(600)
+"""
+
+# A run that holds the lock, hands it to the guard of a stubborn server, and then waits to be killed.
+LOCKING = """
+import os, sys
+from pathlib import Path
+from warrior_dagster.inference.server import guarded_server
+from warrior_dagster.inference.turns import our_turn
+with our_turn(Path(sys.argv[1]), lambda: None) as lock:
+    with guarded_server(sys.argv[3:], dict(os.environ), 1, 600, Path(sys.argv[2]), lock):
+        pass
 """
 
 # A parent that starts the guard, and then waits to be killed.
@@ -73,6 +85,30 @@ def test_a_server_that_ignores_term_is_killed_after_its_grace(tmp_path: Path) ->
     guard.stdin.close()
     assert guard.wait(server.GRACE_SECONDS + 10) == 128 + signal.SIGKILL
     assert not any(alive(pid) for pid in pids)
+
+
+def test_who_waits_for_the_engine_of_a_killed_run_gets_its_turn_when_nothing_of_it_is_left(tmp_path: Path) -> None:
+    note, lock = tmp_path / "pids", tmp_path / "engine.lock"
+    command = [
+        sys.executable,
+        "-c",
+        LOCKING,
+        str(lock),
+        str(tmp_path / "log"),
+        sys.executable,
+        "-c",
+        FAMILY,
+        str(note),
+        "stubborn",
+    ]
+    run = subprocess.Popen(command)
+    pids = family_pids(note)
+    run.kill()
+    run.wait()
+    waited: list[bool] = []
+    with our_turn(lock, lambda: waited.append(all(alive(pid) for pid in pids))):
+        assert not any(alive(pid) for pid in pids)
+    assert waited == [True]
 
 
 def test_a_server_that_ends_at_once_is_told_with_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
