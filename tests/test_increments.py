@@ -1,6 +1,8 @@
 """What each change of an arena asks: exactly what did not exist before, and never a row that others have is touched."""
 
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -237,3 +239,24 @@ def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(
     assert failed_requests(arena) == {}
     assert set(keys(log)) == needed(arena) - had
     assert everything(arena) == []
+
+
+SECOND = """
+import sys
+from tests.test_graph import everything, keys
+from warrior_dagster.arena import Arena
+print(keys(everything(Arena.model_validate_json(sys.argv[1]))).total())
+"""
+
+
+def test_two_processes_at_once_pay_for_each_completion_once_and_leave_the_tables_of_one(
+    make_arena: MakeArena, tmp_path: Path
+) -> None:
+    arena, alone = make_arena(), make_arena(warehouse=str(tmp_path / "alone"))
+    command = [sys.executable, "-W", "ignore", "-c", SECOND, arena.model_dump_json()]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(2)]
+    told = [int(process.communicate()[0].split()[-1]) for process in both]
+    assert sum(told) == keys(everything(alone)).total()
+    expected = tables(alone)
+    for name, table in tables(arena).items():
+        assert table.equals(expected[name]), name

@@ -1,4 +1,7 @@
 import multiprocessing
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +110,24 @@ def test_any_text_can_be_a_row_and_a_partition(tmp_path: Path, ids: list[str], p
 def test_the_hash_is_of_the_rows_and_not_of_their_order(ids: list[str]) -> None:
     assert rows_sha256(frame(*ids)) == rows_sha256(frame(*reversed(ids)))
     assert rows_sha256(frame(*ids)) != rows_sha256(frame(*ids, value=2.0))
+
+
+WRITER = """
+import sys, time
+import polars as pl
+from warrior_dagster.storage import Warehouse
+warehouse = Warehouse(sys.argv[1])
+time.sleep(max(0, float(sys.argv[2]) - time.time()))
+for partition in ("a", "b", "c"):
+    rows = {"row_id": [f"{partition}{n}" for n in range(6)], "vector": [[1.0] * 384] * 6}
+    warehouse.write("t", partition, pl.DataFrame(rows, schema={"row_id": pl.String, "vector": pl.Array(pl.Float32, 384)}))
+"""
+
+
+def test_processes_that_write_the_same_partitions_at_once_double_and_lose_no_row(tmp_path: Path) -> None:
+    for round_ in range(2):
+        at = str(time.time() + 4)
+        command = [sys.executable, "-c", WRITER, str(tmp_path / str(round_)), at]
+        assert [process.wait() for process in [subprocess.Popen(command) for _ in range(2)]] == [0, 0]
+        rows = Warehouse(str(tmp_path / str(round_))).read("t", ["a", "b", "c"])
+        assert sorted(rows["row_id"]) == [f"{partition}{n}" for partition in "abc" for n in range(6)]

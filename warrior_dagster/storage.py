@@ -6,13 +6,17 @@ partitions were written, so that one that is missing is an error and never an em
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 import lancedb
 import polars as pl
 import pyarrow as pa
 from lancedb.table import Table
+
+from warrior_dagster.turns import our_turn
 
 PARTITION = "partition"
 ROW_ID = "row_id"
@@ -71,6 +75,11 @@ class Warehouse:
         """
         if rows[ROW_ID].n_unique() != len(rows):
             raise ValueError(f"{table}, partition {partition}: expected each {ROW_ID} once")
+        with our_turn(Path(self.uri, "locks", "tables.lock")) if "://" not in self.uri else nullcontext():
+            return self._write(table, partition, rows)
+
+    def _write(self, table: str, partition: str, rows: pl.DataFrame) -> Written:
+        """Two at once would each insert the rows that the other has not committed yet, or make the same table anew."""
         rows = rows.with_columns(pl.lit(partition).alias(PARTITION)).sort(ROW_ID)
         arrow, digest = to_arrow(rows), rows_sha256(rows)
         opened = self._open(table) or self._db.create_table(table, schema=arrow.schema, exist_ok=True)

@@ -10,7 +10,7 @@ import pytest
 
 from warrior_dagster.arena import VllmServer
 from warrior_dagster.inference import server
-from warrior_dagster.inference.turns import our_turn
+from warrior_dagster.turns import our_turn
 
 # A server that starts a child in the same group, as vLLM does, writes both pids, and ignores TERM if told to.
 FAMILY = """
@@ -27,7 +27,7 @@ LOCKING = """
 import os, sys
 from pathlib import Path
 from warrior_dagster.inference.server import guarded_server
-from warrior_dagster.inference.turns import our_turn
+from warrior_dagster.turns import our_turn
 with our_turn(Path(sys.argv[1]), lambda: None) as lock:
     with guarded_server(sys.argv[3:], dict(os.environ), 1, 600, Path(sys.argv[2]), lock):
         pass

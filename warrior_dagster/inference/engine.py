@@ -24,7 +24,7 @@ from warrior_dagster.inference.progress import Progress, Report, calmly
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.server import vllm_server
 from warrior_dagster.inference.settling import Row, Settling, Usage
-from warrior_dagster.inference.turns import our_turn
+from warrior_dagster.turns import our_turn
 
 OWN_SERVER_PATIENCE_SECONDS = 10.0
 """vLLM's server on this machine does not come back by itself."""

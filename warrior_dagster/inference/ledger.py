@@ -9,13 +9,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lance
 import polars as pl
@@ -24,6 +23,7 @@ import pyarrow.compute as pc
 import stamina
 
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.salvage import Damaged, cut_torn_end, damaged_fragments, file_at, scan, take
 
 LOG = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.1
@@ -53,17 +53,15 @@ SCHEMA = pa.schema(
 )
 COMPLETION = ("key", "sample", "text", "finish_reason", "prompt_tokens", "completion_tokens", "logprobs", "attempts")
 """The columns that make a completion, in the order that the checksum takes them."""
-MANIFEST_END = b"LANC"
+STORED = [*COMPLETION, "checksum"]
 DAMAGE = (OSError, ValueError, RuntimeError)
 """What Lance raises for what it cannot write or open."""
+
+Result = TypeVar("Result")
 
 
 class LedgerError(RuntimeError):
     """The ledger cannot be opened, read or written; the message names the folder and what to do."""
-
-
-class Damaged(RuntimeError):
-    """A file of the ledger cannot be read."""
 
 
 class Ledger:
@@ -76,6 +74,8 @@ class Ledger:
     def __init__(self, uri: str) -> None:
         self._path = f"{uri.rstrip('/')}/ledger.lance"
         self._dataset = open_or_create(self._path)
+        self._damaged: set[int] = set()
+        self._read(lambda dataset: scan(dataset, STORED[:1], self._damaged))
         self._waiting: list[tuple[Request, Completion]] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -103,18 +103,26 @@ class Ledger:
         self.flush()  # what came in a moment ago counts as well
         if not keys:
             return {}
-        try:
-            return found(lance.dataset(self._path), keys)
-        except Damaged:
-            return found(without_damage(lance.dataset(self._path)), keys)
+        return self._read(lambda dataset: found(dataset, keys, self._damaged))
 
     def newest(self, count: int, columns: list[str]) -> pl.DataFrame:
         """Some columns of the rows that came last."""
-        dataset = lance.dataset(self._path)
-        rows = dataset.scanner(columns=columns, offset=max(0, dataset.count_rows() - count)).to_table()
-        frame = pl.from_arrow(rows)
+        rows, _ = self._read(lambda dataset: scan(dataset, columns, self._damaged))
+        frame = pl.from_arrow(rows.slice(max(0, len(rows) - count)))
         assert isinstance(frame, pl.DataFrame)
         return frame
+
+    def _read(self, read: Callable[[lance.LanceDataset], Result]) -> Result:
+        """Read the table as it is now, without the fragments that turn out to be damaged. Raises LedgerError."""
+        dataset = lance.dataset(self._path)
+        try:
+            return read(dataset)
+        except Damaged:
+            self._damaged |= damaged_fragments(dataset, STORED)
+        try:
+            return read(dataset)
+        except Damaged as error:
+            raise LedgerError(f"{self._path} could not be read: {error}") from error
 
     def append(self, request: Request, completion: Completion) -> None:
         """Queue a completion for the next write. A failed one is not kept: it will be asked again."""
@@ -160,7 +168,12 @@ class Ledger:
             try:
                 compacted = lance.dataset(self._path)
                 # One thread and small batches: what more would take of memory, it would keep.
-                compacted.optimize.compact_files(target_rows_per_fragment=ROWS_PER_FRAGMENT, num_threads=1, batch_size=1024)
+                compacted.optimize.compact_files(
+                    target_rows_per_fragment=ROWS_PER_FRAGMENT,
+                    num_threads=1,
+                    batch_size=1024,
+                    excluded_fragment_ids=sorted(self._damaged),
+                )
                 if time.monotonic() - cleaned > VERSIONS_KEPT.total_seconds():  # it reads every version there is
                     cleaned = time.monotonic()
                     compacted.cleanup_old_versions(VERSIONS_KEPT)
@@ -174,7 +187,8 @@ class Ledger:
 
 def open_or_create(path: str) -> lance.LanceDataset:
     """The ledger's table, whole; two processes may want to create it at the same time. Raises LedgerError."""
-    cut_torn_end(Path(path, "_versions"))
+    if not cut_torn_end(Path(path)):  # an empty ledger in its place would pay for everything again
+        raise LedgerError(f"{path}: expected a ledger; no version of it can be read")
     try:
         dataset = lance.dataset(path)
     except DAMAGE:
@@ -182,10 +196,6 @@ def open_or_create(path: str) -> lance.LanceDataset:
     if missing := set(SCHEMA.names) - set(dataset.schema.names):
         lacking = f"expected the columns of this version; there is no {', '.join(sorted(missing))}"
         raise LedgerError(f"{path}: {lacking}. Another version wrote it; move it away to begin a new one")
-    try:
-        keys_of(dataset)
-    except Damaged:
-        return without_damage(dataset)
     return dataset
 
 
@@ -200,75 +210,14 @@ def create(path: str) -> lance.LanceDataset:
             raise LedgerError(f"{path}: expected a ledger, or a place where one can be made: {error}") from error
 
 
-def cut_torn_end(versions: Path) -> None:
-    """Rename and name the newest manifests of a folder that a crash of the machine left torn; what is before them counts.
-
-    Raises LedgerError if none is left: an empty ledger in its place would pay for everything again.
-    """
-    manifests = sorted(versions.glob("*.manifest"))  # Lance counts its file names downwards: the newest comes first
-    for place, manifest in enumerate(manifests):
-        if manifest.read_bytes().endswith(MANIFEST_END):
-            return
-        if place == len(manifests) - 1:
-            raise LedgerError(f"{versions.parent}: expected a ledger; no version of it can be read")
-        LOG.warning("%s is torn; the ledger goes on from the version before it", manifest)
-        manifest.rename(manifest.with_suffix(".torn"))
-
-
-def without_damage(dataset: lance.LanceDataset) -> lance.LanceDataset:
-    """The table without the fragments that cannot be read; each is named in a warning."""
-    unreadable = []
-    for fragment in dataset.get_fragments():
-        try:
-            keys_of(fragment)
-            taken(fragment, pa.array(range(fragment.physical_rows)))
-        except Damaged as error:
-            unreadable.append(fragment.fragment_id)
-            lost = "%s is damaged: its %d completions are left out and will be asked again (%s)"
-            LOG.warning(lost, file_of(dataset, fragment.fragment_id), fragment.physical_rows, error)
-    dropped = lance.LanceOperation.Delete([], unreadable, "false")
-    return lance.LanceDataset.commit(dataset.uri, dropped, read_version=dataset.version) if unreadable else dataset
-
-
-def keys_of(part: lance.LanceDataset | lance.LanceFragment) -> pa.Table:
-    """The keys of a table or fragment, with the ids of their rows. Raises Damaged."""
-    with damage_found():
-        return part.scanner(columns=["key"], with_row_id=True).to_table()
-
-
-def taken(part: lance.LanceDataset | lance.LanceFragment, places: pa.Array) -> list[dict[str, Any]]:
-    """Whole rows of a table or fragment. Raises Damaged."""
-    with damage_found():
-        rows: list[dict[str, Any]] = part.take(places, columns=[*COMPLETION, "checksum"]).to_pylist()
-        return rows
-
-
-@contextmanager
-def damage_found() -> Iterator[None]:
-    """Raise Damaged for whatever reading a broken file ends in. A panic of Lance's is no Exception."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise Damaged(str(error)) from error
-
-
-def file_of(dataset: lance.LanceDataset, fragment_id: int) -> str:
-    """Where a fragment's rows lie."""
-    fragment = next(f for f in dataset.get_fragments() if f.fragment_id == fragment_id)
-    return f"{dataset.uri}/data/{fragment.metadata.files[0].path}"
-
-
-def found(dataset: lance.LanceDataset, keys: Sequence[str]) -> dict[str, Completion]:
-    """The completions of some keys, the first row of each that matches its checksum. Raises Damaged."""
-    every = keys_of(dataset)
-    wanted = pc.indices_nonzero(pc.is_in(every["key"], value_set=pa.array(keys, pa.string())))
+def found(dataset: lance.LanceDataset, keys: Sequence[str], but: Set[int]) -> dict[str, Completion]:
+    """The completions of some keys, the first row of each that matches its checksum, in all fragments but some."""
+    every, places = scan(dataset, STORED[:1], but)
+    wanted = places[pc.is_in(every["key"], value_set=pa.array(keys, pa.string())).to_numpy()]
     completions: dict[str, Completion] = {}
-    for row, place in zip(taken(dataset, wanted), wanted.to_pylist(), strict=True):
+    for place, row in zip(wanted.tolist(), take(dataset, wanted, STORED), strict=True):
         if checksum(row) != row["checksum"]:
-            file = file_of(dataset, every["_rowid"][place].as_py() >> 32)
-            LOG.warning("%s: completion %s does not match its checksum and will be asked again", file, row["key"])
+            LOG.warning("%s: a completion does not match its checksum and will be asked again", file_at(dataset, place))
         elif row["key"] not in completions:
             logprobs = None if row["logprobs"] is None else json.loads(row["logprobs"])
             values = {name: row[name] for name in COMPLETION}

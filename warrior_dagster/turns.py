@@ -1,7 +1,8 @@
 """One process at a time: a lock that ends with the processes that hold it, however they end.
 
-Two runs on one warehouse would otherwise pay for the same completion, or start two engines on one GPU. The lock is the
-kernel's (flock): a process that is handed its descriptor, such as the guard of a server, holds it too until it ends.
+Two runs on one warehouse would otherwise pay for the same completion, start two engines on one GPU, or write one partition
+twice. The lock is the kernel's (flock): a process that is handed its descriptor, such as the guard of a server, holds it too
+until it ends.
 """
 
 import fcntl
@@ -12,7 +13,7 @@ from pathlib import Path
 
 
 @contextmanager
-def our_turn(path: Path, waiting: Callable[[], None]) -> Iterator[int]:
+def our_turn(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
     """Hold the lock of a file, which is made; `waiting` is called once if another process holds it. Yields the descriptor."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

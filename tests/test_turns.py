@@ -3,12 +3,12 @@ import sys
 import time
 from pathlib import Path
 
-from warrior_dagster.inference.turns import our_turn
+from warrior_dagster.turns import our_turn
 
 HOLDER = """
 import subprocess, sys, time
 from pathlib import Path
-from warrior_dagster.inference.turns import our_turn
+from warrior_dagster.turns import our_turn
 with our_turn(Path(sys.argv[1]), lambda: None) as descriptor:
     child = subprocess.Popen(["sleep", "0.5"], pass_fds=(descriptor,), stdout=subprocess.DEVNULL)
     print(child.pid, flush=True)
