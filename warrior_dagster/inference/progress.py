@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 CALM_SECONDS = 15.0
+REDRAW_SECONDS = 0.1
+"""A bar that moved with every answer would cost more than the answers."""
 
 Report = Callable[["Progress"], None]
 
@@ -70,8 +72,14 @@ def bars(console: Console) -> Iterator[Report]:
     )
     with Bars(*columns, console=console) as drawn:
         tasks: dict[int, tuple[Progress, TaskID]] = {}
+        last = 0.0
 
         def report(progress: Progress) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last < REDRAW_SECONDS and progress.done < progress.total and not progress.waits_for:
+                return
+            last = now
             if id(progress) not in tasks:  # kept with the progress itself, so that its id is not used again
                 tasks[id(progress)] = (progress, drawn.add_task(progress.stage, total=progress.total, note=""))
             drawn.update(tasks[id(progress)][1], completed=progress.done, note=progress.doing)
