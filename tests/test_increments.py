@@ -260,3 +260,45 @@ def test_two_processes_at_once_pay_for_each_completion_once_and_leave_the_tables
     expected = tables(alone)
     for name, table in tables(arena).items():
         assert table.equals(expected[name]), name
+
+
+def test_a_plan_before_a_rename_sends_nothing_and_one_before_another_embedder_says_that_it_cannot_know(
+    before: Callable[..., Arena], tmp_path: Path
+) -> None:
+    renamed = before(tmp_path / "renamed", ("ann", "bob=bert", "cyd", "dan"))
+    with Ledger(renamed.warehouse) as ledger:
+        assert {line.to_send for line in plan(renamed, ledger, Warehouse(renamed.warehouse))} == {0}
+    other = before(tmp_path / "other", embedding={"model": "org/never-run"})
+    with Ledger(other.warehouse) as ledger:
+        planned = {line.stage: line for line in plan(other, ledger, Warehouse(other.warehouse))}
+    assert planned["answers"].estimated > 0
+    assert "still to be embedded" in planned["answers"].basis
+
+
+def test_a_plan_of_twins_does_not_stumble(before: Callable[..., Arena], tmp_path: Path) -> None:
+    arena = before(tmp_path, (*ROSTER, "ann=twin"), answers={"sampling": {"max_tokens": 50}})
+    with Ledger(arena.warehouse) as ledger:
+        assert sum(line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))) > 0
+    everything(arena)
+
+
+def test_a_retry_of_a_half_materialized_arena_asks_again_and_says_where_it_stopped(
+    make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    arena = make_arena(engine={"max_error_rate": 0.9})
+    answer = conftest.scripted
+
+    def often_refused(request: Request, sample: int, key: str) -> Any:
+        given = answer(request, sample, key)
+        return Completion(key, sample, error="HTTP 400: no") if int(key, 16) % 3 == 0 else given
+
+    monkeypatch.setattr(conftest, "scripted", often_refused)
+    materialize(arena, ("mined_instructions", "ann"), ("mined_instructions", "cyd"), ("unique_instructions", "ann"))
+    monkeypatch.setattr(conftest, "scripted", answer)
+    log = list[Request]()
+    with scripted_engines(arena, log, []) as engines:
+        result = retry_failed(arena, engines)
+    assert failed_requests(arena) == {}
+    assert 0 < keys(log).total() < 16
+    assert (result["rows"]["mined_instructions"], result["rows"]["answers"], result["ratings"]) == (16, 0, [])

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,15 @@ def arena_resources(arena: Arena) -> dict[str, dg.ResourceDefinition]:
     return {"warehouse": warehouse, "engines": engines}
 
 
+def beside_object_store(uri: str) -> Path:
+    """This machine's folder for the logs and locks of a warehouse that is no folder."""
+    return Path(tempfile.gettempdir(), f"warrior-{sha256(uri.encode()).hexdigest()[:16]}")
+
+
 @contextmanager
 def open_engines(arena: Arena, report: Report | None = None) -> Iterator[Engines]:
     """The arena's ledger and engines; `report` is told of progress instead of the run's log."""
     in_folder = "://" not in arena.warehouse
-    folder = Path(arena.warehouse) if in_folder else Path(tempfile.gettempdir(), f"warrior-{arena.name}")
+    folder = Path(arena.warehouse) if in_folder else beside_object_store(arena.warehouse)
     with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report) as engines:
         yield engines

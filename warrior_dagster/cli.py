@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import dagster as dg
 import polars as pl
 import typer
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -73,7 +74,9 @@ def retry(config: Config, as_json: AsJson = False) -> None:
     if failed:
         materialize(arena, retry_failed, as_json)
     else:
-        errors.print("no request failed; there is nothing to ask again")
+        errors.print(
+            "no request failed; there is nothing to ask again (`warrior run` materializes partitions that are missing)"
+        )
 
 
 def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]", as_json: bool) -> None:
@@ -99,6 +102,8 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
         show(arena, result)
+    if result["stopped"]:
+        fail(f"stopped: {result['stopped']}; `warrior run` materializes what is missing")
     if result["failed_checks"]:
         fail("failed checks: " + ", ".join(result["failed_checks"]) + "; `warrior retry` asks failed requests again")
 
@@ -165,22 +170,39 @@ def fail(message: str) -> Any:
 def show_plan(lines: "list[Line]", total: dict[str, Any]) -> None:
     """A plan as a table, and below it what the estimates rest on."""
     console = Console(highlight=False)
-    table = Table(title="Plan", show_footer=True)
-    names = ("stage", "model", "ledger", "to send", "expected", "prompt tok.", "new tok.", "GPU h")
-    footers = ("all", "", *(total[n] for n in ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")))
-    for name, footer in zip(names, (*footers, hours(total["gpu_hours"])), strict=True):
-        table.add_column(name, str(footer), justify="left" if name in ("stage", "model") else "right", overflow="fold")
-    for line in lines:
-        numbers = (line.in_ledger, line.to_send, line.estimated, line.prompt_tokens, line.completion_tokens)
-        table.add_row(line.stage, Path(line.model).name, *map(str, numbers), hours(line.gpu_hours) if line.to_send else "")
+    table = Table(title="Plan", show_footer=True, box=box.SIMPLE, padding=(0, 1))
+    names = ("stage", "ledger", "to send", "expected", "prompt", "new", "GPU time")
+    counts = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
+    footers = ("all", *(compact(total[name]) for name in counts), duration(total["gpu_hours"]))
+    for name, footer in zip(names, footers, strict=True):
+        table.add_column(name, footer, justify="left" if name == "stage" else "right", no_wrap=True)
+    for model in dict.fromkeys(line.model for line in lines):
+        table.add_row(f"[bold]{escape(Path(model).name)}[/bold]")
+        for line in (line for line in lines if line.model == model):
+            numbers = (compact(getattr(line, name)) for name in counts)
+            table.add_row(line.stage, *numbers, duration(line.gpu_hours) if line.to_send else "")
     console.print(table)
+    if total["to_send"]:
+        console.print(
+            "`expected` is the part of `to send` that cannot be known yet; `prompt` and `new` are tokens to be sent for."
+        )
     for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.to_send):
         console.print(basis, soft_wrap=True)
 
 
-def hours(value: float | None) -> str:
-    """Hours for a table, a question mark where they are unknown."""
-    return "?" if value is None else f"{value:.3g}"
+def compact(number: float) -> str:
+    """A count of at most five characters."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if number >= size:
+            return f"{number / (1e3 if unit == 'k' else size):.3g}{unit}"
+    return str(number)
+
+
+def duration(hours: float | None) -> str:
+    """GPU time in hours, minutes or seconds; a question mark where it is unknown."""
+    if hours is None:
+        return "?"
+    return f"{hours:.3g} h" if hours >= 1 else f"{hours * 60:.0f} min" if hours >= 0.05 else f"{hours * 3600:.0f} s"
 
 
 def show(arena: Arena, result: dict[str, Any]) -> None:
@@ -192,7 +214,7 @@ def show(arena: Arena, result: dict[str, Any]) -> None:
         counts = [str(row[name]) for name in ("battles", "wins", "ties", "losses")]
         table.add_row(row["competitor"], f"{row['rating']:.0f}", interval, *counts)
     console.print(table)
-    if "sft" in arena.export.formats:
+    if result["rows"].get("sft_dataset"):
         selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
         console.print(
             f"{exported} of {selected} instructions are exported: gold answers that hit the token limit are left out."

@@ -15,7 +15,7 @@ from warrior_dagster.build import arena_assets
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.partitions import RANGE_END_TAG, RANGE_START_TAG
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.storage import NEVER_MATERIALIZED, WHOLE, Warehouse
 
 GROUPS = ("competitors", "matchups", "leaderboard")
 """The asset groups, each of one partition scheme, in the order of their dependencies."""
@@ -37,6 +37,7 @@ class Told:
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     failed_checks: list[str] = field(default_factory=list)
+    stopped: str = ""
 
 
 class RunFailed(RuntimeError):
@@ -60,7 +61,8 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
 def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
     """Materialize again, from the first stage with failed requests on, all partitions that are there; else as run_arena.
 
-    The ledger answers all but the failed requests, so that they are asked again, and what follows from their answers.
+    The ledger answers all but the failed requests, so that they are asked again, and what follows from their answers. Stops
+    where an asset needs partitions that are not there yet; the summary's `stopped` says which.
     """
     assets = arena_assets(arena)
     warehouse, told = Warehouse(arena.warehouse), Told()
@@ -68,8 +70,14 @@ def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
     failed = failed_requests(arena)
     with dg.DagsterInstance.get() as instance:
         for asset in assets[min(map(names.index, failed), default=len(assets)) :]:
-            for tags in there(asset, warehouse):
-                run(instance, arena, engines, [asset], tags, told)
+            try:
+                for tags in there(asset, warehouse):
+                    run(instance, arena, engines, [asset], tags, told)
+            except RunFailed as error:
+                if NEVER_MATERIALIZED not in str(error):
+                    raise
+                told.stopped = str(error)
+                break
     return summary(arena, assets, told, engines)
 
 
@@ -151,8 +159,9 @@ def summary(arena: Arena, assets: list[dg.AssetsDefinition], told: Told, engines
     for asset in assets:
         name = asset.key.to_user_string()
         keys = asset.partitions_def.get_partition_keys() if asset.partitions_def else [WHOLE]
-        rows[name] = len(warehouse.read(name, keys))
-    ratings = warehouse.read("elo_ratings", [WHOLE]).sort("rating", descending=True)
+        written = [key for key in keys if key in warehouse.partitions(name)]
+        rows[name] = len(warehouse.read(name, written)) if written else 0
+    ratings = warehouse.read("elo_ratings", [WHOLE]).sort("rating", descending=True) if rows["elo_ratings"] else None
     return {
         "arena": arena.name,
         "warehouse": arena.warehouse,
@@ -160,7 +169,8 @@ def summary(arena: Arena, assets: list[dg.AssetsDefinition], told: Told, engines
         "models": {model: asdict(usage) for model, usage in engines.total.items()},
         "seconds": dict(told.seconds),
         "failed_checks": told.failed_checks,
-        "ratings": ratings.drop("row_id", "partition").to_dicts(),
+        "stopped": told.stopped,
+        "ratings": [] if ratings is None else ratings.drop("row_id", "partition").to_dicts(),
         "exports": {kind: str(Path(arena.export.folder) / kind) for kind in arena.export.formats},
     }
 

@@ -22,6 +22,7 @@ PARTITION = "partition"
 ROW_ID = "row_id"
 WHOLE = "_all"
 """The one partition of an unpartitioned table; no competitor can be called so."""
+NEVER_MATERIALIZED = "was never materialized"
 RECORDS = "_partitions"
 RECORDS_SCHEMA = pa.schema([(name, pa.string()) for name in ("table", PARTITION, "sha256")] + [("rows", pa.int64())])
 
@@ -51,7 +52,7 @@ class Warehouse:
         written = self.partitions(table)
         missing = [p for p in partitions or [] if p not in written]
         if opened is None or missing:
-            raise LookupError(f"{table} was never materialized for {', '.join(missing) or 'any partition'} in {self.uri}")
+            raise LookupError(f"{table} {NEVER_MATERIALIZED} for {', '.join(missing) or 'any partition'} in {self.uri}")
         query = opened.search().limit(None)
         if partitions is not None:
             query = query.where(f"{PARTITION} IN ({', '.join(map(quoted, partitions))})")

@@ -198,8 +198,8 @@ def test_half_an_answer_of_a_server_that_was_stopped_is_asked_again() -> None:
     assert [(c.text, c.attempts) for c in sorted(done, key=lambda c: c.text)] == [("p0#0", 2), ("p1#0", 2)]
 
 
-@pytest.mark.parametrize("body", [b"[]", b"\xff\xfe", b"<html>"])
-def test_what_is_no_json_object_is_a_failure_of_that_request_alone(body: bytes) -> None:
+@pytest.mark.parametrize("body", [b'{"choices": [null]}', b'{"choices": ["x"]}', b"[]", b"\xff\xfe", b"<html>"])
+def test_what_is_no_answer_is_a_failure_of_that_request_alone(body: bytes) -> None:
     def odd(asked: dict[str, Any], _: int) -> web.Response:
         return web.Response(body=body) if asked["prompt"] == "p1" else good(asked)
 
@@ -275,3 +275,13 @@ def test_a_server_that_stays_busy_is_given_up_after_the_request_s_time() -> None
         serve([lambda *_: busy(status=429, headers={"Retry-After": "0.05"})], requests(2), timeout_s=0.3, attempts=2)
     )
     assert [(c.attempts, c.error is not None and "busy for" in c.error) for c in done] == [(2, True)] * 2
+
+
+def test_a_server_that_is_away_for_longer_than_a_request_s_time_costs_no_attempt() -> None:
+    engine = EndpointEngine([f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=1, timeout_s=0.3, patience_s=2)
+
+    async def ask() -> list[Completion]:
+        return [c async for _, completions in engine.stream(one_by_one(requests(3))) for c in completions]
+
+    with pytest.raises(Unreachable):
+        asyncio.run(ask())

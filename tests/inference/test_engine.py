@@ -193,3 +193,33 @@ def test_an_endpoint_is_free_for_another_run_as_soon_as_it_has_answered(make_are
         first.ask(ask(served, 3), read, first.progress("s", 3, LOG))
         _, cost = second.ask(ask(served, 6), read, second.progress("s", 6, LOG))
     assert (cost["org/e"].sent, cost["org/e"].from_ledger, cost["org/e"].engine_starts) == (3, 3, 0)
+
+
+def test_what_is_there_and_what_is_not_may_be_mixed_at_will(make_arena: Callable[..., Arena]) -> None:
+    log: list[Request] = []
+    some = [request for request in ask(A, 300, samples=32) if request.tag % 3]
+    with scripted_engines(make_arena(), log, []) as engines:
+        engines.ask(some, read, engines.progress("s", 32 * len(some), LOG))
+        log.clear()
+        rows, cost = engines.ask(ask(A, 300, samples=40), read, engines.progress("s", 300 * 40, LOG))
+    assert sorted((tag, sample) for tag, sample, _ in rows) == [(tag, sample) for tag in range(300) for sample in range(40)]
+    assert (cost["org/a"].sent, cost["org/a"].from_ledger) == (300 * 40 - 200 * 32, 200 * 32)
+    assert sum(len(request.samples) for request in log) == 300 * 40 - 200 * 32
+
+
+def test_an_equal_request_fails_with_the_one_that_was_sent_and_is_counted(make_arena: Callable[..., Arena]) -> None:
+    arena = make_arena()
+
+    class Refusing(ScriptedEngine):
+        async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+            async for request in requests:
+                await asyncio.sleep(0.01)
+                yield request, [Completion(request.keys()[0], 0, error="HTTP 400")]
+
+    twice = [Request(A, "same", "{}", tag=n) for n in range(50)]
+    with (
+        Ledger(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Refusing([])) as engines,
+    ):
+        _, cost = engines.ask(twice, read, engines.progress("s", 50, LOG))
+    assert (cost["org/a"].sent, cost["org/a"].failed) == (1, 50)

@@ -198,3 +198,30 @@ def test_several_processes_create_and_fill_one_ledger_at_once(tmp_path: Path) ->
     assert [process.wait() for process in many] == [0] * 4
     with Ledger(str(tmp_path)) as ledger:
         assert len(ledger.get([asked(n)[1].key for n in range(200)])) == 200
+
+
+def test_a_disk_that_is_away_for_a_moment_is_an_error_and_never_an_empty_ledger(tmp_path: Path) -> None:
+    keys = in_fragments(tmp_path)
+    data, away = tmp_path / "ledger.lance" / "data", tmp_path / "away"
+    with Ledger(str(tmp_path)) as ledger:
+        data.rename(away)
+        with pytest.raises(LedgerError, match="cannot be read"):
+            ledger.get(keys)
+        away.rename(data)
+        assert set(ledger.get(keys)) == set(keys)
+
+
+def test_damage_that_nobody_reads_does_not_stop_the_compaction_of_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_fragments(tmp_path)
+    bad = fragments(tmp_path)[1]
+    bad.write_bytes(bytes(64) + bad.read_bytes()[64:-40] + bytes(40))
+    monkeypatch.setattr("warrior_dagster.inference.ledger.APPENDS_PER_COMPACTION", 10)
+    with Ledger(str(tmp_path)) as ledger:
+        for number in range(100, 160):
+            ledger.append(*asked(number))
+            ledger.flush()
+            time.sleep(0.02)
+        assert len(ledger.newest(60, ["key", "prompt"])) == 60
+    assert len(lance.dataset(str(tmp_path / "ledger.lance")).get_fragments()) < 40

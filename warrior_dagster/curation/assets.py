@@ -1,5 +1,6 @@
 """Curation: from everything mined to the few instructions worth battling on, each competitor after those before it."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
@@ -87,11 +88,10 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     ) -> dg.MaterializeResult:
         """The kept instructions as vectors of a sentence-transformers model: a LanceDB vector table."""
         names = context.partition_keys
-        if embedding.on_gpu():
-            engines.stop()  # an engine keeps nearly all of a GPU's memory
         kept = warehouse.read("instruction_difficulty", names).filter("kept")
-        embedded = selection.embedded(kept, arena.embedding)
-        embedding.release()
+        with engines.gpu_alone() if embedding.on_gpu() else nullcontext():
+            embedded = selection.embedded(kept, arena.embedding)
+            embedding.release()
         return record(context, warehouse, {name: embedded.filter(competitor=name) for name in names})
 
     @dg.asset(

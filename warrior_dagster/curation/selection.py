@@ -1,11 +1,12 @@
 """Curation's algorithms applied to tables: competitor after competitor, so that appending one changes no earlier row."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from warrior_dagster.arena import Deduplication, Embedding, Selection
+from warrior_dagster.arena import Deduplication, Embedding, Selection, is_local
 from warrior_dagster.curation.dedup import find_duplicates
 from warrior_dagster.curation.embedding import embed
 from warrior_dagster.curation.kcenter import k_center_greedy
@@ -48,7 +49,12 @@ def embedded(kept: pl.DataFrame, settings: Embedding) -> pl.DataFrame:
     ] or [embed([], model=settings.model, revision=settings.revision)]
     together = np.concatenate(vectors)
     column = pl.Series("vector", together, dtype=pl.Array(pl.Float32, together.shape[1]))
-    return kept.select(*INSTRUCTION, "score").with_columns(column)
+    return kept.select(*INSTRUCTION, "score").with_columns(pl.lit(embedder(settings)).alias("embedder"), column)
+
+
+def embedder(settings: Embedding) -> str:
+    """The embedding model, for the rows that it made."""
+    return f"{Path(settings.model).name if is_local(settings.model) else settings.model}@{settings.revision or 'main'}"
 
 
 def select_centres(instructions: pl.DataFrame, roster: Sequence[str], settings: Selection) -> pl.DataFrame:
@@ -61,5 +67,5 @@ def select_centres(instructions: pl.DataFrame, roster: Sequence[str], settings: 
         chosen, radii = k_center_greedy(points, settings.centres, given)
         given = np.concatenate([given, points[chosen]])
         rank, radius = pl.Series("rank", range(len(chosen)), pl.Int64), pl.Series("radius", radii, pl.Float64)
-        parts.append(own[chosen.tolist()].drop("vector").with_columns(rank, radius))
+        parts.append(own[chosen.tolist()].drop("vector", "embedder", strict=False).with_columns(rank, radius))
     return pl.concat(parts)

@@ -48,11 +48,12 @@ class Refused(RuntimeError):
 
 
 class Pause(RuntimeError):
-    """The server is busy or away: this was no try, and the request waits for `seconds`."""
+    """The server is busy, or `away` altogether: this was no try, and the request waits for `seconds`."""
 
-    def __init__(self, seconds: float, reason: str) -> None:
+    def __init__(self, seconds: float, reason: str, away: bool = False) -> None:
         super().__init__(reason)
         self.seconds = seconds
+        self.away = away
 
 
 @dataclass(slots=True)
@@ -189,10 +190,10 @@ class EndpointEngine:
         """One try: the request's completions, or for how many seconds it is to be paused before the next."""
         request = job.request
         try:
-            return completions(request, await self._post(session, self._body(request)), job.tries + 1)
+            return read_answer(request, await self._post(session, self._body(request)), job.tries + 1)
         except Pause as busy:
             job.waits_since = min(job.waits_since, time.monotonic())
-            if time.monotonic() - job.waits_since < self._timeout_s:
+            if busy.away or time.monotonic() - job.waits_since < self._timeout_s:
                 return busy.seconds
             error: Exception = Transient(f"busy for {self._timeout_s:.0f} s: {busy}")
         except (Refused, Transient, aiohttp.ClientError, TimeoutError) as failure:
@@ -232,7 +233,7 @@ class EndpointEngine:
             self._benched_until[url] = time.monotonic() + BENCH_SECONDS
             if time.monotonic() - self._last_contact > self._patience_s:
                 raise Unreachable(f"no connection to {', '.join(self._load)}: {error}") from error
-            raise Pause(0.5, str(error)) from error
+            raise Pause(0.5, str(error), away=True) from error
         finally:
             self._load[url] -= 1
 
@@ -263,6 +264,14 @@ def retry_after(header: str | None) -> float:
     except ValueError:
         return 1.0
     return min(max(seconds, 0.05), 60.0) if math.isfinite(seconds) else 1.0
+
+
+def read_answer(request: Request, answer: dict[str, Any], attempts: int) -> list[Completion]:
+    """The samples of a server's answer. Raises Transient for one of another shape."""
+    try:
+        return completions(request, answer, attempts)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Transient(f"the answer has not the shape of completions: {error!r}") from error
 
 
 def completions(request: Request, answer: dict[str, Any], attempts: int) -> list[Completion]:

@@ -26,6 +26,7 @@ from warrior_dagster.inference.server import vllm_server
 from warrior_dagster.inference.settling import Row, Settling, Usage
 from warrior_dagster.turns import our_turn
 
+ENGINE_LOCK = "engine.lock"
 OWN_SERVER_PATIENCE_SECONDS = 10.0
 """vLLM's server on this machine does not come back by itself."""
 
@@ -83,6 +84,13 @@ class Engines:
         self._running = None
         self._open.close()
 
+    @contextmanager
+    def gpu_alone(self) -> Iterator[None]:
+        """Without any engine of this warehouse: it would keep nearly all of a GPU's memory."""
+        self.stop()
+        with our_turn(self._folder / "locks" / ENGINE_LOCK):
+            yield
+
     def progress(self, stage: str, total: int, log: logging.Logger) -> Progress:
         """A new stage's progress over `total` samples, told to `log` at a calm pace where nobody else wants it."""
         return Progress(self._report or calmly(log.info), stage, total)
@@ -118,7 +126,8 @@ class Engines:
                         uvloop.run(self._serve(engine, chain(looked[0], requests), books))
                     self._ledger.flush()  # what becomes of the rows may rest on it: it has to outlive us
                     break
-                books.settle(looked, {})
+                for _ in books.settle(looked, {}):
+                    pass
         except BaseException:
             self.stop()  # an engine that failed is not asked again
             raise
@@ -136,7 +145,10 @@ class Engines:
                 news = books.take_news()
                 upcoming = asyncio.create_task(asyncio.to_thread(books.look_up, self._ledger, requests))
                 for request in books.settle(looked, news):
-                    yield request
+                    if request:
+                        yield request
+                    else:
+                        await asyncio.sleep(0)
 
         async for request, completions in engine.stream(unanswered()):
             for completion in completions:
@@ -194,7 +206,7 @@ def few_collections() -> Iterator[None]:
 
 
 def lock_name(model: ServedModel) -> str:
-    """One lock for all engines of this machine, which share its GPUs; one for each model that is served elsewhere."""
+    """One lock for all engines that a warehouse's runs start, which share the GPUs; one for each model served elsewhere."""
     if isinstance(model.serve, VllmServer):
-        return "engine.lock"
+        return ENGINE_LOCK
     return f"model-{blake2b(model.identity.encode(), digest_size=8).hexdigest()}.lock"

@@ -31,6 +31,8 @@ FLUSH_SECONDS = 0.1
 APPENDS_PER_COMPACTION = 100
 ROWS_PER_FRAGMENT = 10_000
 """Fragments that have so many rows are not rewritten by later compactions."""
+PASSING_SECONDS = 0.5
+"""What cannot be read is tried again after so long, before it counts as damaged."""
 VERSIONS_KEPT = timedelta(minutes=2)
 """Other processes may still read a table's older version for this long."""
 
@@ -75,13 +77,13 @@ class Ledger:
         self._path = f"{uri.rstrip('/')}/ledger.lance"
         self._dataset = open_or_create(self._path)
         self._damaged: set[int] = set()
-        self._read(lambda dataset: scan(dataset, STORED[:1], self._damaged))
+        self._read(lambda dataset: scan(dataset, STORED[:1], self._damaged), STORED)
         self._waiting: list[tuple[Request, Completion]] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._closing = threading.Event()
         self._crowded = threading.Event()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._small = len(self._dataset.get_fragments())
         self._threads = [threading.Thread(target=run, name="ledger", daemon=True) for run in (self._write, self._compact)]
         for thread in self._threads:
@@ -103,22 +105,33 @@ class Ledger:
         self.flush()  # what came in a moment ago counts as well
         if not keys:
             return {}
-        return self._read(lambda dataset: found(dataset, keys, self._damaged))
+        return self._read(lambda dataset: found(dataset, keys, self._damaged), STORED)
 
     def newest(self, count: int, columns: list[str]) -> pl.DataFrame:
         """Some columns of the rows that came last."""
-        rows, _ = self._read(lambda dataset: scan(dataset, columns, self._damaged))
+        rows, _ = self._read(lambda dataset: scan(dataset, columns, self._damaged, last=count), columns)
         frame = pl.from_arrow(rows.slice(max(0, len(rows) - count)))
         assert isinstance(frame, pl.DataFrame)
         return frame
 
-    def _read(self, read: Callable[[lance.LanceDataset], Result]) -> Result:
-        """Read the table as it is now, without the fragments that turn out to be damaged. Raises LedgerError."""
+    def _read(self, read: Callable[[lance.LanceDataset], Result], columns: list[str]) -> Result:
+        """Read the table as it is now, without the fragments that turn out to be damaged.
+
+        Raises LedgerError when it is not a few of many: then the disk or the network is the likelier reason, and an empty
+        answer would pay for everything again.
+        """
         dataset = lance.dataset(self._path)
+        if self._damaged:  # it may have passed
+            self._damaged = damaged_fragments(dataset, columns, among=self._damaged)
         try:
             return read(dataset)
         except Damaged:
-            self._damaged |= damaged_fragments(dataset, STORED)
+            suspects = damaged_fragments(dataset, columns)
+        time.sleep(PASSING_SECONDS)
+        self._damaged |= damaged_fragments(dataset, columns, among=suspects, name=True)
+        fragments = len(dataset.get_fragments())
+        if 2 * len(self._damaged) > fragments:
+            raise LedgerError(f"{self._path}: {len(self._damaged)} of {fragments} fragments cannot be read")
         try:
             return read(dataset)
         except Damaged as error:
@@ -156,13 +169,13 @@ class Ledger:
         while not self._closing.wait(FLUSH_SECONDS):
             try:
                 self.flush()
-            except Exception as error:
+            except BaseException as error:  # a panic of Lance's is no Exception
                 self._failure = error
                 return
 
     def _compact(self) -> None:
         """Join the many small fragments of appends; when another process does so at the same time, it is left to that one."""
-        cleaned = time.monotonic()
+        cleaned, unfit = time.monotonic(), set[int]()
         while self._crowded.wait() and not self._closing.is_set():
             self._crowded.clear()
             try:
@@ -172,13 +185,14 @@ class Ledger:
                     target_rows_per_fragment=ROWS_PER_FRAGMENT,
                     num_threads=1,
                     batch_size=1024,
-                    excluded_fragment_ids=sorted(self._damaged),
+                    excluded_fragment_ids=sorted(unfit),
                 )
                 if time.monotonic() - cleaned > VERSIONS_KEPT.total_seconds():  # it reads every version there is
-                    cleaned = time.monotonic()
+                    cleaned, unfit = time.monotonic(), set[int]()
                     compacted.cleanup_old_versions(VERSIONS_KEPT)
-            except DAMAGE as error:
+            except BaseException as error:  # a panic of Lance's is no Exception
                 LOG.info("the ledger was not compacted this time: %s", error)
+                unfit |= damaged_fragments(lance.dataset(self._path), SCHEMA.names)
 
     def _raise_failure(self) -> None:
         if self._failure:

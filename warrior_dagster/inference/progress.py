@@ -46,14 +46,15 @@ class Progress:
 
 
 def calmly(tell: Callable[[str], None]) -> Report:
-    """Tell a line every 15 seconds, and one at the end."""
-    last = -CALM_SECONDS
+    """Tell a line every 15 seconds, one at the end, and one whenever the stage begins to wait for something."""
+    last, waited_for = -CALM_SECONDS, ""
 
     def report(progress: Progress) -> None:
-        nonlocal last
+        nonlocal last, waited_for
         now = time.monotonic()
-        if now - last >= CALM_SECONDS or progress.done == progress.total:
-            last = now
+        news = progress.waits_for and progress.waits_for != waited_for
+        if news or now - last >= CALM_SECONDS or progress.done == progress.total:
+            last, waited_for = now, progress.waits_for
             tell(str(progress))
 
     return report

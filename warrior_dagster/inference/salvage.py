@@ -36,29 +36,40 @@ def cut_torn_end(table: Path) -> bool:
     return not any((table / "_versions").glob("*.torn"))
 
 
-def damaged_fragments(dataset: lance.LanceDataset, columns: list[str]) -> set[int]:
-    """The ids of the fragments that cannot be read; each is named in a warning."""
+def damaged_fragments(
+    dataset: lance.LanceDataset, columns: list[str], among: Set[int] | None = None, name: bool = False
+) -> set[int]:
+    """The ids of the fragments, all or some, of which some columns cannot be read; with `name`, each is named in a warning."""
     unreadable = set()
     for fragment in dataset.get_fragments():
+        if among is not None and fragment.fragment_id not in among:
+            continue
         try:
             with damage_found():
                 fragment.to_table(columns=columns[:1])
                 fragment.take(pa.array(range(fragment.physical_rows)), columns=columns).to_pylist()
         except Damaged as error:
             unreadable.add(fragment.fragment_id)
-            lost = "%s is damaged: its %d completions are left out and will be asked again (%s)"
-            LOG.warning(lost, file_of(dataset, fragment), fragment.physical_rows, error)
+            if name:
+                lost = "%s is damaged: its %d completions are left out and will be asked again (%s)"
+                LOG.warning(lost, file_of(dataset, fragment), fragment.physical_rows, error)
     return unreadable
 
 
-def scan(dataset: lance.LanceDataset, columns: list[str], but: Set[int]) -> tuple[pa.Table, NDArray[np.int64]]:
-    """Some columns of all fragments but some, and the place of each row in the whole table. Raises Damaged."""
-    whole, places, first = [], [np.empty(0, np.int64)], 0
-    for fragment in dataset.get_fragments():
-        if fragment.fragment_id not in but:
-            whole.append(fragment)
-            places.append(np.arange(first, first + fragment.physical_rows))
-        first += fragment.physical_rows
+def scan(
+    dataset: lance.LanceDataset, columns: list[str], but: Set[int], last: int | None = None
+) -> tuple[pa.Table, NDArray[np.int64]]:
+    """Some columns of all fragments but some, and the place of each row in the whole table; with `last`, only of the last
+    fragments that hold at least so many rows. Raises Damaged.
+    """
+    whole, places = list[lance.LanceFragment](), [np.empty(0, np.int64)]
+    rows, end = 0, sum(fragment.physical_rows for fragment in dataset.get_fragments())
+    for fragment in reversed(dataset.get_fragments()):
+        end -= fragment.physical_rows
+        if fragment.fragment_id not in but and (last is None or rows < last):
+            whole.insert(0, fragment)
+            places.insert(0, np.arange(end, end + fragment.physical_rows))
+            rows += fragment.physical_rows
     with damage_found():
         if whole:  # a scan of no fragments would be one of all
             return dataset.scanner(columns=columns, fragments=whole).to_table(), np.concatenate(places)

@@ -126,6 +126,7 @@ def guard(command: list[str]) -> int:
     """Run a command in its own process group until it ends or standard input closes; leave nothing of it behind."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # our parent's end closes the pipe; nothing else may end the guard first
+    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what the server leaves behind becomes ours to wait for
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=default_signals)  # noqa: PLW1509
     while child.poll() is None:
         if select.select([0], [], [], 0.2)[0]:  # nothing is ever written to the pipe: readable means closed
@@ -138,7 +139,18 @@ def guard(command: list[str]) -> int:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     status = child.wait()
+    while orphans_left() and time.monotonic() < deadline + GRACE_SECONDS:
+        time.sleep(0.02)
     return status if status >= 0 else 128 - status
+
+
+def orphans_left() -> bool:
+    """Whether a process that the server started is still there, dying; those that are dead are taken note of."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
 
 
 def default_signals() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Generic, TypeVar
 
 from warrior_dagster.inference.ledger import Ledger
@@ -10,7 +9,9 @@ from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request
 
 LOOKUP = 4000
-"""Requests whose keys are looked up in the ledger at once: one scan of its keys."""
+"""Samples that are looked for in the ledger at once: one scan of its keys."""
+BREATH = 10
+"""After so many samples that are there already, whoever settles may look after what an engine gives."""
 
 Row = TypeVar("Row")
 Looked = tuple[list[Request], dict[str, Completion]]
@@ -28,6 +29,7 @@ class Usage:
     sent: int = 0
     """Samples that were asked for, failed ones included."""
     failed: int = 0
+    """Rows without an answer: an equal request of the same moment fails with the one that was sent."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     engine_starts: int = 0
@@ -54,7 +56,10 @@ class Settling(Generic[Row]):
 
     def look_up(self, ledger: Ledger, requests: Iterator[Request]) -> Looked | None:
         """Pull some requests and look for them in the ledger; None when there are no more. May run in another thread."""
-        batch = list(islice(requests, LOOKUP))
+        batch, samples = list[Request](), 0
+        while samples < LOOKUP and (request := next(requests, None)):
+            batch.append(request)
+            samples += len(request.samples)
         return (batch, ledger.get([key for request in batch for key in request.keys()])) if batch else None
 
     def take_news(self) -> dict[str, Completion]:
@@ -62,33 +67,37 @@ class Settling(Generic[Row]):
         news, self._news = self._news, {}
         return news
 
-    def settle(self, looked: Looked, news: dict[str, Completion]) -> list[Request]:
-        """Make rows of what is known already; returns the requests for the rest, each key once."""
+    def settle(self, looked: Looked, news: dict[str, Completion]) -> Iterator[Request | None]:
+        """Make rows of what is known already; yields the requests for the rest, each key once.
+
+        Making rows takes time: None is yielded now and then, for whoever has completions to attend to.
+        """
         batch, known = looked
-        asked = []
+        settled = 0
         for request in batch:
             missing = []
             for sample, key in zip(request.samples, request.keys(), strict=True):
-                if completion := known.get(key) or news.get(key):
+                if completion := known.get(key) or news.get(key) or self._news.get(key):
                     self.usage.from_ledger += 1
                     self._done(request, completion)
+                    settled += 1
+                    if settled % BREATH == 0:
+                        yield None
                 elif key in self._awaited:
                     self._awaited[key].append(request)
                 else:
                     self._awaited[key] = [request]
                     missing.append(sample)
             if len(missing) == len(request.samples):
-                asked.append(request)
+                yield request
             elif missing:
-                asked.append(Request(request.model, request.prompt, request.params, tuple(missing), request.tag))
-        return asked
+                yield Request(request.model, request.prompt, request.params, tuple(missing), request.tag)
 
     def answered(self, completions: Iterable[Completion]) -> None:
         """Make rows of what an engine gave."""
         self.usage.requests += 1
         for completion in completions:
             self.usage.sent += 1
-            self.usage.failed += completion.error is not None
             self.usage.prompt_tokens += completion.prompt_tokens
             self.usage.completion_tokens += completion.completion_tokens
             self.progress.sent += 1
@@ -101,5 +110,6 @@ class Settling(Generic[Row]):
 
     def _done(self, request: Request, completion: Completion) -> None:
         self.rows.append(self.read(request, completion))
+        self.usage.failed += completion.error is not None
         self.progress.done += 1
         self.progress.report(self.progress)

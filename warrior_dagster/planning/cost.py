@@ -75,7 +75,7 @@ def tokens(arena: Arena, stage: StagePlan, model: str, known: int, more: int) ->
     prompt, completion = longest(arena, stage.stage, model)
     exact = sum(lack.prompt_tokens for lack in own.lacks)
     bound = sum(lack.samples * lack.max_tokens for lack in own.lacks)
-    return exact + more * prompt, bound + more * completion, "tokens: at most, by max_tokens"
+    return exact + more * prompt, bound + more * completion, "tokens: prompts by their length, completions at most max_tokens"
 
 
 def longest(arena: Arena, stage: str, model: str) -> tuple[int, int]:

@@ -75,7 +75,7 @@ class LedgerAlone:
             books = Settling(counted, Usage(), progress, rows)
             while looked := books.look_up(self._ledger, of_model):
                 noted.params |= {(model.identity, request.params) for request in looked[0]}
-                noted.lacks += map(lack, books.settle(looked, {}))
+                noted.lacks += [lack(request) for request in books.settle(looked, {}) if request]
         return rows, {}
 
 

@@ -62,13 +62,15 @@ def walk(arena: Arena, ledger: Ledger, warehouse: Warehouse) -> list[StagePlan]:
     to_come += Counter(unique.filter(pl.col("instruction_id").is_in(unrated))["competitor"].to_list())
     to_come, how = expected(to_come, known.filter("kept").height, len(known), "instructions were kept for their difficulty")
 
-    selected, to_come = centres(arena, warehouse, known.filter("kept"), to_come)
+    selected, to_come, to_embed = centres(arena, warehouse, known.filter("kept"), to_come)
+    how = how or to_embed
     answered = done(answering.answer(arena, asker, selected, roster, LOG))
     answers = StagePlan("answers", asker.take_stage(), how=how)
     for name in roster:
         answers.expected[model[name]] += to_come.total()
 
-    unanswered = {lack.tag for lack in lacks(answers)}
+    given = {(row["competitor"], row["instruction_id"]) for row in answered.rows}
+    unanswered = {(name, one) for name in roster for one in selected["instruction_id"]} - given
     battles = {m: battled(arena, m, selected, answered.rows, unanswered) for m in matchup_keys(roster)}
     done(judging.vote(arena, asker, battles, LOG))
     votes = StagePlan("judge_votes", asker.take_stage(), how=how or "one of two answers is still to come")
@@ -111,17 +113,19 @@ def expected(to_come: Counter[str], passed: int, known: int, what: str) -> tuple
     return Counter({name: ceil(count * share) for name, count in to_come.items()}), how
 
 
-def centres(arena: Arena, warehouse: Warehouse, kept: pl.DataFrame, to_come: Counter[str]) -> tuple[pl.DataFrame, Counter[str]]:
-    """The selected instructions as far as they are known, and how many more of each competitor are to be expected.
+def centres(
+    arena: Arena, warehouse: Warehouse, kept: pl.DataFrame, to_come: Counter[str]
+) -> tuple[pl.DataFrame, Counter[str], str]:
+    """The selected instructions as far as they are known, how many more of each competitor are to be expected, and why.
 
     What is not embedded yet is still to come. Of a competitor's centres, those still to come get their share.
     """
-    there = [name for name in arena.roster if name in warehouse.partitions("instruction_embeddings")]
-    vectors = warehouse.read("instruction_embeddings", there).select("instruction_id", "vector") if there else None
-    embedded = kept.join(vectors, on="instruction_id", maintain_order="left") if vectors is not None else kept.clear()
-    to_come = to_come + Counter(kept.join(embedded, on="instruction_id", how="anti")["competitor"].to_list())
+    embedded = kept.join(vectors(arena, warehouse), on=["instruction_id", "instruction"], maintain_order="left")
+    to_embed = kept.join(embedded, on="instruction_id", how="anti")["competitor"].to_list()
+    how = f"{len(to_embed)} instructions are still to be embedded and selected from" if to_embed else ""
+    to_come = to_come + Counter(to_embed)
     if embedded.is_empty():
-        return kept.clear(), Counter({name: min(arena.selection.centres, count) for name, count in to_come.items()})
+        return kept.clear(), Counter({name: min(arena.selection.centres, count) for name, count in to_come.items()}), how
     chosen = selection.select_centres(embedded, arena.roster, arena.selection)
     parts, new = [], Counter[str]()
     for name in arena.roster:
@@ -129,7 +133,16 @@ def centres(arena: Arena, warehouse: Warehouse, kept: pl.DataFrame, to_come: Cou
         size = min(arena.selection.centres, there_now + to_come[name])
         new[name] = ceil(size * to_come[name] / max(there_now + to_come[name], 1))
         parts.append(chosen.filter(competitor=name).head(size - new[name]))
-    return pl.concat(parts), new
+    return pl.concat(parts), new, how
+
+
+def vectors(arena: Arena, warehouse: Warehouse) -> pl.DataFrame:
+    """The vectors that the arena's embedder gave, of whatever competitor: one that was renamed is embedded already."""
+    columns = ["instruction_id", "instruction", "vector"]
+    if not warehouse.partitions("instruction_embeddings"):
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    rows = warehouse.read("instruction_embeddings")
+    return rows.filter(embedder=selection.embedder(arena.embedding)).select(columns).unique(columns[:2], maintain_order=True)
 
 
 def battled(
