@@ -139,9 +139,9 @@ def centres(
 def vectors(arena: Arena, warehouse: Warehouse) -> pl.DataFrame:
     """The vectors that the arena's embedder gave, of whatever competitor: one that was renamed is embedded already."""
     columns = ["instruction_id", "instruction", "vector"]
-    if not warehouse.partitions("instruction_embeddings"):
+    rows = warehouse.read("instruction_embeddings") if warehouse.partitions("instruction_embeddings") else pl.DataFrame()
+    if "embedder" not in rows.columns:
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-    rows = warehouse.read("instruction_embeddings")
     return rows.filter(embedder=selection.embedder(arena.embedding)).select(columns).unique(columns[:2], maintain_order=True)
 
 
