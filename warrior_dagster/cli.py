@@ -170,8 +170,8 @@ def fail(message: str) -> Any:
 def show_plan(lines: "list[Line]", total: dict[str, Any]) -> None:
     """A plan as a table, and below it what the estimates rest on."""
     console = Console(highlight=False)
-    table = Table(title="Plan", show_footer=True, box=box.SIMPLE, padding=(0, 1))
-    names = ("stage", "ledger", "to send", "expected", "prompt", "new", "GPU time")
+    table = Table(title="Plan", show_footer=True, box=box.SIMPLE, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    names = ("stage", "ledger", "send", "expected", "prompt", "new", "GPU time")
     counts = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
     footers = ("all", *(compact(total[name]) for name in counts), duration(total["gpu_hours"]))
     for name, footer in zip(names, footers, strict=True):
