@@ -28,7 +28,7 @@ def small_arena(folder: Path, serve: dict[str, Any], roster: tuple[str, ...] = R
         "answers": {"sampling": {"max_tokens": 64}},
         "battles": {"verdict": "direct", "votes": "soft"},
         "ratings": {"bootstrap_rounds": 20},
-        "export": {"folder": str(folder / "exports")},
+        "export": {"folder": str(folder / "exports"), "formats": ["sft"]},
         "engine": {"serve": serve, "max_in_flight": 16},
     }  # fmt: skip
     changed = {key: base.get(key, {}) | value if isinstance(value, dict) else value for key, value in values.items()}

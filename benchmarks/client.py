@@ -130,7 +130,7 @@ def result(measure: str, value: float, limit: float, ok: bool, **more: Any) -> N
 
 def main() -> None:
     """All figures."""
-    count = 15_000
+    count = 10_000
     pairs = [(alone(ask, count), alone(plain, count)) for _ in range(3)]
     cpu, peer = (statistics.median(run[side]["cpu"] / count * 1000 for run in pairs) for side in (0, 1))
     result(

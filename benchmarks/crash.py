@@ -26,13 +26,13 @@ from benchmarks.scripted import __file__ as endpoint_script
 from benchmarks.scripted import identity
 
 FORK = multiprocessing.get_context("fork")
-KILLS_A_LIFE, LANES = 8, 2
+KILLS_A_LIFE, LANES = 13, 2
 DURABLE_SECONDS = 0.2
 LATENCY = 0.02
 ASKING = ("mining", "difficulty", "answers", "votes")
 WRITING = (
     *("mined_instructions", "unique_instructions", "instruction_difficulty", "instruction_embeddings", "selected_instructions"),
-    *("answers", "judge_votes", "battle_outcomes", "elo_ratings", "answer_scores", "sft_dataset", "dpo_dataset", "kto_dataset"),
+    *("answers", "judge_votes", "battle_outcomes", "elo_ratings", "answer_scores", "sft_dataset"),
 )
 MOMENTS = [*(f"asking {stage}" for stage in ASKING for _ in range(3)), *(f"writing {table}" for table in WRITING)]
 TABLES = WRITING[:10]

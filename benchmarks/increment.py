@@ -35,6 +35,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "change a competitor's prompt": {"roster": ("ann", "bob", "cyd", "dan=dora")},
     "raise the number of samples": {"mining": {"samples": 60}},
     "lower the difficulty threshold": {"difficulty": {"keep": 3.0}},
+    "read the votes as hard verdicts": {"battles": {"votes": "hard"}},
     "change the judges' prompt": {"battles": {"prompt": "Which is better?\n$instruction\n$answer_a\n$answer_b\nA or B?"}},
 }
 
@@ -91,7 +92,7 @@ def main() -> None:
             measure("take a removed competitor back", small_arena(folder / "remove_a_competitor", serve), log)
             parser = partial(reworded, clean=cleaning.clean)
             setattr(sampling, "clean", parser)  # noqa: B010
-            measure("change the parser", small_arena(folder / "nothing", serve), log)
+            measure("change the parser of what is mined", small_arena(folder / "nothing", serve), log)
 
 
 def sent(log: Path) -> int:

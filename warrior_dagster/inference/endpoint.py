@@ -169,6 +169,7 @@ class EndpointEngine:
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=10),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         ) as session:
             workers = [asyncio.create_task(work(session)) for _ in range(self._limit)]
             try:

@@ -26,6 +26,7 @@ from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.salvage import Damaged, cut_torn_end, damaged_fragments, file_at, scan, take
 
 LOG = logging.getLogger(__name__)
+pa.set_memory_pool(pa.system_memory_pool())  # the default one keeps what the many small tables here took
 FLUSH_SECONDS = 0.1
 """A finished completion waits at most this long before it is durable (the promise is 0.2 s, the write takes milliseconds)."""
 APPENDS_PER_COMPACTION = 100
@@ -241,8 +242,8 @@ def found(dataset: lance.LanceDataset, keys: Sequence[str], but: Set[int]) -> di
 
 def checksum(row: dict[str, Any]) -> str:
     """16 hexadecimal digits over the values of a completion."""
-    values = json.dumps([row[name] for name in COMPLETION])
-    return blake2b(values.encode(), digest_size=8).hexdigest()
+    values = repr([row[name] for name in COMPLETION])
+    return blake2b(values.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def to_table(batch: Iterable[tuple[Request, Completion]]) -> pa.Table:
