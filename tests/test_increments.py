@@ -198,7 +198,8 @@ def test_the_plan_says_what_will_be_sent_and_calls_it_estimated_where_it_cannot_
         assert planned["mined_instructions"].estimated == 0
         assert estimated > 0
         assert all("expected: " in line.basis for line in planned.values() if line.estimated)
-        assert sent.total() / 2 < sum(line.to_send for line in planned.values()) < sent.total() * 2
+        if change == "appended":  # what more samples do to a selection of three is anybody's guess
+            assert sent.total() / 2 < sum(line.to_send for line in planned.values()) < sent.total() * 2
 
 
 def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena: MakeArena) -> None:
