@@ -21,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import stamina
+from lance.optimize import Compaction, CompactionOptions
 
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.salvage import Damaged, cut_torn_end, damaged_fragments, file_at, scan, take
@@ -182,12 +183,15 @@ class Ledger:
             try:
                 compacted = lance.dataset(self._path)
                 # One thread and small batches: what more would take of memory, it would keep.
-                compacted.optimize.compact_files(
+                options = CompactionOptions(
                     target_rows_per_fragment=ROWS_PER_FRAGMENT,
                     num_threads=1,
                     batch_size=1024,
                     excluded_fragment_ids=sorted(unfit),
                 )
+                rewrites = [task.execute(compacted) for task in Compaction.plan(compacted, options).tasks]
+                with self._writing:  # an append at the same moment would have one of the two begin again
+                    Compaction.commit(compacted, rewrites, options)
                 if time.monotonic() - cleaned > VERSIONS_KEPT.total_seconds():  # it reads every version there is
                     cleaned, unfit = time.monotonic(), set[int]()
                     compacted.cleanup_old_versions(VERSIONS_KEPT)
