@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from benchmarks.increment import needed, paid
 from tests import conftest
 from tests.conftest import scripted_engines
 from tests.test_graph import everything, keys, materialize, tables
@@ -60,21 +61,16 @@ def before(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundle
     return changed
 
 
-def needed(arena: Arena) -> set[str]:
-    """The keys of all completions that the present rows of an arena rest on."""
-    warehouse, found = Warehouse(arena.warehouse), set[str]()
-    for table, partitions in ENGINE_BOUND.items():
-        rows = warehouse.read(table, partitions(arena.roster))
-        column = (
-            rows["ratings"].explode().struct.field("completion_key") if "ratings" in rows.columns else rows["completion_key"]
-        )
-        found |= set(column)
-    return found
+def refuse(monkeypatch: pytest.MonkeyPatch, one_in: int, attempts: int = 1) -> Callable[[], None]:
+    """Have the scripted engine refuse one request in so many; returns what ends that."""
+    answer = conftest.scripted
 
+    def often_refused(request: Request, sample: int, key: str) -> Completion:
+        given = answer(request, sample, key)
+        return Completion(key, sample, error="HTTP 400: no", attempts=attempts) if int(key, 16) % one_in == 0 else given
 
-def paid(arena: Arena) -> set[str]:
-    with Ledger(arena.warehouse) as ledger:
-        return set(ledger.newest(10**6, ["key"])["key"])
+    monkeypatch.setattr(conftest, "scripted", often_refused)
+    return lambda: monkeypatch.setattr(conftest, "scripted", answer)
 
 
 def asked(arena: Arena) -> Counter[str]:
@@ -216,24 +212,17 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena:
 
 
 def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(
-    make_arena: MakeArena, tmp_path: Path, monkeypatch: Any
+    make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     arena = make_arena(engine={"max_error_rate": 0.9})
-    answer = conftest.scripted
-
-    def often_refused(request: Request, sample: int, key: str) -> Any:
-        given = answer(request, sample, key)
-        return Completion(key, sample, error="HTTP 400: no", attempts=3) if int(key, 16) % 7 == 0 else given
-
-    monkeypatch.setattr(conftest, "scripted", often_refused)
+    relent = refuse(monkeypatch, one_in=7, attempts=3)
     everything(arena)
     failed = failed_requests(arena)
     assert {reason for kinds in failed.values() for reason in kinds} == {"HTTP 400: no"}
     votes = Warehouse(arena.warehouse).read("judge_votes", ENGINE_BOUND["judge_votes"](arena.roster))
     assert set(votes.filter(pl.col("error").is_not_null())["attempts"]) == {3}
-    monkeypatch.setattr(conftest, "scripted", answer)
+    relent()
     had, log = paid(arena), list[Request]()
     with scripted_engines(arena, log, []) as engines:
         retry_failed(arena, engines)
@@ -288,15 +277,9 @@ def test_a_retry_of_a_half_materialized_arena_asks_again_and_says_where_it_stopp
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     arena = make_arena(engine={"max_error_rate": 0.9})
-    answer = conftest.scripted
-
-    def often_refused(request: Request, sample: int, key: str) -> Any:
-        given = answer(request, sample, key)
-        return Completion(key, sample, error="HTTP 400: no") if int(key, 16) % 3 == 0 else given
-
-    monkeypatch.setattr(conftest, "scripted", often_refused)
+    relent = refuse(monkeypatch, one_in=3)
     materialize(arena, ("mined_instructions", "ann"), ("mined_instructions", "cyd"), ("unique_instructions", "ann"))
-    monkeypatch.setattr(conftest, "scripted", answer)
+    relent()
     log = list[Request]()
     with scripted_engines(arena, log, []) as engines:
         result = retry_failed(arena, engines)

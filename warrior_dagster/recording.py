@@ -136,12 +136,15 @@ def usage_metadata(usage: Mapping[str, Usage]) -> dict[str, Any]:
 
 
 def preview(frame: pl.DataFrame) -> str:
-    """The first rows as a Markdown table, long texts shortened."""
-    columns = [c for c, kind in frame.schema.items() if not isinstance(kind, pl.Array) and c != "row_id"]
+    """The first rows as a Markdown table, without vectors."""
+    return markdown(frame.head(PREVIEW_ROWS).select(c for c, kind in frame.schema.items() if not isinstance(kind, pl.Array)))
+
+
+def markdown(frame: pl.DataFrame) -> str:
+    """A frame as a Markdown table, long texts shortened and row ids left out."""
+    columns = [name for name in frame.columns if name != "row_id"]
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    for row in frame.head(PREVIEW_ROWS).select(columns).iter_rows():
-        lines.append("| " + " | ".join(cell(value) for value in row) + " |")
-    return "\n".join(lines)
+    return "\n".join(lines + ["| " + " | ".join(map(cell, row)) + " |" for row in frame.select(columns).iter_rows()])
 
 
 def cell(value: Any) -> str:

@@ -20,8 +20,6 @@ from warrior_dagster.storage import NEVER_MATERIALIZED, WHOLE, Warehouse
 GROUPS = ("competitors", "matchups", "leaderboard")
 """The asset groups, each of one partition scheme, in the order of their dependencies."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-
-
 ENGINE_BOUND: dict[str, Callable[[list[str]], list[str]]] = {
     "mined_instructions": list,
     "instruction_difficulty": list,
@@ -71,7 +69,7 @@ def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
     with dg.DagsterInstance.get() as instance:
         for asset in assets[min(map(names.index, failed), default=len(assets)) :]:
             try:
-                for tags in there(asset, warehouse):
+                for tags in ranges_there(asset, warehouse):
                     run(instance, arena, engines, [asset], tags, told)
             except RunFailed as error:
                 if NEVER_MATERIALIZED not in str(error):
@@ -86,7 +84,7 @@ def failed_requests(arena: Arena) -> dict[str, Counter[str]]:
     warehouse = Warehouse(arena.warehouse)
     found = {}
     for table, keys in ENGINE_BOUND.items():
-        if there := [key for key in keys(arena.roster) if key in warehouse.partitions(table)]:
+        if there := written(warehouse, table, keys(arena.roster)):
             rows = warehouse.read(table, there)
             rated = table == "instruction_difficulty"
             error = rows["ratings"].explode().struct.field("error") if rated else rows["error"]
@@ -95,12 +93,24 @@ def failed_requests(arena: Arena) -> dict[str, Counter[str]]:
     return found
 
 
-def there(asset: dg.AssetsDefinition, warehouse: Warehouse) -> list[dict[str, str]]:
+def partition_keys(asset: dg.AssetsDefinition) -> list[str]:
+    """The partitions of an asset's table, in order."""
+    return list(asset.partitions_def.get_partition_keys()) if asset.partitions_def else [WHOLE]
+
+
+def written(warehouse: Warehouse, table: str, keys: list[str]) -> list[str]:
+    """Those of some partitions that a table has."""
+    there = warehouse.partitions(table)
+    return [key for key in keys if key in there]
+
+
+def ranges_there(asset: dg.AssetsDefinition, warehouse: Warehouse) -> list[dict[str, str]]:
     """The tags of the runs over the partitions of an asset that are materialized: one a contiguous range."""
-    written = warehouse.partitions(asset.key.to_user_string())
+    keys = partition_keys(asset)
+    there = written(warehouse, asset.key.to_user_string(), keys)
     if asset.partitions_def is None:
-        return [{}] if WHOLE in written else []
-    runs = groupby(asset.partitions_def.get_partition_keys(), key=written.__contains__)
+        return [{}] if there else []
+    runs = groupby(keys, key=set(there).__contains__)
     ranges = [list(keys) for is_there, keys in runs if is_there]
     return [{RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]} for keys in ranges]
 
@@ -158,9 +168,8 @@ def summary(arena: Arena, assets: list[dg.AssetsDefinition], told: Told, engines
     rows: dict[str, int] = defaultdict(int)
     for asset in assets:
         name = asset.key.to_user_string()
-        keys = asset.partitions_def.get_partition_keys() if asset.partitions_def else [WHOLE]
-        written = [key for key in keys if key in warehouse.partitions(name)]
-        rows[name] = len(warehouse.read(name, written)) if written else 0
+        there = written(warehouse, name, partition_keys(asset))
+        rows[name] = len(warehouse.read(name, there)) if there else 0
     ratings = warehouse.read("elo_ratings", [WHOLE]).sort("rating", descending=True) if rows["elo_ratings"] else None
     return {
         "arena": arena.name,

@@ -160,7 +160,7 @@ class Engines:
             self.stop()
 
             def waiting() -> None:
-                progress.say("waiting for another run that asks this model, or has this machine's engine")
+                progress.say("waiting for another run that asks this model, or has this warehouse's engine")
 
             lock = self._open.enter_context(our_turn(self._folder / "locks" / lock_name(model), waiting))
             self._open.callback(self._ledger.flush)  # before the lock goes: who comes next is to find all that was paid for

@@ -9,7 +9,7 @@ import polars as pl
 from warrior_dagster.arena import Arena
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.planning import cost, forecast, plan
-from warrior_dagster.recording import OWNERS, cell, code_version, record
+from warrior_dagster.recording import OWNERS, code_version, markdown, record
 from warrior_dagster.storage import WHOLE, Warehouse
 
 SCHEMA: dict[str, Any] = {
@@ -42,14 +42,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         with Ledger(arena.warehouse) as ledger:
             lines = cost.plan(arena, ledger, warehouse)
         rows = pl.DataFrame([{"row_id": f"{x.stage}:{x.model}", **asdict(x)} for x in lines], schema=SCHEMA)
-        metadata = {**cost.totals(lines), "plan": dg.MetadataValue.md(table(rows))}
+        metadata = {**cost.totals(lines), "plan": dg.MetadataValue.md(markdown(rows))}
         return record(context, warehouse, {WHOLE: rows}, metadata=metadata)
 
     return [arena_plan]
-
-
-def table(rows: pl.DataFrame) -> str:
-    """A plan as a Markdown table."""
-    columns = [name for name in rows.columns if name != "row_id"]
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(map(cell, row)) + " |" for row in rows.select(columns).iter_rows()])
