@@ -27,7 +27,7 @@ def test_defaults_are_the_methods(tmp_path: Path) -> None:
     arena = load_arena(written(tmp_path, GOOD))
     assert len(arena.mining.settings) == 9
     assert (1.2, 0.99) in [(s.temperature, s.top_p) for s in arena.mining.settings]
-    assert (arena.deduplication.threshold, arena.deduplication.permutations) == (0.5, 128)
+    assert (arena.deduplication.threshold, arena.deduplication.shingle_words) == (0.7, 1)
     assert (arena.difficulty.keep, arena.difficulty.verdict) == (6, "reasoned")
     assert (arena.battles.orders, arena.battles.instructions, arena.battles.votes) == ("both", "all", "hard")
     assert (arena.ratings.k, arena.ratings.alpha, arena.ratings.method) == (40, 0.7, "elo")

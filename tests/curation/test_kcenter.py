@@ -4,11 +4,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from warrior_dagster.curation import kcenter
+from warrior_dagster.curation import covering, kcenter
 from warrior_dagster.curation.kcenter import k_center_greedy
 
 # Small whole coordinates: distances are exact, and ties and duplicates are the rule rather than the exception.
@@ -52,6 +53,7 @@ def gaussian(n: int, d: int, seed: int = 0) -> np.ndarray:
     return points.astype(np.float32)
 
 
+@settings(deadline=None)
 @given(GRID_WITH_GIVEN, st.integers(0, 10), st.booleans())
 def test_it_chooses_what_the_naive_twin_chooses(arrays: tuple[np.ndarray, np.ndarray], k: int, with_given: bool) -> None:
     points, centres = arrays
@@ -65,17 +67,22 @@ def test_it_chooses_what_the_naive_twin_chooses(arrays: tuple[np.ndarray, np.nda
 
 
 @pytest.mark.parametrize("with_given", [False, True])
-def test_it_chooses_what_the_naive_twin_chooses_across_blocks(with_given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_chooses_what_the_naive_twin_chooses_across_blocks_and_pools(
+    with_given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     points = gaussian(150, 32)
     centres = gaussian(5, 32, seed=1) if with_given else None
     expected, expected_radii = naive(points, 40, centres)
-    for block in (1, 32 * 7, 2**18):
-        monkeypatch.setattr(kcenter, "BLOCK", block)
+    for block, pool in ((1, 1), (32 * 7, 3), (2**18, 50), (2**18, 500)):
+        monkeypatch.setattr(covering, "PRODUCTS", block)
+        monkeypatch.setattr(covering, "DIFFERENCES", block)
+        monkeypatch.setattr(kcenter, "POOL", pool)
         chosen, radii = k_center_greedy(points, 40, centres)
         assert chosen.tolist() == expected
         np.testing.assert_allclose(radii, expected_radii, rtol=1e-12)
 
 
+@settings(deadline=None)
 @given(GRID, st.integers(0, 9))
 def test_the_choices_for_k_are_the_first_of_those_for_one_more(points: np.ndarray, k: int) -> None:
     chosen, radii = k_center_greedy(points, k)
@@ -84,6 +91,7 @@ def test_the_choices_for_k_are_the_first_of_those_for_one_more(points: np.ndarra
     assert radii.tolist() == more_radii[:k].tolist()
 
 
+@settings(deadline=None)
 @given(GRID_WITH_GIVEN)
 def test_radii_never_grow_and_end_at_zero_once_every_distinct_point_is_covered(
     arrays: tuple[np.ndarray, np.ndarray],
@@ -99,6 +107,7 @@ def test_radii_never_grow_and_end_at_zero_once_every_distinct_point_is_covered(
     assert {tuple(point) for point in points[chosen]} == {tuple(p) for p in points} - {tuple(c) for c in centres}
 
 
+@settings(deadline=None)
 @given(GRID, st.integers(1, 4))
 def test_the_radius_is_at_most_twice_the_best_possible(points: np.ndarray, k: int) -> None:
     _, radii = k_center_greedy(points, k)
@@ -107,6 +116,7 @@ def test_the_radius_is_at_most_twice_the_best_possible(points: np.ndarray, k: in
     assert radii[-1] <= 2 * best + 1e-12
 
 
+@settings(deadline=None)
 @given(GRID, st.integers(0, 8), st.integers(0, 8))
 def test_going_on_from_given_centres_equals_one_longer_traversal(points: np.ndarray, first: int, more: int) -> None:
     whole, whole_radii = k_center_greedy(points, first + more)
@@ -114,6 +124,55 @@ def test_going_on_from_given_centres_equals_one_longer_traversal(points: np.ndar
     rest, rest_radii = k_center_greedy(points, more, points[start])
     assert [*start, *rest] == whole.tolist()
     assert rest_radii.tolist() == whole_radii[len(start) :].tolist()
+
+
+def plain(points: np.ndarray, k: int) -> tuple[list[int], list[float]]:
+    """The greedy's definition: float64 differences of every point to every centre. `naive` forgives the last digits."""
+    wide = points.astype(np.float64)
+    chosen = [int(np.square(wide - points.mean(axis=0, dtype=np.float64)).sum(axis=1).argmin())]
+    nearest, radii = np.full(len(points), np.inf), list[float]()
+    while True:
+        nearest = np.minimum(nearest, np.square(wide - wide[chosen[-1]]).sum(axis=1))
+        radii.append(float(np.sqrt(nearest.max())))
+        if len(chosen) == k:
+            return chosen, radii
+        chosen.append(int(nearest.argmax()))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("pool", [1, 7, 512])
+@pytest.mark.parametrize(
+    "points",
+    [
+        gaussian(300, 48),
+        gaussian(300, 48) * 1e-25,  # products underflow in float32
+        gaussian(300, 48) * 1e25,  # and overflow
+        gaussian(300, 48) + 1000,  # far from the origin: float32 products tell these apart badly
+        gaussian(10, 48)[np.arange(300) % 10] + gaussian(300, 48, seed=1) * np.float32(1e-4),  # tight clusters
+        np.eye(300, 48) + np.eye(300, 48, -100),  # most distances tie
+        np.repeat(gaussian(60, 48), 5, axis=0),  # duplicates
+    ],
+    ids=["gaussian", "tiny", "huge", "far", "clusters", "ties", "duplicates"],
+)
+def test_choices_and_radii_are_the_plain_greedys_to_the_last_bit(
+    points: np.ndarray, pool: int, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kcenter, "POOL", pool)
+    points = points.astype(dtype)
+    chosen, radii = k_center_greedy(points, 40)
+    expected, expected_radii = plain(points, 40)
+    assert chosen.tolist() == expected
+    assert radii.tolist() == expected_radii
+
+
+def test_another_precision_of_products_set_for_all_of_torch_changes_nothing_and_is_kept() -> None:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert k_center_greedy(gaussian(300, 48), 40)[0].tolist() == plain(gaussian(300, 48), 40)[0]
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_given_centres_push_the_choices_away_from_what_they_cover() -> None:

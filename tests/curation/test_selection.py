@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warrior_dagster.arena import Deduplication, Embedding, Selection
@@ -36,6 +36,7 @@ def test_the_first_in_roster_order_is_kept_and_the_repetition_names_it() -> None
 words = st.lists(st.text("abc ", min_size=1, max_size=12).filter(str.strip), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(st.tuples(words, words, words), words)
 def test_a_later_competitor_and_more_samples_change_no_earlier_row(texts: tuple[list[str], ...], more: list[str]) -> None:
     few = mark_duplicates(mined(dict(zip(ROSTER[:2], texts, strict=False))), ROSTER, Deduplication())
@@ -56,6 +57,7 @@ def vectors(points: dict[str, np.ndarray]) -> pl.DataFrame:
     return pl.concat(frames)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 5))
 def test_a_later_competitor_changes_no_earlier_selection(seed: int, centres: int) -> None:
     rng = np.random.default_rng(seed)

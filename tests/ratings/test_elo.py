@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warrior_dagster.ratings.elo import bradley_terry, elo, expected, rating_intervals
+from warrior_dagster.ratings.elo import bradley_terry, elo, expected
 
 some = settings(max_examples=50, deadline=None)
 
@@ -161,33 +161,3 @@ def test_a_battle_that_makes_no_sense_is_refused(row: tuple[str, str, float | No
         elo(battles, NAMES, k=40.0, initial=1000.0, seed=0)
     with pytest.raises(ValueError, match=r"outcome|competitors"):
         bradley_terry(battles, NAMES, initial=1000.0)
-
-
-def even_battles(count: int) -> pl.DataFrame:
-    return table([(("ada", "bob"), 1.0), (("ada", "bob"), 0.0), (("bob", "cyd"), 1.0), (("bob", "cyd"), 0.0)] * count)
-
-
-def rate(battles: pl.DataFrame) -> dict[str, float]:
-    return bradley_terry(battles, NAMES, initial=1000.0)
-
-
-def test_an_interval_holds_the_rating_and_narrows_with_more_battles() -> None:
-    few = rating_intervals(even_battles(5), NAMES, rate, rounds=100, seed=0)
-    many = rating_intervals(even_battles(500), NAMES, rate, rounds=100, seed=0)
-    rated = rate(even_battles(500))
-    for name in ("ada", "bob", "cyd"):
-        assert many[name][0] < rated[name] < many[name][1]
-        assert many[name][1] - many[name][0] < 0.5 * (few[name][1] - few[name][0])
-
-
-def test_an_interval_of_a_higher_level_holds_the_lower_one_and_the_seed_decides_both() -> None:
-    wide = rating_intervals(even_battles(5), NAMES, rate, rounds=50, seed=3, level=0.99)
-    narrow = rating_intervals(even_battles(5), NAMES, rate, rounds=50, seed=3, level=0.5)
-    assert all(wide[name][0] < narrow[name][0] < narrow[name][1] < wide[name][1] for name in ("ada", "bob", "cyd"))
-    assert rating_intervals(even_battles(5), NAMES, rate, rounds=50, seed=3, level=0.5) == narrow
-
-
-def test_without_battles_an_interval_is_the_rating_itself() -> None:
-    assert rating_intervals(table([]), NAMES, rate, rounds=3, seed=0) == dict.fromkeys(NAMES, (1000.0, 1000.0))
-    with pytest.raises(ValueError, match="rounds"):
-        rating_intervals(table([]), NAMES, rate, rounds=0, seed=0)

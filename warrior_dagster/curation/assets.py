@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.curation import dedup, difficulty, embedding, kcenter, selection
+from warrior_dagster.curation import covering, dedup, difficulty, embedding, jaccard, kcenter, selection
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.partitions import Partitions
@@ -31,11 +31,11 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         **of_competitor,
         kinds={"polars", "lancedb"},
         deps=[dg.AssetDep("mined_instructions", partition_mapping=parts.itself_and_earlier)],
-        code_version=code_version(arena.deduplication, modules=[dedup, selection]),
+        code_version=code_version(arena.deduplication, modules=[dedup, jaccard, selection]),
     )
     def unique_instructions(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
-        """Usable instructions with near duplicates marked: MinHash finds candidates, exact Jaccard similarity decides, and the
-        first in roster order is kept. A duplicate names what it repeats.
+        """Usable instructions with near duplicates marked, by the exact Jaccard similarity of their words: the first in roster
+        order is kept. A duplicate names what it repeats.
         """
         names = context.partition_keys
         mined = warehouse.read("mined_instructions", up_to(names))
@@ -98,7 +98,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         **of_competitor,
         kinds={"numpy", "lancedb"},
         deps=[dg.AssetDep(instruction_embeddings, partition_mapping=parts.itself_and_earlier)],
-        code_version=code_version(arena.selection, modules=[kcenter, selection]),
+        code_version=code_version(arena.selection, modules=[covering, kcenter, selection]),
     )
     def selected_instructions(
         context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]

@@ -1,20 +1,32 @@
-"""Near-duplicate instructions: MinHash LSH proposes pairs, the exact Jaccard similarity decides (METHOD, section 3).
+"""Near-duplicate instructions by the Jaccard similarity of their shingles (METHOD, section 3).
 
-LSH alone over-merges short texts badly, so nothing is dropped on its word. Every decision looks only at texts that come
-before, which is what lets a roster grow without changing the instructions that its earlier competitors keep.
+The released code has MinHash LSH decide. On short instructions that is wrong both ways: at threshold 0.5 it drops texts that
+are far less alike, misses others, and a recall of 0.99 would have it propose one pair in twenty of all. The exact join in
+`jaccard.py` misses none, needs no seed and no number of permutations, and is faster (docs/deduplication.md).
+
+Every decision looks only at texts that come before, which is what lets a roster grow without changing the instructions that its
+earlier competitors keep.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
 
+import numpy as np
 import polars as pl
-from rensa import RMinHash, RMinHashLSH
+from numpy.typing import NDArray
 
-SEED = 2412
-# Share of the pairs exactly at the threshold that LSH must propose; pairs above it are missed less often still.
-RECALL = 0.995
+from warrior_dagster.curation.jaccard import first_matches
+
+WORD = r"[^\s\x1c-\x1f]+"
+"""What `str.split` takes for a word: those four control characters are spaces to Python, and not to a regular expression."""
+SLICE = 50_000
+"""Texts split at a time, which bounds the memory."""
+
+Ints = NDArray[np.int64]
 
 
-def find_duplicates(texts: Sequence[str], *, threshold: float, permutations: int, shingle_words: int = 1) -> pl.DataFrame:
+def find_duplicates(texts: Sequence[str] | pl.Series, *, threshold: float, shingle_words: int = 1) -> pl.DataFrame:
     """Say of each text, in order, which earlier text it repeats, if any.
 
     A text is a duplicate if its set of shingles has a Jaccard similarity of at least `threshold` with that of an
@@ -24,70 +36,67 @@ def find_duplicates(texts: Sequence[str], *, threshold: float, permutations: int
     Args:
         texts: the texts; the answer for each depends on those before it only.
         threshold: similarity from which on a text is a duplicate, in (0, 1].
-        permutations: length of a MinHash signature. Up to one band's length less one is left unused (see `_banding`).
         shingle_words: words in a shingle.
 
     Returns:
         A row a text: `duplicate_of` (Int64, index of the kept text, null if this one is kept) and `similarity`
-        (Float64, the exact Jaccard similarity of the two, null if kept). Each pair named does reach the threshold. A
-        pair that does is missed with a probability of at most about 1 - RECALL, and never if its shingles are equal.
+        (Float64, the exact Jaccard similarity of the two, null if kept).
 
     Raises:
         ValueError: an argument is out of its range.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be in (0, 1], got {threshold}")
-    if permutations < 1 or shingle_words < 1:
-        raise ValueError(f"permutations and shingle_words must be positive, got {permutations} and {shingle_words}")
-    bands, rows = _banding(threshold, permutations)
-    index = RMinHashLSH(threshold, bands * rows, bands)
-    kept: dict[int, frozenset[str]] = {}
-    decisions: list[tuple[int | None, float | None]] = []
-    for i, text in enumerate(texts):
-        shingles = _shingles(text, shingle_words)
-        sketch = RMinHash(bands * rows, SEED)
-        sketch.update(shingles)
-        distinct = frozenset(shingles)
-        match = _earliest_match(distinct, sorted(index.query(sketch)), kept, threshold)
-        if match is None:
-            kept[i] = distinct
-            index.insert(i, sketch)
-        decisions.append(match or (None, None))
-    return pl.DataFrame(decisions, schema={"duplicate_of": pl.Int64, "similarity": pl.Float64}, orient="row")
+    if shingle_words < 1:
+        raise ValueError(f"shingle_words must be positive, got {shingle_words}")
+    starts, elements = shingle_sets(texts, shingle_words)
+    matches, similarities = first_matches(starts, elements, threshold)
+    found = pl.DataFrame({"duplicate_of": matches, "similarity": similarities})
+    return found.with_columns(pl.when(pl.col("duplicate_of") >= 0).then(pl.all()))
 
 
-def _shingles(text: str, size: int) -> list[str]:
-    """Word shingles, at least one, in text order rather than in a set's, which changes from process to process."""
-    words = text.split()
-    return [" ".join(words[start : start + size]) for start in range(max(len(words) - size + 1, 1))]
+def shingle_sets(texts: Sequence[str] | pl.Series, size: int = 1) -> tuple[Ints, NDArray[np.int32]]:
+    """The distinct shingles of each text, numbered rarest first, as `first_matches` takes them.
 
-
-def _banding(threshold: float, permutations: int) -> tuple[int, int]:
-    """The number of bands and of signature rows in each, chosen for few candidates at a recall of RECALL.
-
-    Two texts of Jaccard similarity s share a band of r rows with probability s^r, hence at least one of b bands with
-    1 - (1 - s^r)^b. Longer bands mean fewer candidates, so take the longest that still reach RECALL at the threshold
-    (single rows if none do, which takes a threshold near 0.04 at 128 permutations).
-    At threshold 0.5 and 128 permutations: 42 bands of 3 rows, which propose 99.6 % there and use 126 permutations.
+    Shapes (n + 1,) and (total,): text i has the ascending numbers `elements[starts[i]:starts[i + 1]]`, at least one.
     """
-    for rows in range(permutations, 1, -1):
-        bands = permutations // rows
-        if 1 - (1 - threshold**rows) ** bands >= RECALL:
-            return bands, rows
-    return permutations, 1
+    row, code = _shingles(*_words(texts), size)
+    frequency = np.bincount(code)
+    rarity = np.empty(len(frequency), dtype=np.int64)
+    rarity[np.argsort(frequency, kind="stable")] = np.arange(len(frequency)) - np.count_nonzero(frequency == 0)
+    pairs = row << 32 | rarity[code]
+    pairs.sort()
+    pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])] if len(pairs) else pairs
+    return np.searchsorted(pairs >> 32, np.arange(len(texts) + 1)), (pairs & 0xFFFFFFFF).astype(np.int32)
 
 
-def _earliest_match(
-    shingles: frozenset[str], candidates: list[int], kept: dict[int, frozenset[str]], threshold: float
-) -> tuple[int, float] | None:
-    """The first candidate whose exact similarity reaches the threshold, with that similarity."""
-    for candidate in candidates:
-        other = kept[candidate]
-        small, large = sorted((len(shingles), len(other)))
-        if small / large < threshold:  # the similarity is no higher, so spare the intersection
-            continue
-        shared = len(shingles & other)
-        similarity = shared / (small + large - shared)
-        if similarity >= threshold:
-            return candidate, similarity
-    return None
+def _words(texts: Sequence[str] | pl.Series) -> tuple[Ints, Ints]:
+    """For each word of each text, in order, the text's row and the word's number; a text without words has an empty one."""
+
+    def split(first: int) -> pl.DataFrame:
+        words = pl.Series("word", texts[first : first + SLICE], dtype=pl.String).str.extract_all(WORD)
+        rows = pl.int_range(first, first + len(words), dtype=pl.Int64, eager=True).alias("row")
+        return (
+            pl.DataFrame([rows, words])
+            .explode("word", empty_as_null=True)
+            .with_columns(pl.col("word").fill_null("").cast(pl.Categorical))
+        )
+
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        words = pl.concat(
+            [pl.DataFrame(schema={"row": pl.Int64, "word": pl.Categorical}), *pool.map(split, range(0, len(texts), SLICE))]
+        )
+    return words["row"].to_numpy(), words["word"].to_physical().cast(pl.Int64).to_numpy()
+
+
+def _shingles(row: Ints, word: Ints, size: int) -> tuple[Ints, Ints]:
+    """For each shingle the text's row and the shingle's number. A text too short for one is padded to its only one."""
+    position, padding = np.arange(len(row)), word.max(initial=0) + 1
+    end = np.searchsorted(row, row, side="right")
+    kept = position[(position + size <= end) | (position == np.searchsorted(row, row))]
+    code = word[kept]
+    for offset in range(1, size):
+        inside = kept + offset < end[kept]
+        following = np.where(inside, word[np.minimum(kept + offset, len(word) - 1)], padding)
+        code = np.unique(code * (padding + 1) + following, return_inverse=True)[1].astype(np.int64)
+    return row[kept], code

@@ -2,22 +2,28 @@
 
 The greedy's covering radius is at most twice the best possible (Gonzalez, 1985). Starting from the centres that earlier
 competitors already have, a newcomer adds only what the selection lacks.
+
+Distances only shrink as centres are added. So the farthest few hundred points (the pool) are chosen from alone while the
+farthest of them is farther than any other point was; only then do all points meet the new centres, in one matrix product. The
+choices are those of the plain greedy, ties and duplicates included, whatever did the product (`covering.py`).
 """
 
+from collections.abc import Iterator
+from itertools import islice
+
 import numpy as np
-from numpy.typing import NDArray
 
-# Numbers in a block of differences: small enough for the cache, and what keeps the extra memory O(n).
-BLOCK = 2**18
+from warrior_dagster.curation.covering import Covering, Floats, Ints, Points, product, rounding, squared_distances
+
+POOL = 512
+"""Points that are chosen from between two matrix products."""
 
 
-def k_center_greedy(
-    points: NDArray[np.floating], k: int, given: NDArray[np.floating] | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def k_center_greedy(points: Points, k: int, given: Points | None = None) -> tuple[Ints, Floats]:
     """Choose up to k points, each the farthest (Euclidean) from all centres so far.
 
     Args:
-        points: shape (n, d), finite.
+        points: shape (n, d), finite. Float32, what embeddings are, is fastest.
         k: number of points to choose. Fewer are chosen when the rest coincide with centres.
         given: shape (m, d), finite; centres that exist already. With none, the first choice is the point nearest the
             mean.
@@ -30,42 +36,61 @@ def k_center_greedy(
     Raises:
         ValueError: shapes that do not fit, values that are not finite, or a negative k.
     """
-    given = np.empty((0, *points.shape[1:])) if given is None else given
+    given = points[:0] if given is None else given
     if points.ndim != 2 or given.ndim != 2 or points.shape[1] != given.shape[1]:
         raise ValueError(f"points and given must be (n, d) and (m, d), got {points.shape} and {given.shape}")
     if k < 0:
         raise ValueError(f"k must not be negative, got {k}")
-    if not (np.isfinite(points.sum(dtype=np.float64)) and np.isfinite(given.sum(dtype=np.float64))):
-        raise ValueError("points and given must be finite")
-
-    nearest = np.full(len(points), np.inf)
-    for centre in given:
-        np.minimum(nearest, _squared_distances(points, centre), out=nearest)
+    ends = [end for part in (points, given) for end in (part.min(initial=0), part.max(initial=0))]
+    largest = np.abs(np.array(ends, dtype=np.float64)).max()
+    if not np.isfinite(largest**2 * points.shape[1]):
+        raise ValueError("points and given must be finite, and so must be the squares of their lengths")
+    if k == 0 or len(points) == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    kind = np.result_type(points, given, np.float32) if largest < 1e17 else np.float64  # squares must fit too
+    points, given = points.astype(kind, copy=False), given.astype(kind, copy=False)
     chosen: list[int] = []
-    radii: list[float] = []
-    while len(chosen) < min(k, len(points)):
-        if len(given) or chosen:
-            choice = int(nearest.argmax())
-            if nearest[choice] == 0:
-                break
+    if len(given) == 0:
+        chosen.append(int(squared_distances(points, points.mean(axis=0, dtype=np.float64)).argmin()))
+    # One more than asked for: how far the next one is, is the radius after the last.
+    steps = list(islice(_farthest_first(points, np.concatenate([given, points[chosen]])), k + 1 - len(chosen)))
+    chosen += [choice for choice, squared in steps if squared > 0][: k - len(chosen)]
+    return np.array(chosen, dtype=np.int64), np.sqrt([squared for _, squared in steps[-len(chosen) :] if chosen])
+
+
+def _farthest_first(points: Points, centres: Points) -> Iterator[tuple[int, float]]:
+    """The farthest point from all centres and its squared distance; it becomes a centre; and so on, until the distance is 0."""
+    covering = Covering(points, centres)
+    found: Iterator[tuple[int, float]]
+    distance = np.inf
+    while distance > 0:
+        pool, outside = covering.farthest(POOL)
+        nearest = covering.exactly(pool)
+        if nearest.max() > outside:
+            found = ((int(pool[pick]), squared) for pick, squared in _farthest_in(points[pool], nearest, outside))
         else:
-            choice = int(_squared_distances(points, points.mean(axis=0, dtype=np.float64)).argmin())
-        np.minimum(nearest, _squared_distances(points, points[choice]), out=nearest)
-        chosen.append(choice)
-        radii.append(float(np.sqrt(nearest.max())))
-    return np.array(chosen, dtype=np.int64), np.array(radii, dtype=np.float64)
+            # Bounds this near one another tell nothing: make all that may be the farthest exact, and take the farthest.
+            pool = covering.at_least(nearest.max())
+            nearest = covering.exactly(pool)
+            found = iter([(int(pool[nearest.argmax()]), float(nearest.max()))])
+        chosen = []
+        for choice, distance in found:
+            yield choice, distance
+            chosen.append(choice)
+        covering.add(np.array(chosen))
 
 
-def _squared_distances(points: NDArray[np.floating], centre: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Squared distance of each point to the centre, in float64, from differences.
+def _farthest_in(points: Points, nearest: Floats, outside: float) -> Iterator[tuple[int, float]]:
+    """The traversal among the points of a pool, as long as the farthest is farther than `outside`, or until that is at 0.
 
-    |x|^2 + |c|^2 - 2xc would be one matrix-vector product, but it cancels: a duplicate would come out a little away
-    from itself and be chosen again. The difference of two equal points is exactly 0, of two different ones it is not.
+    `nearest` are their squared distances to the nearest centre so far.
     """
-    centre = centre.astype(np.float64)
-    squared = np.empty(len(points))
-    rows = max(1, BLOCK // max(1, points.shape[1]))
-    for start in range(0, len(points), rows):
-        difference = points[start : start + rows] - centre
-        np.einsum("ij,ij->i", difference, difference, out=squared[start : start + rows])
-    return squared
+    norms = np.sqrt(squared_distances(points, np.zeros(points.shape[1])))
+    slack = rounding(norms, norms.max(), points)
+    least = norms[:, None] ** 2 + norms**2 - 2 * product(points, points.T) - slack
+    while nearest[pick := int(nearest.argmax())] > outside:
+        yield pick, float(nearest[pick])
+        if nearest[pick] == 0:
+            return
+        closer = np.flatnonzero(least[pick] < nearest)
+        nearest[closer] = np.minimum(nearest[closer], squared_distances(points[closer], points[pick]))

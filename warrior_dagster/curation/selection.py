@@ -19,12 +19,7 @@ SAMPLE_ORDER = ["sample", "language", "temperature", "top_p"]
 def mark_duplicates(mined: pl.DataFrame, roster: Sequence[str], settings: Deduplication) -> pl.DataFrame:
     """Usable instructions of all competitors given, each with `kept`, and what it duplicates and how much if it is not."""
     usable = mined.filter(status="ok").sort(pl.col("competitor").cast(pl.Enum(list(roster))), *SAMPLE_ORDER)
-    found = find_duplicates(
-        usable["instruction"].to_list(),
-        threshold=settings.threshold,
-        permutations=settings.permutations,
-        shingle_words=settings.shingle_words,
-    )
+    found = find_duplicates(usable["instruction"], threshold=settings.threshold, shingle_words=settings.shingle_words)
     return usable.select(*INSTRUCTION, "completion_key").with_columns(
         found["duplicate_of"].is_null().alias("kept"),
         usable["instruction_id"].gather(found["duplicate_of"].fill_null(0)).alias("repeated"),

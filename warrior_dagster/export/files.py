@@ -1,16 +1,16 @@
 """A data set on disk: a folder that `datasets.load_dataset` and the Hub take as it is, replaced as a whole."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
-if TYPE_CHECKING:
-    import datasets
-
-SLICE = 1000
-"""Rows converted at a time: Arrow's plain strings hold at most 2 GiB in one piece."""
+SLICE = 10_000
+"""Rows of one row group of Parquet, which are converted at a time. Arrow's plain strings hold at most 2 GiB in one piece:
+enough for texts of 200,000 bytes a row.
+"""
 
 
 def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dict[str, str]:
@@ -25,9 +25,10 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
     target, new, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
     _clear(new)
     new.mkdir(parents=True)
-    dataset = _dataset(rows)
-    dataset.to_parquet(new / "train.parquet")
-    dataset.to_json(new / "train.jsonl", force_ascii=False, double_precision=15)
+    with ThreadPoolExecutor(1) as thread:  # Arrow and Polars both leave Python to others while they write
+        parquet = thread.submit(_write_parquet, rows, new / "train.parquet")
+        rows.lazy().sink_ndjson(new / "train.jsonl", maintain_order=True)
+        parquet.result()
     (new / "README.md").write_text(card, encoding="utf-8")
 
     _clear(old)
@@ -44,17 +45,18 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _dataset(rows: pl.DataFrame) -> "datasets.Dataset":
-    """The rows with plain types, rather than the large ones of Polars, which would not mix with other data sets."""
+def _write_parquet(rows: pl.DataFrame, path: Path) -> None:
+    """With the types of `datasets`: plain ones, rather than the large ones of Polars, which other data sets do not have."""
     import datasets
-    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    features = datasets.Features({name: _feature(dtype) for name, dtype in rows.schema.items()})
-    schema = features.arrow_schema
-    # By way of Python: to cast a slice of lists, Arrow casts the whole column of which it is one.
-    pieces = [pa.Table.from_pylist(piece.to_dicts(), schema=schema) for piece in rows.iter_slices(SLICE)]
-    # A fixed fingerprint: it is for the cache of later operations, and to compute it means to hash the whole table.
-    return datasets.Dataset(pa.concat_tables([schema.empty_table(), *pieces]), fingerprint="0" * 16)
+    schema = datasets.Features({name: _feature(dtype) for name, dtype in rows.schema.items()}).arrow_schema
+    # No dictionaries: hardly a text comes twice.
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as file:
+        for piece in rows.iter_slices(SLICE):
+            # Gathered: to cast a slice of lists, Arrow casts the whole column of which it is one.
+            own = piece.select(pl.all().gather(pl.int_range(pl.len())))
+            file.write_table(own.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema))
 
 
 def _feature(dtype: Any) -> Any:

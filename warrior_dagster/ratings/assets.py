@@ -5,7 +5,7 @@ import polars as pl
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.matchups import matchup_keys
-from warrior_dagster.ratings import elo, leaderboard, scores
+from warrior_dagster.ratings import bootstrap, elo, leaderboard, scores
 from warrior_dagster.recording import OWNERS, code_version, record
 from warrior_dagster.storage import WHOLE, Warehouse
 
@@ -18,7 +18,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         kinds={"python", "lancedb"},
         owners=OWNERS,
         deps=["battle_outcomes"],
-        code_version=code_version(arena.ratings, modules=[elo, leaderboard]),
+        code_version=code_version(arena.ratings, modules=[elo, bootstrap, leaderboard]),
     )
     def elo_ratings(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Each competitor's rating over all battles, with a 95 % bootstrap interval. The battles are replayed in an order that

@@ -7,19 +7,19 @@ A table of battles has one row a battle: `left` and `right` (competitors) and `o
 one won, 0.5 for a tie and 0.0 where it lost.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
-from math import log10
 
 import evalica
 import numpy as np
 import polars as pl
 from evalica import Winner
+from numpy.typing import NDArray
 
 SCALE = 400.0
 """Rating points that make the odds of winning ten to one."""
 
-WINNER_OF_OUTCOME = {1.0: Winner.X, 0.5: Winner.Draw, 0.0: Winner.Y}
+WINNER_OF_OUTCOME = {1.0: Winner.X.value, 0.5: Winner.Draw.value, 0.0: Winner.Y.value}
 
 
 def expected(rating_a: float, rating_b: float) -> float:
@@ -35,11 +35,15 @@ def elo(battles: pl.DataFrame, competitors: Sequence[str], *, k: float, initial:
 
     Raises ValueError for an outcome that is not 1, 0.5 or 0, and for a name that is not a competitor's.
     """
-    _check(battles, competitors)
-    replayed = battles[np.random.default_rng(seed).permutation(len(battles))]
-    left, right, winners = _columns(replayed)
-    scores = evalica.elo(left, right, winners, k=k, initial=initial, scale=SCALE, solver="pyo3").scores.to_dict()
-    return {name: float(scores.get(name, initial)) for name in competitors}
+    coded = numbered(battles, competitors)
+    if coded.is_empty():  # evalica then has no scores at all
+        return dict.fromkeys(competitors, initial)
+    order = np.random.default_rng(seed).permutation(len(coded))
+    left, right, winner = (coded[column].to_numpy()[order] for column in ("left", "right", "winner"))
+    _, _, index = evalica.indexing(range(len(competitors)), [])
+    rated = evalica.elo(left, right, winner, index=index, k=k, initial=initial, scale=SCALE, solver="pyo3")
+    scores = rated.scores.to_dict()
+    return {name: float(scores[i]) for i, name in enumerate(competitors)}
 
 
 def bradley_terry(battles: pl.DataFrame, competitors: Sequence[str], *, initial: float) -> dict[str, float]:
@@ -54,62 +58,61 @@ def bradley_terry(battles: pl.DataFrame, competitors: Sequence[str], *, initial:
 
     Raises ValueError as `elo` does.
     """
-    _check(battles, competitors)
-    # Sorted, so that the last bits do not depend on the order of the rows either.
-    counted = battles.group_by("left", "right", "outcome").len("count").sort("left", "right", "outcome")
-    left, right, winners = _columns(counted)
-    pairs = list(combinations(competitors, 2))
-    strengths = evalica.bradley_terry(
-        left + [a for a, _ in pairs],
-        right + [b for _, b in pairs],
-        winners + [Winner.Draw] * len(pairs),
-        weights=[float(count) for count in counted["count"]] + [1.0] * len(pairs),
-        solver="pyo3",
-        tolerance=1e-10,
-        limit=100_000,  # A few dozen steps do, except between groups that never met.
-    ).scores.to_dict()
-    points = {name: SCALE * log10(strengths.get(name, 1.0)) for name in competitors}
-    mean = sum(points.values()) / max(len(points), 1)
-    return {name: initial + own - mean for name, own in points.items()}
+    counted = cells(battles, competitors)
+    ratings = bradley_terry_of_counts(counted, counted["count"].to_numpy()[None], len(competitors), initial=initial)
+    return {name: float(rating) for name, rating in zip(competitors, ratings[0], strict=True)}
 
 
-def rating_intervals(
-    battles: pl.DataFrame,
-    competitors: Sequence[str],
-    rate: Callable[[pl.DataFrame], dict[str, float]],
-    *,
-    rounds: int,
-    seed: int,
-    level: float = 0.95,
-) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap of the ratings: for each competitor the bounds that hold `level` of `rounds` resamples.
+def bradley_terry_of_counts(
+    counted: pl.DataFrame, counts: NDArray[np.int64], competitors: int, *, initial: float
+) -> NDArray[np.float64]:
+    """The ratings that `bradley_terry` describes, for each row of `counts` (how often each row of `counted` came).
 
-    `rate` turns battles into ratings, as `elo` and `bradley_terry` do; it is called once a round, with as many
-    battles, drawn with replacement and in random order. So an interval of Elo holds the noise of the order too.
-    Battles count as independent; those on one instruction are not quite, so the truth is somewhat wider.
+    `counted` as `cells` gives it, `counts` of shape (tables, rows of `counted`); returns (tables, competitors).
     """
-    if rounds < 1:
-        raise ValueError(f"rounds must be at least 1, not {rounds}")
-    rng = np.random.default_rng(seed)
-    samples = np.empty((rounds, len(competitors)))
-    for row in samples:
-        ratings = rate(battles[rng.integers(0, len(battles), len(battles))] if len(battles) else battles)
-        row[:] = [ratings[name] for name in competitors]
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(samples, [tail, 1.0 - tail], axis=0)
-    return {name: (float(low[i]), float(high[i])) for i, name in enumerate(competitors)}
+    pairs = np.array(list(combinations(range(competitors), 2)), dtype=np.int64).reshape(-1, 2)
+    left = np.concatenate([counted["left"].to_numpy(), pairs[:, 0]])
+    right = np.concatenate([counted["right"].to_numpy(), pairs[:, 1]])
+    ties = np.full(len(pairs), Winner.Draw.value, dtype=np.uint8)
+    winner = np.concatenate([counted["winner"].to_numpy(), ties])
+    _, _, index = evalica.indexing(range(competitors), [])
+    strengths = np.ones((len(counts), competitors))
+    for row, count in zip(strengths, counts, strict=True):
+        if not len(pairs):  # a single competitor, compared with nobody
+            break
+        weights = np.concatenate([count, np.ones(len(pairs))])
+        # A few dozen steps do, except between groups that never met.
+        solved = evalica.bradley_terry(
+            left, right, winner, index=index, weights=weights, solver="pyo3", tolerance=1e-10, limit=100_000
+        )
+        row[solved.scores.index] = solved.scores
+    points: NDArray[np.float64] = SCALE * np.log10(strengths)
+    points += initial - points.mean(axis=1, keepdims=True)
+    return points
 
 
-def _check(battles: pl.DataFrame, competitors: Sequence[str]) -> None:
-    strangers = {*battles["left"].unique(), *battles["right"].unique()} - set(competitors)
-    if strangers:
-        raise ValueError(f"battles of names that are not competitors: {sorted(map(str, strangers))}")
-    outcomes = set(battles["outcome"].unique()) - set(WINNER_OF_OUTCOME)
-    if outcomes:
+def numbered(battles: pl.DataFrame, competitors: Sequence[str]) -> pl.DataFrame:
+    """The battles in evalica's terms: `left` and `right` as places in `competitors`, and `winner`.
+
+    Raises ValueError as `elo` does.
+    """
+    place = pl.col("left", "right").cast(pl.Enum(competitors), strict=False).to_physical().cast(pl.Int64)
+    winner = pl.col("outcome").replace_strict(WINNER_OF_OUTCOME, default=None, return_dtype=pl.UInt8)
+    coded = battles.select(place, winner=winner)
+    if coded["winner"].has_nulls():
+        outcomes = set(battles["outcome"].unique()) - set(WINNER_OF_OUTCOME)
         raise ValueError(f"an outcome is 1.0, 0.5 or 0.0, not {sorted(map(str, outcomes))}")
+    if coded["left"].has_nulls() or coded["right"].has_nulls():
+        strangers = {*battles["left"].unique(), *battles["right"].unique()} - set(competitors)
+        raise ValueError(f"battles of names that are not competitors: {sorted(map(str, strangers))}")
+    return coded
 
 
-def _columns(battles: pl.DataFrame) -> tuple[list[str], list[str], list[Winner]]:
-    """The three lists evalica asks for."""
-    winners = [WINNER_OF_OUTCOME[outcome] for outcome in battles["outcome"].to_list()]
-    return battles["left"].to_list(), battles["right"].to_list(), winners
+def cells(battles: pl.DataFrame, competitors: Sequence[str]) -> pl.DataFrame:
+    """How often each outcome of each pair came: the columns of `numbered` and `count`, whatever the order of the battles.
+
+    Raises ValueError as `elo` does.
+    """
+    keys = ("left", "right", "winner")
+    counted = numbered(battles, competitors).group_by(keys).agg(count=pl.len().cast(pl.Int64))
+    return counted.sort(keys)  # So that the last bits do not depend on the order of the rows either.

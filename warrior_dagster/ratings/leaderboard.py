@@ -1,11 +1,9 @@
 """The table of ratings: each competitor's, with its interval and its record of battles."""
 
-from functools import partial
-
 import polars as pl
 
 from warrior_dagster.arena import Ratings
-from warrior_dagster.ratings import elo
+from warrior_dagster.ratings import bootstrap, elo
 
 RATING_SCHEMA = {
     "row_id": pl.String,
@@ -23,22 +21,28 @@ RATING_SCHEMA = {
 
 def rate(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
     """Ratings with intervals and counts, one row a competitor, in roster order; no intervals for no bootstrap rounds."""
-    if settings.method == "elo":
-        rating = partial(elo.elo, competitors=roster, k=settings.k, initial=settings.initial, seed=settings.seed)
-    else:
-        rating = partial(elo.bradley_terry, competitors=roster, initial=settings.initial)
     battles = outcomes.select("left", "right", "outcome")
-    ratings = rating(battles)
-    intervals = (
-        elo.rating_intervals(battles, roster, rating, rounds=settings.bootstrap_rounds, seed=settings.seed)
-        if settings.bootstrap_rounds
-        else {}
+    initial, rounds, seed = settings.initial, settings.bootstrap_rounds, settings.seed
+    if settings.method == "elo":
+        ratings = elo.elo(battles, roster, k=settings.k, initial=initial, seed=seed)
+        samples = bootstrap.elo_samples(battles, roster, k=settings.k, initial=initial, rounds=rounds, seed=seed)
+    else:
+        ratings = elo.bradley_terry(battles, roster, initial=initial)
+        samples = bootstrap.bradley_terry_samples(battles, roster, initial=initial, rounds=rounds, seed=seed)
+    intervals = bootstrap.intervals(samples, roster) if rounds else {}
+    rated = [(name, name, settings.method, ratings[name], *intervals.get(name, (None, None))) for name in roster]
+    return (
+        pl.DataFrame(rated, schema=dict(list(RATING_SCHEMA.items())[:6]), orient="row")
+        .join(_records(battles), on="competitor", how="left", maintain_order="left")
+        .with_columns(pl.col("battles", "wins", "ties", "losses").fill_null(0))
+        .cast(RATING_SCHEMA)  # type: ignore[arg-type]
     )
-    rows = []
-    for name in roster:
-        won = battles.filter(pl.col("left") == name)["outcome"].to_list()
-        won += [1 - outcome for outcome in battles.filter(pl.col("right") == name)["outcome"]]
-        low, high = intervals.get(name, (None, None))
-        counts = [len(won), won.count(1.0), won.count(0.5), won.count(0.0)]
-        rows.append([name, name, settings.method, ratings[name], low, high, *counts])
-    return pl.DataFrame(rows, schema=RATING_SCHEMA, orient="row")
+
+
+def _records(battles: pl.DataFrame) -> pl.DataFrame:
+    """`battles`, `wins`, `ties` and `losses` of each `competitor` that was in a battle."""
+    lefts = battles.select(competitor="left", own="outcome")
+    rights = battles.select(competitor="right", own=1.0 - pl.col("outcome"))
+    own = pl.col("own")
+    counts = {"wins": (own == 1.0).sum(), "ties": (own == 0.5).sum(), "losses": (own == 0.0).sum()}
+    return pl.concat([lefts, rights]).group_by("competitor").agg(battles=pl.len(), **counts)

@@ -1,0 +1,183 @@
+"""Final scores and the three exports, against a plain Python loop that makes the same rows and the same files.
+
+The loop is what a script would do: e of each answer from METHOD's formula, records as dictionaries, `json.dumps` a line and
+pyarrow's `Table.from_pylist`. Ours must be ten times faster. That both make the same rows is asserted before any timing.
+"""
+
+import json
+import random
+import tempfile
+from itertools import combinations
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.measure import QUICK, paired, result
+from warrior_dagster.export.dpo import dpo_rows
+from warrior_dagster.export.files import write_dataset
+from warrior_dagster.export.kto import kto_rows
+from warrior_dagster.export.sft import sft_rows
+from warrior_dagster.ratings.elo import expected
+from warrior_dagster.ratings.scores import final_scores
+
+ROSTER = [f"model-{number}" for number in range(5)]
+RATINGS = dict(zip(ROSTER, (1000.0, 1040.0, 950.0, 1110.0, 900.0), strict=True))
+ALPHA, MARGIN = 0.7, 0.1
+ANSWER = 600
+"""Characters of an answer, on average."""
+
+Rows = list[dict[str, Any]]
+
+
+def arena(instructions: int) -> dict[str, pl.DataFrame]:
+    """Instructions of five answers each, of the length that answers have, and the outcomes of all ten pairs."""
+    rng, chance = np.random.default_rng(0), random.Random(0)
+    words = ["".join(chance.choices("abcdefghijklmnoprstuvwxyz_", k=chance.randint(1, 9))) for _ in range(3_000)]
+    text = " ".join(chance.choices(words + ["\n    ", '"é"', "(x)", "= 0"] * 300, k=400_000))
+    ids = [f"{number:032x}" for number in rng.permutation(instructions)]
+    pairs = list(combinations(ROSTER, 2))
+    starts = rng.integers(0, len(text) - 2 * ANSWER, (6, instructions))
+    lengths = rng.integers(ANSWER // 2, ANSWER * 3 // 2, (6, instructions))
+    answers = [
+        (one, name, text[start : start + length])
+        for own_starts, own_lengths, name in zip(starts[1:], lengths[1:], ROSTER, strict=True)
+        for one, start, length in zip(ids, own_starts, own_lengths, strict=True)
+    ]
+    return {
+        "outcomes": pl.DataFrame(
+            {
+                "instruction_id": [one for one in ids for _ in pairs],
+                "left": [a for a, _ in pairs] * instructions,
+                "right": [b for _, b in pairs] * instructions,
+                "local_left": rng.integers(0, 7, instructions * len(pairs)) / 6,
+            }
+        ),
+        "answers": pl.DataFrame(answers, schema=["instruction_id", "competitor", "answer"], orient="row").with_columns(
+            finished=pl.Series(rng.random(len(answers)) < 0.95), usable=True
+        ),
+        "instructions": pl.DataFrame(
+            {
+                "instruction_id": ids,
+                "instruction": [text[start : start + 150] for start in starts[0]],
+                "attacker": rng.choice(ROSTER, instructions),
+            }
+        ),
+    }
+
+
+def ours(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, pl.DataFrame]:
+    """This project's way, from tables to files."""
+    answers = tables["answers"].with_columns(length=pl.col("answer").str.len_chars())
+    scores = final_scores(tables["outcomes"], RATINGS, answers, ROSTER, alpha=ALPHA)
+    records = scores.join(tables["instructions"], on="instruction_id", maintain_order="left").join(
+        answers.drop("usable", "length"), on=["instruction_id", "competitor"], maintain_order="left"
+    )
+    exports = {"sft": sft_rows(records), "dpo": dpo_rows(records, margin=MARGIN), "kto": kto_rows(records)}
+    for kind, rows in exports.items():
+        write_dataset(rows, folder, kind, "")
+    return exports
+
+
+def looped(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, Rows]:
+    """The same files by plain loops."""
+    exports = loop_rows(tables)
+    for kind, rows in exports.items():
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        with open(folder / kind / "train.jsonl", "w", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        pq.write_table(pa.Table.from_pylist(rows), folder / kind / "train.parquet")
+    return exports
+
+
+def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
+    """The rows of the three exports, one instruction at a time; KTO's in the order of instructions, not shuffled."""
+    x: dict[str, dict[tuple[str, str], float]] = {}
+    for one, left, right, local in tables["outcomes"].iter_rows():
+        of_pair = x.setdefault(one, {})
+        of_pair[left, right], of_pair[right, left] = local, 1.0 - local
+    groups: dict[str, dict[str, tuple[str, bool]]] = {}
+    for one, name, answer, finished, usable in tables["answers"].iter_rows():
+        if usable:
+            groups.setdefault(one, {})[name] = answer, finished
+    asked = {one: (text, attacker) for one, text, attacker in tables["instructions"].iter_rows()}
+    overall = {(a, b): expected(RATINGS[a], RATINGS[b]) for a in ROSTER for b in ROSTER}
+    exports: dict[str, Rows] = {"sft": [], "dpo": [], "kto": []}
+    for one in sorted(groups):
+        group, local_of = groups[one], x.get(one, {})
+        scored: dict[str, float] = {}
+        for a in group:
+            elo_part = local_part = 0.0
+            for b in group:
+                if a != b:
+                    elo_part += overall[a, b]
+                    local_part += local_of.get((a, b), overall[a, b])
+            scored[a] = round(ALPHA * elo_part + (1.0 - ALPHA) * local_part, 9)
+        mean = sum(scored.values()) / len(scored)
+        std = sqrt(sum((score - mean) ** 2 for score in scored.values()) / len(scored))
+        advantages = {name: (score - mean) / std if std else 0.0 for name, score in scored.items()}
+        ranked = sorted(group, key=lambda name: (-scored[name], len(group[name][0]), ROSTER.index(name)))
+        assert advantages.keys() == scored.keys()
+        best, worst = ranked[0], ranked[-1]
+        instruction, attacker = asked[one]
+        prompt = [{"role": "user", "content": instruction}]
+        if group[best][1]:
+            chosen = {"role": "assistant", "content": group[best][0]}
+            sources = {"attacker": attacker, "competitor": best, "score": scored[best]}
+            exports["sft"].append({"instruction_id": one, "messages": [*prompt, chosen], **sources})
+            same = group[best][0].strip() == group[worst][0].strip()
+            if round(scored[best] - scored[worst], 9) > MARGIN and not same:
+                exports["dpo"].append(
+                    {
+                        "instruction_id": one,
+                        "prompt": prompt,
+                        "chosen": [chosen],
+                        "rejected": [{"role": "assistant", "content": group[worst][0]}],
+                        "attacker": attacker,
+                        "chosen_competitor": best,
+                        "rejected_competitor": worst,
+                        "chosen_score": scored[best],
+                        "rejected_score": scored[worst],
+                    }
+                )
+        for name in sorted(group):
+            above = round(scored[name] - mean, 9)
+            if above < 0 or (above > 0 and group[name][1]):
+                answer = [{"role": "assistant", "content": group[name][0]}]
+                row = {"instruction_id": one, "prompt": prompt, "completion": answer, "label": above > 0}
+                exports["kto"].append({**row, "attacker": attacker, "competitor": name, "score": scored[name]})
+    return exports
+
+
+def checked(tables: dict[str, pl.DataFrame], folder: Path) -> None:
+    """Raises AssertionError where the two do not make the same rows, or where the files do not hold them."""
+    frames, loops = ours(tables, folder / "ours"), loop_rows(tables)
+    for kind, rows in frames.items():
+        key = ["instruction_id", "competitor"] if kind == "kto" else ["instruction_id"]
+        twin = pl.DataFrame(loops[kind], schema=rows.schema).sort(key)
+        scores = [column for column in rows.columns if column.endswith("score")]
+        mine = rows.sort(key)
+        assert mine.drop(scores).equals(twin.drop(scores)), kind
+        assert all(np.allclose(mine[column], twin[column], rtol=0, atol=2e-9) for column in scores), kind
+        assert pl.read_parquet(folder / "ours" / kind / "train.parquet").equals(rows), kind
+        assert pl.read_ndjson(folder / "ours" / kind / "train.jsonl", schema=rows.schema).equals(rows), kind
+
+
+def main(instructions: int) -> None:
+    """One line: all of it, for five answers to each instruction."""
+    tables = arena(instructions)
+    with tempfile.TemporaryDirectory() as folder:
+        checked(tables, Path(folder))
+        mine, theirs, ratio = paired(
+            lambda: ours(tables, Path(folder) / "ours"), lambda: looped(tables, Path(folder) / "loop"), rounds=3 if QUICK else 1
+        )
+    result("exports", "scores_and_exports_s", mine, "plain loop", theirs, ratio, instructions, least=10.0)
+
+
+if __name__ == "__main__":
+    main(10_000 if QUICK else 100_000)

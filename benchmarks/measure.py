@@ -1,0 +1,62 @@
+"""How every figure is taken: paired runs, their medians, one JSON line a result; and the texts that they are taken on.
+
+Machines are noisy, so ours and the peer's run in turns in one process and the ratio is the median of the pairs' ratios.
+"""
+
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+QUICK = "QUICK" in sys.argv[1:] or os.environ.get("QUICK") == "1"
+TEXTS = ("code_alpaca_2k.json", "new_codealpaca.json")
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall seconds of one call, and what it returned."""
+    started = time.perf_counter()
+    value = work()
+    return time.perf_counter() - started, value
+
+
+def paired(ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 3) -> tuple[float, float, float]:
+    """Median seconds of ours and of the peer's, and the median of how many times longer the peer's took."""
+    pairs = [(timed(ours)[0], timed(peer)[0]) for _ in range(rounds)]
+    mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+    return mine, theirs, statistics.median(b / a for a, b in pairs)
+
+
+def result(
+    benchmark: str, measure: str, value: float, peer: str, peer_value: float, ratio: float, n: int, *, least: float, **more: Any
+) -> None:
+    """Print one line; `ok` says whether the ratio reaches the least that this project promises."""
+    numbers = {"value": value, "peer": peer, "peer_value": peer_value, "ratio": ratio}
+    shown = {name: float(f"{v:.5g}") if isinstance(v, float) else v for name, v in numbers.items()}
+    line = {"benchmark": benchmark, "measure": measure, **shown, "n": n, "least": least, "ok": ratio >= least}
+    print(json.dumps(line | more), flush=True)
+
+
+def instructions(n: int, seed: int = 0) -> list[str]:
+    """n short coding instructions: CodeAlpaca's, and beyond those copies with any share of words drawn from all of them.
+
+    The folder of the files is in BENCH_DATA; it is not part of the project.
+    """
+    folder = Path(os.environ.get("BENCH_DATA", "../shared/data"))
+    missing = [name for name in TEXTS if not (folder / name).is_file()]
+    if missing:
+        raise SystemExit(f"BENCH_DATA={folder}: expected CodeAlpaca's {' and '.join(TEXTS)}; missing {', '.join(missing)}")
+    rows = [row for name in TEXTS for row in json.loads((folder / name).read_text(encoding="utf-8"))]
+    real = [(row["instruction"] + "\n" + row.get("input", "")).strip() for row in rows]
+    chance = random.Random(seed)
+    words = [word for text in real for word in text.split()]
+    texts = real[:n]
+    while len(texts) < n:
+        share = chance.random()
+        changed = (chance.choice(words) if chance.random() < share else word for word in chance.choice(real).split())
+        texts.append(" ".join(changed))
+    return texts
