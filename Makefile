@@ -1,4 +1,4 @@
-# make quickstart | test | ui -- each sets up what it needs. EXTRA=gpu installs vLLM's GPU build instead of the CPU's.
+# make quickstart | test | ui | bench -- each sets up what it needs. EXTRA=gpu installs vLLM's GPU build instead of the CPU's.
 EXTRA ?= cpu
 ARENA ?= arenas/quickstart.yaml
 PYTHON ?= python3.11
@@ -9,10 +9,12 @@ export DAGSTER_HOME := $(CURDIR)/dagster_home
 export WARRIOR_ARENA := $(abspath $(ARENA))
 # Set HF_HUB_OFFLINE=0 for arenas whose models come from a hub.
 export HF_HUB_OFFLINE ?= 1
+BENCHMARKS := dedup kcenter novelty ratings embedding exports growth
+export QUICK
 # uv does not look where pip is configured to: pass on the local wheel folders, in one of which the CPU build of torch lies.
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
-.PHONY: setup quickstart test check ui lock schema clean
+.PHONY: setup quickstart test check bench ui lock schema clean
 
 quickstart: setup
 	$(BIN)/warrior run -c $(ARENA)
@@ -27,6 +29,14 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# One JSON line a result. QUICK=1: smaller sizes, under three minutes. BENCH_DATA: the folder of CodeAlpaca's two files.
+bench: setup $(VENV)/installed-bench
+	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || exit 1; done
+
+$(VENV)/installed-bench: requirements/bench.txt $(VENV)/installed-$(EXTRA)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/bench.txt
+	@touch $@
 
 setup: $(VENV)/installed-$(EXTRA) models/.made
 

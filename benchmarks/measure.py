@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 QUICK = "QUICK" in sys.argv[1:] or os.environ.get("QUICK") == "1"
 TEXTS = ("code_alpaca_2k.json", "new_codealpaca.json")
 
@@ -36,8 +38,8 @@ def result(
 ) -> None:
     """Print one line; `ok` says whether the ratio reaches the least that this project promises."""
     numbers = {"value": value, "peer": peer, "peer_value": peer_value, "ratio": ratio}
-    shown = {name: float(f"{v:.5g}") if isinstance(v, float) else v for name, v in numbers.items()}
-    line = {"benchmark": benchmark, "measure": measure, **shown, "n": n, "least": least, "ok": ratio >= least}
+    shown = {name: float(f"{v:.5g}") if isinstance(v, float | np.floating) else v for name, v in numbers.items()}
+    line = {"benchmark": benchmark, "measure": measure, **shown, "n": n, "least": least, "ok": bool(ratio >= least)}
     print(json.dumps(line | more), flush=True)
 
 

@@ -2,14 +2,17 @@ import multiprocessing
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import lancedb
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from warrior_dagster import storage
 from warrior_dagster.storage import Warehouse, rows_sha256
 
 
@@ -75,6 +78,60 @@ def test_vectors_lists_and_structs_come_back_as_they_were(tmp_path: Path) -> Non
     assert warehouse.read("t").drop("partition").equals(rows)
 
 
+def test_frames_that_come_one_by_one_are_one_partition_in_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    warehouse.write("t", "q", frame("z"))
+    whole = warehouse.write("t", "p", frame(*"abcdef"))
+    monkeypatch.setattr(storage, "SLICE", 2)
+    assert warehouse.write("t", "p", (frame(*ids) for ids in ("fc", "", "bae", "d"))) == whole  # the same rows, not written
+    changed = warehouse.write("t", "p", iter([frame("a", "b", "c", value=2.0), frame("x")]))
+    assert changed.table_version == whole.table_version + 1
+    assert changed.first["row_id"].to_list() == ["a", "b"]
+    assert warehouse.read("t", ["p"])["row_id"].to_list() == ["a", "b", "c", "x"]
+    assert warehouse.read("t", ["q"])["row_id"].to_list() == ["z"]
+    assert warehouse.write("t", "p", iter([frame()])).rows == 0
+    assert len(warehouse.read("t", ["p"])) == 0
+    with pytest.raises(ValueError, match="expected each row_id once"):
+        warehouse.write("t", "p", iter([frame("a"), frame("b", "a")]))
+
+
+def test_frames_that_stop_with_an_error_leave_the_partition_as_it_was(tmp_path: Path) -> None:
+    def broken() -> Iterator[pl.DataFrame]:
+        yield frame("new")
+        raise RuntimeError("out of memory")
+
+    warehouse = Warehouse(str(tmp_path))
+    warehouse.write("t", "p", frame("old"))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        warehouse.write("t", "p", broken())
+    assert warehouse.read("t", ["p"])["row_id"].to_list() == ["old"]
+
+
+def test_rows_that_went_missing_are_written_again(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    warehouse.write("t", "p", frame("a", "b"))
+    lancedb.connect(tmp_path).open_table("t").delete("row_id = 'a'")
+    warehouse.write("t", "p", frame("a", "b"))
+    assert warehouse.read("t", ["p"])["row_id"].to_list() == ["a", "b"]
+
+
+def test_vectors_come_in_the_order_asked_for_and_one_that_is_missing_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "SLICE", 3)
+    warehouse, numbers = Warehouse(str(tmp_path)), np.arange(20, dtype=np.float32).reshape(10, 2)
+    ids = [f"it's {n}" for n in range(10)]
+    rows = pl.DataFrame({"row_id": ids, "vector": pl.Series(numbers, dtype=pl.Array(pl.Float32, 2))})
+    warehouse.write("t", "p", rows[::-1])
+    warehouse.write("t", "q", rows.with_columns(vector=pl.col("vector") * 0))
+    assert (warehouse.vectors("t", "p", pl.Series(ids)) == numbers).all()
+    assert (warehouse.vectors("t", "p", pl.Series([ids[2], ids[7]])) == numbers[[2, 7]]).all()
+    assert warehouse.vectors("t", "p", pl.Series([], dtype=pl.String)).shape == (0, 2)
+    with pytest.raises(LookupError, match="expected 2 rows; found 1"):
+        warehouse.vectors("t", "p", pl.Series([ids[2], ids[2] + "x"]))
+    assert warehouse.read("t", ["p"], ["row_id"]).columns == ["partition", "row_id"]
+
+
 def write_many(uri: str, partition: str) -> None:
     warehouse = Warehouse(uri)
     for value in range(5):
@@ -110,6 +167,9 @@ def test_any_text_can_be_a_row_and_a_partition(tmp_path: Path, ids: list[str], p
 def test_the_hash_is_of_the_rows_and_not_of_their_order(ids: list[str]) -> None:
     assert rows_sha256(frame(*ids)) == rows_sha256(frame(*reversed(ids)))
     assert rows_sha256(frame(*ids)) != rows_sha256(frame(*ids, value=2.0))
+    assert rows_sha256(frame(*ids)) != rows_sha256(frame(*ids, ids[0]))
+    vectors = [pl.Series("vector", [pair] * len(ids), dtype=pl.Array(pl.Float32, 2)) for pair in ([1.0, 2.0], [2.0, 1.0])]
+    assert rows_sha256(frame(*ids).with_columns(vectors[0])) != rows_sha256(frame(*ids).with_columns(vectors[1]))
 
 
 WRITER = """

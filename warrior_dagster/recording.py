@@ -7,7 +7,7 @@ the hash of all of theirs, so that a change of one marks what reads any of them.
 import ast
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from inspect import getsource
 from types import ModuleType
@@ -43,9 +43,9 @@ def code_version(*parts: BaseModel | Sequence[str], modules: Sequence[ModuleType
 def record(
     context: dg.AssetExecutionContext,
     warehouse: Warehouse,
-    frames: Mapping[str, pl.DataFrame],
+    frames: Mapping[str, pl.DataFrame | Iterable[pl.DataFrame]],
     *,
-    describe: Callable[[pl.DataFrame], dict[str, Any]] = lambda frame: {},
+    describe: Callable[[pl.DataFrame], dict[str, Any]] | None = None,
     metadata: Mapping[str, Any] | None = None,
     usage: Mapping[str, Usage] | None = None,
     failures: Mapping[str, str] | None = None,
@@ -53,15 +53,17 @@ def record(
 ) -> dg.MaterializeResult:
     """Write each partition's frame to the asset's table and make the result of its materialization.
 
-    `describe` gives a partition's own metadata. Partitions in `failures` (with reasons) are not written: the others are
-    recorded, and dagster.Failure is raised, so that a re-run takes only what is missing.
+    A frame may come in pieces, which are written as they are made. `describe` gives a partition's own metadata. Partitions in
+    `failures` (with reasons) are not written: the others are recorded, and dagster.Failure is raised, so that a re-run takes
+    only what is missing.
     """
     table = context.asset_key.to_user_string()
     notes: dict[str, dict[str, Any]] = {}
     written: dict[str, Written] = {}
     for partition, frame in frames.items():
         written[partition] = warehouse.write(table, partition, frame)
-        notes[partition] = {**partition_metadata(frame, written[partition]), **describe(frame)}
+        own = describe(frame) if describe and isinstance(frame, pl.DataFrame) else {}
+        notes[partition] = {**partition_metadata(written[partition]), **own}
     shared = {**(metadata or {}), **usage_metadata(usage or {}), "seconds": seconds_so_far(context)}
     if failures:
         for partition, note in notes.items():
@@ -105,16 +107,16 @@ def few_failed_requests(usage: Mapping[str, Usage], limit: float) -> dg.AssetChe
     )
 
 
-def partition_metadata(frame: pl.DataFrame, written: Written) -> dict[str, Any]:
+def partition_metadata(written: Written) -> dict[str, Any]:
     """What the UI shows of any partition: count, columns, a preview, and what identifies its content."""
     return {
         "dagster/row_count": written.rows,
         "rows_sha256": written.sha256,
         "table_version": written.table_version,
         "dagster/column_schema": dg.TableSchema(
-            columns=[dg.TableColumn(name, str(kind)) for name, kind in frame.schema.items()]
+            columns=[dg.TableColumn(name, str(kind)) for name, kind in written.first.schema.items()]
         ),
-        "preview": dg.MetadataValue.md(preview(frame)),
+        "preview": dg.MetadataValue.md(preview(written.first)),
     }
 
 

@@ -5,16 +5,23 @@ change is not written again, and its hash, the data version, stays. A small tabl
 partitions were written, so that one that is missing is an error and never an empty result.
 """
 
-from collections.abc import Sequence
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
+import lance
 import lancedb
+import numpy as np
 import polars as pl
 import pyarrow as pa
+from lance.fragment import write_fragments
 from lancedb.table import Table
+from numpy.typing import NDArray
 
 from warrior_dagster.turns import our_turn
 
@@ -25,6 +32,8 @@ WHOLE = "_all"
 NEVER_MATERIALIZED = "was never materialized"
 RECORDS = "_partitions"
 RECORDS_SCHEMA = pa.schema([(name, pa.string()) for name in ("table", PARTITION, "sha256")] + [("rows", pa.int64())])
+SLICE = 10_000
+"""Rows hashed, spooled and read at a time: what keeps the memory of a large partition flat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class Written:
     rows: int
     sha256: str
     table_version: int
+    first: pl.DataFrame = field(compare=False)
+    """Its first rows, as they were handed over."""
 
 
 class Warehouse:
@@ -43,10 +54,11 @@ class Warehouse:
         self.uri = uri
         self._db = lancedb.connect(uri)
 
-    def read(self, table: str, partitions: Sequence[str] | None = None) -> pl.DataFrame:
+    def read(self, table: str, partitions: Sequence[str] | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Rows of a table, all or those of some partitions, in the order of partition and row id.
 
-        Raises LookupError naming the partitions that were never written: what comes before has to be materialized first.
+        `columns` leaves all others but those two out. Raises LookupError naming the partitions that were never written: what
+        comes before has to be materialized first.
         """
         opened = self._open(table)
         written = self.partitions(table)
@@ -56,9 +68,40 @@ class Warehouse:
         query = opened.search().limit(None)
         if partitions is not None:
             query = query.where(f"{PARTITION} IN ({', '.join(map(quoted, partitions))})")
+        if columns is not None:
+            query = query.select(list(dict.fromkeys([PARTITION, ROW_ID, *columns])))
         frame = pl.from_arrow(query.to_arrow())
         assert isinstance(frame, pl.DataFrame)
         return frame.sort(PARTITION, ROW_ID)
+
+    def columns(self, table: str) -> list[str]:
+        """The names of a table's columns; none if there is no table."""
+        opened = self._open(table)
+        return [] if opened is None else opened.schema.names
+
+    def vectors(self, table: str, partition: str, row_ids: pl.Series, column: str = "vector") -> NDArray[np.float32]:
+        """The vectors of some rows of a partition, shape (n, d), in the order of their ids, which are ascending.
+
+        Streamed into place: the memory is that of the result. Raises LookupError if a row is missing.
+        """
+        opened = self._open(table)
+        if opened is None:
+            raise LookupError(f"{table} {NEVER_MATERIALIZED} for {partition} in {self.uri}")
+        found = np.empty((len(row_ids), opened.schema.field(column).type.list_size), dtype=np.float32)
+        if row_ids.is_empty():
+            return found
+        within = f"{ROW_ID} >= {quoted(row_ids[0])} AND {ROW_ID} <= {quoted(row_ids[-1])}"
+        query = opened.search().where(f"{PARTITION} = {quoted(partition)} AND {within}").select([ROW_ID, column]).limit(None)
+        places, filled = pl.DataFrame({ROW_ID: row_ids}).with_row_index("place"), 0
+        for batch in query.to_batches(SLICE):
+            rows = pl.from_arrow(pa.Table.from_batches([batch]).select([ROW_ID, column]))
+            assert isinstance(rows, pl.DataFrame)
+            placed = rows.join(places, on=ROW_ID)
+            found[placed["place"].to_numpy()] = placed[column].to_numpy()
+            filled += len(placed)
+        if filled != len(row_ids):
+            raise LookupError(f"{table}, partition {partition}: expected {len(row_ids)} rows; found {filled}")
+        return found
 
     def partitions(self, table: str) -> dict[str, str]:
         """The partitions of a table that were written, each with the hash of its rows."""
@@ -68,34 +111,52 @@ class Warehouse:
         rows = records.search().where(f"`table` = {quoted(table)}").limit(None).to_list()
         return {row[PARTITION]: row["sha256"] for row in rows}
 
-    def write(self, table: str, partition: str, rows: pl.DataFrame) -> Written:
+    def write(self, table: str, partition: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> Written:
         """Make `rows` all that a partition holds, in one commit; what other processes write to others is kept.
 
         `rows` needs a column `row_id` without doubles. Raises ValueError if it has any. Rows with other columns than the
-        table has replace the table, and all its partitions have to be materialized again.
+        table has replace the table, and all its partitions have to be materialized again. Frames, at least one, are taken as
+        they come and wait on disk, so that no table is locked while they are made, and no more than one is in memory.
         """
-        if rows[ROW_ID].n_unique() != len(rows):
-            raise ValueError(f"{table}, partition {partition}: expected each {ROW_ID} once")
-        with our_turn(Path(self.uri, "locks", "tables.lock")) if "://" not in self.uri else nullcontext():
-            return self._write(table, partition, rows)
+        if isinstance(rows, pl.DataFrame):
+            rows = [rows.sort(ROW_ID)]
+        with tempfile.TemporaryFile() as spool:
+            schema, digest, first = _spooled(rows, table, partition, spool)
+            with our_turn(Path(self.uri, "locks", "tables.lock")) if "://" not in self.uri else nullcontext():
+                version = self._replace(table, partition, schema, digest, spool)
+        return Written(digest.rows, digest.hexdigest(), version, first)
 
-    def _write(self, table: str, partition: str, rows: pl.DataFrame) -> Written:
-        """Two at once would each insert the rows that the other has not committed yet, or make the same table anew."""
-        rows = rows.with_columns(pl.lit(partition).alias(PARTITION)).sort(ROW_ID)
-        arrow, digest = to_arrow(rows), rows_sha256(rows)
-        opened = self._open(table) or self._db.create_table(table, schema=arrow.schema, exist_ok=True)
-        if opened.schema != arrow.schema:
+    def _replace(self, table: str, partition: str, schema: pa.Schema, digest: "RowsDigest", spool: IO[bytes]) -> int:
+        """Put the spooled rows in the place of a partition's, unless they are there; the table's version.
+
+        Two at once would each take the table as it was before the other. New rows get fragments of their own, and one
+        transaction adds those and takes the old rows out: a merge would hold the whole table in memory.
+        """
+        opened = self._open(table) or self._db.create_table(table, schema=schema, exist_ok=True)
+        if opened.schema != schema:
             self._records().delete(f"`table` = {quoted(table)}")
-            opened = self._db.create_table(table, schema=arrow.schema, mode="overwrite")
-        if not self._holds(opened, partition, digest):
-            merge = opened.merge_insert([PARTITION, ROW_ID]).when_matched_update_all().when_not_matched_insert_all()
-            merge.when_not_matched_by_source_delete(f"{PARTITION} = {quoted(partition)}").execute(arrow)
-        record = [{"table": table, PARTITION: partition, "sha256": digest, "rows": len(rows)}]
+            opened = self._db.create_table(table, schema=schema, mode="overwrite")
+        mine = f"{PARTITION} = {quoted(partition)}"
+        there = self.partitions(table).get(partition) == digest.hexdigest() and opened.count_rows(mine) == digest.rows
+        if not there:
+            dataset = opened.to_lance()
+            spool.seek(0)
+            new = write_fragments(pa.ipc.open_stream(spool), dataset) if digest.rows else []
+            before = [fragment for fragment in dataset.get_fragments() if fragment.count_rows(mine)]
+            after = {fragment.fragment_id: fragment.delete(mine) for fragment in before}
+            change = lance.LanceOperation.Update(
+                removed_fragment_ids=[number for number, left in after.items() if left is None],
+                updated_fragments=[left for left in after.values() if left is not None],
+                new_fragments=new,
+            )
+            if new or after:
+                lance.LanceDataset.commit(dataset.uri, change, read_version=dataset.version)
+        record = [{"table": table, PARTITION: partition, "sha256": digest.hexdigest(), "rows": digest.rows}]
         records = self._records().merge_insert(["table", PARTITION])
         records.when_matched_update_all().when_not_matched_insert_all().execute(
             pa.Table.from_pylist(record, schema=RECORDS_SCHEMA)
         )
-        return Written(len(rows), digest, opened.version)
+        return int(self._db.open_table(table).version)
 
     def _open(self, table: str) -> Table | None:
         try:
@@ -105,11 +166,6 @@ class Warehouse:
 
     def _records(self) -> Table:
         return self._db.create_table(RECORDS, schema=RECORDS_SCHEMA, exist_ok=True)
-
-    def _holds(self, opened: Table, partition: str, digest: str) -> bool:
-        there = pl.from_arrow(opened.search().where(f"{PARTITION} = {quoted(partition)}").limit(None).to_arrow())
-        assert isinstance(there, pl.DataFrame)
-        return rows_sha256(there) == digest
 
 
 def quoted(text: str) -> str:
@@ -122,10 +178,55 @@ def to_arrow(rows: pl.DataFrame) -> pa.Table:
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
+def _spooled(
+    frames: Iterable[pl.DataFrame], table: str, partition: str, spool: IO[bytes]
+) -> "tuple[pa.Schema, RowsDigest, pl.DataFrame]":
+    """Write frames to a file, as Arrow, and return their schema, their hash and the first of them."""
+    digest, ids, first, writer = RowsDigest(), list[pl.Series](), None, None
+    for frame in frames:
+        first = frame.head(SLICE) if first is None else first
+        for rows in frame.with_columns(pl.lit(partition).alias(PARTITION)).iter_slices(SLICE):
+            digest.update(rows)
+            ids.append(rows[ROW_ID])
+            arrow = to_arrow(rows)
+            writer = writer or pa.ipc.new_stream(spool, arrow.schema)
+            writer.write_table(arrow)
+        if writer is None:  # no rows so far, but their columns
+            writer = pa.ipc.new_stream(spool, to_arrow(frame.with_columns(pl.lit(partition).alias(PARTITION))).schema)
+    assert writer is not None
+    assert first is not None
+    writer.close()
+    if ids and pl.concat(ids).n_unique() != digest.rows:
+        raise ValueError(f"{table}, partition {partition}: expected each {ROW_ID} once")
+    spool.seek(0)
+    return pa.ipc.open_stream(spool).schema, digest, first
+
+
+class RowsDigest:
+    """A hash of rows, whatever order they come in: the sum of the SHA-256 of each, modulo 2^256."""
+
+    def __init__(self) -> None:
+        self.rows, self._sum, self._columns = 0, 0, ""
+
+    def update(self, frame: pl.DataFrame) -> None:
+        """Take in more rows. The partition is not part of what they hold."""
+        columns = sorted(c for c in frame.columns if c != PARTITION)
+        vectors = [c for c in columns if isinstance(frame.schema[c], pl.Array)]
+        self._columns = repr([(c, str(frame.schema[c])) for c in columns])
+        for rows in frame.select(columns).iter_slices(SLICE):
+            lines = rows.drop(vectors).write_ndjson().encode().split(b"\n")
+            numbers = [rows[c].to_numpy() for c in vectors]
+            for i in range(len(rows)):
+                self._sum += int.from_bytes(sha256(b"".join([lines[i], *(n[i].tobytes() for n in numbers)])).digest(), "big")
+        self.rows += len(frame)
+
+    def hexdigest(self) -> str:
+        """The hash of all rows so far, and of their columns."""
+        return sha256(json.dumps([self._columns, self.rows, self._sum % 2**256]).encode()).hexdigest()
+
+
 def rows_sha256(rows: pl.DataFrame) -> str:
     """A hash of a partition's rows, whatever order they come in: the data version of what they hold."""
-    columns = sorted(c for c in rows.columns if c != PARTITION)
-    digest = sha256()
-    digest.update(repr([(c, str(rows.schema[c])) for c in columns]).encode())
-    digest.update(rows.select(columns).sort(ROW_ID).write_ndjson().encode())
+    digest = RowsDigest()
+    digest.update(rows)
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from warrior_dagster.curation import covering, kcenter
-from warrior_dagster.curation.kcenter import k_center_greedy
+from warrior_dagster.curation.kcenter import k_center_greedy, k_center_in_parts
 
 # Small whole coordinates: distances are exact, and ties and duplicates are the rule rather than the exception.
 GRID = st.tuples(st.integers(1, 9), st.integers(1, 3)).flatmap(
@@ -247,3 +247,42 @@ def test_the_inputs_are_left_as_they_were() -> None:
 def test_arguments_that_do_not_fit_are_refused(points: np.ndarray, k: int, centres: np.ndarray | None) -> None:
     with pytest.raises(ValueError, match="must"):
         k_center_greedy(points, k, centres)
+
+
+@settings(deadline=None)
+@given(GRID_WITH_GIVEN, st.integers(1, 9), st.integers(1, 10), st.booleans())
+def test_in_parts_the_radius_is_what_is_said_at_most_and_at_most_four_times_the_best(
+    arrays: tuple[np.ndarray, np.ndarray], k: int, part_rows: int, with_given: bool
+) -> None:
+    points, centres = arrays
+    fixed = centres if with_given else points[:0]
+    reads: list[tuple[int, int]] = []
+
+    def read(first: int, last: int) -> np.ndarray:
+        reads.append((first, last))
+        return points[first:last]
+
+    chosen, radii, vectors = k_center_in_parts(read, len(points), k, fixed if with_given else None, part_rows)
+    assert [a for a, _ in reads] + [len(points)] == [0] + [b for _, b in reads]
+    assert max(b - a for a, b in reads) <= part_rows
+    assert len(set(chosen)) == len(chosen) == len(radii) <= k
+    assert (vectors == points[chosen]).all()
+    subsets = combinations(range(len(points)), min(k, len(points)))
+    best = min(distances(points, np.concatenate([fixed, points[list(some)]])).min(axis=1).max() for some in subsets)
+    for size in range(1, len(chosen) + 1):
+        real = distances(points, np.concatenate([fixed, points[chosen[:size]]])).min(axis=1).max()
+        assert real <= radii[size - 1] + 1e-9
+    if len(chosen):
+        assert real <= 4 * best + 1e-9
+    else:
+        assert best == 0
+
+
+@settings(deadline=None)
+@given(GRID_WITH_GIVEN, st.integers(1, 9))
+def test_one_part_is_the_whole(arrays: tuple[np.ndarray, np.ndarray], k: int) -> None:
+    points, centres = arrays
+    chosen, radii, vectors = k_center_in_parts(lambda a, b: points[a:b], len(points), k, centres, len(points))
+    expected, expected_radii = k_center_greedy(points, k, centres)
+    assert (chosen.tolist(), radii.tolist()) == (expected.tolist(), expected_radii.tolist())
+    assert (vectors == points[expected]).all()

@@ -2,10 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warrior_dagster.arena import Deduplication, Embedding, Selection
+from warrior_dagster.curation import selection
 from warrior_dagster.curation.selection import embedded, mark_duplicates, select_centres
 
 ROSTER = ["zed", "ann", "bob"]
@@ -50,11 +52,19 @@ def vectors(points: dict[str, np.ndarray]) -> pl.DataFrame:
     frames = []
     for name, own in points.items():
         ids = [f"{name}{n}" for n in range(len(own))]
-        frames.append(pl.DataFrame({
-            "row_id": ids, "instruction_id": ids, "competitor": [name] * len(own), "instruction": ids,
-            "vector": pl.Series(own.astype(np.float32), dtype=pl.Array(pl.Float32, 2)),
-        }, schema_overrides=dict.fromkeys(("row_id", "instruction_id", "competitor", "instruction"), pl.String)))  # fmt: skip
+        texts = dict.fromkeys(("row_id", "instruction_id", "language", "instruction"), pl.Series(ids, dtype=pl.String))
+        vector = pl.Series(own.astype(np.float32), dtype=pl.Array(pl.Float32, 2))
+        score = pl.Series([7.0] * len(own), dtype=pl.Float64)
+        frames.append(
+            pl.DataFrame(
+                {**texts, "competitor": pl.Series([name] * len(own), dtype=pl.String), "score": score, "vector": vector}
+            )
+        )
     return pl.concat(frames)
+
+
+def select(instructions: pl.DataFrame, roster: list[str], settings: Selection) -> pl.DataFrame:
+    return select_centres(instructions, roster, settings, lambda _, rows: rows["vector"].to_numpy(writable=True))
 
 
 @settings(deadline=None)
@@ -62,15 +72,15 @@ def vectors(points: dict[str, np.ndarray]) -> pl.DataFrame:
 def test_a_later_competitor_changes_no_earlier_selection(seed: int, centres: int) -> None:
     rng = np.random.default_rng(seed)
     points = {name: rng.normal(size=(int(rng.integers(0, 8)), 2)) for name in ROSTER}
-    chosen = select_centres(vectors(points), ROSTER, Selection(centres=centres))
-    before = select_centres(vectors({n: points[n] for n in ROSTER[:2]}), ROSTER[:2], Selection(centres=centres))
+    chosen = select(vectors(points), ROSTER, Selection(centres=centres))
+    before = select(vectors({n: points[n] for n in ROSTER[:2]}), ROSTER[:2], Selection(centres=centres))
     assert chosen.filter(pl.col("competitor") != "bob").equals(before)
     assert all(n <= centres for n in chosen["competitor"].value_counts()["count"])
 
 
 def test_a_competitor_contributes_only_what_the_earlier_ones_lack() -> None:
     points = {"zed": np.array([[0.0, 0.0], [9.0, 9.0]]), "ann": np.array([[0.0, 0.0], [5.0, 0.0], [9.0, 9.0]])}
-    chosen = select_centres(vectors(points), ROSTER[:2], Selection(centres=3))
+    chosen = select(vectors(points), ROSTER[:2], Selection(centres=3))
     assert chosen.filter(competitor="ann")["row_id"].to_list() == ["ann1"]
 
 
@@ -81,7 +91,19 @@ def test_a_vector_does_not_depend_on_the_other_partitions_of_a_run(bundled_embed
     }
     kept = mark_duplicates(mined(texts), ROSTER, Deduplication()).with_columns(score=pl.lit(7.0))
     settings = Embedding(model=str(bundled_embedder))
-    together = embedded(kept, settings)
-    apart = pl.concat([embedded(kept.filter(competitor=name), settings) for name in ("zed", "ann")])
-    assert together.equals(apart)
-    assert embedded(kept.head(0), settings).schema == together.schema
+    first, second = (pl.concat(embedded(kept.filter(competitor=name), settings)) for name in ("zed", "ann"))
+    assert pl.concat(embedded(kept.filter(competitor="zed"), settings)).equals(first)
+    assert first.schema == second.schema == pl.concat(embedded(kept.head(0), settings)).schema
+    assert first["instruction"].to_list() == ["reverse a string in place", "sort a list"]  # the longest first
+
+
+def test_chunks_lose_no_row_and_cut_no_batch_apart(bundled_embedder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"zed": [f"write a function number {n} that " + "sorts " * (n % 7) for n in range(21)]}
+    kept = mark_duplicates(mined(texts), ["zed"], Deduplication(threshold=1.0)).with_columns(score=pl.lit(7.0))
+    settings = Embedding(model=str(bundled_embedder), batch_size=4)
+    whole = pl.concat(embedded(kept, settings))
+    monkeypatch.setattr(selection, "CHUNK", 8)
+    pieces = list(embedded(kept, settings))
+    assert [len(piece) for piece in pieces] == [8, 8, 5]
+    assert pl.concat(pieces).drop("vector").equals(whole.drop("vector"))
+    np.testing.assert_allclose(pl.concat(pieces)["vector"].to_numpy(), whole["vector"].to_numpy(), atol=1e-6)

@@ -90,9 +90,10 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         names = context.partition_keys
         kept = warehouse.read("instruction_difficulty", names).filter("kept")
         with engines.gpu_alone() if embedding.on_gpu() else nullcontext():
-            embedded = selection.embedded(kept, arena.embedding)
+            vectors = {name: selection.embedded(kept.filter(competitor=name), arena.embedding) for name in names}
+            recorded = record(context, warehouse, vectors)
             embedding.release()
-        return record(context, warehouse, {name: embedded.filter(competitor=name) for name in names})
+        return recorded
 
     @dg.asset(
         **of_competitor,
@@ -107,8 +108,11 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         one contribute. `radius` says how far the farthest instruction still was after each choice.
         """
         names = context.partition_keys
-        embedded = warehouse.read("instruction_embeddings", up_to(names))
-        selected = selection.select_centres(embedded, up_to(names), arena.selection)
+        table = "instruction_embeddings"
+        embedded = warehouse.read(table, up_to(names), selection.RATED)
+        selected = selection.select_centres(
+            embedded, up_to(names), arena.selection, lambda name, rows: warehouse.vectors(table, name, rows["row_id"])
+        )
         frames = {name: selected.filter(competitor=name) for name in names}
         return record(context, warehouse, frames, describe=lambda f: {"radius": f["radius"].min()} if len(f) else {})
 

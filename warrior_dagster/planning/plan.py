@@ -126,7 +126,9 @@ def centres(
     to_come = to_come + Counter(to_embed)
     if embedded.is_empty():
         return kept.clear(), Counter({name: min(arena.selection.centres, count) for name, count in to_come.items()}), how
-    chosen = selection.select_centres(embedded, arena.roster, arena.selection)
+    chosen = selection.select_centres(
+        embedded, arena.roster, arena.selection, lambda _, rows: rows["vector"].to_numpy(writable=True)
+    )
     parts, new = [], Counter[str]()
     for name in arena.roster:
         there_now = len(embedded.filter(competitor=name))
@@ -139,10 +141,14 @@ def centres(
 def vectors(arena: Arena, warehouse: Warehouse) -> pl.DataFrame:
     """The vectors that the arena's embedder gave, of whatever competitor: one that was renamed is embedded already."""
     columns = ["instruction_id", "instruction", "vector"]
-    rows = warehouse.read("instruction_embeddings") if warehouse.partitions("instruction_embeddings") else pl.DataFrame()
-    if "embedder" not in rows.columns:
+    if "embedder" not in warehouse.columns("instruction_embeddings"):
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-    return rows.filter(embedder=selection.embedder(arena.embedding)).select(columns).unique(columns[:2], maintain_order=True)
+    return (
+        warehouse.read("instruction_embeddings", None, [*columns, "embedder"])
+        .filter(embedder=selection.embedder(arena.embedding))
+        .select(columns)
+        .unique(columns[:2], maintain_order=True)
+    )
 
 
 def battled(

@@ -1,0 +1,40 @@
+"""Embedding into LanceDB against sentence-transformers' own `encode` of the same texts: what streaming them to disk costs."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmarks.measure import QUICK, instructions, paired, result
+from warrior_dagster.arena import Embedding
+from warrior_dagster.curation import embedding, selection
+from warrior_dagster.storage import Warehouse
+
+
+def main() -> None:
+    """The ratio of the times, and the largest difference of a number."""
+    n = 1_000 if QUICK else 10_000
+    texts = instructions(n)
+    settings = Embedding(model=str(Path("models/all-MiniLM-L6-v2").absolute()))
+    ids = [f"{number:08d}" for number in range(n)]
+    kept = pl.DataFrame(
+        {"row_id": ids, "instruction_id": ids, "competitor": "a", "language": "Python", "instruction": texts, "score": 7.0}
+    )
+    model = embedding._load(settings.model, settings.revision)
+    with tempfile.TemporaryDirectory() as folder:
+        warehouse = Warehouse(folder)
+
+        def stream() -> None:
+            Warehouse(folder).write("instruction_embeddings", "a", selection.embedded(kept, settings))
+
+        stream()
+        mine, theirs, ratio = paired(stream, lambda: model.encode(texts, batch_size=settings.batch_size), rounds=3)
+        result("embedding", "s", mine, "encode", theirs, ratio, n, least=0.95)
+        vectors = warehouse.vectors("instruction_embeddings", "a", pl.Series(ids))
+    difference = float(np.abs(vectors - model.encode(texts, batch_size=settings.batch_size)).max())
+    result("embedding", "largest difference", difference, "encode", 1e-5, 1e-5 / max(difference, 1e-9), n, least=1)
+
+
+if __name__ == "__main__":
+    main()

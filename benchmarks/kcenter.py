@@ -1,0 +1,103 @@
+"""K-centre-greedy against the plain greedy in NumPy, and as google/active-learning and anomalib do it, on the same points.
+
+The plain greedy in float64 is the definition, and what is timed against; the others are written here as those projects compute
+a step (one call of scikit-learn's `pairwise_distances` a centre; one norm of differences in torch a centre).
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import pairwise_distances
+
+from benchmarks.measure import QUICK, paired, result, timed
+from warrior_dagster.curation.kcenter import k_center_greedy, k_center_in_parts
+
+Array = NDArray[np.floating]
+
+
+def sphere(n: int, d: int) -> Array:
+    """Points of length one, half around a few hundred places and half anywhere, as embeddings are."""
+    rng = np.random.default_rng(0)
+    places = rng.standard_normal((n // 50, d))[rng.integers(0, n // 50, n // 2)]
+    near = places + rng.standard_normal((n // 2, d)) * rng.uniform(0.2, 1, (n // 2, 1))
+    points = np.concatenate([near, rng.standard_normal((n - n // 2, d))])
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    return rng.permutation(points).astype(np.float32)
+
+
+def plain(points: Array, k: int, first: int) -> tuple[list[int], list[float]]:
+    """One matrix-vector product a centre, in the points' precision; the choices, and the radius after each."""
+    squares = np.einsum("ij,ij->i", points, points)
+    nearest, chosen, radii = np.full(len(points), np.inf, points.dtype), [first], list[float]()
+    while True:
+        np.minimum(nearest, squares + squares[chosen[-1]] - 2 * (points @ points[chosen[-1]]), out=nearest)
+        nearest[chosen] = 0
+        radii.append(float(np.sqrt(max(nearest.max(), 0))))
+        if len(chosen) == k:
+            return chosen, radii
+        chosen.append(int(nearest.argmax()))
+
+
+def google(points: Array, k: int, first: int) -> list[int]:
+    """As google/active-learning: scikit-learn's distances of all points to the newest centre."""
+    chosen, nearest = [first], np.full((len(points), 1), np.inf)
+    for _ in range(k - 1):
+        nearest = np.minimum(nearest, pairwise_distances(points, points[chosen[-1:]], metric="euclidean"))
+        chosen.append(int(nearest.argmax()))
+    return chosen
+
+
+def anomalib(points: Array, k: int, first: int) -> list[int]:
+    """As anomalib: torch's norm of the differences of all points to the newest centre."""
+    every, chosen = torch.from_numpy(points), [first]
+    nearest = torch.full((len(points),), torch.inf)
+    for _ in range(k - 1):
+        nearest = torch.minimum(nearest, torch.linalg.norm(every - every[chosen[-1]], dim=1))
+        chosen.append(int(nearest.argmax()))
+    return chosen
+
+
+def main() -> None:
+    """Time against each peer (a few centres of theirs, and as many times more for all), the same choices, and parts."""
+    n, d, k = (5_000, 384, 500) if QUICK else (20_000, 768, 2_000)
+    points = sphere(n, d)
+    wide = points.astype(np.float64)
+    ours, radii = k_center_greedy(points, k)
+    first = int(ours[0])
+    expected, expected_radii = plain(wide, k, first)
+    same = next((i for i, (a, b) in enumerate(zip(ours, expected, strict=True)) if a != b), k)
+    result("kcenter", "choices that are the plain greedy's, float64", same, "plain float64", k, same / k, n, least=1)
+    worst = float(np.abs(radii[:-1] / np.array(expected_radii[:-1]) - 1).max())
+    result("kcenter", "largest difference of a radius", worst, "plain float64", 1e-3, 1e-3 / max(worst, 1e-12), n, least=1)
+    mine, theirs, ratio = paired(lambda: k_center_greedy(points, k), lambda: plain(wide, k, first), rounds=3)
+    result("kcenter", "s", mine, "plain NumPy, float64 (same choices)", theirs, ratio, n, least=20)
+    some = k // 10
+    for name, peer in (("google/active-learning", google), ("anomalib", anomalib)):
+        mine, theirs, ratio = paired(lambda: k_center_greedy(points, k), lambda peer=peer: peer(points, some, first), rounds=3)  # type: ignore[misc]
+        result("kcenter", "s", mine, name, 10 * theirs, 10 * ratio, n, least=20)
+    mine, theirs, ratio = paired(lambda: k_center_greedy(points, k), lambda: plain(points, k, first), rounds=3)
+    result("kcenter", "s", mine, "plain NumPy, float32 (other choices)", theirs, ratio, n, least=1)
+
+    def covering(chosen: NDArray[np.int64]) -> float:
+        return float(
+            max(np.sqrt(np.maximum(2 - 2 * (part @ points[chosen].T).max(axis=1), 0)).max() for part in np.split(points, 10))
+        )
+
+    seconds, (parts, bounds, _) = timed(lambda: k_center_in_parts(lambda a, b: points[a:b], n, k, None, n // 5))
+    whole, apart = covering(ours), covering(parts)
+    result(
+        "kcenter",
+        "radius in 5 parts",
+        apart,
+        "the whole",
+        whole,
+        whole / apart,
+        n,
+        least=0.5,
+        bound=float(bounds[-1]),
+        s=seconds,
+    )
+
+
+if __name__ == "__main__":
+    main()
