@@ -1,7 +1,7 @@
 """Deduplication against datasketch and against every pair: how fast it is, and what each finds.
 
 Two ways to use datasketch: as it comes, where a shared band makes a duplicate, and with this project's promise, where bands
-propose 99 % of the pairs at the threshold and the exact similarity decides. The second is far slower, so on a tenth of the texts.
+propose 99 % of the pairs at the threshold and the exact similarity decides: far slower, so on a tenth of the texts.
 """
 
 from itertools import combinations, pairwise

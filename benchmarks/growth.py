@@ -28,7 +28,7 @@ from warrior_dagster.ratings import leaderboard, scores
 from warrior_dagster.storage import Warehouse
 
 SIZES = [1_000, 10_000] if QUICK else [10_000, 30_000, 100_000, 300_000, 1_000_000]
-EMBEDDED = 10_000
+EMBEDDED = 1_000 if QUICK else 10_000
 WIDTH, CENTRES, REFERENCES, PARTS = 384, 1_400, 5_000, 4
 ROSTER = [f"model-{number}" for number in range(5)]
 LIMIT = 4.0

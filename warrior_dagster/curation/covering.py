@@ -31,11 +31,12 @@ class Covering:
         import torch
 
         self.points, self.centres = points, centres
-        self._norms = np.sqrt(squared_distances(points, np.zeros(points.shape[1])))
         self._exact, self._seen = np.full(len(points), np.inf), np.zeros(len(points), dtype=np.int64)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._on_device = torch.from_numpy(points).to(device)
-        self._device_norms = torch.from_numpy(self._norms).to(device)
+        rows = max(1, DIFFERENCES // max(1, points.shape[1]))
+        blocks = [self._on_device[first : first + rows] for first in range(0, len(points), rows)]
+        self._squares = torch.cat([block.double().square().sum(dim=1) for block in blocks])
         self._above = torch.full((len(points),), torch.inf, dtype=torch.float64, device=device)
         self._lower(centres)
 
@@ -83,12 +84,12 @@ class Covering:
         for start in range(0, len(centres), batch):
             some = torch.from_numpy(centres[start : start + batch]).to(self._on_device.device)
             squares = (some.double() ** 2).sum(dim=1)
-            slack = rounding(self._device_norms, float(squares.max()) ** 0.5, self.points)
+            slack = rounding(self._squares.sqrt(), float(squares.max()) ** 0.5, self.points)
             rows = max(1, PRODUCTS // len(some))
             for first in range(0, len(self.points), rows):
                 last = first + rows
                 product = torch.addmm(squares.to(some.dtype), self._on_device[first:last], some.T, alpha=-2)
-                bound = product.amin(dim=1).double() + self._device_norms[first:last] ** 2 + slack[first:last]
+                bound = product.amin(dim=1).double() + self._squares[first:last] + slack[first:last]
                 torch.minimum(self._above[first:last], bound, out=self._above[first:last])
         torch.set_float32_matmul_precision(precision)
 
@@ -109,16 +110,15 @@ def product(a: Points, b: Points) -> Points:
 
 def nearest_squared(points: Points, centres: Points) -> Floats:
     """Squared distance of each point (n, d) to the nearest of the centres (m, d), m > 0, exact: shape (n,)."""
-    zero = np.zeros(points.shape[1])
-    squares, centre_squares = squared_distances(points, zero), squared_distances(centres, zero)
+    own, centre_squares = (squared_distances(some, np.zeros(some.shape[1])) for some in (points, centres))
     near = centre_squares.astype(points.dtype) - 2 * product(points, centres.T)
-    slack = rounding(np.sqrt(squares), float(centre_squares.max()) ** 0.5, points)
+    slack = rounding(np.sqrt(own), float(centre_squares.max()) ** 0.5, points)
     row, column = np.nonzero(near <= (near.min(axis=1) + 2 * slack)[:, None])
     squared = np.empty(len(row))
     step = max(1, DIFFERENCES // max(1, points.shape[1]))
     for first in range(0, len(row), step):
         part = slice(first, first + step)
-        squared[part] = _squares(points[row[part]].astype(np.float64) - centres[column[part]])
+        squared[part] = squares(points[row[part]].astype(np.float64) - centres[column[part]])
     return np.minimum.reduceat(squared, np.searchsorted(row, np.arange(len(points))))
 
 
@@ -127,11 +127,11 @@ def squared_distances(points: Points, centre: NDArray[Any]) -> Floats:
     squared = np.empty(len(points))
     centre, rows = centre.astype(np.float64), max(1, DIFFERENCES // max(1, points.shape[1]))
     for start in range(0, len(points), rows):
-        squared[start : start + rows] = _squares(points[start : start + rows] - centre)
+        squared[start : start + rows] = squares(points[start : start + rows] - centre)
     return squared
 
 
-def _squares(differences: Floats) -> Floats:
-    """Row sums of squares that depend on nothing but the row, which those of einsum do not promise."""
-    squares: Floats = np.square(differences, out=differences).sum(axis=1)
-    return squares
+def squares(rows: Floats) -> Floats:
+    """The sum of the squares of each row (n, d): shape (n,). Of nothing but the row, which einsum does not promise."""
+    summed: Floats = np.square(rows).sum(axis=1)
+    return summed

@@ -13,7 +13,7 @@ from itertools import islice, pairwise
 
 import numpy as np
 
-from warrior_dagster.curation.covering import Covering, Floats, Ints, Points, product, rounding, squared_distances
+from warrior_dagster.curation.covering import Covering, Floats, Ints, Points, product, rounding, squared_distances, squares
 
 POOL = 512
 """Points that are chosen from between two matrix products."""
@@ -119,7 +119,8 @@ def _farthest_in(points: Points, nearest: Floats, outside: float) -> Iterator[tu
 
     `nearest` are their squared distances to the nearest centre so far.
     """
-    norms = np.sqrt(squared_distances(points, np.zeros(points.shape[1])))
+    wide = points.astype(np.float64)
+    norms = np.sqrt(squares(wide))
     slack = rounding(norms, norms.max(), points)
     least = norms[:, None] ** 2 + norms**2 - 2 * product(points, points.T) - slack
     while nearest[pick := int(nearest.argmax())] > outside:
@@ -127,4 +128,4 @@ def _farthest_in(points: Points, nearest: Floats, outside: float) -> Iterator[tu
         if nearest[pick] == 0:
             return
         closer = np.flatnonzero(least[pick] < nearest)
-        nearest[closer] = np.minimum(nearest[closer], squared_distances(points[closer], points[pick]))
+        nearest[closer] = np.minimum(nearest[closer], squares(wide[closer] - wide[pick]))
