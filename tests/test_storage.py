@@ -4,7 +4,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import lance
 import lancedb
 import numpy as np
 import polars as pl
@@ -107,6 +109,42 @@ def test_frames_that_stop_with_an_error_leave_the_partition_as_it_was(tmp_path: 
     assert warehouse.read("t", ["p"])["row_id"].to_list() == ["old"]
 
 
+def test_killed_between_the_rows_and_their_record_a_partition_counts_as_never_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse, commit = Warehouse(str(tmp_path)), lance.LanceDataset.commit
+
+    def killed(*args: Any, **options: Any) -> None:
+        commit(*args, **options)
+        raise KeyboardInterrupt
+
+    warehouse.write("t", "p", frame("a", "b"))
+    monkeypatch.setattr(lance.LanceDataset, "commit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        warehouse.write("t", "p", frame("a", "b", value=2.0))
+    monkeypatch.undo()
+    with pytest.raises(LookupError, match="never materialized for p"):
+        warehouse.read("t", ["p"])
+    warehouse.write("t", "p", frame("a", "b"))
+    assert warehouse.read("t", ["p"])["value"].to_list() == [1.0, 1.0]
+
+
+def test_vectors_of_a_doubled_and_a_missing_row_are_an_error(tmp_path: Path) -> None:
+    kind = pl.Array(pl.Float32, 2)
+    rows = pl.DataFrame({"row_id": ["a", "c"], "vector": pl.Series([[1.0, 2.0]] * 2, dtype=kind)})
+    warehouse = Warehouse(str(tmp_path))
+    warehouse.write("t", "p", rows)
+    table = lancedb.connect(tmp_path).open_table("t")
+    table.add(table.search().where("row_id = 'a'").to_arrow())
+    with pytest.raises(LookupError, match="expected each of 3 rows once; found 1"):
+        warehouse.vectors("t", "p", pl.Series(["a", "b", "c"]))
+
+
+def test_no_frame_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected a frame"):
+        Warehouse(str(tmp_path)).write("t", "p", iter(()))
+
+
 def test_rows_that_went_missing_are_written_again(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     warehouse.write("t", "p", frame("a", "b"))
@@ -127,7 +165,7 @@ def test_vectors_come_in_the_order_asked_for_and_one_that_is_missing_is_an_error
     assert (warehouse.vectors("t", "p", pl.Series(ids)) == numbers).all()
     assert (warehouse.vectors("t", "p", pl.Series([ids[2], ids[7]])) == numbers[[2, 7]]).all()
     assert warehouse.vectors("t", "p", pl.Series([], dtype=pl.String)).shape == (0, 2)
-    with pytest.raises(LookupError, match="expected 2 rows; found 1"):
+    with pytest.raises(LookupError, match="expected each of 2 rows once; found 1"):
         warehouse.vectors("t", "p", pl.Series([ids[2], ids[2] + "x"]))
     assert warehouse.read("t", ["p"], ["row_id"]).columns == ["partition", "row_id"]
 

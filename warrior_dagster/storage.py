@@ -34,6 +34,8 @@ RECORDS = "_partitions"
 RECORDS_SCHEMA = pa.schema([(name, pa.string()) for name in ("table", PARTITION, "sha256")] + [("rows", pa.int64())])
 SLICE = 10_000
 """Rows hashed, spooled and read at a time: what keeps the memory of a large partition flat."""
+READ_AHEAD = 2**26
+"""Bytes that Lance reads ahead of a scan; its default of 2 GiB would be most of the memory of a selection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,32 @@ class Written:
     table_version: int
     first: pl.DataFrame = field(compare=False)
     """Its first rows, as they were handed over."""
+
+
+class RowsDigest:
+    """A hash of rows, whatever order they come in: the sum of the SHA-256 of each, modulo 2^256.
+
+    It tells rows that changed by accident; who can choose rows can make two sets with one sum.
+    """
+
+    def __init__(self) -> None:
+        self.rows, self._sum, self._columns = 0, 0, ""
+
+    def update(self, frame: pl.DataFrame) -> None:
+        """Take in more rows. The partition is not part of what they hold."""
+        columns = sorted(c for c in frame.columns if c != PARTITION)
+        vectors = [c for c in columns if frame.schema[c] == pl.Array(pl.Float32, shape=getattr(frame.schema[c], "shape", 1))]
+        self._columns = repr([(c, str(frame.schema[c])) for c in columns])
+        for rows in frame.select(columns).iter_slices(SLICE):
+            lines = rows.drop(vectors).write_ndjson().encode().split(b"\n")
+            numbers = [rows[c].to_numpy() for c in vectors]
+            for i in range(len(rows)):
+                self._sum += int.from_bytes(sha256(b"".join([lines[i], *(n[i].tobytes() for n in numbers)])).digest(), "big")
+        self.rows += len(frame)
+
+    def hexdigest(self) -> str:
+        """The hash of all rows so far, and of their columns."""
+        return sha256(json.dumps([self._columns, self.rows, self._sum % 2**256]).encode()).hexdigest()
 
 
 class Warehouse:
@@ -87,20 +115,30 @@ class Warehouse:
         opened = self._open(table)
         if opened is None:
             raise LookupError(f"{table} {NEVER_MATERIALIZED} for {partition} in {self.uri}")
+        seen = np.zeros(len(row_ids), dtype=np.int64)
         found = np.empty((len(row_ids), opened.schema.field(column).type.list_size), dtype=np.float32)
         if row_ids.is_empty():
             return found
         within = f"{ROW_ID} >= {quoted(row_ids[0])} AND {ROW_ID} <= {quoted(row_ids[-1])}"
-        query = opened.search().where(f"{PARTITION} = {quoted(partition)} AND {within}").select([ROW_ID, column]).limit(None)
-        places, filled = pl.DataFrame({ROW_ID: row_ids}).with_row_index("place"), 0
-        for batch in query.to_batches(SLICE):
-            rows = pl.from_arrow(pa.Table.from_batches([batch]).select([ROW_ID, column]))
+        scanner = opened.to_lance().scanner(
+            columns=[ROW_ID, column],
+            filter=f"{PARTITION} = {quoted(partition)} AND {within}",
+            batch_size=SLICE,
+            batch_readahead=2,
+            fragment_readahead=1,
+            io_buffer_size=READ_AHEAD,
+        )
+        places = pl.DataFrame({ROW_ID: row_ids}).with_row_index("place")
+        for batch in scanner.to_batches():
+            rows = pl.from_arrow(pa.Table.from_batches([batch]))
             assert isinstance(rows, pl.DataFrame)
             placed = rows.join(places, on=ROW_ID)
             found[placed["place"].to_numpy()] = placed[column].to_numpy()
-            filled += len(placed)
-        if filled != len(row_ids):
-            raise LookupError(f"{table}, partition {partition}: expected {len(row_ids)} rows; found {filled}")
+            np.add.at(seen, placed["place"].to_numpy(), 1)
+        if (seen != 1).any():
+            raise LookupError(
+                f"{table}, partition {partition}: expected each of {len(row_ids)} rows once; found {(seen == 1).sum()}"
+            )
         return found
 
     def partitions(self, table: str) -> dict[str, str]:
@@ -114,19 +152,21 @@ class Warehouse:
     def write(self, table: str, partition: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> Written:
         """Make `rows` all that a partition holds, in one commit; what other processes write to others is kept.
 
-        `rows` needs a column `row_id` without doubles. Raises ValueError if it has any. Rows with other columns than the
-        table has replace the table, and all its partitions have to be materialized again. Frames, at least one, are taken as
-        they come and wait on disk, so that no table is locked while they are made, and no more than one is in memory.
+        `rows` needs a column `row_id` without doubles. Raises ValueError if it has any, and for no frame at all. Rows with other
+        columns than the table has replace the table, and all its partitions have to be materialized again. Frames of the same
+        columns are taken as they come and wait on disk, so that no table is locked while they are made, and no more than one is
+        in memory. A folder has a lock; in an object store only one process at a time may write a table.
         """
         if isinstance(rows, pl.DataFrame):
             rows = [rows.sort(ROW_ID)]
-        with tempfile.TemporaryFile() as spool:
+        folder = None if "://" in self.uri else Path(self.uri)  # a temporary folder may be too small, or memory
+        with tempfile.TemporaryFile(dir=folder) as spool:
             schema, digest, first = _spooled(rows, table, partition, spool)
-            with our_turn(Path(self.uri, "locks", "tables.lock")) if "://" not in self.uri else nullcontext():
+            with our_turn(folder / "locks" / "tables.lock") if folder else nullcontext():
                 version = self._replace(table, partition, schema, digest, spool)
         return Written(digest.rows, digest.hexdigest(), version, first)
 
-    def _replace(self, table: str, partition: str, schema: pa.Schema, digest: "RowsDigest", spool: IO[bytes]) -> int:
+    def _replace(self, table: str, partition: str, schema: pa.Schema, digest: RowsDigest, spool: IO[bytes]) -> int:
         """Put the spooled rows in the place of a partition's, unless they are there; the table's version.
 
         Two at once would each take the table as it was before the other. New rows get fragments of their own, and one
@@ -137,8 +177,9 @@ class Warehouse:
             self._records().delete(f"`table` = {quoted(table)}")
             opened = self._db.create_table(table, schema=schema, mode="overwrite")
         mine = f"{PARTITION} = {quoted(partition)}"
-        there = self.partitions(table).get(partition) == digest.hexdigest() and opened.count_rows(mine) == digest.rows
-        if not there:
+        if self.partitions(table).get(partition) != digest.hexdigest() or opened.count_rows(mine) != digest.rows:
+            # Killed after the commit, a partition counts as never written; its old hash would vouch for the new rows.
+            self._records().delete(f"`table` = {quoted(table)} AND {mine}")
             dataset = opened.to_lance()
             spool.seek(0)
             new = write_fragments(pa.ipc.open_stream(spool), dataset) if digest.rows else []
@@ -150,7 +191,7 @@ class Warehouse:
                 new_fragments=new,
             )
             if new or after:
-                lance.LanceDataset.commit(dataset.uri, change, read_version=dataset.version)
+                lance.LanceDataset.commit(dataset, change, read_version=dataset.version)
         record = [{"table": table, PARTITION: partition, "sha256": digest.hexdigest(), "rows": digest.rows}]
         records = self._records().merge_insert(["table", PARTITION])
         records.when_matched_update_all().when_not_matched_insert_all().execute(
@@ -180,7 +221,7 @@ def to_arrow(rows: pl.DataFrame) -> pa.Table:
 
 def _spooled(
     frames: Iterable[pl.DataFrame], table: str, partition: str, spool: IO[bytes]
-) -> "tuple[pa.Schema, RowsDigest, pl.DataFrame]":
+) -> tuple[pa.Schema, RowsDigest, pl.DataFrame]:
     """Write frames to a file, as Arrow, and return their schema, their hash and the first of them."""
     digest, ids, first, writer = RowsDigest(), list[pl.Series](), None, None
     for frame in frames:
@@ -193,36 +234,13 @@ def _spooled(
             writer.write_table(arrow)
         if writer is None:  # no rows so far, but their columns
             writer = pa.ipc.new_stream(spool, to_arrow(frame.with_columns(pl.lit(partition).alias(PARTITION))).schema)
-    assert writer is not None
-    assert first is not None
+    if writer is None or first is None:
+        raise ValueError(f"{table}, partition {partition}: expected a frame, if need be without rows")
     writer.close()
     if ids and pl.concat(ids).n_unique() != digest.rows:
         raise ValueError(f"{table}, partition {partition}: expected each {ROW_ID} once")
     spool.seek(0)
     return pa.ipc.open_stream(spool).schema, digest, first
-
-
-class RowsDigest:
-    """A hash of rows, whatever order they come in: the sum of the SHA-256 of each, modulo 2^256."""
-
-    def __init__(self) -> None:
-        self.rows, self._sum, self._columns = 0, 0, ""
-
-    def update(self, frame: pl.DataFrame) -> None:
-        """Take in more rows. The partition is not part of what they hold."""
-        columns = sorted(c for c in frame.columns if c != PARTITION)
-        vectors = [c for c in columns if isinstance(frame.schema[c], pl.Array)]
-        self._columns = repr([(c, str(frame.schema[c])) for c in columns])
-        for rows in frame.select(columns).iter_slices(SLICE):
-            lines = rows.drop(vectors).write_ndjson().encode().split(b"\n")
-            numbers = [rows[c].to_numpy() for c in vectors]
-            for i in range(len(rows)):
-                self._sum += int.from_bytes(sha256(b"".join([lines[i], *(n[i].tobytes() for n in numbers)])).digest(), "big")
-        self.rows += len(frame)
-
-    def hexdigest(self) -> str:
-        """The hash of all rows so far, and of their columns."""
-        return sha256(json.dumps([self._columns, self.rows, self._sum % 2**256]).encode()).hexdigest()
 
 
 def rows_sha256(rows: pl.DataFrame) -> str:

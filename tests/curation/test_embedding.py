@@ -53,6 +53,18 @@ def test_the_same_texts_give_the_same_bits(model: str) -> None:
     assert (embed(TEXTS, model=model, revision=None) == first).all()
 
 
+def test_a_model_is_given_back_at_the_end_also_of_a_failure(model: str) -> None:
+    def use() -> None:
+        with embedding.loaded():
+            embed(TEXTS[:1], model=model, revision=None)
+            assert embedding._load.cache_info().currsize == 1
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        use()
+    assert embedding._load.cache_info().currsize == 0
+
+
 def test_no_texts_give_no_rows_of_the_right_width(model: str) -> None:
     rows = embed([], model=model, revision=None)
     assert rows.dtype == np.float32

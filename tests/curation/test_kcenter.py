@@ -158,21 +158,36 @@ def test_choices_and_radii_are_the_plain_greedys_to_the_last_bit(
     points: np.ndarray, pool: int, dtype: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kcenter, "POOL", pool)
-    points = points.astype(dtype)
+    points, before = points.astype(dtype), points.astype(dtype)
     chosen, radii = k_center_greedy(points, 40)
     expected, expected_radii = plain(points, 40)
     assert chosen.tolist() == expected
     assert radii.tolist() == expected_radii
+    assert (points == before).all()
 
 
 def test_another_precision_of_products_set_for_all_of_torch_changes_nothing_and_is_kept() -> None:
+    points, centres = gaussian(300, 48), gaussian(40, 48, seed=1)
+    expected = np.square(points.astype(np.float64)[:, None] - centres).sum(axis=2).min(axis=1)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
-        assert k_center_greedy(gaussian(300, 48), 40)[0].tolist() == plain(gaussian(300, 48), 40)[0]
+        assert (covering.nearest_squared(points, centres) == expected).all()
+        assert k_center_greedy(points, 40)[0].tolist() == plain(points, 40)[0]
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_how_the_points_lie_in_memory_changes_nothing() -> None:
+    points = gaussian(300, 48)
+    expected = k_center_greedy(points, 40)
+    backwards = np.ascontiguousarray(points[::-1])[::-1]
+    read_only = points.copy()
+    read_only.flags.writeable = False
+    for same in (np.asfortranarray(points), backwards, read_only):
+        chosen, radii = k_center_greedy(same, 40)
+        assert (chosen.tolist(), radii.tolist()) == (expected[0].tolist(), expected[1].tolist())
 
 
 def test_given_centres_push_the_choices_away_from_what_they_cover() -> None:

@@ -64,7 +64,7 @@ def vectors(points: dict[str, np.ndarray]) -> pl.DataFrame:
 
 
 def select(instructions: pl.DataFrame, roster: list[str], settings: Selection) -> pl.DataFrame:
-    return select_centres(instructions, roster, settings, lambda _, rows: rows["vector"].to_numpy(writable=True))
+    return select_centres(instructions, roster, settings, lambda _, rows: rows["vector"].to_numpy())
 
 
 @settings(deadline=None)

@@ -89,11 +89,10 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         """The kept instructions as vectors of a sentence-transformers model: a LanceDB vector table."""
         names = context.partition_keys
         kept = warehouse.read("instruction_difficulty", names).filter("kept")
-        with engines.gpu_alone() if embedding.on_gpu() else nullcontext():
+        # Embedded as they are written, so the GPU is held until they are.
+        with engines.gpu_alone() if embedding.on_gpu() else nullcontext(), embedding.loaded():
             vectors = {name: selection.embedded(kept.filter(competitor=name), arena.embedding) for name in names}
-            recorded = record(context, warehouse, vectors)
-            embedding.release()
-        return recorded
+            return record(context, warehouse, vectors)
 
     @dg.asset(
         **of_competitor,

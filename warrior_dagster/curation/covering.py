@@ -6,6 +6,8 @@ the last digits depend on who multiplied. So products only say which pairs matte
 difference of two equal points is exactly 0, of two different ones it is not.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 
 PRODUCTS = 2**21
 """Numbers in a block of products: large, because threads wait for one another at the end of each."""
+BATCH = 1024
+"""Centres in one product."""
 DIFFERENCES = 2**18
 """Numbers in a block of differences: small enough for the cache. Blocks are what keeps the extra memory O(n)."""
 
@@ -35,8 +39,11 @@ class Covering:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._on_device = torch.from_numpy(points).to(device)
         rows = max(1, DIFFERENCES // max(1, points.shape[1]))
-        blocks = [self._on_device[first : first + rows] for first in range(0, len(points), rows)]
-        self._squares = torch.cat([block.double().square().sum(dim=1) for block in blocks])
+        # Into place: small results left between the blocks would keep their memory from being used again.
+        self._squares = torch.empty(len(points), dtype=torch.float64, device=device)
+        for first in range(0, len(points), rows):
+            block = self._on_device[first : first + rows].double()
+            self._squares[first : first + rows] = block.square().sum(dim=1)
         self._above = torch.full((len(points),), torch.inf, dtype=torch.float64, device=device)
         self._lower(centres)
 
@@ -60,51 +67,64 @@ class Covering:
         """The squared distances of some points to their nearest centres."""
         import torch
 
-        if len(self.centres):
-            rows = max(1, PRODUCTS // max(self.points.shape[1], len(self.centres)))
-            for first in range(0, len(which), rows):
-                part = which[first : first + rows]
-                since = int(self._seen[part].min())
-                if since < len(self.centres):
-                    near = nearest_squared(self.points[part], self.centres[since:])
-                    self._exact[part] = np.minimum(self._exact[part], near)
-                    self._seen[part] = len(self.centres)
-            self._above[torch.from_numpy(which).to(self._above.device)] = torch.from_numpy(self._exact[which]).to(
-                self._above.device
-            )
+        rows = max(1, PRODUCTS // max(self.points.shape[1], len(self.centres)))
+        for first in range(0, len(which), rows):
+            part = which[first : first + rows]
+            since = int(self._seen[part].min())
+            if since < len(self.centres):
+                near = nearest_squared(self.points[part], self.centres[since:])
+                self._exact[part] = np.minimum(self._exact[part], near)
+                self._seen[part] = len(self.centres)
+        self._above[torch.from_numpy(which).to(self._above.device)] = torch.from_numpy(self._exact[which]).to(
+            self._above.device
+        )
         return self._exact[which]
 
     def _lower(self, centres: Points) -> None:
         """Lower the bounds by new centres: one matrix product."""
         import torch
 
-        precision = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("highest")  # the bound on the rounding holds for no other
-        batch = 1024
-        for start in range(0, len(centres), batch):
-            some = torch.from_numpy(centres[start : start + batch]).to(self._on_device.device)
-            squares = (some.double() ** 2).sum(dim=1)
-            slack = rounding(self._squares.sqrt(), float(squares.max()) ** 0.5, self.points)
-            rows = max(1, PRODUCTS // len(some))
+        for start in range(0, len(centres), BATCH):
+            some = torch.from_numpy(centres[start : start + BATCH]).to(self._on_device.device)
+            squared = some.double().square().sum(dim=1)
+            slack = rounding(self._squares.sqrt(), float(squared.max()) ** 0.5, self.points)
+            rows = max(1, PRODUCTS // max(some.shape))  # of the points too: a library may copy what it multiplies
             for first in range(0, len(self.points), rows):
                 last = first + rows
-                product = torch.addmm(squares.to(some.dtype), self._on_device[first:last], some.T, alpha=-2)
-                bound = product.amin(dim=1).double() + self._squares[first:last] + slack[first:last]
+                with full_precision():
+                    products = torch.addmm(squared.to(some.dtype), self._on_device[first:last], some.T, alpha=-2)
+                bound = products.amin(dim=1).double() + self._squares[first:last] + slack[first:last]
                 torch.minimum(self._above[first:last], bound, out=self._above[first:last])
-        torch.set_float32_matmul_precision(precision)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Products of float32 as float32, whatever was set for the process: the bound on the rounding holds for no less."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def rounding(norms: Any, largest: float, points: Points) -> Any:
-    """The most by which |x|^2 + |c|^2 - 2xc can be off in the points' precision, for |x| in `norms` and |c| up to `largest`."""
+    """The most by which |x|^2 + |c|^2 - 2xc can be off in the points' precision, for |x| in `norms` and |c| up to `largest`.
+
+    Twice the first-order bound: for its higher orders, and for exact values of float64 points, which are rounded themselves.
+    """
     kind = np.finfo(points.dtype)
-    return (points.shape[1] + 8) * (float(kind.eps) / 2 * (norms + largest) ** 2 + float(kind.tiny))
+    return (points.shape[1] + 8) * (float(kind.eps) * (norms + largest) ** 2 + float(kind.tiny))
 
 
 def product(a: Points, b: Points) -> Points:
     """Matrix product by torch: the threads of two libraries would wait for one another's."""
     import torch
 
-    multiplied: Points = (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()
+    with full_precision():
+        multiplied: Points = (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()
     return multiplied
 
 

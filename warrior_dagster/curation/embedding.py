@@ -1,6 +1,7 @@
 """Sentence embeddings of the instructions, the space in which k-centre selects (METHOD, section 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,16 @@ def on_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def release() -> None:
-    """Give the memory of the loaded model back, a GPU's too."""
+@contextmanager
+def loaded() -> Iterator[None]:
+    """Keep the model that is used within in memory, and give that memory back at the end, a GPU's too."""
     import torch
 
-    _load.cache_clear()
-    torch.cuda.empty_cache()
+    try:
+        yield
+    finally:
+        _load.cache_clear()
+        torch.cuda.empty_cache()
 
 
 @lru_cache(maxsize=1)

@@ -48,7 +48,8 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None) -> tupl
     if k == 0 or len(points) == 0:
         return np.empty(0, dtype=np.int64), np.empty(0)
     kind = np.result_type(points, given, np.float32) if largest < 1e17 else np.float64  # squares must fit too
-    points, given = points.astype(kind, copy=False), given.astype(kind, copy=False)
+    # In rows that torch can take: a sum along a row must not depend on how the array lies in memory.
+    points, given = np.require(points, kind, ["C", "W"]), np.require(given, kind, ["C", "W"])
     chosen: list[int] = []
     if len(given) == 0:
         chosen.append(int(squared_distances(points, points.mean(axis=0, dtype=np.float64)).argmin()))
@@ -61,13 +62,14 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None) -> tupl
 def k_center_in_parts(
     read: Callable[[int, int], Points], n: int, k: int, given: Points | None, part_rows: int
 ) -> tuple[Ints, Floats, Points]:
-    """`k_center_greedy` over more points than fit in memory; the same as that where one part holds them all.
+    """K-centre-greedy over more points than fit in memory; `k_center_greedy` itself where one part holds them all.
 
     Each part has its own traversal, of k centres, and a last one chooses among the centres of all parts. With two or more parts
     the radius is at most 4 times the best possible, against twice for the whole (Malkomes et al., 2015, with given centres as a
     fixed part of every solution): k centres and the point left farthest are k + 1 points that are pairwise, and from all given
     centres, at least a radius apart, so two of them share a centre of the best solution, and no radius exceeds twice the best;
-    a point is within its part's radius of a point that is within the last traversal's radius of a centre.
+    a point is within its part's radius of a point that is within the last traversal's radius of a centre. Unlike there, the
+    choices for k need not be the first of those for k + 1.
 
     Args:
         read: the points from one index up to another, shape (last - first, d); called with consecutive ranges.

@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.export import card, dpo, files, kto, records, sft
+from warrior_dagster.export import card, dpo, files, jsonlines, kto, records, sft
 from warrior_dagster.recording import OWNERS, code_version, record
 from warrior_dagster.storage import WHOLE, Warehouse
 
@@ -41,7 +41,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
             kinds={"huggingface", "parquet"},
             owners=OWNERS,
             deps=["answer_scores", "answers", "selected_instructions"],
-            code_version=code_version(wanted, modules=[sft, module, files, card, records]),
+            code_version=code_version(wanted, modules=[sft, module, files, jsonlines, card, records]),
         )
         def exported(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
             rows = make(records.records(warehouse, arena))

@@ -1,11 +1,13 @@
 """A data set on disk: a folder that `datasets.load_dataset` and the Hub take as it is, replaced as a whole."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+from warrior_dagster.export.jsonlines import json_lines
 
 SLICE = 10_000
 """Rows of one row group of Parquet, which are converted at a time. Arrow's plain strings hold at most 2 GiB in one piece:
@@ -25,10 +27,7 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
     target, new, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
     _clear(new)
     new.mkdir(parents=True)
-    with ThreadPoolExecutor(1) as thread:  # Arrow and Polars both leave Python to others while they write
-        parquet = thread.submit(_write_parquet, rows, new / "train.parquet")
-        rows.lazy().sink_ndjson(new / "train.jsonl", maintain_order=True)
-        parquet.result()
+    _write_rows(rows, new / "train.parquet", new / "train.jsonl")
     (new / "README.md").write_text(card, encoding="utf-8")
 
     _clear(old)
@@ -45,18 +44,33 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _write_parquet(rows: pl.DataFrame, path: Path) -> None:
-    """With the types of `datasets`: plain ones, rather than the large ones of Polars, which other data sets do not have."""
+def _write_rows(rows: pl.DataFrame, parquet: Path, jsonl: Path) -> None:
+    """Both files from the same slices, at the same time.
+
+    With the types of `datasets`: plain ones, rather than the large ones of Polars, which other data sets do not have.
+    """
     import datasets
     import pyarrow.parquet as pq
 
     schema = datasets.Features({name: _feature(dtype) for name, dtype in rows.schema.items()}).arrow_schema
-    # No dictionaries: hardly a text comes twice.
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=False) as file:
+    # No dictionaries and no statistics: hardly a text comes twice, and nobody looks for one by its order.
+    options: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+    with (
+        ThreadPoolExecutor(1) as thread,
+        pq.ParquetWriter(parquet, schema, **options) as writer,
+        jsonl.open("wb") as lines,
+    ):
+        written: Future[None] | None = None
         for piece in rows.iter_slices(SLICE):
             # Gathered: to cast a slice of lists, Arrow casts the whole column of which it is one.
             own = piece.select(pl.all().gather(pl.int_range(pl.len())))
-            file.write_table(own.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema))
+            table = own.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
+            if written:
+                written.result()
+            written = thread.submit(writer.write_table, table)
+            lines.write(json_lines(table))
+        if written:
+            written.result()
 
 
 def _feature(dtype: Any) -> Any:

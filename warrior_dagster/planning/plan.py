@@ -126,9 +126,7 @@ def centres(
     to_come = to_come + Counter(to_embed)
     if embedded.is_empty():
         return kept.clear(), Counter({name: min(arena.selection.centres, count) for name, count in to_come.items()}), how
-    chosen = selection.select_centres(
-        embedded, arena.roster, arena.selection, lambda _, rows: rows["vector"].to_numpy(writable=True)
-    )
+    chosen = selection.select_centres(embedded, arena.roster, arena.selection, lambda _, rows: rows["vector"].to_numpy())
     parts, new = [], Counter[str]()
     for name in arena.roster:
         there_now = len(embedded.filter(competitor=name))

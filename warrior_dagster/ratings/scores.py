@@ -86,11 +86,13 @@ def _advantages(score: Matrix, in_group: NDArray[np.bool_]) -> Matrix:
 
 
 def _ranked(scored: pl.DataFrame) -> pl.DataFrame:
-    rank = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("row")
+    place, row = pl.int_range(pl.len(), dtype=pl.Int64), pl.col("row")
+    first = pl.when(row.ne_missing(row.shift())).then(place).forward_fill()  # the place of the best of each row
+    rank = place - first + 1
     return (
         scored.sort("row", -pl.col("score"), "length", "column")
         .with_columns(rank=rank, gold=rank == 1)
-        .sort("row", "column")
+        .sort("cell")
         .select(
             *("instruction_id", "competitor", "score", "elo_part", "local_part"),
             *("rank", "gold", "advantage", "opponents"),
@@ -99,13 +101,14 @@ def _ranked(scored: pl.DataFrame) -> pl.DataFrame:
 
 
 def _numbered_answers(answers: pl.DataFrame, roster: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The usable answers with `row` (of their instruction) and `column` (of their competitor), and the rows' ids."""
+    """The usable answers with `row` (of their instruction), `column` (of their competitor), `cell` (of both); the ids."""
     usable = answers.filter("usable")
     ids = usable.select(pl.col("instruction_id").unique().sort()).with_row_index("row")
     numbered = usable.join(ids, on="instruction_id").with_columns(column=_column("competitor", roster))
     if numbered["column"].has_nulls():
         raise ValueError("an answer of a competitor that is not in the roster")
-    if numbered.select("row", "column").is_duplicated().any():
+    numbered = numbered.with_columns(cell=pl.col("row").cast(pl.Int64) * len(roster) + pl.col("column"))
+    if numbered["cell"].n_unique() < len(numbered):
         raise ValueError("two answers of one competitor to one instruction")
     return numbered, ids
 
@@ -128,7 +131,10 @@ def _numbered_outcomes(
         b=pl.max_horizontal(left, right),
         x=pl.when(left < right).then(x).otherwise(1.0 - x),
     )
-    if matchups.select("row", "a", "b").is_duplicated().any():
+    size = len(roster)
+    if matchups.select(((pl.col("row").cast(pl.Int64) * size + pl.col("a")) * size + pl.col("b")).n_unique()).item() < len(
+        matchups
+    ):
         raise ValueError("two outcomes of one pair of competitors on one instruction")
     return matchups.partition_by("a", "b", as_dict=True, include_key=False)
 
