@@ -152,10 +152,10 @@ class Warehouse:
     def write(self, table: str, partition: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> Written:
         """Make `rows` all that a partition holds, in one commit; what other processes write to others is kept.
 
-        `rows` needs a column `row_id` without doubles. Raises ValueError if it has any, and for no frame at all. Rows with other
-        columns than the table has replace the table, and all its partitions have to be materialized again. Frames of the same
-        columns are taken as they come and wait on disk, so that no table is locked while they are made, and no more than one is
-        in memory. A folder has a lock; in an object store only one process at a time may write a table.
+        `rows` needs a column `row_id` without doubles. Raises ValueError if it has any, and for no frame at all. Rows with
+        other columns than the table has replace the table, and all its partitions have to be materialized again. Frames of the
+        same columns are taken as they come and wait on disk, so that no table is locked while they are made, and no more than
+        one is in memory. A folder has a lock; in an object store only one process at a time may write a table.
         """
         if isinstance(rows, pl.DataFrame):
             rows = [rows.sort(ROW_ID)]

@@ -158,7 +158,8 @@ def test_choices_and_radii_are_the_plain_greedys_to_the_last_bit(
     points: np.ndarray, pool: int, dtype: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kcenter, "POOL", pool)
-    points, before = points.astype(dtype), points.astype(dtype)
+    points = points.astype(dtype)
+    before: np.ndarray = points.copy()
     chosen, radii = k_center_greedy(points, 40)
     expected, expected_radii = plain(points, 40)
     assert chosen.tolist() == expected

@@ -1,7 +1,7 @@
 """Near-duplicate instructions by the Jaccard similarity of their shingles (METHOD, section 3).
 
 The released code has MinHash LSH decide. On short instructions that is wrong both ways: at threshold 0.5 it drops texts that
-are far less alike, misses others, and a recall of 0.99 would have it propose one pair in twenty of all. The exact join in
+are far less alike, misses others, and for a recall of 0.99 it has to propose one pair in fifteen of all. The exact join in
 `jaccard.py` misses none, needs no seed and no number of permutations, and is faster (docs/deduplication.md).
 
 Every decision looks only at texts that come before, which is what lets a roster grow without changing the instructions that its

@@ -37,8 +37,8 @@ class Sets(NamedTuple):
 class Lists(NamedTuple):
     """The kept sets that may be looked up: one list for each element and size of set (`keys`: element << 32 | size, ascending).
 
-    Those of an element are from `first[element]` to `first[element + 1]`. List k holds the sets `posted[begins[k]:ends[k]]`,
-    with their bitmaps. `grew` is the last block in which a list of an element grew, -1 for never.
+    Those of an element are from `first[element]` to `first[element + 1]`. List k holds the sets `posted[begins[k]:ends[k]]`.
+    `grew` is the last block in which a list of an element grew, -1 for never.
     """
 
     first: Ints
@@ -46,7 +46,6 @@ class Lists(NamedTuple):
     begins: Ints
     ends: Ints
     posted: Codes
-    posted_maps: NDArray[np.uint64]
     grew: Codes
 
 
@@ -86,10 +85,10 @@ def _lists(sets: Sets, threshold: float) -> Lists:
     keys = _prefixes(sets.starts, sets.elements, threshold)
     keys.sort()
     begins = np.flatnonzero(np.diff(keys, prepend=-1))
-    posted, maps = np.empty(len(keys), dtype=np.int32), np.empty((len(keys), sets.maps.shape[1]), dtype=np.uint64)
+    posted = np.empty(len(keys), dtype=np.int32)
     distinct = sets.elements.max(initial=-1) + 1
     first = np.searchsorted(keys[begins] >> 32, np.arange(distinct + 1))
-    return Lists(first, keys[begins], begins, begins.copy(), posted, maps, np.full(distinct, -1, dtype=np.int32))
+    return Lists(first, keys[begins], begins, begins.copy(), posted, np.full(distinct, -1, dtype=np.int32))
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]
@@ -167,7 +166,7 @@ def _earliest(i: int, sets: Sets, lists: Lists, threshold: float, since: int, vi
                 break
             least = share * (size + other_size) - SLACK
             for entry in range(lists.begins[key], lists.ends[key]):
-                if _missing(own, lists.posted_maps, entry) > size - least:
+                if _missing(own, sets.maps, lists.posted[entry]) > size - least:
                     continue
                 other = lists.posted[entry]
                 if other >= best:
@@ -214,6 +213,5 @@ def _keep(
             low, high = lists.first[element], lists.first[element + 1]
             key = low + np.searchsorted(lists.keys[low:high], np.int64(element) << 32 | size)
             lists.posted[lists.ends[key]] = i
-            lists.posted_maps[lists.ends[key]] = sets.maps[i]
             lists.ends[key] += 1
             lists.grew[element] = block
