@@ -75,7 +75,8 @@ def test_it_chooses_what_the_naive_twin_chooses_across_blocks_and_pools(
     expected, expected_radii = naive(points, 40, centres)
     for block, pool in ((1, 1), (32 * 7, 3), (2**18, 50), (2**18, 500)):
         monkeypatch.setattr(covering, "PRODUCTS", block)
-        monkeypatch.setattr(covering, "DIFFERENCES", block)
+        monkeypatch.setattr(covering, "BATCH", max(1, pool // 2))
+        monkeypatch.setattr(covering, "SOON", pool)
         monkeypatch.setattr(kcenter, "POOL", pool)
         chosen, radii = k_center_greedy(points, 40, centres)
         assert chosen.tolist() == expected
@@ -126,13 +127,23 @@ def test_going_on_from_given_centres_equals_one_longer_traversal(points: np.ndar
     assert rest_radii.tolist() == whole_radii[len(start) :].tolist()
 
 
+def squares(rows: np.ndarray) -> np.ndarray:
+    """Sums of squares of each row, in four sums side by side; what is left over goes to the first."""
+    whole = rows.shape[1] // 4 * 4
+    lanes = [np.cumsum(np.square(rows[:, lane:whole:4]), axis=1)[:, -1] if whole else np.zeros(len(rows)) for lane in range(4)]
+    for left in range(whole, rows.shape[1]):
+        lanes[0] = lanes[0] + np.square(rows[:, left])
+    summed: np.ndarray = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
+    return summed
+
+
 def plain(points: np.ndarray, k: int) -> tuple[list[int], list[float]]:
     """The greedy's definition: float64 differences of every point to every centre. `naive` forgives the last digits."""
     wide = points.astype(np.float64)
-    chosen = [int(np.square(wide - points.mean(axis=0, dtype=np.float64)).sum(axis=1).argmin())]
+    chosen = [int(squares(wide - points.mean(axis=0, dtype=np.float64)).argmin())]
     nearest, radii = np.full(len(points), np.inf), list[float]()
     while True:
-        nearest = np.minimum(nearest, np.square(wide - wide[chosen[-1]]).sum(axis=1))
+        nearest = np.minimum(nearest, squares(wide - wide[chosen[-1]]))
         radii.append(float(np.sqrt(nearest.max())))
         if len(chosen) == k:
             return chosen, radii
@@ -147,7 +158,7 @@ def plain(points: np.ndarray, k: int) -> tuple[list[int], list[float]]:
         gaussian(300, 48),
         gaussian(300, 48) * 1e-25,  # products underflow in float32
         gaussian(300, 48) * 1e25,  # and overflow
-        gaussian(300, 48) + 1000,  # far from the origin: float32 products tell these apart badly
+        gaussian(300, 50) + 1000,  # far from the origin: float32 products tell these apart badly
         gaussian(10, 48)[np.arange(300) % 10] + gaussian(300, 48, seed=1) * np.float32(1e-4),  # tight clusters
         np.eye(300, 48) + np.eye(300, 48, -100),  # most distances tie
         np.repeat(gaussian(60, 48), 5, axis=0),  # duplicates
@@ -158,6 +169,7 @@ def test_choices_and_radii_are_the_plain_greedys_to_the_last_bit(
     points: np.ndarray, pool: int, dtype: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kcenter, "POOL", pool)
+    monkeypatch.setattr(covering, "SOON", 2 * pool)
     points = points.astype(dtype)
     before: np.ndarray = points.copy()
     chosen, radii = k_center_greedy(points, 40)
@@ -169,7 +181,7 @@ def test_choices_and_radii_are_the_plain_greedys_to_the_last_bit(
 
 def test_another_precision_of_products_set_for_all_of_torch_changes_nothing_and_is_kept() -> None:
     points, centres = gaussian(300, 48), gaussian(40, 48, seed=1)
-    expected = np.square(points.astype(np.float64)[:, None] - centres).sum(axis=2).min(axis=1)
+    expected = np.min([squares(points.astype(np.float64) - centre) for centre in centres], axis=0)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:

@@ -11,14 +11,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 PRODUCTS = 2**21
-"""Numbers in a block of products: large, because threads wait for one another at the end of each."""
+"""Numbers in a block of products, which keeps the extra memory O(n): large, as threads wait for one another after each."""
+SOON = 2**12
+"""At least so many points are kept up to date, or a quarter: those with the highest bounds. Most of the rest never need be."""
 BATCH = 1024
 """Centres in one product."""
-DIFFERENCES = 2**18
-"""Numbers in a block of differences: small enough for the cache. Blocks are what keeps the extra memory O(n)."""
 
 Points = NDArray[np.floating]
 Floats = NDArray[np.float64]
@@ -38,19 +39,15 @@ class Covering:
         self._exact, self._seen = np.full(len(points), np.inf), np.zeros(len(points), dtype=np.int64)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._on_device = torch.from_numpy(points).to(device)
-        rows = max(1, DIFFERENCES // max(1, points.shape[1]))
-        # Into place: small results left between the blocks would keep their memory from being used again.
-        self._squares = torch.empty(len(points), dtype=torch.float64, device=device)
-        for first in range(0, len(points), rows):
-            block = self._on_device[first : first + rows].double()
-            self._squares[first : first + rows] = block.square().sum(dim=1)
+        self._squares = torch.from_numpy(squared_distances(points, np.zeros_like(points[0]))).to(device)
         self._above = torch.full((len(points),), torch.inf, dtype=torch.float64, device=device)
-        self._lower(centres)
+        self._met = torch.zeros(len(points), dtype=torch.int64, device=device)
+        self._lower(torch.arange(len(points), device=device))
 
     def add(self, chosen: Ints) -> None:
-        """Make points centres."""
+        """Make points centres. They lower the bounds of the few points that may be chosen soon; the others' bounds hold too."""
         self.centres = np.concatenate([self.centres, self.points[chosen]])
-        self._lower(self.points[chosen])
+        self._lower(self._above.topk(min(len(self.points), max(SOON, len(self.points) // 4))).indices)
 
     def farthest(self, count: int) -> tuple[Ints, float]:
         """The points with the highest bounds, ascending, and the highest bound of all others (-1 where there are none)."""
@@ -80,21 +77,25 @@ class Covering:
         )
         return self._exact[which]
 
-    def _lower(self, centres: Points) -> None:
-        """Lower the bounds by new centres: one matrix product."""
+    def _lower(self, which: Any) -> None:
+        """Lower the bounds of some points by the centres that they have not met: matrix products."""
         import torch
 
-        for start in range(0, len(centres), BATCH):
-            some = torch.from_numpy(centres[start : start + BATCH]).to(self._on_device.device)
-            squared = some.double().square().sum(dim=1)
-            slack = rounding(self._squares.sqrt(), float(squared.max()) ** 0.5, self.points)
-            rows = max(1, PRODUCTS // max(some.shape))  # of the points too: a library may copy what it multiplies
-            for first in range(0, len(self.points), rows):
-                last = first + rows
-                with full_precision():
-                    products = torch.addmm(squared.to(some.dtype), self._on_device[first:last], some.T, alpha=-2)
-                bound = products.amin(dim=1).double() + self._squares[first:last] + slack[first:last]
-                torch.minimum(self._above[first:last], bound, out=self._above[first:last])
+        met, lengths = self._met[which], torch.from_numpy(squared_distances(self.centres, np.zeros_like(self.centres[0])))
+        for since in np.unique(met.cpu().numpy()).tolist():
+            own = which[met == since]
+            for start in range(since, len(self.centres), BATCH):
+                some = torch.from_numpy(self.centres[start : start + BATCH]).to(own.device)
+                squared = lengths[start : start + BATCH].to(own.device)
+                rows = max(1, PRODUCTS // max(some.shape))  # of the points too: a library may copy what it multiplies
+                for part in own.split(rows):
+                    with full_precision():
+                        products = torch.addmm(squared.to(some.dtype), self._on_device[part], some.T, alpha=-2)
+                    squares = self._squares[part]
+                    slack = rounding(squares.sqrt(), float(squared.max()) ** 0.5, self.points)
+                    bound = products.amin(dim=1).double() + squares + slack
+                    self._above[part] = torch.minimum(self._above[part], bound)
+        self._met[which] = len(self.centres)
 
 
 @contextmanager
@@ -130,28 +131,42 @@ def product(a: Points, b: Points) -> Points:
 
 def nearest_squared(points: Points, centres: Points) -> Floats:
     """Squared distance of each point (n, d) to the nearest of the centres (m, d), m > 0, exact: shape (n,)."""
-    own, centre_squares = (squared_distances(some, np.zeros(some.shape[1])) for some in (points, centres))
-    near = centre_squares.astype(points.dtype) - 2 * product(points, centres.T)
-    slack = rounding(np.sqrt(own), float(centre_squares.max()) ** 0.5, points)
-    row, column = np.nonzero(near <= (near.min(axis=1) + 2 * slack)[:, None])
-    squared = np.empty(len(row))
-    step = max(1, DIFFERENCES // max(1, points.shape[1]))
-    for first in range(0, len(row), step):
-        part = slice(first, first + step)
-        squared[part] = squares(points[row[part]].astype(np.float64) - centres[column[part]])
-    return np.minimum.reduceat(squared, np.searchsorted(row, np.arange(len(points))))
-
-
-def squared_distances(points: Points, centre: NDArray[Any]) -> Floats:
-    """Squared distance of each point (n, d) to one centre (d,), from float64 differences: shape (n,)."""
-    squared = np.empty(len(points))
-    centre, rows = centre.astype(np.float64), max(1, DIFFERENCES // max(1, points.shape[1]))
-    for start in range(0, len(points), rows):
-        squared[start : start + rows] = squares(points[start : start + rows] - centre)
+    own, others = (squared_distances(some, np.zeros_like(some[0])) for some in (points, centres))
+    near = others.astype(points.dtype) - 2 * product(points, centres.T)
+    slack = rounding(np.sqrt(own), float(others.max()) ** 0.5, points)
+    squared: Floats = _least(points, centres, near, near.min(axis=1) + 2 * slack)
     return squared
 
 
-def squares(rows: Floats) -> Floats:
-    """The sum of the squares of each row (n, d): shape (n,). Of nothing but the row, which einsum does not promise."""
-    summed: Floats = np.square(rows).sum(axis=1)
-    return summed
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _least(points: Points, centres: Points, near: Points, limits: Floats) -> Any:
+    """For each point the least of the exact distances to those centres that are no farther than its limit by the product."""
+    squared = np.full(len(points), np.inf)
+    for i in range(len(points)):
+        for j in range(len(centres)):
+            if near[i, j] <= limits[i]:
+                squared[i] = min(squared[i], squared_distance(points[i], centres[j]))
+    return squared
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def squared_distances(points: Points, centre: NDArray[Any]) -> Any:
+    """Squared distance of each point (n, d) to one centre (d,), from float64 differences: shape (n,)."""
+    squared = np.empty(len(points))
+    for i in range(len(points)):
+        squared[i] = squared_distance(points[i], centre)
+    return squared
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def squared_distance(a: NDArray[Any], b: NDArray[Any]) -> Any:
+    """From float64 differences, in four sums that run side by side: of nothing but the two, wherever they lie."""
+    s, t, u, v, whole = 0.0, 0.0, 0.0, 0.0, len(a) // 4 * 4
+    for j in range(0, whole, 4):
+        s += (np.float64(a[j]) - np.float64(b[j])) ** 2
+        t += (np.float64(a[j + 1]) - np.float64(b[j + 1])) ** 2
+        u += (np.float64(a[j + 2]) - np.float64(b[j + 2])) ** 2
+        v += (np.float64(a[j + 3]) - np.float64(b[j + 3])) ** 2
+    for j in range(whole, len(a)):
+        s += (np.float64(a[j]) - np.float64(b[j])) ** 2
+    return (s + t) + (u + v)

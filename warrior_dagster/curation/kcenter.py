@@ -10,10 +10,21 @@ choices are those of the plain greedy, ties and duplicates included, whatever di
 
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
+from typing import Any
 
 import numpy as np
+from numba import njit
 
-from warrior_dagster.curation.covering import Covering, Floats, Ints, Points, product, rounding, squared_distances, squares
+from warrior_dagster.curation.covering import (
+    Covering,
+    Floats,
+    Ints,
+    Points,
+    product,
+    rounding,
+    squared_distance,
+    squared_distances,
+)
 
 POOL = 512
 """Points that are chosen from between two matrix products."""
@@ -97,37 +108,46 @@ def k_center_in_parts(
 def _farthest_first(points: Points, centres: Points) -> Iterator[tuple[int, float]]:
     """The farthest point from all centres and its squared distance; it becomes a centre; and so on, until the distance is 0."""
     covering = Covering(points, centres)
-    found: Iterator[tuple[int, float]]
     distance = np.inf
     while distance > 0:
         pool, outside = covering.farthest(POOL)
         nearest = covering.exactly(pool)
-        if nearest.max() > outside:
-            found = ((int(pool[pick]), squared) for pick, squared in _farthest_in(points[pool], nearest, outside))
-        else:
+        if nearest.max() <= outside:
             # Bounds this near one another tell nothing: make all that may be the farthest exact, and take the farthest.
             pool = covering.at_least(nearest.max())
             nearest = covering.exactly(pool)
-            found = iter([(int(pool[nearest.argmax()]), float(nearest.max()))])
-        chosen = []
-        for choice, distance in found:
-            yield choice, distance
-            chosen.append(choice)
-        covering.add(np.array(chosen))
+            pool, nearest, outside = pool[[nearest.argmax()]], nearest[[nearest.argmax()]], -1.0
+        picks, distances = _farthest_in(points[pool], nearest, outside)
+        yield from zip(pool[picks].tolist(), distances.tolist(), strict=True)
+        distance = distances[-1]
+        covering.add(pool[picks])
 
 
-def _farthest_in(points: Points, nearest: Floats, outside: float) -> Iterator[tuple[int, float]]:
+def _farthest_in(points: Points, nearest: Floats, outside: float) -> tuple[Ints, Floats]:
     """The traversal among the points of a pool, as long as the farthest is farther than `outside`, or until that is at 0.
 
-    `nearest` are their squared distances to the nearest centre so far.
+    `nearest` are their squared distances to the nearest centre so far, of which one at least is above `outside`.
     """
-    wide = points.astype(np.float64)
-    norms = np.sqrt(squares(wide))
-    slack = rounding(norms, norms.max(), points)
-    least = norms[:, None] ** 2 + norms**2 - 2 * product(points, points.T) - slack
-    while nearest[pick := int(nearest.argmax())] > outside:
-        yield pick, float(nearest[pick])
+    squares = squared_distances(points, np.zeros_like(points[0]))
+    slack = rounding(np.sqrt(squares), float(squares.max()) ** 0.5, points)
+    least = squares[:, None] + squares - 2 * product(points, points.T) - slack
+    traversed: tuple[Ints, Floats] = _traverse(points, nearest, least, outside)
+    return traversed
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _traverse(points: Points, nearest: Floats, least: Floats, outside: float) -> Any:
+    """`least` (n, n) are squared distances by products less their rounding: what is not nearer by them is not nearer."""
+    picks, distances, count = np.empty(len(points), dtype=np.int64), np.empty(len(points)), 0
+    while count < len(points):
+        pick = nearest.argmax()
+        if nearest[pick] <= outside:
+            break
+        picks[count], distances[count] = pick, nearest[pick]
+        count += 1
         if nearest[pick] == 0:
-            return
-        closer = np.flatnonzero(least[pick] < nearest)
-        nearest[closer] = np.minimum(nearest[closer], squares(wide[closer] - wide[pick]))
+            break
+        for i in range(len(points)):
+            if least[pick, i] < nearest[i]:
+                nearest[i] = min(nearest[i], squared_distance(points[i], points[pick]))
+    return picks[:count], distances[:count]
