@@ -30,7 +30,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# One JSON line a result. QUICK=1: smaller sizes, under three minutes. BENCH_DATA: the folder of CodeAlpaca's two files.
+# One JSON line a result. QUICK=1: smaller sizes. BENCH_DATA: the folder of CodeAlpaca's two files.
 bench: setup $(VENV)/installed-bench
 	@for benchmark in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$benchmark || exit 1; done
 
