@@ -1,0 +1,35 @@
+"""What the card of a data set tells the Hub and its readers."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.export.examples import card
+
+
+def test_the_card_is_read_by_the_hub_library() -> None:
+    from huggingface_hub import DatasetCard
+
+    data: dict[str, Any] = DatasetCard(card()).data.to_dict()  # type: ignore[no-untyped-call]
+    assert data["license"] == "other"
+    assert data["pretty_name"] == "Quick: #1"
+    assert data["size_categories"] == ["1K<n<10K"]
+    assert data["configs"][0]["data_files"] == [{"split": "train", "path": "train.parquet"}]
+
+
+def test_the_card_tells_models_counts_settings_and_limits_but_no_address() -> None:
+    text = card()
+    assert "| a\\|b | tiny | unknown | Apache-2.0 |" in text
+    assert "| mined | 12,345 |" in text
+    assert "nothing was verified by execution" in text
+    assert "gpu7" not in text
+    assert "/srv" not in text
+    fence = "`" * 5
+    block = text.split(f"{fence}yaml\n")[1].split(f"\n{fence}\n")[0]
+    assert yaml.safe_load(block)["system"] == "/no_think\n````\n# Not a heading"
+
+
+def test_a_kind_without_a_format_has_no_card() -> None:
+    with pytest.raises(KeyError):
+        card("grpo")
