@@ -185,7 +185,8 @@ def test_another_precision_of_products_set_for_all_of_torch_changes_nothing_and_
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
-        assert (covering.nearest_squared(points, centres) == expected).all()
+        lengths = covering.squared_lengths(points), covering.squared_lengths(centres)
+        assert (covering.nearest_squared(points, lengths[0], centres, lengths[1]) == expected).all()
         assert k_center_greedy(points, 40)[0].tolist() == plain(points, 40)[0]
         assert torch.get_float32_matmul_precision() == "medium"
     finally:

@@ -35,19 +35,22 @@ class Covering:
     def __init__(self, points: Points, centres: Points) -> None:
         import torch
 
-        self.points, self.centres = points, centres
-        self._exact, self._seen = np.full(len(points), np.inf), np.zeros(len(points), dtype=np.int64)
+        self.points, self.squares = points, squared_lengths(points)
+        self.centres, self._lengths = centres, squared_lengths(centres)
+        # How many centres a point has met: by their products, and exactly.
+        self._met, self._seen = np.zeros(len(points), dtype=np.int64), np.zeros(len(points), dtype=np.int64)
+        self._exact = np.full(len(points), np.inf)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._on_device = torch.from_numpy(points).to(device)
-        self._squares = torch.from_numpy(squared_distances(points, np.zeros_like(points[0]))).to(device)
+        self._on_device, self._squares = (torch.from_numpy(a).to(device) for a in (points, self.squares))
         self._above = torch.full((len(points),), torch.inf, dtype=torch.float64, device=device)
-        self._met = torch.zeros(len(points), dtype=torch.int64, device=device)
-        self._lower(torch.arange(len(points), device=device))
+        self._lower(np.arange(len(points)))
 
     def add(self, chosen: Ints) -> None:
         """Make points centres. They lower the bounds of the few points that may be chosen soon; the others' bounds hold too."""
         self.centres = np.concatenate([self.centres, self.points[chosen]])
-        self._lower(self._above.topk(min(len(self.points), max(SOON, len(self.points) // 4))).indices)
+        self._lengths = np.concatenate([self._lengths, self.squares[chosen]])
+        soon = self._above.topk(min(len(self.points), max(SOON, len(self.points) // 4))).indices
+        self._lower(soon.cpu().numpy())
 
     def farthest(self, count: int) -> tuple[Ints, float]:
         """The points with the highest bounds, ascending, and the highest bound of all others (-1 where there are none)."""
@@ -65,37 +68,40 @@ class Covering:
         import torch
 
         rows = max(1, PRODUCTS // max(self.points.shape[1], len(self.centres)))
-        for first in range(0, len(which), rows):
-            part = which[first : first + rows]
-            since = int(self._seen[part].min())
-            if since < len(self.centres):
-                near = nearest_squared(self.points[part], self.centres[since:])
+        for since, own in self._in_step(self._seen, which):
+            for first in range(0, len(own), rows):
+                part = own[first : first + rows]
+                near = nearest_squared(self.points[part], self.squares[part], self.centres[since:], self._lengths[since:])
                 self._exact[part] = np.minimum(self._exact[part], near)
-                self._seen[part] = len(self.centres)
-        self._above[torch.from_numpy(which).to(self._above.device)] = torch.from_numpy(self._exact[which]).to(
-            self._above.device
-        )
+        device = self._above.device
+        self._above[torch.from_numpy(which).to(device)] = torch.from_numpy(self._exact[which]).to(device)
         return self._exact[which]
 
-    def _lower(self, which: Any) -> None:
+    def _lower(self, which: Ints) -> None:
         """Lower the bounds of some points by the centres that they have not met: matrix products."""
         import torch
 
-        met, lengths = self._met[which], torch.from_numpy(squared_distances(self.centres, np.zeros_like(self.centres[0])))
-        for since in np.unique(met.cpu().numpy()).tolist():
-            own = which[met == since]
+        for since, own in self._in_step(self._met, which):
             for start in range(since, len(self.centres), BATCH):
-                some = torch.from_numpy(self.centres[start : start + BATCH]).to(own.device)
-                squared = lengths[start : start + BATCH].to(own.device)
+                some, lengths = self.centres[start : start + BATCH], self._lengths[start : start + BATCH]
+                squared = torch.from_numpy(lengths).to(self._above.device, self._on_device.dtype)
+                others = torch.from_numpy(some).to(self._above.device).T
                 rows = max(1, PRODUCTS // max(some.shape))  # of the points too: a library may copy what it multiplies
-                for part in own.split(rows):
+                for part in torch.from_numpy(own).to(self._above.device).split(rows):
                     with full_precision():
-                        products = torch.addmm(squared.to(some.dtype), self._on_device[part], some.T, alpha=-2)
+                        products = torch.addmm(squared, self._on_device[part], others, alpha=-2)
                     squares = self._squares[part]
-                    slack = rounding(squares.sqrt(), float(squared.max()) ** 0.5, self.points)
+                    slack = rounding(squares.sqrt(), float(lengths.max()) ** 0.5, self.points)
                     bound = products.amin(dim=1).double() + squares + slack
                     self._above[part] = torch.minimum(self._above[part], bound)
-        self._met[which] = len(self.centres)
+
+    def _in_step(self, met: Ints, which: Ints) -> Iterator[tuple[int, Ints]]:
+        """Those of some points that have not met all centres yet, together with which they go on from; then they have."""
+        for since in np.unique(met[which]).tolist():
+            if since < len(self.centres):
+                own = which[met[which] == since]
+                yield since, own
+                met[own] = len(self.centres)
 
 
 @contextmanager
@@ -129,13 +135,21 @@ def product(a: Points, b: Points) -> Points:
     return multiplied
 
 
-def nearest_squared(points: Points, centres: Points) -> Floats:
-    """Squared distance of each point (n, d) to the nearest of the centres (m, d), m > 0, exact: shape (n,)."""
-    own, others = (squared_distances(some, np.zeros_like(some[0])) for some in (points, centres))
-    near = others.astype(points.dtype) - 2 * product(points, centres.T)
-    slack = rounding(np.sqrt(own), float(others.max()) ** 0.5, points)
+def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: Floats) -> Floats:
+    """Squared distance of each point (n, d) to the nearest of the centres (m, d), m > 0, exact: shape (n,).
+
+    `squares` (n,) and `lengths` (m,) are the `squared_lengths` of the two.
+    """
+    near = lengths.astype(points.dtype) - 2 * product(points, centres.T)
+    slack = rounding(np.sqrt(squares), float(lengths.max()) ** 0.5, points)
     squared: Floats = _least(points, centres, near, near.min(axis=1) + 2 * slack)
     return squared
+
+
+def squared_lengths(points: Points) -> Floats:
+    """Of each point (n, d), in float64: shape (n,)."""
+    lengths: Floats = squared_distances(points, np.zeros(points.shape[1], dtype=points.dtype))
+    return lengths
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -14,12 +14,12 @@ from os import cpu_count
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from warrior_dagster.curation.jaccard import first_matches
 
-WORD = r"[^\s\x1c-\x1f]+"
-"""What `str.split` takes for a word: those four control characters are spaces to Python, and not to a regular expression."""
 SLICE = 50_000
 """Texts split at a time, which bounds the memory."""
 
@@ -73,20 +73,15 @@ def shingle_sets(texts: Sequence[str] | pl.Series, size: int = 1) -> tuple[Ints,
 def _words(texts: Sequence[str] | pl.Series) -> tuple[Ints, Ints]:
     """For each word of each text, in order, the text's row and the word's number; a text without words has an empty one."""
 
-    def split(first: int) -> pl.DataFrame:
-        words = pl.Series("word", texts[first : first + SLICE], dtype=pl.String).str.extract_all(WORD)
-        rows = pl.int_range(first, first + len(words), dtype=pl.Int64, eager=True).alias("row")
-        return (
-            pl.DataFrame([rows, words])
-            .explode("word", empty_as_null=True)
-            .with_columns(pl.col("word").fill_null("").cast(pl.Categorical))
-        )
+    def split(first: int) -> tuple[Ints, pa.DictionaryArray]:
+        part = pl.Series(texts[first : first + SLICE], dtype=pl.String).to_arrow(compat_level=pl.CompatLevel.oldest())
+        words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(part))  # where str.split does, control characters included
+        return first + pc.list_parent_indices(words).to_numpy(), words.values.dictionary_encode()
 
     with ThreadPoolExecutor(cpu_count()) as pool:
-        words = pl.concat(
-            [pl.DataFrame(schema={"row": pl.Int64, "word": pl.Categorical}), *pool.map(split, range(0, len(texts), SLICE))]
-        )
-    return words["row"].to_numpy(), words["word"].to_physical().cast(pl.Int64).to_numpy()
+        rows, words = zip(*pool.map(split, range(0, max(len(texts), 1), SLICE)), strict=True)
+    numbered = pa.chunked_array(words).unify_dictionaries()  # the same word has the same number in every slice
+    return np.concatenate(rows), np.concatenate([part.indices.to_numpy() for part in numbered.chunks]).astype(np.int64)
 
 
 def _shingles(row: Ints, word: Ints, size: int) -> tuple[Ints, Ints]:

@@ -117,27 +117,26 @@ def _farthest_first(points: Points, centres: Points) -> Iterator[tuple[int, floa
             pool = covering.at_least(nearest.max())
             nearest = covering.exactly(pool)
             pool, nearest, outside = pool[[nearest.argmax()]], nearest[[nearest.argmax()]], -1.0
-        picks, distances = _farthest_in(points[pool], nearest, outside)
+        picks, distances = _farthest_in(points[pool], covering.squares[pool], nearest, outside)
         yield from zip(pool[picks].tolist(), distances.tolist(), strict=True)
         distance = distances[-1]
         covering.add(pool[picks])
 
 
-def _farthest_in(points: Points, nearest: Floats, outside: float) -> tuple[Ints, Floats]:
+def _farthest_in(points: Points, squares: Floats, nearest: Floats, outside: float) -> tuple[Ints, Floats]:
     """The traversal among the points of a pool, as long as the farthest is farther than `outside`, or until that is at 0.
 
-    `nearest` are their squared distances to the nearest centre so far, of which one at least is above `outside`.
+    `squares` are their squared lengths; `nearest` are their squared distances to the nearest centre so far, of which one at
+    least is above `outside`.
     """
-    squares = squared_distances(points, np.zeros_like(points[0]))
     slack = rounding(np.sqrt(squares), float(squares.max()) ** 0.5, points)
-    least = squares[:, None] + squares - 2 * product(points, points.T) - slack
-    traversed: tuple[Ints, Floats] = _traverse(points, nearest, least, outside)
+    traversed: tuple[Ints, Floats] = _traverse(points, squares, product(points, points.T), slack, nearest, outside)
     return traversed
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _traverse(points: Points, nearest: Floats, least: Floats, outside: float) -> Any:
-    """`least` (n, n) are squared distances by products less their rounding: what is not nearer by them is not nearer."""
+def _traverse(points: Points, squares: Floats, products: Points, slack: Floats, nearest: Floats, outside: float) -> Any:
+    """`products` (n, n) are of all pairs, off by at most `slack` (n,): what is not nearer by them is not nearer."""
     picks, distances, count = np.empty(len(points), dtype=np.int64), np.empty(len(points)), 0
     while count < len(points):
         pick = nearest.argmax()
@@ -148,6 +147,6 @@ def _traverse(points: Points, nearest: Floats, least: Floats, outside: float) ->
         if nearest[pick] == 0:
             break
         for i in range(len(points)):
-            if least[pick, i] < nearest[i]:
+            if squares[pick] + squares[i] - 2 * np.float64(products[pick, i]) - slack[i] < nearest[i]:
                 nearest[i] = min(nearest[i], squared_distance(points[i], points[pick]))
     return picks[:count], distances[:count]
