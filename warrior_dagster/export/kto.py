@@ -19,20 +19,18 @@ def kto_rows(records: pl.DataFrame) -> pl.DataFrame:
     # Rounded as scores are, so that an answer at the mean is not above it by the error of a sum.
     above_mean = (pl.col("score") - pl.col("score").mean().over("instruction_id")).round(9)
     labelled = (
-        records.with_columns(above_mean.alias("above_mean"))
+        records.with_row_index("row")
+        .select("row", "instruction_id", "competitor", "finished", above_mean=above_mean)
         .filter((pl.col("above_mean") < 0) | ((pl.col("above_mean") > 0) & pl.col("finished")))
         .sort("instruction_id", "competitor")
     )
     # Shuffled, then dealt in turns: first one answer to each instruction, then a second one to each, and so on.
     shuffled = labelled[np.random.default_rng(0).permutation(len(labelled))]
-    return (
-        shuffled.with_columns(turn=pl.int_range(pl.len()).over("instruction_id"))
-        .sort("turn", maintain_order=True)
-        .select(
-            "instruction_id",
-            messages(user="instruction").alias("prompt"),
-            messages(assistant="answer").alias("completion"),
-            (pl.col("above_mean") > 0).alias("label"),
-            *("attacker", "competitor", "score"),
-        )
+    dealt = shuffled.with_columns(turn=pl.int_range(pl.len()).over("instruction_id")).sort("turn", maintain_order=True)
+    return records[dealt["row"]].select(
+        "instruction_id",
+        messages(user="instruction").alias("prompt"),
+        messages(assistant="answer").alias("completion"),
+        (dealt["above_mean"] > 0).alias("label"),
+        *("attacker", "competitor", "score"),
     )
