@@ -80,6 +80,13 @@ def main() -> None:
         some = partial(peer, points, k // 20, first)
         mine, theirs, ratio = paired(lambda: k_center_greedy(points, k), some, rounds=rounds)
         result("kcenter", "s", mine, name, 20 * theirs, 20 * ratio, n, least=20, measured=k // 20)
+    if torch.cuda.is_available():
+        on_gpu, _ = timed(lambda: k_center_greedy(points, k, device="cuda"))[1]
+        assert on_gpu.tolist() == ours.tolist()
+        mine, theirs, ratio = paired(
+            lambda: k_center_greedy(points, k, device="cuda"), lambda: k_center_greedy(points, k), rounds=rounds
+        )
+        result("kcenter", f"s on {torch.cuda.get_device_name()}", mine, "this project's on the CPU", theirs, ratio, n, least=0)
     mine, theirs, ratio = paired(lambda: k_center_greedy(points, k), lambda: plain(points, k, first), rounds=rounds)
     narrow, _ = plain(points, k, first)
     agrees = next((i for i, (a, b) in enumerate(zip(narrow, expected, strict=True)) if a != b), k)

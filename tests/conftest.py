@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -17,6 +18,9 @@ from warrior_dagster.inference.bundled import EMBEDDER, LLM
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.request import Completion, Request, ServedModel
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # machines are noisy: no test is timed
+hypothesis.settings.load_profile("untimed")
 
 MODELS = Path(__file__).parent.parent / "models"
 

@@ -167,6 +167,13 @@ class Selection(Strict):
     part_rows: int = Field(1_000_000, ge=1)
     """Vectors of one competitor held in memory at once. More are selected from in parts, with a guarantee half as good."""
 
+    @field_validator("part_rows")
+    @classmethod
+    def parts_shrink(cls, part_rows: int, info: Any) -> int:
+        if part_rows < 2 * info.data.get("centres", 0):
+            raise ValueError(f"expected at least {2 * info.data['centres']}, twice the centres: a part must leave some out")
+        return part_rows
+
 
 class Answers(Strict):
     """Every competitor answers every selected instruction (METHOD 4)."""

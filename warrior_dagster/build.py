@@ -1,10 +1,7 @@
 """From an arena to Dagster's Definitions: the whole graph and what it runs on."""
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,6 +18,7 @@ from warrior_dagster.partitions import partitions_of
 from warrior_dagster.planning import assets as planning
 from warrior_dagster.ratings import assets as ratings
 from warrior_dagster.storage import Warehouse
+from warrior_dagster.turns import machine_folder
 
 
 def build_definitions(arena: Arena, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -60,15 +58,9 @@ def arena_resources(arena: Arena) -> dict[str, dg.ResourceDefinition]:
     return {"warehouse": warehouse, "engines": engines}
 
 
-def beside_object_store(uri: str) -> Path:
-    """This machine's folder for the logs and locks of a warehouse that is no folder."""
-    return Path(tempfile.gettempdir(), f"warrior-{sha256(uri.encode()).hexdigest()[:16]}")
-
-
 @contextmanager
 def open_engines(arena: Arena, report: Report | None = None) -> Iterator[Engines]:
     """The arena's ledger and engines; `report` is told of progress instead of the run's log."""
-    in_folder = "://" not in arena.warehouse
-    folder = Path(arena.warehouse) if in_folder else beside_object_store(arena.warehouse)
+    folder = machine_folder(arena.warehouse)
     with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report) as engines:
         yield engines

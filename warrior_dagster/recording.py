@@ -53,9 +53,9 @@ def record(
 ) -> dg.MaterializeResult:
     """Write each partition's frame to the asset's table and make the result of its materialization.
 
-    A frame may come in pieces, which are written as they are made. `describe` gives a partition's own metadata. Partitions in
-    `failures` (with reasons) are not written: the others are recorded, and dagster.Failure is raised, so that a re-run takes
-    only what is missing.
+    A frame may come in pieces, which are written as they are made. `describe` gives a partition's own metadata, from a whole
+    frame only. Partitions in `failures` (with reasons) are not written: the others are recorded, and dagster.Failure is raised,
+    so that a re-run takes only what is missing.
     """
     table = context.asset_key.to_user_string()
     notes: dict[str, dict[str, Any]] = {}

@@ -169,7 +169,7 @@ def summary(arena: Arena, assets: list[dg.AssetsDefinition], told: Told, engines
     for asset in assets:
         name = asset.key.to_user_string()
         there = written(warehouse, name, partition_keys(asset))
-        rows[name] = len(warehouse.read(name, there)) if there else 0
+        rows[name] = warehouse.count(name, there) if there else 0
     ratings = warehouse.read("elo_ratings", [WHOLE]).sort("rating", descending=True) if rows["elo_ratings"] else None
     return {
         "arena": arena.name,

@@ -8,7 +8,6 @@ partitions were written, so that one that is missing is an error and never an em
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +22,7 @@ from lance.fragment import write_fragments
 from lancedb.table import Table
 from numpy.typing import NDArray
 
-from warrior_dagster.turns import our_turn
+from warrior_dagster.turns import machine_folder, our_turn
 
 PARTITION = "partition"
 ROW_ID = "row_id"
@@ -88,8 +87,8 @@ class Warehouse:
         `columns` leaves all others but those two out. Raises LookupError naming the partitions that were never written: what
         comes before has to be materialized first.
         """
+        written = self.partitions(table)  # before the table is opened: what is recorded now is in it then
         opened = self._open(table)
-        written = self.partitions(table)
         missing = [p for p in partitions or [] if p not in written]
         if opened is None or missing:
             raise LookupError(f"{table} {NEVER_MATERIALIZED} for {', '.join(missing) or 'any partition'} in {self.uri}")
@@ -101,6 +100,10 @@ class Warehouse:
         frame = pl.from_arrow(query.to_arrow())
         assert isinstance(frame, pl.DataFrame)
         return frame.sort(PARTITION, ROW_ID)
+
+    def count(self, table: str, partitions: Sequence[str]) -> int:
+        """How many rows some partitions of a table have. Raises LookupError as `read` does."""
+        return len(self.read(table, partitions, []))
 
     def columns(self, table: str) -> list[str]:
         """The names of a table's columns; none if there is no table."""
@@ -128,13 +131,13 @@ class Warehouse:
             fragment_readahead=1,
             io_buffer_size=READ_AHEAD,
         )
-        places = pl.DataFrame({ROW_ID: row_ids}).with_row_index("place")
         for batch in scanner.to_batches():
             rows = pl.from_arrow(pa.Table.from_batches([batch]))
             assert isinstance(rows, pl.DataFrame)
-            placed = rows.join(places, on=ROW_ID)
-            found[placed["place"].to_numpy()] = placed[column].to_numpy()
-            np.add.at(seen, placed["place"].to_numpy(), 1)
+            place = row_ids.search_sorted(rows[ROW_ID])  # inside: no id of a batch is above the last
+            asked = row_ids.gather(place) == rows[ROW_ID]
+            found[place.filter(asked).to_numpy()] = rows[column].filter(asked).to_numpy()
+            np.add.at(seen, place.filter(asked).to_numpy(), 1)
         if (seen != 1).any():
             raise LookupError(
                 f"{table}, partition {partition}: expected each of {len(row_ids)} rows once; found {(seen == 1).sum()}"
@@ -142,7 +145,7 @@ class Warehouse:
         return found
 
     def partitions(self, table: str) -> dict[str, str]:
-        """The partitions of a table that were written, each with the hash of its rows."""
+        """The partitions of a table that were written, each with the hash of its rows; none ("") if a rewrite was killed."""
         records = self._open(RECORDS)
         if records is None:
             return {}
@@ -155,16 +158,16 @@ class Warehouse:
         `rows` needs a column `row_id` without doubles. Raises ValueError if it has any, and for no frame at all. Rows with
         other columns than the table has replace the table, and all its partitions have to be materialized again. Frames of the
         same columns are taken as they come and wait on disk, so that no table is locked while they are made, and no more than
-        one is in memory. A folder has a lock; in an object store only one process at a time may write a table.
+        one is in memory. The processes of one machine take turns; in an object store only one machine at a time may write.
         """
-        if isinstance(rows, pl.DataFrame):
-            rows = [rows.sort(ROW_ID)]
+        whole = rows if isinstance(rows, pl.DataFrame) else None
+        frames = rows if whole is None else [whole.sort(ROW_ID)]
         folder = None if "://" in self.uri else Path(self.uri)  # a temporary folder may be too small, or memory
         with tempfile.TemporaryFile(dir=folder) as spool:
-            schema, digest, first = _spooled(rows, table, partition, spool)
-            with our_turn(folder / "locks" / "tables.lock") if folder else nullcontext():
+            schema, digest, first = _spooled(frames, table, partition, spool)
+            with our_turn(machine_folder(self.uri) / "locks" / "tables.lock"):
                 version = self._replace(table, partition, schema, digest, spool)
-        return Written(digest.rows, digest.hexdigest(), version, first)
+        return Written(digest.rows, digest.hexdigest(), version, first if whole is None else whole.head(SLICE))
 
     def _replace(self, table: str, partition: str, schema: pa.Schema, digest: RowsDigest, spool: IO[bytes]) -> int:
         """Put the spooled rows in the place of a partition's, unless they are there; the table's version.
@@ -172,14 +175,14 @@ class Warehouse:
         Two at once would each take the table as it was before the other. New rows get fragments of their own, and one
         transaction adds those and takes the old rows out: a merge would hold the whole table in memory.
         """
-        opened = self._open(table) or self._db.create_table(table, schema=schema, exist_ok=True)
-        if opened.schema != schema:
+        opened = self._open(table)
+        if opened is None:
+            opened = self._db.create_table(table, schema=schema)
+        elif opened.schema != schema:
             self._records().delete(f"`table` = {quoted(table)}")
             opened = self._db.create_table(table, schema=schema, mode="overwrite")
         mine = f"{PARTITION} = {quoted(partition)}"
         if self.partitions(table).get(partition) != digest.hexdigest() or opened.count_rows(mine) != digest.rows:
-            # Killed after the commit, a partition counts as never written; its old hash would vouch for the new rows.
-            self._records().delete(f"`table` = {quoted(table)} AND {mine}")
             dataset = opened.to_lance()
             spool.seek(0)
             new = write_fragments(pa.ipc.open_stream(spool), dataset) if digest.rows else []
@@ -190,6 +193,8 @@ class Warehouse:
                 updated_fragments=[left for left in after.values() if left is not None],
                 new_fragments=new,
             )
+            # Were this killed after the commit, the old hash would vouch for the new rows. Readers see the old or the new ones.
+            self._records().update(f"`table` = {quoted(table)} AND {mine}", {"sha256": ""})
             if new or after:
                 lance.LanceDataset.commit(dataset, change, read_version=dataset.version)
         record = [{"table": table, PARTITION: partition, "sha256": digest.hexdigest(), "rows": digest.rows}]
@@ -233,6 +238,7 @@ def _spooled(
             writer = writer or pa.ipc.new_stream(spool, arrow.schema)
             writer.write_table(arrow)
         if writer is None:  # no rows so far, but their columns
+            digest.update(frame)
             writer = pa.ipc.new_stream(spool, to_arrow(frame.with_columns(pl.lit(partition).alias(PARTITION))).schema)
     if writer is None or first is None:
         raise ValueError(f"{table}, partition {partition}: expected a frame, if need be without rows")

@@ -7,9 +7,18 @@ until it ends.
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
+
+
+def machine_folder(warehouse: str) -> Path:
+    """Where a warehouse's logs and locks are: in it if it is a folder; for an object store, a folder of this machine."""
+    if "://" not in warehouse:
+        return Path(warehouse)
+    return Path(tempfile.gettempdir(), f"warrior-{sha256(warehouse.encode()).hexdigest()[:16]}")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import random
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
@@ -50,7 +50,6 @@ def assert_as_rouge_score_says(texts: list[str], references: list[str]) -> None:
             assert rouge_l == pytest.approx(highest, rel=0, abs=1e-12)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(TEXTS, TEXTS)
 @example(["a b c"], [])
 @example([], ["a b c"])
@@ -61,7 +60,6 @@ def test_it_finds_what_rouge_score_finds(texts: list[str], references: list[str]
     assert_as_rouge_score_says(texts, references)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(st.lists(LONG, max_size=2), st.lists(LONG, max_size=3))
 def test_it_finds_what_rouge_score_finds_for_texts_of_several_words_of_bits(texts: list[str], references: list[str]) -> None:
     assert_as_rouge_score_says(texts, references)
@@ -98,7 +96,6 @@ def test_equal_fractions_that_rouge_score_rounds_apart_are_a_tie() -> None:
     assert nearest_references(["a b"], references[::-1]).row(0) == (score(references[1], "a b"), 0)
 
 
-@settings(deadline=None)  # the first call compiles
 @given(TEXTS, TEXTS.filter(len))
 def test_a_text_with_tokens_that_is_a_reference_is_at_one_from_it(texts: list[str], references: list[str]) -> None:
     found = nearest_references(references, [*texts, *references])
@@ -107,7 +104,6 @@ def test_a_text_with_tokens_that_is_a_reference_is_at_one_from_it(texts: list[st
     assert set(tokens) <= {0.0, 1.0}
 
 
-@settings(deadline=None)  # the first call compiles
 @given(TEXTS, TEXTS)
 def test_each_text_is_judged_on_its_own(texts: list[str], references: list[str]) -> None:
     alone = [nearest_references([text], references) for text in texts]

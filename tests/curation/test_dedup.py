@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from warrior_dagster.curation import dedup, jaccard
@@ -60,7 +60,6 @@ def near_duplicates(seed: int, families: int, size: int) -> list[str]:
     return texts
 
 
-@settings(deadline=None)
 @given(TEXTS, THRESHOLDS, st.integers(1, 3))
 def test_every_duplicate_names_an_earlier_kept_text_with_its_exact_similarity(
     texts: list[str], threshold: float, size: int
@@ -78,13 +77,11 @@ def test_every_duplicate_names_an_earlier_kept_text_with_its_exact_similarity(
             assert similarity == jaccard_of(texts[i], texts[j], size) >= threshold
 
 
-@settings(deadline=None)
 @given(TEXTS, st.integers(1, 3))
 def test_equal_sets_of_shingles_are_always_found(texts: list[str], size: int) -> None:
     assert duplicate_of(texts, threshold=1.0, size=size) == all_pairs(texts, 1.0, size)
 
 
-@settings(deadline=None)
 @given(TEXTS, THRESHOLDS)
 def test_no_two_kept_texts_have_the_same_words_at_any_threshold(texts: list[str], threshold: float) -> None:
     decisions = duplicate_of(texts, threshold)
@@ -92,7 +89,6 @@ def test_no_two_kept_texts_have_the_same_words_at_any_threshold(texts: list[str]
     assert len(kept) == len(set(kept))
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS, THRESHOLDS)
 def test_appending_texts_changes_no_earlier_decision(texts: list[str], more: list[str], threshold: float) -> None:
     before = find_duplicates(texts, threshold=threshold)
@@ -112,7 +108,6 @@ def test_it_is_the_rule_over_all_pairs_for_texts_of_every_likeness_and_length(
     assert duplicate_of(texts, threshold) == all_pairs(texts, threshold)
 
 
-@settings(deadline=None)
 @given(TEXTS, THRESHOLDS, st.integers(1, 3), st.sampled_from([1, 3, 8192]))
 def test_it_is_the_rule_over_all_pairs_whatever_the_blocks(texts: list[str], threshold: float, size: int, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -130,7 +125,6 @@ def test_of_a_thousand_pairs_exactly_at_the_threshold_none_is_missed(shared: int
     assert duplicate_of(texts, 0.5) == [None if i % 2 == 0 else i - 1 for i in range(2000)]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.text(st.characters(codec="utf-8"), max_size=8), max_size=6), st.integers(1, 3), st.sampled_from([1, 2, 50_000])
 )

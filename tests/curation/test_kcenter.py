@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -53,7 +53,6 @@ def gaussian(n: int, d: int, seed: int = 0) -> np.ndarray:
     return points.astype(np.float32)
 
 
-@settings(deadline=None)
 @given(GRID_WITH_GIVEN, st.integers(0, 10), st.booleans())
 def test_it_chooses_what_the_naive_twin_chooses(arrays: tuple[np.ndarray, np.ndarray], k: int, with_given: bool) -> None:
     points, centres = arrays
@@ -83,7 +82,6 @@ def test_it_chooses_what_the_naive_twin_chooses_across_blocks_and_pools(
         np.testing.assert_allclose(radii, expected_radii, rtol=1e-12)
 
 
-@settings(deadline=None)
 @given(GRID, st.integers(0, 9))
 def test_the_choices_for_k_are_the_first_of_those_for_one_more(points: np.ndarray, k: int) -> None:
     chosen, radii = k_center_greedy(points, k)
@@ -92,7 +90,6 @@ def test_the_choices_for_k_are_the_first_of_those_for_one_more(points: np.ndarra
     assert radii.tolist() == more_radii[:k].tolist()
 
 
-@settings(deadline=None)
 @given(GRID_WITH_GIVEN)
 def test_radii_never_grow_and_end_at_zero_once_every_distinct_point_is_covered(
     arrays: tuple[np.ndarray, np.ndarray],
@@ -108,7 +105,6 @@ def test_radii_never_grow_and_end_at_zero_once_every_distinct_point_is_covered(
     assert {tuple(point) for point in points[chosen]} == {tuple(p) for p in points} - {tuple(c) for c in centres}
 
 
-@settings(deadline=None)
 @given(GRID, st.integers(1, 4))
 def test_the_radius_is_at_most_twice_the_best_possible(points: np.ndarray, k: int) -> None:
     _, radii = k_center_greedy(points, k)
@@ -117,7 +113,6 @@ def test_the_radius_is_at_most_twice_the_best_possible(points: np.ndarray, k: in
     assert radii[-1] <= 2 * best + 1e-12
 
 
-@settings(deadline=None)
 @given(GRID, st.integers(0, 8), st.integers(0, 8))
 def test_going_on_from_given_centres_equals_one_longer_traversal(points: np.ndarray, first: int, more: int) -> None:
     whole, whole_radii = k_center_greedy(points, first + more)
@@ -191,6 +186,14 @@ def test_another_precision_of_products_set_for_all_of_torch_changes_nothing_and_
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_chooses_what_the_cpu_chooses() -> None:
+    points, centres = gaussian(3000, 48), gaussian(40, 48, seed=1)
+    on_gpu, radii = k_center_greedy(points, 200, centres, "cuda")
+    on_cpu, expected = k_center_greedy(points, 200, centres)
+    assert (on_gpu.tolist(), radii.tolist()) == (on_cpu.tolist(), expected.tolist())
 
 
 def test_how_the_points_lie_in_memory_changes_nothing() -> None:
@@ -278,7 +281,6 @@ def test_arguments_that_do_not_fit_are_refused(points: np.ndarray, k: int, centr
         k_center_greedy(points, k, centres)
 
 
-@settings(deadline=None)
 @given(GRID_WITH_GIVEN, st.integers(1, 9), st.integers(1, 10), st.booleans())
 def test_in_parts_the_radius_is_what_is_said_at_most_and_at_most_four_times_the_best(
     arrays: tuple[np.ndarray, np.ndarray], k: int, part_rows: int, with_given: bool
@@ -307,7 +309,6 @@ def test_in_parts_the_radius_is_what_is_said_at_most_and_at_most_four_times_the_
         assert best == 0
 
 
-@settings(deadline=None)
 @given(GRID_WITH_GIVEN, st.integers(1, 9))
 def test_one_part_is_the_whole(arrays: tuple[np.ndarray, np.ndarray], k: int) -> None:
     points, centres = arrays

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from warrior_dagster.arena import Deduplication, Embedding, Selection
@@ -38,7 +38,6 @@ def test_the_first_in_roster_order_is_kept_and_the_repetition_names_it() -> None
 words = st.lists(st.text("abc ", min_size=1, max_size=12).filter(str.strip), min_size=1, max_size=6)
 
 
-@settings(deadline=None)
 @given(st.tuples(words, words, words), words)
 def test_a_later_competitor_and_more_samples_change_no_earlier_row(texts: tuple[list[str], ...], more: list[str]) -> None:
     few = mark_duplicates(mined(dict(zip(ROSTER[:2], texts, strict=False))), ROSTER, Deduplication())
@@ -67,7 +66,6 @@ def select(instructions: pl.DataFrame, roster: list[str], settings: Selection) -
     return select_centres(instructions, roster, settings, lambda _, rows: rows["vector"].to_numpy())
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 5))
 def test_a_later_competitor_changes_no_earlier_selection(seed: int, centres: int) -> None:
     rng = np.random.default_rng(seed)
@@ -82,6 +80,25 @@ def test_a_competitor_contributes_only_what_the_earlier_ones_lack() -> None:
     points = {"zed": np.array([[0.0, 0.0], [9.0, 9.0]]), "ann": np.array([[0.0, 0.0], [5.0, 0.0], [9.0, 9.0]])}
     chosen = select(vectors(points), ROSTER[:2], Selection(centres=3))
     assert chosen.filter(competitor="ann")["row_id"].to_list() == ["ann1"]
+
+
+def test_in_parts_each_competitor_still_contributes_centres_of_its_own_rows_and_what_the_others_lack() -> None:
+    rng = np.random.default_rng(0)
+    points = {name: rng.normal(size=(40, 2)) for name in ROSTER}
+    reads = list[int]()
+
+    def read(_: str, rows: pl.DataFrame) -> np.ndarray:
+        reads.append(len(rows))
+        found: np.ndarray = rows["vector"].to_numpy()
+        return found
+
+    chosen = select_centres(vectors(points), ROSTER, Selection(centres=5, part_rows=10), read)
+    assert reads == [10] * 12
+    assert chosen["competitor"].value_counts().sort("competitor").rows() == [("ann", 5), ("bob", 5), ("zed", 5)]
+    assert chosen["instruction_id"].n_unique() == 15
+    assert all(row_id.startswith(name) for name, row_id in chosen.select("competitor", "row_id").iter_rows())
+    before = select_centres(vectors({"zed": points["zed"]}), ROSTER[:1], Selection(centres=5, part_rows=10), read)
+    assert chosen.filter(competitor="zed").equals(before)
 
 
 def test_a_vector_does_not_depend_on_the_other_partitions_of_a_run(bundled_embedder: Path) -> None:

@@ -69,7 +69,7 @@ def test_the_parquet_has_plain_types_and_the_features_of_the_hub(tmp_path: Path)
     assert json.loads(schema.metadata[b"huggingface"]) == {"info": {"features": features.to_dict()}}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.text(), st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**63 - 1))))
 def test_any_text_and_any_number_come_back_from_both_files(rows: list[tuple[str, float, int]]) -> None:
     frame = pl.DataFrame(rows, schema={"text": pl.String, "float": pl.Float64, "int": pl.Int64}, orient="row")
@@ -98,6 +98,26 @@ def test_a_failed_export_leaves_the_earlier_one_as_it_was(tmp_path: Path, monkey
     assert {name: Path(paths[name]).read_bytes() for name in before} == before
     write_dataset(sft_rows(arena(2)), tmp_path, "sft", card())
     assert len(pl.read_parquet(paths["parquet"])) == 2
+
+
+def test_an_error_between_two_slices_leaves_the_earlier_export_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_dataset(kto_rows(arena(3)), tmp_path, "kto", card())
+    before = Path(paths["parquet"]).read_bytes()
+    made, lines = list[memoryview](), files.json_lines
+
+    def full(table: pa.Table) -> memoryview:
+        if made:
+            raise OSError("no space left on device")
+        made.append(lines(table))
+        return made[0]
+
+    monkeypatch.setattr(files, "SLICE", 4)
+    monkeypatch.setattr(files, "json_lines", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_dataset(kto_rows(arena(2)), tmp_path, "kto", card())
+    assert Path(paths["parquet"]).read_bytes() == before
 
 
 def test_a_type_that_no_trainer_reads_is_refused(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def read(table: pa.Table) -> list[Any]:
     return [json.loads(line) for line in lines]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ROWS, st.integers(0, 12), st.integers(0, 12))
 def test_json_reads_the_rows_of_any_slice(rows: list[dict[str, Any]], first: int, count: int) -> None:
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -57,7 +57,7 @@ def test_json_reads_the_rows_of_any_slice(rows: list[dict[str, Any]], first: int
     assert read(pa.concat_tables([table.slice(0, first), table.slice(first)])) == rows
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(ROWS)
 def test_polars_reads_the_same_from_it_as_from_what_it_writes(rows: list[dict[str, Any]]) -> None:
     table = pa.Table.from_pylist(rows, schema=SCHEMA)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -203,7 +203,6 @@ def test_the_end_tokens_of_the_generation_config_count(tmp_path: Path, eos: str,
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-@settings(deadline=None)
 def test_a_neutralised_text_adds_no_special_token(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     prompt = chat.render(tokenizer, chat.neutralise(tokenizer, text), "Be brief.")
     assert special_count(tokenizer, prompt) == special_count(tokenizer, chat.render(tokenizer, "harmless", "Be brief."))
@@ -211,7 +210,6 @@ def test_a_neutralised_text_adds_no_special_token(tokenizer: PreTrainedTokenizer
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-@settings(deadline=None)
 def test_a_neutralised_text_holds_nothing_of_the_frame(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     frame_text = chat.render(tokenizer, "USER", None).split("USER")[1]
     frame_lines = [line.strip() for line in frame_text.splitlines() if line.strip()]
@@ -222,7 +220,6 @@ def test_a_neutralised_text_holds_nothing_of_the_frame(tokenizer: PreTrainedToke
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-@settings(deadline=None)
 def test_neutralising_twice_is_neutralising_once(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     once = chat.neutralise(tokenizer, text)
     assert chat.neutralise(tokenizer, once) == once
@@ -230,14 +227,12 @@ def test_neutralising_twice_is_neutralising_once(tokenizer: PreTrainedTokenizerF
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-@settings(deadline=None)
 def test_neutralising_adds_nothing_but_spaces(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     assert chat.neutralise(tokenizer, text).replace(" ", "") == text.replace(" ", "")
 
 
 @EVERY_FAMILY
 @given(text=st.text(alphabet=st.characters(exclude_characters="<>[]:")))
-@settings(deadline=None)
 def test_a_text_without_frame_is_left_alone(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     assert chat.neutralise(tokenizer, text) == text
 

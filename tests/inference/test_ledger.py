@@ -140,7 +140,7 @@ def test_a_damaged_fragment_is_named_and_left_out_and_its_keys_are_asked_again(
         assert set(ledger.get(keys)) == set(keys)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 0.999), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_never_read_as_an_answer(tmp_path_factory: pytest.TempPathFactory, where: float, bit: int) -> None:
     folder = tmp_path_factory.mktemp("flipped")

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from warrior_dagster.mining.cleaning import clean
@@ -152,7 +152,6 @@ anything = st.text(st.characters(exclude_categories=[])) | st.lists(pieces | st.
 
 @given(text=anything, finished=st.booleans(), min_chars=st.integers(0, 30), max_chars=st.integers(0, 300))
 @example(text="\ud800", finished=True, min_chars=0, max_chars=10)
-@settings(deadline=None)
 def test_any_text_gets_a_storable_instruction_and_a_status(text: str, finished: bool, min_chars: int, max_chars: int) -> None:
     instruction, status = clean(text, finished=finished, min_chars=min_chars, max_chars=max_chars)
     instruction.encode("utf-8")
@@ -164,6 +163,5 @@ def test_any_text_gets_a_storable_instruction_and_a_status(text: str, finished: 
 
 
 @given(line=st.text(st.characters(codec="utf-8"), min_size=1, max_size=80), times=st.integers(60, 120))
-@settings(deadline=None)
 def test_a_line_said_again_and_again_never_passes(line: str, times: int) -> None:
     assert cleaned(f"{line}\n" * times, max_chars=100_000)[1] != "ok"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
@@ -53,7 +53,6 @@ def test_a_prefix_ends_where_the_user_would_begin(name: str) -> None:
     user=st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text == text.strip()),
     system=st.none() | st.just("Be brief."),
 )
-@settings(deadline=None)
 def test_a_prompt_is_the_prefix_then_the_user(name: str, user: str, system: str | None) -> None:
     prefix = user_turn_prefix(FAMILIES[name], system)
     assert render(FAMILIES[name], user, system).startswith(prefix + user)

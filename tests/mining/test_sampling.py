@@ -24,7 +24,7 @@ def keys(seat: Seat, mining: Mining, languages: tuple[str, ...] = ("Python",)) -
     return [key for request in sampling.requests(seat, languages, mining) for key in request.keys()]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(samples=st.integers(1, 40), together=st.integers(1, 40))
 def test_the_grid_is_asked_completely_and_once_however_it_is_cut_up(seat: Seat, samples: int, together: int) -> None:
     languages = ("Python", "Rust")

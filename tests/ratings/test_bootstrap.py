@@ -17,7 +17,7 @@ from warrior_dagster.ratings import bootstrap
 from warrior_dagster.ratings.bootstrap import bradley_terry_samples, draws, elo_samples, intervals
 from warrior_dagster.ratings.elo import WINNER_OF_OUTCOME, bradley_terry, bradley_terry_of_counts, cells, elo, expected
 
-some = settings(max_examples=50, deadline=None)
+some = settings(max_examples=50)
 
 NAMES = ["ada", "bob", "cyd", "dee"]
 PAIRS = [(a, b) for a in NAMES for b in NAMES if a != b]

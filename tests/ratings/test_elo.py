@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from warrior_dagster.ratings.elo import bradley_terry, elo, expected
 
-some = settings(max_examples=50, deadline=None)
+some = settings(max_examples=50)
 
 NAMES = ["ada", "bob", "cyd", "dee"]
 SCHEMA = {"left": pl.String, "right": pl.String, "outcome": pl.Float64}

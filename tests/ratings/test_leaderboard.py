@@ -17,7 +17,7 @@ pairs = st.sampled_from([(a, b) for a in NAMES for b in NAMES if a != b])
 battle_rows = st.lists(st.tuples(pairs, st.sampled_from([1.0, 0.5, 0.0])), max_size=30)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(battle_rows, st.sampled_from(["elo", "bradley_terry"]), st.sampled_from([0, 20]))
 def test_every_competitor_has_a_row_with_its_counts_and_its_interval(
     rows: list[tuple[tuple[str, str], float]], method: Literal["elo", "bradley_terry"], rounds: int

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from warrior_dagster.ratings.elo import expected
 from warrior_dagster.ratings.scores import final_scores
 
-some = settings(max_examples=50, deadline=None)
+some = settings(max_examples=50)
 
 ROSTER = ["wolf", "ant", "bear", "lynx"]  # Not in the order of the alphabet, so that the two orders cannot be mistaken.
 RATINGS = {"wolf": 1000.0, "ant": 1100.0, "bear": 900.0, "lynx": 1005.0}

@@ -1,12 +1,12 @@
 """Curation: from everything mined to the few instructions worth battling on, each competitor after those before it."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import dagster as dg
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.curation import covering, dedup, difficulty, embedding, jaccard, kcenter, selection
+from warrior_dagster.curation.device import device_alone
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.partitions import Partitions
@@ -90,18 +90,21 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         names = context.partition_keys
         kept = warehouse.read("instruction_difficulty", names).filter("kept")
         # Embedded as they are written, so the GPU is held until they are.
-        with engines.gpu_alone() if embedding.on_gpu() else nullcontext(), embedding.loaded():
+        with device_alone(engines), embedding.loaded():
             vectors = {name: selection.embedded(kept.filter(competitor=name), arena.embedding) for name in names}
             return record(context, warehouse, vectors)
 
     @dg.asset(
         **of_competitor,
         kinds={"numpy", "lancedb"},
+        pool="engine",
         deps=[dg.AssetDep(instruction_embeddings, partition_mapping=parts.itself_and_earlier)],
         code_version=code_version(arena.selection, modules=[covering, kcenter, selection]),
     )
     def selected_instructions(
-        context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        engines: dg.ResourceParam[Engines],
     ) -> dg.MaterializeResult:
         """The instructions of the arena: k-centre-greedy over the embeddings, starting from what the competitors before this
         one contribute. `radius` says how far the farthest instruction still was after each choice.
@@ -109,9 +112,14 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         names = context.partition_keys
         table = "instruction_embeddings"
         embedded = warehouse.read(table, up_to(names), selection.RATED)
-        selected = selection.select_centres(
-            embedded, up_to(names), arena.selection, lambda name, rows: warehouse.vectors(table, name, rows["row_id"])
-        )
+        with device_alone(engines) as device:
+            selected = selection.select_centres(
+                embedded,
+                up_to(names),
+                arena.selection,
+                lambda name, rows: warehouse.vectors(table, name, rows["row_id"]),
+                device,
+            )
         frames = {name: selected.filter(competitor=name) for name in names}
         return record(context, warehouse, frames, describe=lambda f: {"radius": f["radius"].min()} if len(f) else {})
 

@@ -2,8 +2,10 @@
 
 |x|^2 + |c|^2 - 2xc is one matrix product for many centres, and it cancels: a duplicate comes out a little away from itself, and
 the last digits depend on who multiplied. So products only say which pairs matter, with the worst case of their rounding added
-(Higham, Accuracy and Stability of Numerical Algorithms, 3.1). Those pairs are then computed in float64 from differences: the
-difference of two equal points is exactly 0, of two different ones it is not.
+(Higham, Accuracy and Stability of Numerical Algorithms, 3.1). Those pairs are then computed in float64 from differences, which
+are exactly 0 for two equal points.
+
+All that is compiled here stays in this file: numba's cache does not see that a function of another file has changed.
 """
 
 from collections.abc import Iterator
@@ -29,10 +31,10 @@ Ints = NDArray[np.int64]
 class Covering:
     """Squared distances of n points to the nearest of a growing list of centres.
 
-    `points` is (n, d) and `centres` (m, d), both float32 or both float64. The products run on a GPU if there is one.
+    `points` is (n, d) and `centres` (m, d), both float32 or both float64. Torch does the products on `device`.
     """
 
-    def __init__(self, points: Points, centres: Points) -> None:
+    def __init__(self, points: Points, centres: Points, device: str = "cpu") -> None:
         import torch
 
         self.points, self.squares = points, squared_lengths(points)
@@ -40,7 +42,6 @@ class Covering:
         # How many centres a point has met: by their products, and exactly.
         self._met, self._seen = np.zeros(len(points), dtype=np.int64), np.zeros(len(points), dtype=np.int64)
         self._exact = np.full(len(points), np.inf)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         self._on_device, self._squares = (torch.from_numpy(a).to(device) for a in (points, self.squares))
         self._above = torch.full((len(points),), torch.inf, dtype=torch.float64, device=device)
         self._lower(np.arange(len(points)))
@@ -184,3 +185,25 @@ def squared_distance(a: NDArray[Any], b: NDArray[Any]) -> Any:
     for j in range(whole, len(a)):
         s += (np.float64(a[j]) - np.float64(b[j])) ** 2
     return (s + t) + (u + v)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def traverse(points: Points, squares: Floats, products: Points, slack: Floats, nearest: Floats, outside: float) -> Any:
+    """Farthest-first traversal among n points: the choices and the squared distance of each, as long as it is above `outside`.
+
+    `squares` are squared lengths, `nearest` squared distances to the nearest centre so far. Distances by the `products` (n, n)
+    of all pairs are off by at most `slack` (n,): what is not nearer by them is not nearer.
+    """
+    picks, distances, count = np.empty(len(points), dtype=np.int64), np.empty(len(points)), 0
+    while count < len(points):
+        pick = nearest.argmax()
+        if nearest[pick] <= outside:
+            break
+        picks[count], distances[count] = pick, nearest[pick]
+        count += 1
+        if nearest[pick] == 0:
+            break
+        for i in range(len(points)):
+            if squares[pick] + squares[i] - 2 * np.float64(products[pick, i]) - slack[i] < nearest[i]:
+                nearest[i] = min(nearest[i], squared_distance(points[i], points[pick]))
+    return picks[:count], distances[:count]

@@ -1,8 +1,8 @@
 """Near-duplicate instructions by the Jaccard similarity of their shingles (METHOD, section 3).
 
 The released code has MinHash LSH decide. On short instructions that is wrong both ways: at threshold 0.5 it drops texts that
-are far less alike, misses others, and for a recall of 0.99 it has to propose one pair in fifteen of all. The exact join in
-`jaccard.py` misses none, needs no seed and no number of permutations, and is faster (docs/deduplication.md).
+are far less alike and misses others, and for a recall of 0.99 it has to propose so many pairs that verifying them takes far
+longer than the exact join in `jaccard.py`, which misses none and needs no seed and no permutations (docs/deduplication.md).
 
 Every decision looks only at texts that come before, which is what lets a roster grow without changing the instructions that its
 earlier competitors keep.
@@ -63,7 +63,7 @@ def shingle_sets(texts: Sequence[str] | pl.Series, size: int = 1) -> tuple[Ints,
     row, code = _shingles(*_words(texts), size)
     frequency = np.bincount(code)
     rarity = np.empty(len(frequency), dtype=np.int64)
-    rarity[np.argsort(frequency, kind="stable")] = np.arange(len(frequency)) - np.count_nonzero(frequency == 0)
+    rarity[np.argsort(frequency, kind="stable")] = np.arange(len(frequency))
     pairs = row << 32 | rarity[code]
     pairs.sort()
     pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])] if len(pairs) else pairs

@@ -32,23 +32,13 @@ def embed(texts: Sequence[str], *, model: str, revision: str | None, batch_size:
     return np.asarray(rows, dtype=np.float32)[: len(texts)]
 
 
-def on_gpu() -> bool:
-    """Whether texts are embedded on a GPU, where an inference engine may hold the memory."""
-    import torch
-
-    return torch.cuda.is_available()
-
-
 @contextmanager
 def loaded() -> Iterator[None]:
-    """Keep the model that is used within in memory, and give that memory back at the end, a GPU's too."""
-    import torch
-
+    """Keep the model that is used within in memory, and let go of it at the end."""
     try:
         yield
     finally:
         _load.cache_clear()
-        torch.cuda.empty_cache()
 
 
 @lru_cache(maxsize=1)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 BLOCK = 8192
 """Sets that are looked up side by side, in threads, before the ones to keep are chosen one after the other."""
+THREADS = min(16, cpu_count() or 1)
+"""Each keeps a number a set."""
 BITS = 4
 """Bits of a bitmap for each element of a set of mean size: few enough to scan, enough to tell most sets apart."""
 SLACK = 1e-6
@@ -60,18 +62,18 @@ def first_matches(starts: Ints, elements: Codes, threshold: float) -> tuple[Ints
     Returns:
         Shape (n,) each: the index of the match, -1 where the set is kept, and the exact similarity, nan where it is kept.
     """
-    n, threads = len(starts) - 1, cpu_count() or 1
+    n = len(starts) - 1
     words = max(1, int(np.ceil(BITS * len(elements) / max(n, 1) / 64)))
     sets = Sets(starts, elements, _bitmaps(starts, elements, words))
     lists = _lists(sets, threshold)
     matches, similarities = np.full(n, -1, dtype=np.int64), np.full(n, np.nan)
-    visited = np.full((threads, n), -1, dtype=np.int32)
-    with ThreadPoolExecutor(threads) as pool:
+    visited = np.full((THREADS, n), -1, dtype=np.int32)
+    with ThreadPoolExecutor(THREADS) as pool:
         for first in range(0, n, BLOCK):
-            edges = np.linspace(first, min(first + BLOCK, n), threads + 1).astype(np.int64)
+            edges = np.linspace(first, min(first + BLOCK, n), THREADS + 1).astype(np.int64)
             parts = [
                 pool.submit(_look_up, edges[i], edges[i + 1], sets, lists, threshold, visited[i], matches, similarities)
-                for i in range(threads)
+                for i in range(THREADS)
             ]
             for part in parts:
                 part.result()

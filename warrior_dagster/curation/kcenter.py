@@ -10,10 +10,8 @@ choices are those of the plain greedy, ties and duplicates included, whatever di
 
 from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
-from typing import Any
 
 import numpy as np
-from numba import njit
 
 from warrior_dagster.curation.covering import (
     Covering,
@@ -22,15 +20,15 @@ from warrior_dagster.curation.covering import (
     Points,
     product,
     rounding,
-    squared_distance,
     squared_distances,
+    traverse,
 )
 
 POOL = 512
 """Points that are chosen from between two matrix products."""
 
 
-def k_center_greedy(points: Points, k: int, given: Points | None = None) -> tuple[Ints, Floats]:
+def k_center_greedy(points: Points, k: int, given: Points | None = None, device: str = "cpu") -> tuple[Ints, Floats]:
     """Choose up to k points, each the farthest (Euclidean) from all centres so far.
 
     Args:
@@ -38,6 +36,7 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None) -> tupl
         k: number of points to choose. Fewer are chosen when the rest coincide with centres.
         given: shape (m, d), finite; centres that exist already. With none, the first choice is the point nearest the
             mean.
+        device: where torch does the products. It changes no choice.
 
     Returns:
         The chosen indices in order of choice, and after each choice the covering radius: the largest distance of a
@@ -65,13 +64,13 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None) -> tupl
     if len(given) == 0:
         chosen.append(int(squared_distances(points, points.mean(axis=0, dtype=np.float64)).argmin()))
     # One more than asked for: how far the next one is, is the radius after the last.
-    steps = list(islice(_farthest_first(points, np.concatenate([given, points[chosen]])), k + 1 - len(chosen)))
+    steps = list(islice(_farthest_first(points, np.concatenate([given, points[chosen]]), device), k + 1 - len(chosen)))
     chosen += [choice for choice, squared in steps if squared > 0][: k - len(chosen)]
     return np.array(chosen, dtype=np.int64), np.sqrt([squared for _, squared in steps[-len(chosen) :] if chosen])
 
 
 def k_center_in_parts(
-    read: Callable[[int, int], Points], n: int, k: int, given: Points | None, part_rows: int
+    read: Callable[[int, int], Points], n: int, k: int, given: Points | None, part_rows: int, device: str = "cpu"
 ) -> tuple[Ints, Floats, Points]:
     """K-centre-greedy over more points than fit in memory; `k_center_greedy` itself where one part holds them all.
 
@@ -84,8 +83,8 @@ def k_center_in_parts(
 
     Args:
         read: the points from one index up to another, shape (last - first, d); called with consecutive ranges.
-        n, k, given: as there.
-        part_rows: points in memory at once.
+        n, k, given, device: as there.
+        part_rows: points of a part. In memory at once are one part, the centres of all parts, and the given ones.
 
     Returns:
         The chosen indices, the covering radius after each choice (with several parts a bound on it: the sum of the two radii
@@ -95,19 +94,20 @@ def k_center_in_parts(
     found, radius = [], 0.0
     for first, last in pairwise(edges):
         points = read(int(first), int(last))
-        chosen, radii = k_center_greedy(points, k, given)
+        chosen, radii = k_center_greedy(points, k, given, device)
         if len(edges) == 2:
             return chosen, radii, points[chosen]
         found.append((first + chosen, points[chosen]))
         radius = max([radius, *radii[-1:]])
+        del points  # before the next part is read
     places, points = (np.concatenate(side) for side in zip(*found, strict=True))
-    chosen, radii = k_center_greedy(points, k, given)
+    chosen, radii = k_center_greedy(points, k, given, device)
     return places[chosen], radii + radius, points[chosen]
 
 
-def _farthest_first(points: Points, centres: Points) -> Iterator[tuple[int, float]]:
+def _farthest_first(points: Points, centres: Points, device: str) -> Iterator[tuple[int, float]]:
     """The farthest point from all centres and its squared distance; it becomes a centre; and so on, until the distance is 0."""
-    covering = Covering(points, centres)
+    covering = Covering(points, centres, device)
     distance = np.inf
     while distance > 0:
         pool, outside = covering.farthest(POOL)
@@ -130,23 +130,5 @@ def _farthest_in(points: Points, squares: Floats, nearest: Floats, outside: floa
     least is above `outside`.
     """
     slack = rounding(np.sqrt(squares), float(squares.max()) ** 0.5, points)
-    traversed: tuple[Ints, Floats] = _traverse(points, squares, product(points, points.T), slack, nearest, outside)
+    traversed: tuple[Ints, Floats] = traverse(points, squares, product(points, points.T), slack, nearest, outside)
     return traversed
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _traverse(points: Points, squares: Floats, products: Points, slack: Floats, nearest: Floats, outside: float) -> Any:
-    """`products` (n, n) are of all pairs, off by at most `slack` (n,): what is not nearer by them is not nearer."""
-    picks, distances, count = np.empty(len(points), dtype=np.int64), np.empty(len(points)), 0
-    while count < len(points):
-        pick = nearest.argmax()
-        if nearest[pick] <= outside:
-            break
-        picks[count], distances[count] = pick, nearest[pick]
-        count += 1
-        if nearest[pick] == 0:
-            break
-        for i in range(len(points)):
-            if squares[pick] + squares[i] - 2 * np.float64(products[pick, i]) - slack[i] < nearest[i]:
-                nearest[i] = min(nearest[i], squared_distance(points[i], points[pick]))
-    return picks[:count], distances[:count]

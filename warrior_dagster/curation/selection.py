@@ -56,6 +56,7 @@ def select_centres(
     roster: Sequence[str],
     settings: Selection,
     vectors: Callable[[str, pl.DataFrame], Points],
+    device: str = "cpu",
 ) -> pl.DataFrame:
     """Each competitor's centres, in order of choice (`rank`), given those of the competitors before it in `roster`.
 
@@ -69,7 +70,7 @@ def select_centres(
         def read(first: int, last: int, name: str = name, own: pl.DataFrame = own) -> Points:
             return vectors(name, own[first:last])
 
-        chosen, radii, points = k_center_in_parts(read, len(own), settings.centres, given, settings.part_rows)
+        chosen, radii, points = k_center_in_parts(read, len(own), settings.centres, given, settings.part_rows, device)
         given = points if given is None else np.concatenate([given, points])
         rank, radius = pl.Series("rank", range(len(chosen)), pl.Int64), pl.Series("radius", radii, pl.Float64)
         parts.append(own[chosen.tolist()].select(RATED).with_columns(rank, radius))

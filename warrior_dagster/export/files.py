@@ -56,9 +56,9 @@ def _write_rows(rows: pl.DataFrame, parquet: Path, jsonl: Path) -> None:
     # No dictionaries and no statistics: hardly a text comes twice, and nobody looks for one by its order.
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
     with (
-        ThreadPoolExecutor(1) as thread,
         pq.ParquetWriter(parquet, schema, **options) as writer,
         jsonl.open("wb") as lines,
+        ThreadPoolExecutor(1) as thread,  # last: on an error the writer is closed once the thread is done with it
     ):
         written: Future[None] | None = None
         for piece in rows.iter_slices(SLICE):

@@ -13,7 +13,7 @@ OF_MATCHUPS = ("judge_votes", "battle_outcomes")
 def counts(warehouse: Warehouse, arena: Arena) -> dict[str, int]:
     """Rows after each stage, of the present roster."""
     partitions = dict.fromkeys(OF_COMPETITORS, arena.roster) | dict.fromkeys(OF_MATCHUPS, matchup_keys(arena.roster))
-    return {table: len(warehouse.read(table, keys)) for table, keys in partitions.items()}
+    return {table: warehouse.count(table, keys) for table, keys in partitions.items()}
 
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
