@@ -19,7 +19,8 @@ from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # machines are noisy: no test is timed
+# Machines are noisy: no test is timed.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
 MODELS = Path(__file__).parent.parent / "models"
