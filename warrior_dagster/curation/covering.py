@@ -88,7 +88,8 @@ class Covering:
                 squared = torch.from_numpy(lengths).to(self._above.device, self._on_device.dtype)
                 others = torch.from_numpy(some).to(self._above.device).T
                 rows = max(1, PRODUCTS // max(some.shape))  # of the points too: a library may copy what it multiplies
-                for part in torch.from_numpy(own).to(self._above.device).split(rows):
+                for first in range(0, len(own), rows):
+                    part = torch.from_numpy(own[first : first + rows]).to(self._above.device)
                     with full_precision():
                         products = torch.addmm(squared, self._on_device[part], others, alpha=-2)
                     squares = self._squares[part]
