@@ -87,14 +87,9 @@ class Warehouse:
         `columns` leaves all others but those two out. Raises LookupError naming the partitions that were never written: what
         comes before has to be materialized first.
         """
-        written = self.partitions(table)  # before the table is opened: what is recorded now is in it then
-        opened = self._open(table)
-        missing = [p for p in partitions or [] if p not in written]
-        if opened is None or missing:
-            raise LookupError(f"{table} {NEVER_MATERIALIZED} for {', '.join(missing) or 'any partition'} in {self.uri}")
-        query = opened.search().limit(None)
+        query = self._materialized(table, partitions or []).search().limit(None)
         if partitions is not None:
-            query = query.where(f"{PARTITION} IN ({', '.join(map(quoted, partitions))})")
+            query = query.where(among(partitions))
         if columns is not None:
             query = query.select(list(dict.fromkeys([PARTITION, ROW_ID, *columns])))
         frame = pl.from_arrow(query.to_arrow())
@@ -103,7 +98,7 @@ class Warehouse:
 
     def count(self, table: str, partitions: Sequence[str]) -> int:
         """How many rows some partitions of a table have. Raises LookupError as `read` does."""
-        return len(self.read(table, partitions, []))
+        return int(self._materialized(table, partitions).count_rows(among(partitions)))
 
     def columns(self, table: str) -> list[str]:
         """The names of a table's columns; none if there is no table."""
@@ -161,7 +156,7 @@ class Warehouse:
         one is in memory. The processes of one machine take turns; in an object store only one machine at a time may write.
         """
         whole = rows if isinstance(rows, pl.DataFrame) else None
-        frames = rows if whole is None else [whole.sort(ROW_ID)]
+        frames = [rows.sort(ROW_ID)] if isinstance(rows, pl.DataFrame) else rows
         folder = None if "://" in self.uri else Path(self.uri)  # a temporary folder may be too small, or memory
         with tempfile.TemporaryFile(dir=folder) as spool:
             schema, digest, first = _spooled(frames, table, partition, spool)
@@ -204,6 +199,15 @@ class Warehouse:
         )
         return int(self._db.open_table(table).version)
 
+    def _materialized(self, table: str, partitions: Sequence[str]) -> Table:
+        """A table that has some partitions. Raises LookupError naming those that were never written."""
+        written = self.partitions(table)  # before the table is opened: what is recorded now is in it then
+        opened = self._open(table)
+        missing = [p for p in partitions if p not in written]
+        if opened is None or missing:
+            raise LookupError(f"{table} {NEVER_MATERIALIZED} for {', '.join(missing) or 'any partition'} in {self.uri}")
+        return opened
+
     def _open(self, table: str) -> Table | None:
         try:
             return self._db.open_table(table)
@@ -217,6 +221,11 @@ class Warehouse:
 def quoted(text: str) -> str:
     """A string literal of Lance's filters."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def among(partitions: Sequence[str]) -> str:
+    """Lance's filter for the rows of some partitions."""
+    return f"{PARTITION} IN ({', '.join(map(quoted, partitions))})"
 
 
 def to_arrow(rows: pl.DataFrame) -> pa.Table:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.export.examples import ROWS, arena, card
 from warrior_dagster.export import files
 from warrior_dagster.export.files import write_dataset
+from warrior_dagster.export.jsonlines import json_lines
 from warrior_dagster.export.kto import kto_rows
 from warrior_dagster.export.sft import sft_rows
 
@@ -105,7 +106,7 @@ def test_an_error_between_two_slices_leaves_the_earlier_export_as_it_was(
 ) -> None:
     paths = write_dataset(kto_rows(arena(3)), tmp_path, "kto", card())
     before = Path(paths["parquet"]).read_bytes()
-    made, lines = list[memoryview](), files.json_lines
+    made, lines = list[memoryview](), json_lines
 
     def full(table: pa.Table) -> memoryview:
         if made:

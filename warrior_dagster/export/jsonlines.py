@@ -101,7 +101,7 @@ def _measure(lengths: Ints, rows: Ints, data: Bytes, starts: Ints, ends: Ints, q
     u8 = np.uint8
     for i in range(len(rows)):
         text = data[starts[i] : ends[i]]
-        length = len(text)
+        length = np.int64(len(text))
         if quoted:
             length += 2
             for first in range(0, len(text), COUNTED):
