@@ -22,7 +22,7 @@ ui: setup
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: setup check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

@@ -29,11 +29,12 @@ def test_what_was_appended_is_found_by_its_key_and_nothing_else_is(tmp_path: Pat
         assert ledger.get([]) == {}
 
 
-def test_another_process_finds_it_within_a_fifth_of_a_second(tmp_path: Path) -> None:
+def test_another_process_soon_finds_it_though_nobody_asked_for_it_to_be_written(tmp_path: Path) -> None:
     with Ledger(str(tmp_path)) as ledger, Ledger(str(tmp_path)) as other:
         ledger.append(*asked(1))
-        time.sleep(0.2)
-        assert list(other.get([asked(1)[1].key])) == [asked(1)[1].key]
+        while not (found := other.get([asked(1)[1].key])):
+            time.sleep(0.01)  # How soon is for `benchmarks.crash`: no test is timed.
+        assert list(found) == [asked(1)[1].key]
 
 
 def test_leaving_writes_what_is_still_waiting(tmp_path: Path) -> None:
@@ -68,27 +69,24 @@ model = ServedModel("org/m@main", "org/m", None, VllmServer())
 ledger = Ledger(sys.argv[1])
 for number in range(10**6):
     request = Request(model, f"prompt {number}", "{}")
-    ledger.append(request, Completion(request.keys()[0], 0, "answer", "stop"))
-    print(number, time.time(), flush=True)
+    ledger.append(request, Completion(request.keys()[0], 0, "answer", "stop", 3, 2))
     time.sleep(0.002)
 """
 
 
-def test_a_process_that_is_killed_loses_at_most_its_last_fifth_of_a_second(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_loses_nothing_but_its_last_moment(tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
-    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "wh")], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    lines = [process.stdout.readline() for _ in range(400)]
-    process.kill()
-    killed_at = time.time()
-    lines += process.stdout.readlines()
-    told = [(int(number), float(at)) for number, at in (line.split() for line in lines if line.count(" ") == 1)]
-    durable = [number for number, at in told if at < killed_at - 0.25]
-    assert len(durable) > 200
-    with Ledger(str(tmp_path / "wh")) as ledger:
-        found = ledger.get([asked(n)[1].key for n in durable])
-        assert len(found) == len(durable)
+    keys = [asked(number)[1].key for number in range(20_000)]
+    with Ledger(str(tmp_path / "wh")) as other:
+        with subprocess.Popen([sys.executable, str(script), str(tmp_path / "wh")]) as process:
+            while len(seen := other.get(keys)) < 200:
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.kill()
+        found = other.get(keys)
+    assert seen.items() <= found.items()
+    assert found.keys() == set(keys[: len(found)])  # Only the end is missing, and of the rest nothing.
 
 
 def test_a_writer_that_fails_is_not_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
