@@ -108,11 +108,9 @@ class Warehouse:
     def vectors(self, table: str, partition: str, row_ids: pl.Series, column: str = "vector") -> NDArray[np.float32]:
         """The vectors of some rows of a partition, shape (n, d), in the order of their ids, which are ascending.
 
-        Streamed into place: the memory is that of the result. Raises LookupError if a row is missing.
+        Streamed into place: the memory is that of the result. Raises LookupError if a row is missing, and as `read` does.
         """
-        opened = self._open(table)
-        if opened is None:
-            raise LookupError(f"{table} {NEVER_MATERIALIZED} for {partition} in {self.uri}")
+        opened = self._materialized(table, [partition])
         seen = np.zeros(len(row_ids), dtype=np.int64)
         found = np.empty((len(row_ids), opened.schema.field(column).type.list_size), dtype=np.float32)
         if row_ids.is_empty():
@@ -155,14 +153,13 @@ class Warehouse:
         same columns are taken as they come and wait on disk, so that no table is locked while they are made, and no more than
         one is in memory. The processes of one machine take turns; in an object store only one machine at a time may write.
         """
-        whole = rows if isinstance(rows, pl.DataFrame) else None
         frames = [rows.sort(ROW_ID)] if isinstance(rows, pl.DataFrame) else rows
         folder = None if "://" in self.uri else Path(self.uri)  # a temporary folder may be too small, or memory
         with tempfile.TemporaryFile(dir=folder) as spool:
             schema, digest, first = _spooled(frames, table, partition, spool)
             with our_turn(machine_folder(self.uri) / "locks" / "tables.lock"):
                 version = self._replace(table, partition, schema, digest, spool)
-        return Written(digest.rows, digest.hexdigest(), version, first if whole is None else whole.head(SLICE))
+        return Written(digest.rows, digest.hexdigest(), version, rows.head(SLICE) if isinstance(rows, pl.DataFrame) else first)
 
     def _replace(self, table: str, partition: str, schema: pa.Schema, digest: RowsDigest, spool: IO[bytes]) -> int:
         """Put the spooled rows in the place of a partition's, unless they are there; the table's version.

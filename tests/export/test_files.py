@@ -106,12 +106,12 @@ def test_an_error_between_two_slices_leaves_the_earlier_export_as_it_was(
 ) -> None:
     paths = write_dataset(kto_rows(arena(3)), tmp_path, "kto", card())
     before = Path(paths["parquet"]).read_bytes()
-    made, lines = list[memoryview](), json_lines
+    made = list[memoryview]()
 
     def full(table: pa.Table) -> memoryview:
         if made:
             raise OSError("no space left on device")
-        made.append(lines(table))
+        made.append(json_lines(table))
         return made[0]
 
     monkeypatch.setattr(files, "SLICE", 4)
