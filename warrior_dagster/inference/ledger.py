@@ -159,7 +159,8 @@ class Ledger:
                     self._waiting = batch + self._waiting
                 raise
 
-    @stamina.retry(on=DAMAGE, attempts=5, wait_initial=0.05)
+    # Without a limit of its own: where disk or network is slow, Lance waits up to 30 s for other writers in each attempt.
+    @stamina.retry(on=DAMAGE, attempts=5, timeout=None, wait_initial=0.05)
     def _add(self, rows: pa.Table) -> None:
         self._dataset = lance.write_dataset(rows, self._dataset, schema=SCHEMA, mode="append")
         self._small += 1
