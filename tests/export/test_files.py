@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +23,7 @@ from warrior_dagster.export.sft import sft_rows
 def test_the_folder_holds_the_rows_twice_and_the_card(tmp_path: Path) -> None:
     rows = sft_rows(arena())
     paths = write_dataset(rows, tmp_path, "sft", card())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["sft"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".sft.lock", "sft"]
     assert sorted(path.name for path in (tmp_path / "sft").iterdir()) == ["README.md", "train.jsonl", "train.parquet"]
     assert pl.read_parquet(paths["parquet"]).equals(rows)
     assert pl.read_ndjson(paths["jsonl"], schema=rows.schema).equals(rows)
@@ -88,7 +89,16 @@ def test_an_export_replaces_an_earlier_one_and_what_an_interrupted_one_left(tmp_
         (tmp_path / leftover / "train.parquet").write_bytes(b"half")
     paths = write_dataset(sft_rows(arena(2)), tmp_path, "sft", card())
     assert len(pl.read_parquet(paths["parquet"])) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["sft"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".sft.lock", "sft"]
+
+
+def test_exports_at_once_take_turns_and_leave_one_whole(tmp_path: Path) -> None:
+    sizes = [1, 4, 1, 4, 1, 4]
+    with ThreadPoolExecutor(3) as threads:
+        written = list(threads.map(lambda n: write_dataset(sft_rows(arena(n)), tmp_path, "sft", card()), sizes))
+    rows = pl.read_parquet(written[0]["parquet"])
+    assert len(rows) in sizes
+    assert pl.read_ndjson(written[0]["jsonl"], schema=rows.schema).equals(rows)
 
 
 def test_a_failed_export_leaves_the_earlier_one_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

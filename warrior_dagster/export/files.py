@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.export.jsonlines import json_lines
+from warrior_dagster.turns import our_turn
 
 SLICE = 10_000
 """Rows of one row group of Parquet, which are converted at a time. Arrow's plain strings hold at most 2 GiB in one piece:
@@ -19,22 +20,24 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
     """Writes `folder/name/` with train.parquet, train.jsonl and README.md (the card); returns the path of each.
 
     The files are written to a folder beside it, which then takes the place of an earlier export: nobody ever sees half
-    of one. What an interrupted export left behind is cleared away by the next one. Equal rows make equal bytes. Rows of
-    strings, numbers, booleans and lists or structs of them; none at all is fine, and keeps the columns' types.
+    of one. Exports of one name take turns, and what an interrupted one left behind is cleared away by the next. Equal rows
+    make equal bytes. Rows of strings, numbers, booleans and lists or structs of them; none at all is fine, and keeps the
+    columns' types.
 
     Raises TypeError for a column of another type.
     """
     target, new, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
-    _clear(new)
-    new.mkdir(parents=True)
-    _write_rows(rows, new / "train.parquet", new / "train.jsonl")
-    (new / "README.md").write_text(card, encoding="utf-8")
+    with our_turn(folder / f".{name}.lock"):
+        _clear(new)
+        new.mkdir()
+        _write_rows(rows, new / "train.parquet", new / "train.jsonl")
+        (new / "README.md").write_text(card, encoding="utf-8")
 
-    _clear(old)
-    if target.exists():
-        target.rename(old)
-    new.rename(target)
-    _clear(old)
+        _clear(old)
+        if target.exists():
+            target.rename(old)
+        new.rename(target)
+        _clear(old)
     files = {"parquet": "train.parquet", "jsonl": "train.jsonl", "card": "README.md"}
     return {"folder": str(target)} | {kind: str(target / file) for kind, file in files.items()}
 
