@@ -1,11 +1,13 @@
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import lance
 import pytest
+import stamina
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +32,7 @@ def test_what_was_appended_is_found_by_its_key_and_nothing_else_is(tmp_path: Pat
         assert ledger.get([]) == {}
 
 
-def test_another_process_soon_finds_it_though_nobody_asked_for_it_to_be_written(tmp_path: Path) -> None:
+def test_another_ledger_soon_finds_it_though_nobody_asked_for_it_to_be_written(tmp_path: Path) -> None:
     with Ledger(str(tmp_path)) as ledger, Ledger(str(tmp_path)) as other:
         ledger.append(*asked(1))
         while not (found := other.get([asked(1)[1].key])):
@@ -100,9 +102,29 @@ def test_a_writer_that_fails_is_not_silent(tmp_path: Path, monkeypatch: pytest.M
         raise OSError("disk full")
 
     monkeypatch.setattr(ledger, "flush", broken)
-    ledger._threads[0].join(2)
-    with pytest.raises(RuntimeError, match="could not be written"):
+    ledger._threads[0].join()
+    with pytest.raises(LedgerError, match="could not be written"):
         ledger.append(*asked(1))
+    with pytest.raises(LedgerError, match="1 completions are lost"):
+        ledger.__exit__()
+
+
+def test_what_could_not_be_written_is_written_on_leaving_if_it_can_be_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    with Ledger(str(tmp_path)) as ledger, stamina.set_testing(True):
+        monkeypatch.setattr(lance, "write_dataset", full)
+        ledger.append(*asked(0))
+        ledger._threads[0].join()
+        with pytest.raises(LedgerError, match="could not be written"):
+            ledger.append(*asked(1))
+        monkeypatch.undo()
+    with Ledger(str(tmp_path)) as again:
+        keys = [asked(number)[1].key for number in range(2)]
+        assert set(again.get(keys)) == set(keys)
 
 
 def test_a_write_that_waits_long_for_other_writers_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,16 +218,25 @@ def test_a_ledger_of_which_nothing_can_be_read_is_an_error_and_not_an_empty_one(
         Ledger(str(tmp_path))
 
 
+def until_compacted(folder: Path, *ledgers: Ledger) -> dict[str, Completion]:
+    """Append to ledgers in turn, 60 completions at least, until there are 20 fragments fewer than that; returns all."""
+    written = dict[str, Completion]()
+    for number in count(100):
+        request, completion = asked(number)
+        written[completion.key] = completion
+        ledgers[number % len(ledgers)].append(request, completion)
+        ledgers[number % len(ledgers)].flush()
+        time.sleep(0.02)
+        if len(written) >= 60 and len(lance.dataset(str(folder / "ledger.lance")).get_fragments()) < len(written) - 20:
+            return written
+    raise AssertionError
+
+
 def test_it_compacts_itself_while_it_is_written_and_keeps_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("warrior_dagster.inference.ledger.APPENDS_PER_COMPACTION", 10)
     with Ledger(str(tmp_path)) as ledger, Ledger(str(tmp_path)) as other:
-        for number in range(60):
-            (ledger, other)[number % 2].append(*asked(number))
-            (ledger, other)[number % 2].flush()
-            time.sleep(0.02)
-        keys = [asked(n)[1].key for n in range(60)]
-        assert ledger.get(keys) == {asked(n)[1].key: asked(n)[1] for n in range(60)}
-    assert len(lance.dataset(str(tmp_path / "ledger.lance")).get_fragments()) < 40
+        asked_for = until_compacted(tmp_path, ledger, other)
+        assert ledger.get(list(asked_for)) == asked_for
 
 
 def test_several_processes_create_and_fill_one_ledger_at_once(tmp_path: Path) -> None:
@@ -239,9 +270,5 @@ def test_damage_that_nobody_reads_does_not_stop_the_compaction_of_the_rest(
     bad.write_bytes(bytes(64) + bad.read_bytes()[64:-40] + bytes(40))
     monkeypatch.setattr("warrior_dagster.inference.ledger.APPENDS_PER_COMPACTION", 10)
     with Ledger(str(tmp_path)) as ledger:
-        for number in range(100, 160):
-            ledger.append(*asked(number))
-            ledger.flush()
-            time.sleep(0.02)
+        until_compacted(tmp_path, ledger)
         assert len(ledger.newest(60, ["key", "prompt"])) == 60
-    assert len(lance.dataset(str(tmp_path / "ledger.lance")).get_fragments()) < 40

@@ -72,7 +72,8 @@ class Ledger:
     """The table of completions under a warehouse's URI.
 
     `append` only queues; a thread writes what has come in every 0.1 s, in the order it came, another joins fragments.
-    Use as a context manager: leaving it writes the rest. A failure of the writer is raised by the next append, or on leaving.
+    Use as a context manager: leaving it writes the rest. A failure of the writer is raised by the next append; leaving it
+    tries once more, and raises if what waits is lost.
     """
 
     def __init__(self, uri: str) -> None:
@@ -99,8 +100,12 @@ class Ledger:
         self._crowded.set()
         for thread in self._threads:
             thread.join()
-        self._raise_failure()
-        self.flush()
+        try:
+            self.flush()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a panic of Lance's is no Exception
+            raise LedgerError(f"{self._path} could not be written; {len(self._waiting)} completions are lost") from error
 
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:
         """The completions that are there already, by key. Of a key that is there twice, the first counts."""
@@ -140,11 +145,15 @@ class Ledger:
             raise LedgerError(f"{self._path} could not be read: {error}") from error
 
     def append(self, request: Request, completion: Completion) -> None:
-        """Queue a completion for the next write. A failed one is not kept: it will be asked again."""
-        self._raise_failure()
+        """Queue a completion for the next write. A failed one is not kept: it will be asked again.
+
+        Raises LedgerError once a write has failed; what is queued is tried again on leaving.
+        """
         if completion.error is None:
             with self._lock:
                 self._waiting.append((request, completion))
+        if self._failure:
+            raise LedgerError(f"{self._path} could not be written") from self._failure
 
     def flush(self) -> None:
         """Write what waits; on return everything appended before is durable."""
@@ -159,7 +168,7 @@ class Ledger:
                     self._waiting = batch + self._waiting
                 raise
 
-    # Without a limit of its own: where disk or network is slow, Lance waits up to 30 s for other writers in each attempt.
+    # Without a limit of its own (45 s if none is given): where disk or network is slow, one attempt takes Lance half a minute.
     @stamina.retry(on=DAMAGE, attempts=5, timeout=None, wait_initial=0.05)
     def _add(self, rows: pa.Table) -> None:
         self._dataset = lance.write_dataset(rows, self._dataset, schema=SCHEMA, mode="append")
@@ -178,11 +187,12 @@ class Ledger:
 
     def _compact(self) -> None:
         """Join the many small fragments of appends; when another process does so at the same time, it is left to that one."""
-        cleaned, unfit = time.monotonic(), set[int]()
+        cleaned, tried, unfit = time.monotonic(), set[int](), set[int]()
         while self._crowded.wait() and not self._closing.is_set():
             self._crowded.clear()
             try:
                 compacted = lance.dataset(self._path)
+                unfit |= damaged_fragments(compacted, SCHEMA.names, among=tried)  # if that is why it failed the last time
                 # One thread and small batches: what more would take of memory, it would keep.
                 options = CompactionOptions(
                     target_rows_per_fragment=ROWS_PER_FRAGMENT,
@@ -190,19 +200,17 @@ class Ledger:
                     batch_size=1024,
                     excluded_fragment_ids=sorted(unfit),
                 )
-                rewrites = [task.execute(compacted) for task in Compaction.plan(compacted, options).tasks]
+                tasks = Compaction.plan(compacted, options).tasks
+                tried = {fragment.id for task in tasks for fragment in task.fragments}
+                rewrites = [task.execute(compacted) for task in tasks]
                 with self._writing:  # an append at the same moment would have one of the two begin again
                     Compaction.commit(compacted, rewrites, options)
+                tried.clear()
                 if time.monotonic() - cleaned > VERSIONS_KEPT.total_seconds():  # it reads every version there is
                     cleaned, unfit = time.monotonic(), set[int]()
                     compacted.cleanup_old_versions(VERSIONS_KEPT)
             except BaseException as error:  # a panic of Lance's is no Exception
                 LOG.info("the ledger was not compacted this time: %s", error)
-                unfit |= damaged_fragments(lance.dataset(self._path), SCHEMA.names)
-
-    def _raise_failure(self) -> None:
-        if self._failure:
-            raise LedgerError(f"{self._path} could not be written; completions since then are lost") from self._failure
 
 
 def open_or_create(path: str) -> lance.LanceDataset:
