@@ -1,8 +1,8 @@
 import multiprocessing
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ def test_a_partition_holds_exactly_what_was_written_last(tmp_path: Path) -> None
 def test_the_same_rows_are_not_written_again_and_keep_their_hash(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     first = warehouse.write("t", "p", frame("a", "b"))
+    records = warehouse._records().version
     assert warehouse.write("t", "p", frame("b", "a")) == first
+    assert warehouse._records().version == records
     assert warehouse.partitions("t") == {"p": first.sha256}
     changed = warehouse.write("t", "p", frame("a", "b", value=3.0))
     assert changed.sha256 != first.sha256
@@ -152,6 +154,32 @@ def test_who_reads_while_a_partition_is_written_again_sees_it_as_it_was(
     assert seen == [1.0]
 
 
+def test_a_table_that_is_replaced_while_it_is_opened_is_not_read_as_one_with_fewer_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse, opened = Warehouse(str(tmp_path)), Warehouse._open
+    for partition in ("p", "q"):
+        warehouse.write("t", partition, frame("a"))
+
+    def replaced(self: Warehouse, table: str) -> Any:
+        if table == "t":
+            monkeypatch.setattr(Warehouse, "_open", opened)
+            Warehouse(str(tmp_path)).write("t", "q", frame("a").with_columns(other=1))
+        return opened(self, table)
+
+    monkeypatch.setattr(Warehouse, "_open", replaced)
+    with pytest.raises(LookupError, match="never materialized for p "):
+        warehouse.read("t", ["p", "q"])
+
+
+def test_rows_that_were_replaced_leave_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "VERSIONS_KEPT", timedelta(0))
+    for value in range(4):
+        Warehouse(str(tmp_path)).write("t", "p", frame("a", value=value))
+    assert len(list((tmp_path / "t.lance" / "data").iterdir())) == 1
+    assert Warehouse(str(tmp_path)).read("t")["value"].to_list() == [3.0]
+
+
 def test_a_table_without_rows_takes_other_columns_too(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     empty = warehouse.write("t", "p", frame())
@@ -257,11 +285,12 @@ def test_the_hash_is_of_the_rows_and_not_of_their_order(ids: list[str]) -> None:
 
 
 WRITER = """
-import sys, time
+import sys
 import polars as pl
 from warrior_dagster.storage import Warehouse
 warehouse = Warehouse(sys.argv[1])
-time.sleep(max(0, float(sys.argv[2]) - time.time()))
+print("ready", flush=True)
+sys.stdin.readline()
 for partition in ("a", "b", "c"):
     rows = {"row_id": [f"{partition}{n}" for n in range(6)], "vector": [[1.0] * 384] * 6}
     warehouse.write("t", partition, pl.DataFrame(rows, schema={"row_id": pl.String, "vector": pl.Array(pl.Float32, 384)}))
@@ -270,8 +299,12 @@ for partition in ("a", "b", "c"):
 
 def test_processes_that_write_the_same_partitions_at_once_double_and_lose_no_row(tmp_path: Path) -> None:
     for round_ in range(2):
-        at = str(time.time() + 4)
-        command = [sys.executable, "-c", WRITER, str(tmp_path / str(round_)), at]
-        assert [process.wait() for process in [subprocess.Popen(command) for _ in range(2)]] == [0, 0]
+        command = [sys.executable, "-c", WRITER, str(tmp_path / str(round_))]
+        writers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        assert [writer.stdout.readline() for writer in writers if writer.stdout] == ["ready\n"] * 2
+        for writer in writers:
+            assert writer.stdin
+            writer.stdin.close()  # both begin
+        assert [writer.wait() for writer in writers] == [0, 0]
         rows = Warehouse(str(tmp_path / str(round_))).read("t", ["a", "b", "c"])
         assert sorted(rows["row_id"]) == [f"{partition}{n}" for partition in "abc" for n in range(6)]

@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import IO
@@ -33,6 +34,8 @@ RECORDS = "_partitions"
 RECORDS_SCHEMA = pa.schema([(name, pa.string()) for name in ("table", PARTITION, "sha256")] + [("rows", pa.int64())])
 SLICE = 10_000
 """Rows hashed, spooled and read at a time: what keeps the memory of a large partition flat."""
+VERSIONS_KEPT = timedelta(days=1)
+"""Who began to read a table before it was written goes on reading that version of it; after this time it is deleted."""
 READ_AHEAD = 2**26
 """Bytes that Lance reads ahead of a scan; its default of 2 GiB would be most of the memory of a selection."""
 
@@ -49,7 +52,7 @@ class Written:
 
 
 class RowsDigest:
-    """A hash of rows, whatever order they come in: the sum of the SHA-256 of each, modulo 2^256.
+    """A hash of rows, whatever order they come in: the sum of the SHA-256 of each, modulo 2^256. NaN counts as null.
 
     It tells rows that changed by accident; who can choose rows can make two sets with one sum.
     """
@@ -174,34 +177,38 @@ class Warehouse:
             self._records().delete(f"`table` = {quoted(table)}")
             opened = self._db.create_table(table, schema=schema, mode="overwrite")
         mine = f"{PARTITION} = {quoted(partition)}"
-        if self.partitions(table).get(partition) != digest.hexdigest() or opened.count_rows(mine) != digest.rows:
-            dataset = opened.to_lance()
-            spool.seek(0)
-            new = write_fragments(pa.ipc.open_stream(spool), dataset) if digest.rows else []
-            before = [fragment for fragment in dataset.get_fragments() if fragment.count_rows(mine)]
-            after = {fragment.fragment_id: fragment.delete(mine) for fragment in before}
-            change = lance.LanceOperation.Update(
-                removed_fragment_ids=[number for number, left in after.items() if left is None],
-                updated_fragments=[left for left in after.values() if left is not None],
-                new_fragments=new,
-            )
-            # Were this killed after the commit, the old hash would vouch for the new rows. Readers see the old or the new ones.
-            self._records().update(f"`table` = {quoted(table)} AND {mine}", {"sha256": ""})
-            if new or after:
-                lance.LanceDataset.commit(dataset, change, read_version=dataset.version)
+        if self.partitions(table).get(partition) == digest.hexdigest() and opened.count_rows(mine) == digest.rows:
+            return int(opened.version)
+        dataset = opened.to_lance()
+        spool.seek(0)
+        new = write_fragments(pa.ipc.open_stream(spool), dataset) if digest.rows else []
+        before = [fragment for fragment in dataset.get_fragments() if fragment.count_rows(mine)]
+        after = {fragment.fragment_id: fragment.delete(mine) for fragment in before}
+        change = lance.LanceOperation.Update(
+            removed_fragment_ids=[number for number, left in after.items() if left is None],
+            updated_fragments=[left for left in after.values() if left is not None],
+            new_fragments=new,
+        )
+        # Were this killed after the commit, the old hash would vouch for the new rows. Readers see the old or the new ones.
+        self._records().update(f"`table` = {quoted(table)} AND {mine}", {"sha256": ""})
+        if new or after:
+            lance.LanceDataset.commit(dataset, change, read_version=dataset.version)
         record = [{"table": table, PARTITION: partition, "sha256": digest.hexdigest(), "rows": digest.rows}]
         records = self._records().merge_insert(["table", PARTITION])
         records.when_matched_update_all().when_not_matched_insert_all().execute(
             pa.Table.from_pylist(record, schema=RECORDS_SCHEMA)
         )
+        for name in (table, RECORDS):  # or what was replaced would lie on the disk for good
+            self._db.open_table(name).to_lance().cleanup_old_versions(VERSIONS_KEPT, error_if_tagged_old_versions=False)
         return int(self._db.open_table(table).version)
 
     def _materialized(self, table: str, partitions: Sequence[str]) -> Table:
         """A table that has some partitions. Raises LookupError naming those that were never written."""
-        written = self.partitions(table)  # before the table is opened: what is recorded now is in it then
-        opened = self._open(table)
-        missing = [p for p in partitions if p not in written]
-        if opened is None or missing:
+        before, opened, after = self.partitions(table), self._open(table), self.partitions(table)
+        if before.items() - after.items():  # rows were replaced just then, perhaps with the whole table
+            return self._materialized(table, partitions)
+        missing = [p for p in partitions if p not in before]
+        if opened is None or missing or not before:
             raise LookupError(f"{table} {NEVER_MATERIALIZED} for {', '.join(missing) or 'any partition'} in {self.uri}")
         return opened
 
