@@ -1,6 +1,7 @@
 """Embedding into LanceDB against sentence-transformers' own `encode` of the same texts: what streaming them to disk costs."""
 
 import tempfile
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +24,17 @@ def main() -> None:
     )
     model = embedding._load(settings.model, settings.revision)
     with tempfile.TemporaryDirectory() as folder:
-        warehouse = Warehouse(folder)
+        warehouse, partitions = Warehouse(folder), (str(number) for number in count())
 
-        def stream() -> None:
-            Warehouse(folder).write("instruction_embeddings", "a", selection.embedded(kept, settings))
+        def stream() -> str:
+            """Into a partition of its own: the same rows in the same one would not be written again."""
+            warehouse.write("instruction_embeddings", partition := next(partitions), selection.embedded(kept, settings))
+            return partition
 
-        stream()
+        partition = stream()
         mine, theirs, ratio = paired(stream, lambda: model.encode(texts, batch_size=settings.batch_size), rounds=3)
         result("embedding", "s", mine, "encode", theirs, ratio, n, least=0.95)
-        vectors = warehouse.vectors("instruction_embeddings", "a", pl.Series(ids))
+        vectors = warehouse.vectors("instruction_embeddings", partition, pl.Series(ids))
     difference = float(np.abs(vectors - model.encode(texts, batch_size=settings.batch_size)).max())
     result("embedding", "largest difference", difference, "encode", 1e-5, 1e-5 / max(difference, 1e-9), n, least=1)
 
