@@ -164,7 +164,7 @@ class Selection(Strict):
 
     centres: int = Field(1400, ge=1)
     """Instructions that each competitor contributes at most. Unpublished; 1,400 makes the paper's 70,000 rounds."""
-    part_rows: int = Field(1_000_000, ge=1)
+    part_rows: int = Field(1_000_000, ge=1, validate_default=True)
     """Vectors of one competitor held in memory at once. More are selected from in parts, with a guarantee half as good."""
 
     @field_validator("part_rows")

@@ -15,10 +15,11 @@ from pathlib import Path
 
 
 def machine_folder(warehouse: str) -> Path:
-    """Where a warehouse's logs and locks are: in it if it is a folder; for an object store, a folder of this machine."""
+    """Where a warehouse's logs and locks are: in it if it is a folder; for an object store, a folder of this user's here."""
     if "://" not in warehouse:
         return Path(warehouse)
-    return Path(tempfile.gettempdir(), f"warrior-{sha256(warehouse.encode()).hexdigest()[:16]}")
+    name = sha256(warehouse.rstrip("/").encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir(), f"warrior-{os.getuid()}-{name}")
 
 
 @contextmanager
