@@ -4,8 +4,9 @@ The greedy's covering radius is at most twice the best possible (Gonzalez, 1985)
 competitors already have, a newcomer adds only what the selection lacks.
 
 Distances only shrink as centres are added. So the farthest few hundred points (the pool) are chosen from alone while the
-farthest of them is farther than any other point was; only then do all points meet the new centres, in one matrix product. The
-choices are those of the plain greedy, ties and duplicates included, whatever did the product (`covering.py`).
+farthest of them is farther than any other point was; only then do the points that may be chosen soon meet the new centres, in
+matrix products. The choices are those of the plain greedy, ties and duplicates included, whatever did the product
+(`covering.py`).
 """
 
 from collections.abc import Callable, Iterator
