@@ -81,6 +81,7 @@ def test_an_object_store_is_left_as_it_is(tmp_path: Path) -> None:
             "changes what a model",
         ),
         ("selection: {centres: 50, part_rows: 99}\n", 6, "selection.part_rows", "expected at least 100"),
+        ("selection: {centres: 500_001}\n", 6, "selection.part_rows", "expected at least 1000002"),
         ("languages: []\n", 6, "languages", "at least 1 item"),
         ("name: again\n", 6, "name", "expected each key once"),
     ],
