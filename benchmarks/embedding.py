@@ -24,17 +24,16 @@ def main() -> None:
     )
     model = embedding._load(settings.model, settings.revision)
     with tempfile.TemporaryDirectory() as folder:
-        warehouse, partitions = Warehouse(folder), (str(number) for number in count())
+        warehouse, partitions = Warehouse(folder), map(str, count())
 
-        def stream() -> str:
+        def stream() -> None:
             """Into a partition of its own: the same rows in the same one would not be written again."""
-            warehouse.write("instruction_embeddings", partition := next(partitions), selection.embedded(kept, settings))
-            return partition
+            warehouse.write("instruction_embeddings", next(partitions), selection.embedded(kept, settings))
 
-        partition = stream()
+        stream()
         mine, theirs, ratio = paired(stream, lambda: model.encode(texts, batch_size=settings.batch_size), rounds=3)
         result("embedding", "s", mine, "encode", theirs, ratio, n, least=0.95)
-        vectors = warehouse.vectors("instruction_embeddings", partition, pl.Series(ids))
+        vectors = warehouse.vectors("instruction_embeddings", "0", pl.Series(ids))
     difference = float(np.abs(vectors - model.encode(texts, batch_size=settings.batch_size)).max())
     result("embedding", "largest difference", difference, "encode", 1e-5, 1e-5 / max(difference, 1e-9), n, least=1)
 
