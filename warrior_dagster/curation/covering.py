@@ -31,24 +31,30 @@ Ints = NDArray[np.int64]
 class Covering:
     """Squared distances of n points to the nearest of a growing list of centres.
 
-    `points` is (n, d) and `centres` (m, d), both float32 or both float64. Torch does the products on `device`.
+    `points` is (n, d) and `centres` (m, d), both float32 or both float64; `squares` (n,) are the points' `squared_lengths`.
+    There is room for `more` centres. Torch does the products on `device`.
     """
 
-    def __init__(self, points: Points, centres: Points, device: str = "cpu") -> None:
+    def __init__(self, points: Points, squares: Floats, centres: Points, more: int, device: str = "cpu") -> None:
         import torch
 
-        self.points, self.squares = points, squared_lengths(points)
-        self.centres, self._lengths = centres, squared_lengths(centres)
+        self.points, self.squares = points, squares
+        self._room = np.empty((len(centres) + more, points.shape[1]), points.dtype)
+        self._room[: len(centres)] = centres
+        self.centres, self._lengths = self._room[: len(centres)], squared_lengths(centres)
         # How many centres a point has met: by their products, and exactly.
         self._met, self._seen = np.zeros(len(points), dtype=np.int64), np.zeros(len(points), dtype=np.int64)
         self._exact = np.full(len(points), np.inf)
-        self._on_device, self._squares = (torch.from_numpy(a).to(device) for a in (points, self.squares))
+        raised = squares + rounding(squares, 0.0, points)
+        self._on_device, self._raised = (torch.from_numpy(a).to(device) for a in (points, raised))
         self._above = torch.full((len(points),), torch.inf, dtype=torch.float64, device=device)
         self._lower(np.arange(len(points)))
 
     def add(self, chosen: Ints) -> None:
         """Make points centres. They lower the bounds of the few points that may be chosen soon; the others' bounds hold too."""
-        self.centres = np.concatenate([self.centres, self.points[chosen]])
+        count = len(self.centres)
+        self.centres = self._room[: count + len(chosen)]
+        self.centres[count:] = self.points[chosen]
         self._lengths = np.concatenate([self._lengths, self.squares[chosen]])
         soon = self._above.topk(min(len(self.points), max(SOON, len(self.points) // 4))).indices
         self._lower(soon.cpu().numpy())
@@ -86,15 +92,13 @@ class Covering:
             for start in range(since, len(self.centres), BATCH):
                 some, lengths = self.centres[start : start + BATCH], self._lengths[start : start + BATCH]
                 squared = torch.from_numpy(lengths).to(self._above.device, self._on_device.dtype)
-                others = torch.from_numpy(some).to(self._above.device).T
+                others, slack = torch.from_numpy(some).to(self._above.device).T, rounding(0.0, lengths.max(), self.points)
                 rows = max(1, PRODUCTS // max(some.shape))  # of the points too: a library may copy what it multiplies
                 for first in range(0, len(own), rows):
                     part = torch.from_numpy(own[first : first + rows]).to(self._above.device)
                     with full_precision():
-                        products = torch.addmm(squared, self._on_device[part], others, alpha=-2)
-                    squares = self._squares[part]
-                    slack = rounding(squares.sqrt(), float(lengths.max()) ** 0.5, self.points)
-                    bound = products.amin(dim=1).double() + squares + slack
+                        products = torch.addmm(squared, self._on_device.index_select(0, part), others, alpha=-2)
+                    bound = products.amin(dim=1).double() + (self._raised[part] + slack)
                     self._above[part] = torch.minimum(self._above[part], bound)
 
     def _in_step(self, met: Ints, which: Ints) -> Iterator[tuple[int, Ints]]:
@@ -119,13 +123,14 @@ def full_precision() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def rounding(norms: Any, largest: float, points: Points) -> Any:
-    """The most by which |x|^2 + |c|^2 - 2xc can be off in the points' precision, for |x| in `norms` and |c| up to `largest`.
+def rounding(squares: Any, largest: float, points: Points) -> Any:
+    """The most by which |x|^2 + |c|^2 - 2xc can be off in the points' precision: |x|^2 in `squares`, |c|^2 up to `largest`.
 
-    Twice the first-order bound: for its higher orders, and for exact values of float64 points, which are rounded themselves.
+    (|x| + |c|)^2 <= 2|x|^2 + 2|c|^2, so that one part is the point's and one the centres'. Twice the first-order bound: for its
+    higher orders, and for exact values of float64 points, which are rounded themselves.
     """
     kind = np.finfo(points.dtype)
-    return (points.shape[1] + 8) * (float(kind.eps) * (norms + largest) ** 2 + float(kind.tiny))
+    return (points.shape[1] + 8) * (2 * float(kind.eps) * (squares + largest) + float(kind.tiny))
 
 
 def product(a: Points, b: Points) -> Points:
@@ -143,14 +148,14 @@ def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: F
     `squares` (n,) and `lengths` (m,) are the `squared_lengths` of the two.
     """
     near = lengths.astype(points.dtype) - 2 * product(points, centres.T)
-    slack = rounding(np.sqrt(squares), float(lengths.max()) ** 0.5, points)
+    slack = rounding(squares, lengths.max(), points)
     squared: Floats = _least(points, centres, near, near.min(axis=1) + 2 * slack)
     return squared
 
 
 def squared_lengths(points: Points) -> Floats:
-    """Of each point (n, d), in float64: shape (n,)."""
-    lengths: Floats = squared_distances(points, np.zeros(points.shape[1], dtype=points.dtype))
+    """Of each point (n, d), as exact as the points' own precision, which `rounding` allows for: shape (n,)."""
+    lengths: Floats = np.einsum("ij,ij->i", points, points).astype(np.float64)
     return lengths
 
 

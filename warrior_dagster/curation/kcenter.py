@@ -22,6 +22,7 @@ from warrior_dagster.curation.covering import (
     product,
     rounding,
     squared_distances,
+    squared_lengths,
     traverse,
 )
 
@@ -52,20 +53,21 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None, device:
         raise ValueError(f"points and given must be (n, d) and (m, d), got {points.shape} and {given.shape}")
     if k < 0:
         raise ValueError(f"k must not be negative, got {k}")
-    ends = [end for part in (points, given) for end in (part.min(initial=0), part.max(initial=0))]
-    largest = np.abs(np.array(ends, dtype=np.float64)).max()
-    if not np.isfinite(largest**2 * points.shape[1]):
+    for kind in (np.result_type(points, given, np.float32), np.float64):
+        # In rows that torch can take: a sum along a row must not depend on how the array lies in memory.
+        points, given = np.require(points, kind, ["C", "W"]), np.require(given, kind, ["C", "W"])
+        squares = squared_lengths(points)
+        largest = np.append(squares, squared_lengths(given)).max(initial=0)
+        if largest < 1e34:  # or float32 might not hold the square of a distance
+            break
+    if not np.isfinite(largest):
         raise ValueError("points and given must be finite, and so must be the squares of their lengths")
     if k == 0 or len(points) == 0:
         return np.empty(0, dtype=np.int64), np.empty(0)
-    kind = np.result_type(points, given, np.float32) if largest < 1e17 else np.float64  # squares must fit too
-    # In rows that torch can take: a sum along a row must not depend on how the array lies in memory.
-    points, given = np.require(points, kind, ["C", "W"]), np.require(given, kind, ["C", "W"])
-    chosen: list[int] = []
-    if len(given) == 0:
-        chosen.append(int(squared_distances(points, points.mean(axis=0, dtype=np.float64)).argmin()))
+    chosen = [] if len(given) else [_nearest_the_mean(points, squares)]
+    covering = Covering(points, squares, np.concatenate([given, points[chosen]]), min(k, len(points)), device)
     # One more than asked for: how far the next one is, is the radius after the last.
-    steps = list(islice(_farthest_first(points, np.concatenate([given, points[chosen]]), device), k + 1 - len(chosen)))
+    steps = list(islice(_farthest_first(covering), k + 1 - len(chosen)))
     chosen += [choice for choice, squared in steps if squared > 0][: k - len(chosen)]
     return np.array(chosen, dtype=np.int64), np.sqrt([squared for _, squared in steps[-len(chosen) :] if chosen])
 
@@ -106,9 +108,17 @@ def k_center_in_parts(
     return places[chosen], radii + radius, points[chosen]
 
 
-def _farthest_first(points: Points, centres: Points, device: str) -> Iterator[tuple[int, float]]:
+def _nearest_the_mean(points: Points, squares: Floats) -> int:
+    """The lowest index of the nearest; products say which few may be."""
+    mean = points.mean(axis=0, dtype=np.float64)
+    by_product = squares - 2 * product(points, mean.astype(points.dtype))
+    slack = rounding(squares, mean @ mean, points)
+    candidates = np.flatnonzero(by_product - slack <= (by_product + slack).min())
+    return int(candidates[squared_distances(points[candidates], mean).argmin()])
+
+
+def _farthest_first(covering: Covering) -> Iterator[tuple[int, float]]:
     """The farthest point from all centres and its squared distance; it becomes a centre; and so on, until the distance is 0."""
-    covering = Covering(points, centres, device)
     distance = np.inf
     while distance > 0:
         pool, outside = covering.farthest(POOL)
@@ -118,7 +128,7 @@ def _farthest_first(points: Points, centres: Points, device: str) -> Iterator[tu
             pool = covering.at_least(nearest.max())
             nearest = covering.exactly(pool)
             pool, nearest, outside = pool[[nearest.argmax()]], nearest[[nearest.argmax()]], -1.0
-        picks, distances = _farthest_in(points[pool], covering.squares[pool], nearest, outside)
+        picks, distances = _farthest_in(covering.points[pool], covering.squares[pool], nearest, outside)
         yield from zip(pool[picks].tolist(), distances.tolist(), strict=True)
         distance = distances[-1]
         covering.add(pool[picks])
@@ -130,6 +140,6 @@ def _farthest_in(points: Points, squares: Floats, nearest: Floats, outside: floa
     `squares` are their squared lengths; `nearest` are their squared distances to the nearest centre so far, of which one at
     least is above `outside`.
     """
-    slack = rounding(np.sqrt(squares), float(squares.max()) ** 0.5, points)
+    slack = rounding(squares, squares.max(), points)
     traversed: tuple[Ints, Floats] = traverse(points, squares, product(points, points.T), slack, nearest, outside)
     return traversed
