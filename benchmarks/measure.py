@@ -1,6 +1,7 @@
 """How every figure is taken: paired runs, their medians, one JSON line a result; and the texts that they are taken on.
 
-Machines are noisy, so ours and the peer's run in turns in one process and the ratio is the median of the pairs' ratios.
+Machines are noisy, so ours and the peer's run in turns in one process and the ratio is the median of the pairs' ratios. Before
+each, a pause: the threads of NumPy's and torch's libraries go on spinning for a tenth of a second, at the cost of what runs next.
 """
 
 import json
@@ -16,11 +17,14 @@ from typing import Any
 import numpy as np
 
 QUICK = "QUICK" in sys.argv[1:] or os.environ.get("QUICK") == "1"
+PAUSE = 0.3
+"""Seconds."""
 TEXTS = ("code_alpaca_2k.json", "new_codealpaca.json")
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Wall seconds of one call, and what it returned."""
+    """Wall seconds of one call, after a pause, and what it returned."""
+    time.sleep(PAUSE)
     started = time.perf_counter()
     value = work()
     return time.perf_counter() - started, value
