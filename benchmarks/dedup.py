@@ -39,8 +39,7 @@ def similar(a: Set[Any], b: Set[Any]) -> bool:
 
 def kept(texts: list[str]) -> set[int]:
     """What this project keeps."""
-    found = find_duplicates(texts, threshold=THRESHOLD)["duplicate_of"]
-    return {i for i, match in enumerate(found) if match is None}
+    return set(find_duplicates(texts, threshold=THRESHOLD)["duplicate_of"].is_null().arg_true())
 
 
 def every_pair(texts: list[str]) -> set[int]:

@@ -86,6 +86,8 @@ def _words(texts: Sequence[str] | pl.Series) -> tuple[Ints, Ints]:
 
 def _shingles(row: Ints, word: Ints, size: int) -> tuple[Ints, Ints]:
     """For each shingle the text's row and the shingle's number. A text too short for one is padded to its only one."""
+    if size == 1:
+        return row, word
     position, padding = np.arange(len(row)), word.max(initial=0) + 1
     end = np.searchsorted(row, row, side="right")
     kept = position[(position + size <= end) | (position == np.searchsorted(row, row))]
