@@ -1,7 +1,7 @@
 """How every figure is taken: paired runs, their medians, one JSON line a result; and the texts that they are taken on.
 
-Machines are noisy, so ours and the peer's run in turns in one process and the ratio is the median of the pairs' ratios. Before
-each, a pause: the threads of NumPy's and torch's libraries go on spinning for a tenth of a second, at the cost of what runs next.
+Machines are noisy, so ours and the peer's run in turns in one process and the ratio is the median of the pairs' ratios. Each
+after a pause: the threads of NumPy's and torch's libraries spin on for a tenth of a second, at the cost of what runs next.
 """
 
 import json

@@ -45,9 +45,9 @@ def json_lines(table: pa.Table) -> memoryview:
     Columns of strings, booleans, integers, floats, and lists or structs of them. A float has the digits that it takes to read
     the same float back; NaN and infinities, which JSON lacks, are null. A table of no columns is not for here.
     """
-    columns = [column.combine_chunks() for column in table.columns]
     every = np.arange(len(table))
-    pieces = list(_pieces(pa.StructArray.from_arrays(columns, fields=list(table.schema)), every, every))
+    # The table's, not the columns', `combine_chunks`: that leaves a single chunk where it is.
+    pieces = [piece for chunk in table.combine_chunks().to_struct_array().chunks for piece in _pieces(chunk, every, every)]
     pieces.append(_literal("\n", every))
     lengths = np.zeros(len(table), dtype=np.int64)
     for piece in pieces:

@@ -50,67 +50,68 @@ def final_scores(
         raise ValueError(f"alpha must be from 0 to 1, not {alpha}")
     usable, ids = _numbered_answers(answers, roster)
     met = _numbered_outcomes(outcomes, ids, roster)
-    in_group = np.zeros((len(ids), len(roster)), dtype=bool)
-    in_group[usable["row"], usable["column"]] = True
+    # A row a competitor: one matchup's numbers then lie side by side.
+    in_group = np.zeros((len(roster), len(ids)), dtype=bool)
+    cells = usable["column"].to_numpy(), usable["row"].to_numpy()
+    in_group[cells] = True
+    if in_group.sum() < len(usable):
+        raise ValueError("two answers of one competitor to one instruction")
     elo_part, local_part = np.zeros(in_group.shape), np.zeros(in_group.shape)
     for a, b in combinations(range(len(roster)), 2):
         overall = expected(ratings[roster[a]], ratings[roster[b]])
         local = np.full(len(ids), overall)
         if (matchup := met.get((a, b))) is not None:
             local[matchup["row"]] = matchup["x"]
-        both = in_group[:, a] & in_group[:, b]
-        elo_part[both, a] += overall
-        elo_part[both, b] += 1.0 - overall
-        local_part[both, a] += local[both]
-        local_part[both, b] += 1.0 - local[both]
+        both = in_group[a] & in_group[b]
+        elo_part[a] += np.where(both, overall, 0.0)
+        elo_part[b] += np.where(both, 1.0 - overall, 0.0)
+        local_part[a] += np.where(both, local, 0.0)
+        local_part[b] += np.where(both, 1.0 - local, 0.0)
     score = (alpha * elo_part + (1.0 - alpha) * local_part).round(DECIMALS)
-    cells = usable["row"].to_numpy(), usable["column"].to_numpy()
-    return _ranked(
-        usable.with_columns(
-            score=score[cells],
-            elo_part=elo_part[cells],
-            local_part=local_part[cells],
-            advantage=_advantages(score, in_group)[cells],
-            opponents=in_group.sum(axis=1)[cells[0]] - 1,
-        )
+    length = np.zeros(in_group.shape, dtype=np.int64)
+    length[cells] = usable["length"]
+    rank = _ranks(score, length, in_group)[cells]
+    return usable.select(
+        "instruction_id",
+        "competitor",
+        score=score[cells],
+        elo_part=elo_part[cells],
+        local_part=local_part[cells],
+        rank=rank,
+        gold=rank == 1,
+        advantage=_advantages(score, in_group)[cells],
+        opponents=in_group.sum(axis=0)[cells[1]] - 1,
     )
 
 
 def _advantages(score: Matrix, in_group: NDArray[np.bool_]) -> Matrix:
     """(e - mean) / std. A group's scores share out its pairs, so that their mean is (n - 1) / 2, and exactly so."""
-    mean = (in_group.sum(axis=1, keepdims=True) - 1) / 2.0
-    centred = np.where(in_group, score - mean, 0.0)
-    variance = (centred**2).sum(axis=1, keepdims=True) / in_group.sum(axis=1, keepdims=True)
+    members = in_group.sum(axis=0)
+    centred = np.where(in_group, score - (members - 1) / 2.0, 0.0)
+    variance = (centred**2).sum(axis=0) / members
     advantages: Matrix = np.divide(centred, np.sqrt(variance), out=np.zeros_like(centred), where=variance > 0.0)
     return advantages
 
 
-def _ranked(scored: pl.DataFrame) -> pl.DataFrame:
-    place, row = pl.int_range(pl.len(), dtype=pl.Int64), pl.col("row")
-    first = pl.when(row.ne_missing(row.shift())).then(place).forward_fill()  # the place of the best of each row
-    rank = place - first + 1
-    return (
-        scored.sort("row", -pl.col("score"), "length", "column")
-        .with_columns(rank=rank, gold=rank == 1)
-        .sort("cell")
-        .select(
-            *("instruction_id", "competitor", "score", "elo_part", "local_part"),
-            *("rank", "gold", "advantage", "opponents"),
-        )
-    )
+def _ranks(score: Matrix, length: NDArray[np.int64], in_group: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """1 for each answer, and one more for each of its group that goes before it."""
+    ranks = np.ones(score.shape, dtype=np.int64)
+    for a, b in combinations(range(len(score)), 2):
+        a_first = (score[a] > score[b]) | ((score[a] == score[b]) & (length[a] <= length[b]))
+        both = in_group[a] & in_group[b]
+        ranks[a] += both & ~a_first
+        ranks[b] += both & a_first
+    return ranks
 
 
 def _numbered_answers(answers: pl.DataFrame, roster: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The usable answers with `row` (of their instruction), `column` (of their competitor), `cell` (of both); the ids."""
-    usable = answers.filter("usable")
+    """The usable answers, sorted, with `row` (of their instruction) and `column` (of their competitor); the ids."""
+    usable = answers.filter("usable").select("instruction_id", "competitor", "length")
     ids = usable.select(pl.col("instruction_id").unique().sort()).with_row_index("row")
     numbered = usable.join(ids, on="instruction_id").with_columns(column=_column("competitor", roster))
     if numbered["column"].has_nulls():
         raise ValueError("an answer of a competitor that is not in the roster")
-    numbered = numbered.with_columns(cell=pl.col("row").cast(pl.Int64) * len(roster) + pl.col("column"))
-    if numbered["cell"].n_unique() < len(numbered):
-        raise ValueError("two answers of one competitor to one instruction")
-    return numbered, ids
+    return numbered.sort("row", "column"), ids
 
 
 def _numbered_outcomes(
@@ -120,8 +121,8 @@ def _numbered_outcomes(
     if not outcomes["local_left"].is_between(0.0, 1.0).all(ignore_nulls=False):
         raise ValueError("a local score (a share of the votes) that is not from 0 to 1")
     left, right, x = pl.col("left_column"), pl.col("right_column"), pl.col("local_left")
-    numbered = outcomes.join(ids, on="instruction_id").with_columns(
-        left_column=_column("left", roster), right_column=_column("right", roster)
+    numbered = outcomes.join(ids, on="instruction_id").select(
+        "row", "local_left", left_column=_column("left", roster), right_column=_column("right", roster)
     )
     if numbered["left_column"].has_nulls() or numbered["right_column"].has_nulls():
         raise ValueError("an outcome of a competitor that is not in the roster")
@@ -141,4 +142,4 @@ def _numbered_outcomes(
 
 def _column(name: str, roster: Sequence[str]) -> pl.Expr:
     """The place in the roster of the competitor that the column `name` holds; null for a stranger."""
-    return pl.col(name).replace_strict(list(roster), range(len(roster)), default=None, return_dtype=pl.Int64)
+    return pl.col(name).cast(pl.Enum(list(roster)), strict=False).to_physical().cast(pl.Int64)
