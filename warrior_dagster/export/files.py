@@ -10,9 +10,9 @@ import polars as pl
 from warrior_dagster.export.jsonlines import json_lines
 from warrior_dagster.turns import our_turn
 
-SLICE = 10_000
+SLICE = 5_000
 """Rows of one row group of Parquet, which are converted at a time. Arrow's plain strings hold at most 2 GiB in one piece:
-enough for texts of 200,000 bytes a row.
+enough for texts of 400,000 bytes a row.
 """
 
 
