@@ -57,7 +57,7 @@ class Covering:
         self.centres[count:] = self.points[chosen]
         self._lengths = np.concatenate([self._lengths, self.squares[chosen]])
         soon = self._above.topk(min(len(self.points), max(SOON, len(self.points) // 4))).indices
-        self._lower(soon.cpu().numpy())
+        self._lower(np.sort(soon.cpu().numpy()))
 
     def farthest(self, count: int) -> tuple[Ints, float]:
         """The points with the highest bounds, ascending, and the highest bound of all others (-1 where there are none)."""
@@ -88,16 +88,20 @@ class Covering:
         """Lower the bounds of some points by the centres that they have not met: matrix products."""
         import torch
 
+        device, kind = self._above.device, self._on_device.dtype
+        centres, lengths = torch.from_numpy(self.centres).to(device), torch.from_numpy(self._lengths).to(device, kind)
+        slack = rounding(0.0, self._lengths.max(), self.points)
         for since, own in self._in_step(self._met, which):
-            for start in range(since, len(self.centres), BATCH):
-                some, lengths = self.centres[start : start + BATCH], self._lengths[start : start + BATCH]
-                squared = torch.from_numpy(lengths).to(self._above.device, self._on_device.dtype)
-                others, slack = torch.from_numpy(some).to(self._above.device).T, rounding(0.0, lengths.max(), self.points)
+            for start in range(since, len(centres), BATCH):
+                some, squared = centres[start : start + BATCH], lengths[start : start + BATCH]
                 rows = max(1, PRODUCTS // max(some.shape))  # of the points too: a library may copy what it multiplies
                 for first in range(0, len(own), rows):
-                    part = torch.from_numpy(own[first : first + rows]).to(self._above.device)
+                    part = torch.from_numpy(own[first : first + rows]).to(device)
+                    # All of them are there in order: no need to gather them.
+                    every = len(own) == len(self.points)
+                    points = self._on_device[first : first + rows] if every else self._on_device.index_select(0, part)
                     with full_precision():
-                        products = torch.addmm(squared, self._on_device.index_select(0, part), others, alpha=-2)
+                        products = torch.addmm(squared, points, some.T, alpha=-2)
                     bound = products.amin(dim=1).double() + (self._raised[part] + slack)
                     self._above[part] = torch.minimum(self._above[part], bound)
 
