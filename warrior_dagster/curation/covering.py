@@ -159,7 +159,9 @@ def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: F
 
 def squared_lengths(points: Points) -> Floats:
     """Of each point (n, d), as exact as the points' own precision, which `rounding` allows for: shape (n,)."""
-    lengths: Floats = np.einsum("ij,ij->i", points, points).astype(np.float64)
+    import torch
+
+    lengths: Floats = torch.linalg.vector_norm(torch.from_numpy(points), dim=1).double().square().numpy()
     return lengths
 
 

@@ -53,16 +53,18 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None, device:
         raise ValueError(f"points and given must be (n, d) and (m, d), got {points.shape} and {given.shape}")
     if k < 0:
         raise ValueError(f"k must not be negative, got {k}")
+    if len(points) == 0:
+        return np.empty(0, dtype=np.int64), np.empty(0)
     for kind in (np.result_type(points, given, np.float32), np.float64):
         # In rows that torch can take: a sum along a row must not depend on how the array lies in memory.
-        points, given = np.require(points, kind, ["C", "W"]), np.require(given, kind, ["C", "W"])
+        points, given = np.require(points, kind, ["C", "W"]), np.array(given, kind, order="C")
         squares = squared_lengths(points)
-        largest = np.append(squares, squared_lengths(given)).max(initial=0)
+        largest = np.append(squares, squared_lengths(given)).max()
         if largest < 1e34:  # or float32 might not hold the square of a distance
             break
     if not np.isfinite(largest):
         raise ValueError("points and given must be finite, and so must be the squares of their lengths")
-    if k == 0 or len(points) == 0:
+    if k == 0:
         return np.empty(0, dtype=np.int64), np.empty(0)
     chosen = [] if len(given) else [_nearest_the_mean(points, squares)]
     covering = Covering(points, squares, np.concatenate([given, points[chosen]]), min(k, len(points)), device)
