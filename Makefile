@@ -29,7 +29,8 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# One JSON line a result; fails if one falls short. QUICK=1: smaller sizes. BENCH_DATA: the folder of CodeAlpaca's two files.
+# One JSON line a result; fails if one falls short. QUICK=1: fewer rounds, and smaller sizes where that hides no difference.
+# BENCH_DATA: the folder of CodeAlpaca's two files.
 bench: setup $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks
 

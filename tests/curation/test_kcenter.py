@@ -205,6 +205,28 @@ def test_how_the_points_lie_in_memory_changes_nothing() -> None:
     for same in (np.asfortranarray(points), backwards, read_only):
         chosen, radii = k_center_greedy(same, 40)
         assert (chosen.tolist(), radii.tolist()) == (expected[0].tolist(), expected[1].tolist())
+    # NumPy says of one row, or none, that it lies in order, whatever its strides.
+    assert k_center_greedy(backwards[:1], 1, backwards[:0])[0].tolist() == [0]
+    assert k_center_greedy(backwards[:0], 1, backwards[:1])[0].tolist() == []
+
+
+def test_more_centres_than_there_are_points_are_all_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kcenter, "POOL", 3)
+    monkeypatch.setattr(covering, "SOON", 2)
+    points, centres = gaussian(300, 8), gaussian(1, 8, seed=1)
+    for given_centres in (None, centres):
+        chosen, radii = k_center_greedy(points, 10**9, given_centres)
+        assert sorted(chosen) == list(range(300))
+        assert radii[-1] == 0
+
+
+@pytest.mark.parametrize("largest", [np.nan, np.inf, 1.2e154, 1e300])
+def test_points_whose_distances_no_float_holds_are_refused(largest: float) -> None:
+    points = np.array([[largest], [1e153], [1.1e153]])
+    with pytest.raises(ValueError, match="must be finite"):
+        k_center_greedy(points, 1)
+    with pytest.raises(ValueError, match="must be finite"):
+        k_center_greedy(np.ones((2, 1)), 1, points)
 
 
 def test_given_centres_push_the_choices_away_from_what_they_cover() -> None:

@@ -228,6 +228,9 @@ BAD_INPUT: dict[str, Callable[[], pl.DataFrame]] = {
         outcomes(("i", "ant", "eve", 1.0)), RATINGS, answers(*TWO), ROSTER, alpha=0.7
     ),
     "alpha": lambda: final_scores(outcomes(), RATINGS, answers(*TWO), ROSTER, alpha=1.1),
+    "ratings must be finite": lambda: final_scores(
+        outcomes(), RATINGS | {ROSTER[0]: float("nan")}, answers(*TWO), ROSTER, alpha=0.7
+    ),
 }
 
 

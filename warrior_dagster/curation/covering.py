@@ -85,20 +85,19 @@ class Covering:
         return self._exact[which]
 
     def _lower(self, which: Ints) -> None:
-        """Lower the bounds of some points by the centres that they have not met: matrix products."""
+        """Lower the bounds of some points, given in ascending order, by the centres that they have not met: matrix products."""
         import torch
 
         device, kind = self._above.device, self._on_device.dtype
         centres, lengths = torch.from_numpy(self.centres).to(device), torch.from_numpy(self._lengths).to(device, kind)
         slack = rounding(0.0, self._lengths.max(), self.points)
         for since, own in self._in_step(self._met, which):
+            every = len(own) == len(self.points)  # and in order, so that nothing is gathered
             for start in range(since, len(centres), BATCH):
                 some, squared = centres[start : start + BATCH], lengths[start : start + BATCH]
                 rows = max(1, PRODUCTS // max(some.shape))  # of the points too: a library may copy what it multiplies
                 for first in range(0, len(own), rows):
                     part = torch.from_numpy(own[first : first + rows]).to(device)
-                    # All of them are there in order: no need to gather them.
-                    every = len(own) == len(self.points)
                     points = self._on_device[first : first + rows] if every else self._on_device.index_select(0, part)
                     with full_precision():
                         products = torch.addmm(squared, points, some.T, alpha=-2)

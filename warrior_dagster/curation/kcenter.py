@@ -46,7 +46,7 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None, device:
         k of those for k + 1.
 
     Raises:
-        ValueError: shapes that do not fit, values that are not finite, or a negative k.
+        ValueError: shapes that do not fit, a negative k, or (if there are points) values that are not finite.
     """
     given = points[:0] if given is None else given
     if points.ndim != 2 or given.ndim != 2 or points.shape[1] != given.shape[1]:
@@ -56,14 +56,15 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None, device:
     if len(points) == 0:
         return np.empty(0, dtype=np.int64), np.empty(0)
     for kind in (np.result_type(points, given, np.float32), np.float64):
-        # In rows that torch can take: a sum along a row must not depend on how the array lies in memory.
+        # In rows that torch can take, also where there is one or none, of which NumPy says that it lies as it should.
         points, given = np.require(points, kind, ["C", "W"]), np.array(given, kind, order="C")
+        points = points.copy() if min(points.strides) < 0 else points
         squares = squared_lengths(points)
         largest = np.append(squares, squared_lengths(given)).max()
         if largest < 1e34:  # or float32 might not hold the square of a distance
             break
-    if not np.isfinite(largest):
-        raise ValueError("points and given must be finite, and so must be the squares of their lengths")
+    if not largest < 1e307:  # nor float64
+        raise ValueError("points and given must be finite, and so must be the squares of their distances")
     if k == 0:
         return np.empty(0, dtype=np.int64), np.empty(0)
     chosen = [] if len(given) else [_nearest_the_mean(points, squares)]
@@ -116,13 +117,13 @@ def _nearest_the_mean(points: Points, squares: Floats) -> int:
     by_product = squares - 2 * product(points, mean.astype(points.dtype))
     slack = rounding(squares, mean @ mean, points)
     candidates = np.flatnonzero(by_product - slack <= (by_product + slack).min())
-    return int(candidates[squared_distances(points[candidates], mean).argmin()])
+    some = points if len(candidates) == len(points) else points[candidates]
+    return int(candidates[squared_distances(some, mean).argmin()])
 
 
 def _farthest_first(covering: Covering) -> Iterator[tuple[int, float]]:
     """The farthest point from all centres and its squared distance; it becomes a centre; and so on, until the distance is 0."""
-    distance = np.inf
-    while distance > 0:
+    while True:
         pool, outside = covering.farthest(POOL)
         nearest = covering.exactly(pool)
         if nearest.max() <= outside:
@@ -132,7 +133,8 @@ def _farthest_first(covering: Covering) -> Iterator[tuple[int, float]]:
             pool, nearest, outside = pool[[nearest.argmax()]], nearest[[nearest.argmax()]], -1.0
         picks, distances = _farthest_in(covering.points[pool], covering.squares[pool], nearest, outside)
         yield from zip(pool[picks].tolist(), distances.tolist(), strict=True)
-        distance = distances[-1]
+        if distances[-1] == 0:
+            return
         covering.add(pool[picks])
 
 

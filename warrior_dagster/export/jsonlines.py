@@ -45,10 +45,11 @@ def json_lines(table: pa.Table) -> memoryview:
     Columns of strings, booleans, integers, floats, and lists or structs of them. A float has the digits that it takes to read
     the same float back; NaN and infinities, which JSON lacks, are null. A table of no columns is not for here.
     """
-    every = np.arange(len(table))
-    # The table's, not the columns', `combine_chunks`: that leaves a single chunk where it is.
-    pieces = [piece for chunk in table.combine_chunks().to_struct_array().chunks for piece in _pieces(chunk, every, every)]
-    pieces.append(_literal("\n", every))
+    if len(table) == 0:
+        return memoryview(b"")
+    every, chunks = np.arange(len(table)), table.combine_chunks().to_struct_array().chunks
+    whole = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)  # which would copy a single one, too
+    pieces = [*_pieces(whole, every, every), _literal("\n", every)]
     lengths = np.zeros(len(table), dtype=np.int64)
     for piece in pieces:
         _measure(lengths, *piece)

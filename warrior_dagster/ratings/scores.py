@@ -6,6 +6,7 @@ so that the same input gives the same bits on any number of threads (which a par
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from math import isfinite
 
 import numpy as np
 import polars as pl
@@ -43,11 +44,13 @@ def final_scores(
     instruction), `advantage` ((e - mean) / population standard deviation of the group; 0 where all scores are equal)
     and `opponents` (n - 1).
 
-    Raises ValueError for alpha or x outside 0 to 1, a repeated pair or answer, and a name that is not in the roster;
-    KeyError where a competitor of the roster has no rating.
+    Raises ValueError for alpha or x outside 0 to 1, a rating that is not finite, a repeated pair or answer, and a name that
+    is not in the roster; KeyError where a competitor of the roster has no rating.
     """
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must be from 0 to 1, not {alpha}")
+    if not all(isfinite(ratings[name]) for name in roster):
+        raise ValueError(f"ratings must be finite, not {dict(ratings)}")
     usable, ids = _numbered_answers(answers, roster)
     met = _numbered_outcomes(outcomes, ids, roster)
     # A row a competitor: one matchup's numbers then lie side by side.
