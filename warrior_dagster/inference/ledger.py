@@ -25,6 +25,7 @@ from lance.optimize import Compaction, CompactionOptions
 
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.salvage import Damaged, cut_torn_end, damaged_fragments, file_at, scan, take
+from warrior_dagster.turns import machine_folder, our_turn
 
 LOG = logging.getLogger(__name__)
 pa.set_memory_pool(pa.system_memory_pool())  # the default one keeps what the many small tables here took
@@ -228,14 +229,18 @@ def open_or_create(path: str) -> lance.LanceDataset:
 
 
 def create(path: str) -> lance.LanceDataset:
-    """A new table, or the one that another process made a moment ago. Raises LedgerError."""
+    """A new table, or the one that another process made a moment ago. Raises LedgerError.
+
+    One at a time: of two that Lance creates at once the second takes the first's place, with all that was appended to it.
+    """
     try:
-        return lance.write_dataset(SCHEMA.empty_table(), path, schema=SCHEMA, mode="create")
+        with our_turn(machine_folder(path.rpartition("/")[0]) / "locks" / "ledger.lock"):
+            try:
+                return lance.dataset(path)
+            except DAMAGE:
+                return lance.write_dataset(SCHEMA.empty_table(), path, schema=SCHEMA, mode="create")
     except DAMAGE as error:
-        try:
-            return lance.dataset(path)
-        except DAMAGE:
-            raise LedgerError(f"{path}: expected a ledger, or a place where one can be made: {error}") from error
+        raise LedgerError(f"{path}: expected a ledger, or a place where one can be made: {error}") from error
 
 
 def found(dataset: lance.LanceDataset, keys: Sequence[str], but: Set[int]) -> dict[str, Completion]:
