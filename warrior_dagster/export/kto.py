@@ -23,13 +23,10 @@ def kto_rows(records: pl.DataFrame) -> pl.DataFrame:
         .select("row", "instruction_id", "competitor", "finished", above_mean=above_mean)
         .filter((pl.col("above_mean") < 0) | ((pl.col("above_mean") > 0) & pl.col("finished")))
         .sort("instruction_id", "competitor")
-        .select("row", "above_mean", instruction=pl.col("instruction_id").rle_id())
     )
     # Shuffled, then dealt in turns: first one answer to each instruction, then a second one to each, and so on.
-    place, instruction = pl.int_range(pl.len()), pl.col("instruction")
-    first = pl.when(instruction.ne_missing(instruction.shift())).then(place).forward_fill()
-    shuffled = labelled.with_columns(key=np.random.default_rng(0).permutation(len(labelled))).sort("instruction", "key")
-    dealt = shuffled.with_columns(turn=place - first).sort("turn", "key")
+    shuffled = labelled[np.random.default_rng(0).permutation(len(labelled))]
+    dealt = shuffled.with_columns(turn=pl.int_range(pl.len()).over("instruction_id")).sort("turn", maintain_order=True)
     return records[dealt["row"]].select(
         "instruction_id",
         messages(user="instruction").alias("prompt"),
