@@ -22,17 +22,20 @@ PAUSE = 0.3
 TEXTS = ("code_alpaca_2k.json", "new_codealpaca.json")
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Wall seconds of one call, after a pause, and what it returned."""
+def timed(work: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> tuple[float, Any]:
+    """Wall seconds of one call, after `before` and a pause, and what it returned."""
+    before()
     time.sleep(PAUSE)
     started = time.perf_counter()
     value = work()
     return time.perf_counter() - started, value
 
 
-def paired(ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 3) -> tuple[float, float, float]:
-    """Median seconds of ours and of the peer's, and the median of how many times longer the peer's took."""
-    pairs = [(timed(ours)[0], timed(peer)[0]) for _ in range(rounds)]
+def paired(
+    ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 3, before: Callable[[], Any] = lambda: None
+) -> tuple[float, float, float]:
+    """Median seconds of ours and of the peer's, and the median of how many times longer it took; `before` goes before each."""
+    pairs = [(timed(ours, before)[0], timed(peer, before)[0]) for _ in range(rounds)]
     mine, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
     return mine, theirs, statistics.median(b / a for a, b in pairs)
 
