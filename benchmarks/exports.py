@@ -1,9 +1,9 @@
-"""Final scores and the three exports, against a plain Python loop that makes the same rows, in the same order, and the same files.
+"""Final scores and the three exports, against a plain Python loop that makes the same rows, in order, and the same files.
 
 The loop is what a script would do: e of each answer from METHOD's formula, records as dictionaries, and `datasets`, with which
 trainers read them, to write them. Not when quick, for the reader and held to nothing: the leanest loop that we can write, which
-has `json.dumps` make a line and pyarrow's `Table.from_pylist` the rest. That loop and ours make the same rows is asserted first,
-when quick on a tenth of the instructions.
+has `json.dumps` make a line and pyarrow's `Table.from_pylist` the rest. That the loop's rows are ours is asserted first, when
+quick on a tenth of the instructions.
 """
 
 import json

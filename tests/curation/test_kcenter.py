@@ -77,6 +77,7 @@ def test_it_chooses_what_the_naive_twin_chooses_across_blocks_and_pools(
         monkeypatch.setattr(covering, "BATCH", max(1, pool // 2))
         monkeypatch.setattr(covering, "SOON", pool)
         monkeypatch.setattr(kcenter, "POOL", pool)
+        monkeypatch.setattr(kcenter, "ROWS", max(1, pool // 3))
         chosen, radii = k_center_greedy(points, 40, centres)
         assert chosen.tolist() == expected
         np.testing.assert_allclose(radii, expected_radii, rtol=1e-12)
@@ -164,6 +165,7 @@ def test_choices_and_radii_are_the_plain_greedys_to_the_last_bit(
     points: np.ndarray, pool: int, dtype: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kcenter, "POOL", pool)
+    monkeypatch.setattr(kcenter, "ROWS", max(1, pool // 3))
     monkeypatch.setattr(covering, "SOON", 2 * pool)
     points = points.astype(dtype)
     before: np.ndarray = points.copy()
@@ -174,15 +176,33 @@ def test_choices_and_radii_are_the_plain_greedys_to_the_last_bit(
     assert (points == before).all()
 
 
+@given(GRID_WITH_GIVEN, st.integers(0, 3), st.booleans())
+def test_the_two_nearest_of_more_and_more_centres_are_those_of_all(
+    arrays: tuple[np.ndarray, np.ndarray], cut: int, by_torch: bool
+) -> None:
+    points, centres = arrays
+    least, second = (np.full(len(points), np.inf, np.float32) for _ in range(2))
+    whose = np.full(len(points), -1, np.int32)
+    lengths = squares(centres).astype(np.float32)
+    for first, last in ((0, min(cut, len(centres))), (min(cut, len(centres)), len(centres))):
+        some, state = centres[first:last], (lengths[first:last], first, least, second, whose)
+        if by_torch and len(some):
+            covering.meet_on_device(torch.from_numpy(points), some, *state)
+        elif len(some):
+            covering.meet(some @ points.T, *state)
+    every = lengths - 2 * points @ centres.T  # Whole numbers: exact.
+    assert (least == every.min(axis=1)).all()
+    assert (every[np.arange(len(points)), whose] == least).all()
+    ranked = np.sort(np.column_stack([every, np.full(len(points), np.inf)]), axis=1)
+    assert (second == ranked[:, 1]).all()
+
+
 def test_another_precision_of_products_set_for_all_of_torch_changes_nothing_and_is_kept() -> None:
-    points, centres = gaussian(300, 48), gaussian(40, 48, seed=1)
-    expected = np.min([squares(points.astype(np.float64) - centre) for centre in centres], axis=0)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
-        lengths = covering.squared_lengths(points), covering.squared_lengths(centres)
-        assert (covering.nearest_squared(points, lengths[0], centres, lengths[1]) == expected).all()
-        assert k_center_greedy(points, 40)[0].tolist() == plain(points, 40)[0]
+        with covering.full_precision():
+            assert torch.get_float32_matmul_precision() == "highest"
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)

@@ -16,10 +16,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-PRODUCTS = 2**21
+PRODUCTS = 2**20
 """Numbers in a block of products, which keeps the extra memory O(n): large, as threads wait for one another after each."""
 SOON = 2**12
-"""At least so many points are kept up to date, or a quarter: those with the highest bounds. Most of the rest never need be."""
+"""At least so many points are kept up to date, or a fifth: those with the highest bounds. Most of the rest never need be."""
 BATCH = 1024
 """Centres in one product."""
 
@@ -32,7 +32,8 @@ class Covering:
     """Squared distances of n points to the nearest of a growing list of centres.
 
     `points` is (n, d) and `centres` (m, d), both float32 or both float64; `squares` (n,) are the points' `squared_lengths`.
-    There is room for `more` centres. Torch does the products on `device`.
+    There is room for `more` centres. Torch does the products on a `device` other than the CPU, where NumPy does them: the
+    threads of two libraries would wait for one another's.
     """
 
     def __init__(self, points: Points, squares: Floats, centres: Points, more: int, device: str = "cpu") -> None:
@@ -42,12 +43,13 @@ class Covering:
         self._room = np.empty((len(centres) + more, points.shape[1]), points.dtype)
         self._room[: len(centres)] = centres
         self.centres, self._lengths = self._room[: len(centres)], squared_lengths(centres)
+        self._on_device = None if device == "cpu" else torch.from_numpy(points).to(device)
         # How many centres a point has met: by their products, and exactly.
         self._met, self._seen = np.zeros(len(points), dtype=np.int64), np.zeros(len(points), dtype=np.int64)
-        self._exact = np.full(len(points), np.inf)
-        raised = squares + rounding(squares, 0.0, points)
-        self._on_device, self._raised = (torch.from_numpy(a).to(device) for a in (points, raised))
-        self._above = torch.full((len(points),), torch.inf, dtype=torch.float64, device=device)
+        # Of the centres met by products: the least |c|^2 - 2xc, the second least, and the number of the least one's.
+        self._least, self._second = np.full(len(points), np.inf, points.dtype), np.full(len(points), np.inf, points.dtype)
+        self._whose = np.zeros(len(points), dtype=np.int32)
+        self._exact, self._above = np.full(len(points), np.inf), np.full(len(points), np.inf)
         self._lower(np.arange(len(points)))
 
     def add(self, chosen: Ints) -> None:
@@ -56,53 +58,60 @@ class Covering:
         self.centres = self._room[: count + len(chosen)]
         self.centres[count:] = self.points[chosen]
         self._lengths = np.concatenate([self._lengths, self.squares[chosen]])
-        soon = self._above.topk(min(len(self.points), max(SOON, len(self.points) // 4))).indices
-        self._lower(np.sort(soon.cpu().numpy()))
+        soon = min(len(self.points), max(SOON, len(self.points) // 5))
+        self._lower(self.at_least(np.partition(self._above, -soon)[-soon]))
 
     def farthest(self, count: int) -> tuple[Ints, float]:
         """The points with the highest bounds, ascending, and the highest bound of all others (-1 where there are none)."""
-        top = self._above.topk(min(count + 1, len(self.points)))
-        outside = float(top.values[-1]) if len(self.points) > count else -1.0
-        return np.sort(top.indices[:count].cpu().numpy()), outside
+        if len(self.points) <= count:
+            return np.arange(len(self.points)), -1.0
+        order = np.argpartition(self._above, -count - 1)
+        return np.sort(order[-count:]), float(self._above[order[-count - 1]])
 
     def at_least(self, squared: float) -> Ints:
         """The points whose bound is at least this, ascending: all others are nearer."""
-        found: Ints = (self._above >= squared).nonzero()[:, 0].cpu().numpy()
-        return found
+        return np.flatnonzero(self._above >= squared)
 
     def exactly(self, which: Ints) -> Floats:
-        """The squared distances of some points to their nearest centres."""
-        import torch
-
+        """The squared distances of some points, given in ascending order, to their nearest centres."""
+        self._lower(which)
+        # Where rounding cannot have changed which centre is the nearest, only that one is asked.
+        slack = rounding(self.squares[which], self._lengths.max(), self.points)
+        gap = self._second[which] - self._least[which].astype(np.float64)
+        sure = which[(self._seen[which] < len(self.centres)) & (gap > 2 * slack)]
+        self._exact[sure] = paired_squared(self.points, sure, self.centres, self._whose[sure])
+        self._seen[sure] = len(self.centres)
         rows = max(1, PRODUCTS // max(self.points.shape[1], len(self.centres)))
         for since, own in self._in_step(self._seen, which):
             for first in range(0, len(own), rows):
                 part = own[first : first + rows]
                 near = nearest_squared(self.points[part], self.squares[part], self.centres[since:], self._lengths[since:])
                 self._exact[part] = np.minimum(self._exact[part], near)
-        device = self._above.device
-        self._above[torch.from_numpy(which).to(device)] = torch.from_numpy(self._exact[which]).to(device)
+        self._above[which] = self._exact[which]
         return self._exact[which]
 
     def _lower(self, which: Ints) -> None:
         """Lower the bounds of some points, given in ascending order, by the centres that they have not met: matrix products."""
-        import torch
-
-        device, kind = self._above.device, self._on_device.dtype
-        centres, lengths = torch.from_numpy(self.centres).to(device), torch.from_numpy(self._lengths).to(device, kind)
-        slack = rounding(0.0, self._lengths.max(), self.points)
         for since, own in self._in_step(self._met, which):
-            every = len(own) == len(self.points)  # and in order, so that nothing is gathered
-            for start in range(since, len(centres), BATCH):
-                some, squared = centres[start : start + BATCH], lengths[start : start + BATCH]
-                rows = max(1, PRODUCTS // max(some.shape))  # of the points too: a library may copy what it multiplies
+            for start in range(since, len(self.centres), BATCH):
+                stop = min(start + BATCH, len(self.centres))
+                rows = max(1, PRODUCTS // max(stop - start, self.points.shape[1]))  # a library may copy what it multiplies
                 for first in range(0, len(own), rows):
-                    part = torch.from_numpy(own[first : first + rows]).to(device)
-                    points = self._on_device[first : first + rows] if every else self._on_device.index_select(0, part)
-                    with full_precision():
-                        products = torch.addmm(squared, points, some.T, alpha=-2)
-                    bound = products.amin(dim=1).double() + (self._raised[part] + slack)
-                    self._above[part] = torch.minimum(self._above[part], bound)
+                    self._meet(own[first : first + rows], start, stop)
+            bound = self.squares[own] + self._least[own] + rounding(self.squares[own], self._lengths.max(), self.points)
+            self._above[own] = np.minimum(self._above[own], bound)
+
+    def _meet(self, part: Ints, start: int, stop: int) -> None:
+        """Some points, given in ascending order, meet the centres from one number up to another."""
+        centres, lengths = self.centres[start:stop], self._lengths[start:stop].astype(self.points.dtype)
+        # Neighbours, as all points are, need not be gathered.
+        place = slice(part[0], part[-1] + 1) if part[-1] - part[0] + 1 == len(part) else part
+        least, second, whose = self._least[place], self._second[place], self._whose[place]
+        if self._on_device is None:
+            meet(centres @ self.points[place].T, lengths, start, least, second, whose)
+        else:
+            meet_on_device(self._on_device[place], centres, lengths, start, least, second, whose)
+        self._least[place], self._second[place], self._whose[place] = least, second, whose
 
     def _in_step(self, met: Ints, which: Ints) -> Iterator[tuple[int, Ints]]:
         """Those of some points that have not met all centres yet, together with which they go on from; then they have."""
@@ -136,21 +145,12 @@ def rounding(squares: Any, largest: float, points: Points) -> Any:
     return (points.shape[1] + 8) * (2 * float(kind.eps) * (squares + largest) + float(kind.tiny))
 
 
-def product(a: Points, b: Points) -> Points:
-    """Matrix product by torch: the threads of two libraries would wait for one another's."""
-    import torch
-
-    with full_precision():
-        multiplied: Points = (torch.from_numpy(a) @ torch.from_numpy(b)).numpy()
-    return multiplied
-
-
 def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: Floats) -> Floats:
     """Squared distance of each point (n, d) to the nearest of the centres (m, d), m > 0, exact: shape (n,).
 
     `squares` (n,) and `lengths` (m,) are the `squared_lengths` of the two.
     """
-    near = lengths.astype(points.dtype) - 2 * product(points, centres.T)
+    near = lengths.astype(points.dtype) - 2 * (points @ centres.T)
     slack = rounding(squares, lengths.max(), points)
     squared: Floats = _least(points, centres, near, near.min(axis=1) + 2 * slack)
     return squared
@@ -158,10 +158,46 @@ def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: F
 
 def squared_lengths(points: Points) -> Floats:
     """Of each point (n, d), as exact as the points' own precision, which `rounding` allows for: shape (n,)."""
+    with np.errstate(over="ignore"):
+        lengths: Floats = np.vecdot(points, points).astype(np.float64)
+    return lengths
+
+
+def meet_on_device(
+    points: Any, centres: Points, lengths: Points, start: int, least: Points, second: Points, whose: NDArray[np.int32]
+) -> None:
+    """What `meet` does, and the products, by torch on the device of the tensor `points`."""
     import torch
 
-    lengths: Floats = torch.linalg.vector_norm(torch.from_numpy(points), dim=1).double().square().numpy()
-    return lengths
+    some, squared = (torch.from_numpy(a).to(points.device) for a in (centres, lengths))
+    with full_precision():
+        two = torch.addmm(squared, points, some.T, alpha=-2).topk(min(2, len(centres)), dim=1, largest=False)
+    values, numbers = two.values.cpu().numpy(), two.indices[:, 0].cpu().numpy()
+    nearer = values[:, 0] < least
+    np.minimum(second, np.maximum(least, values[:, 0]), out=second)
+    if len(centres) > 1:
+        np.minimum(second, values[:, 1], out=second)
+    whose[nearer] = start + numbers[nearer]
+    np.minimum(least, values[:, 0], out=least)
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
+def meet(products: Points, lengths: Points, start: int, least: Points, second: Points, whose: NDArray[np.int32]) -> None:
+    """Lower the `least` and the `second` least |c|^2 - 2xc (n,) of n points, and say `whose` the least is.
+
+    `products` (m, n) are theirs with m centres, the first of which is the one numbered `start`; `lengths` (m,) those centres'.
+    Free of branches, so that many points are compared at a time.
+    """
+    two = products.dtype.type(2)
+    for j in range(len(products)):
+        row, length, number = products[j], lengths[j], np.int32(start + j)
+        for i in range(len(row)):
+            value, before = length - two * row[i], least[i]
+            nearer = value < before
+            other = before if nearer else value
+            second[i] = other if other < second[i] else second[i]
+            least[i] = value if nearer else before
+            whose[i] = number if nearer else whose[i]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -172,6 +208,15 @@ def _least(points: Points, centres: Points, near: Points, limits: Floats) -> Any
         for j in range(len(centres)):
             if near[i, j] <= limits[i]:
                 squared[i] = min(squared[i], squared_distance(points[i], centres[j]))
+    return squared
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def paired_squared(points: Points, which: Ints, centres: Points, whose: Ints) -> Any:
+    """Squared distance of each point of `which` to the centre of `whose` in its place."""
+    squared = np.empty(len(which))
+    for i in range(len(which)):
+        squared[i] = squared_distance(points[which[i]], centres[whose[i]])
     return squared
 
 
@@ -199,22 +244,29 @@ def squared_distance(a: NDArray[Any], b: NDArray[Any]) -> Any:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def traverse(points: Points, squares: Floats, products: Points, slack: Floats, nearest: Floats, outside: float) -> Any:
-    """Farthest-first traversal among n points: the choices and the squared distance of each, as long as it is above `outside`.
+def traverse(
+    points: Points, squares: Floats, rows: Ints, products: Points, slack: Floats, nearest: Floats, outside: float
+) -> Any:
+    """Farthest-first traversal among n points, as long as the farthest is one of `rows`, and above `outside`.
 
-    `squares` are squared lengths, `nearest` squared distances to the nearest centre so far. Distances by the `products` (n, n)
-    of all pairs are off by at most `slack` (n,): what is not nearer by them is not nearer.
+    `squares` are squared lengths; `nearest` are squared distances to the nearest centre so far, and are brought up to date.
+    Distances by the `products` (len(rows), n) are off by at most `slack` (n,): what is not nearer by them is not nearer.
+    Returns the choices and the squared distance of each; the last one may be at 0.
     """
-    picks, distances, count = np.empty(len(points), dtype=np.int64), np.empty(len(points)), 0
-    while count < len(points):
+    picks, distances, count = np.empty(len(rows), dtype=np.int64), np.empty(len(rows)), 0
+    place = np.full(len(points), -1)
+    place[rows] = np.arange(len(rows))
+    while True:
         pick = nearest.argmax()
-        if nearest[pick] <= outside:
+        if nearest[pick] <= outside or place[pick] < 0:
             break
         picks[count], distances[count] = pick, nearest[pick]
         count += 1
         if nearest[pick] == 0:
             break
+        product = products[place[pick]]
+        place[pick] = -1
         for i in range(len(points)):
-            if squares[pick] + squares[i] - 2 * np.float64(products[pick, i]) - slack[i] < nearest[i]:
+            if squares[pick] + squares[i] - 2 * np.float64(product[i]) - slack[i] < nearest[i]:
                 nearest[i] = min(nearest[i], squared_distance(points[i], points[pick]))
     return picks[:count], distances[:count]

@@ -19,15 +19,16 @@ from warrior_dagster.curation.covering import (
     Floats,
     Ints,
     Points,
-    product,
     rounding,
     squared_distances,
     squared_lengths,
     traverse,
 )
 
-POOL = 512
+POOL = 640
 """Points that are chosen from between two matrix products."""
+ROWS = 128
+"""Points of the pool whose distances to all of it are computed at a time."""
 
 
 def k_center_greedy(points: Points, k: int, given: Points | None = None, device: str = "cpu") -> tuple[Ints, Floats]:
@@ -114,7 +115,7 @@ def k_center_in_parts(
 def _nearest_the_mean(points: Points, squares: Floats) -> int:
     """The lowest index of the nearest; products say which few may be."""
     mean = points.mean(axis=0, dtype=np.float64)
-    by_product = squares - 2 * product(points, mean.astype(points.dtype))
+    by_product = squares - 2 * (points @ mean.astype(points.dtype))
     slack = rounding(squares, mean @ mean, points)
     candidates = np.flatnonzero(by_product - slack <= (by_product + slack).min())
     some = points if len(candidates) == len(points) else points[candidates]
@@ -144,6 +145,10 @@ def _farthest_in(points: Points, squares: Floats, nearest: Floats, outside: floa
     `squares` are their squared lengths; `nearest` are their squared distances to the nearest centre so far, of which one at
     least is above `outside`.
     """
-    slack = rounding(squares, squares.max(), points)
-    traversed: tuple[Ints, Floats] = traverse(points, squares, product(points, points.T), slack, nearest, outside)
-    return traversed
+    slack, picks, distances = rounding(squares, squares.max(), points), np.empty(0, dtype=np.int64), np.empty(0)
+    while len(picks) < len(points) and nearest.max() > outside and not (distances == 0).any():
+        # Those that are farthest now are mostly those that are chosen next.
+        rows = np.argsort(-nearest, kind="stable")[:ROWS]
+        some, squared = traverse(points, squares, rows, points[rows] @ points.T, slack, nearest, outside)
+        picks, distances = np.concatenate([picks, some]), np.concatenate([distances, squared])
+    return picks, distances
