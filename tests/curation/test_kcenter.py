@@ -187,7 +187,7 @@ def test_the_two_nearest_of_more_and_more_centres_are_those_of_all(
     for first, last in ((0, min(cut, len(centres))), (min(cut, len(centres)), len(centres))):
         some, state = centres[first:last], (lengths[first:last], first, least, second, whose)
         if by_torch and len(some):
-            covering.meet_on_device(torch.from_numpy(points), some, *state)
+            covering.meet_on_device(torch.from_numpy(points), torch.from_numpy(some), *state)
         elif len(some):
             covering.meet(some @ points.T, *state)
     every = lengths - 2 * points @ centres.T  # Whole numbers: exact.
@@ -208,12 +208,20 @@ def test_another_precision_of_products_set_for_all_of_torch_changes_nothing_and_
         torch.set_float32_matmul_precision(before)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_gpu_chooses_what_the_cpu_chooses() -> None:
-    points, centres = gaussian(3000, 48), gaussian(40, 48, seed=1)
-    on_gpu, radii = k_center_greedy(points, 200, centres, "cuda")
-    on_cpu, expected = k_center_greedy(points, 200, centres)
-    assert (on_gpu.tolist(), radii.tolist()) == (on_cpu.tolist(), expected.tolist())
+@pytest.mark.parametrize(
+    "device",
+    ["cpu:0", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"))],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_where_torch_does_the_products_the_choices_are_the_same(
+    device: str, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(covering, "ON_DEVICE", 2**16)
+    monkeypatch.setattr(covering, "BATCH", 100)
+    points, centres = gaussian(3000, 48).astype(dtype), gaussian(40, 48, seed=1).astype(dtype)
+    elsewhere, radii = k_center_greedy(points, 200, centres, device)
+    here, expected = k_center_greedy(points, 200, centres)
+    assert (elsewhere.tolist(), radii.tolist()) == (here.tolist(), expected.tolist())
 
 
 def test_how_the_points_lie_in_memory_changes_nothing() -> None:

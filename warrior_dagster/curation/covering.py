@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 PRODUCTS = 2**20
 """Numbers in a block of products, which keeps the extra memory O(n): large, as threads wait for one another after each."""
+ON_DEVICE = 2**26
+"""The same where torch does the products elsewhere, and each block's results are waited for."""
 SOON = 2**12
 """At least so many points are kept up to date, or a fifth: those with the highest bounds. Most of the rest never need be."""
 BATCH = 1024
@@ -43,7 +45,8 @@ class Covering:
         self._room = np.empty((len(centres) + more, points.shape[1]), points.dtype)
         self._room[: len(centres)] = centres
         self.centres, self._lengths = self._room[: len(centres)], squared_lengths(centres)
-        self._on_device = None if device == "cpu" else torch.from_numpy(points).to(device)
+        # The points and the room for centres.
+        self._on_device = None if device == "cpu" else [torch.from_numpy(a).to(device) for a in (points, self._room)]
         # How many centres a point has met: by their products, and exactly.
         self._met, self._seen = np.zeros(len(points), dtype=np.int64), np.zeros(len(points), dtype=np.int64)
         # Of the centres met by products: the least |c|^2 - 2xc, the second least, and the number of the least one's.
@@ -58,6 +61,8 @@ class Covering:
         self.centres = self._room[: count + len(chosen)]
         self.centres[count:] = self.points[chosen]
         self._lengths = np.concatenate([self._lengths, self.squares[chosen]])
+        if self._on_device:
+            self._on_device[1][count : len(self.centres)] = self._on_device[0][chosen]
         soon = min(len(self.points), max(SOON, len(self.points) // 5))
         self._lower(self.at_least(np.partition(self._above, -soon)[-soon]))
 
@@ -92,10 +97,11 @@ class Covering:
 
     def _lower(self, which: Ints) -> None:
         """Lower the bounds of some points, given in ascending order, by the centres that they have not met: matrix products."""
+        block = ON_DEVICE if self._on_device else PRODUCTS
         for since, own in self._in_step(self._met, which):
             for start in range(since, len(self.centres), BATCH):
                 stop = min(start + BATCH, len(self.centres))
-                rows = max(1, PRODUCTS // max(stop - start, self.points.shape[1]))  # a library may copy what it multiplies
+                rows = max(1, block // max(stop - start, self.points.shape[1]))  # a library may copy what it multiplies
                 for first in range(0, len(own), rows):
                     self._meet(own[first : first + rows], start, stop)
             bound = self.squares[own] + self._least[own] + rounding(self.squares[own], self._lengths.max(), self.points)
@@ -103,14 +109,15 @@ class Covering:
 
     def _meet(self, part: Ints, start: int, stop: int) -> None:
         """Some points, given in ascending order, meet the centres from one number up to another."""
-        centres, lengths = self.centres[start:stop], self._lengths[start:stop].astype(self.points.dtype)
+        lengths = self._lengths[start:stop].astype(self.points.dtype)
         # Neighbours, as all points are, need not be gathered.
         place = slice(part[0], part[-1] + 1) if part[-1] - part[0] + 1 == len(part) else part
         least, second, whose = self._least[place], self._second[place], self._whose[place]
-        if self._on_device is None:
-            meet(centres @ self.points[place].T, lengths, start, least, second, whose)
+        if self._on_device:
+            points, centres = self._on_device
+            meet_on_device(points[place], centres[start:stop], lengths, start, least, second, whose)
         else:
-            meet_on_device(self._on_device[place], centres, lengths, start, least, second, whose)
+            meet(self.centres[start:stop] @ self.points[place].T, lengths, start, least, second, whose)
         self._least[place], self._second[place], self._whose[place] = least, second, whose
 
     def _in_step(self, met: Ints, which: Ints) -> Iterator[tuple[int, Ints]]:
@@ -164,21 +171,19 @@ def squared_lengths(points: Points) -> Floats:
 
 
 def meet_on_device(
-    points: Any, centres: Points, lengths: Points, start: int, least: Points, second: Points, whose: NDArray[np.int32]
+    points: Any, centres: Any, lengths: Points, start: int, least: Points, second: Points, whose: NDArray[np.int32]
 ) -> None:
-    """What `meet` does, and the products, by torch on the device of the tensor `points`."""
+    """What `meet` does, and the products, by torch on the device of the tensors `points` and `centres`."""
     import torch
 
-    some, squared = (torch.from_numpy(a).to(points.device) for a in (centres, lengths))
     with full_precision():
-        two = torch.addmm(squared, points, some.T, alpha=-2).topk(min(2, len(centres)), dim=1, largest=False)
-    values, numbers = two.values.cpu().numpy(), two.indices[:, 0].cpu().numpy()
-    nearer = values[:, 0] < least
-    np.minimum(second, np.maximum(least, values[:, 0]), out=second)
-    if len(centres) > 1:
-        np.minimum(second, values[:, 1], out=second)
-    whose[nearer] = start + numbers[nearer]
-    np.minimum(least, values[:, 0], out=least)
+        near = torch.addmm(torch.from_numpy(lengths).to(points.device), points, centres.T, alpha=-2)
+    first = near.min(dim=1)
+    nearest, numbers = first.values.cpu().numpy(), first.indices.cpu().numpy()
+    others = near.scatter_(1, first.indices[:, None], torch.inf).amin(dim=1).cpu().numpy()
+    second[:] = np.minimum(np.minimum(second, np.maximum(least, nearest)), others)
+    whose[:] = np.where(nearest < least, start + numbers, whose)
+    least[:] = np.minimum(least, nearest)
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
