@@ -3,6 +3,7 @@
 import tempfile
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -31,10 +32,13 @@ def main() -> None:
             warehouse.write("instruction_embeddings", next(partitions), selection.embedded(kept, settings))
 
         stream()
-        mine, theirs, ratio = paired(stream, lambda: model.encode(texts, batch_size=settings.batch_size), rounds=3)
+        found = list[Any]()
+        mine, theirs, ratio = paired(
+            stream, lambda: found.append(model.encode(texts, batch_size=settings.batch_size)), rounds=3
+        )
         result("embedding", "s", mine, "encode", theirs, ratio, n, least=0.95)
         vectors = warehouse.vectors("instruction_embeddings", "0", pl.Series(ids))
-    difference = float(np.abs(vectors - model.encode(texts, batch_size=settings.batch_size)).max())
+    difference = float(np.abs(vectors - found[-1]).max())
     result("embedding", "largest difference", difference, "encode", 1e-5, 1e-5 / max(difference, 1e-9), n, least=1)
 
 

@@ -31,7 +31,7 @@ SIZES = [10_000] if QUICK else [10_000, 30_000, 100_000, 300_000, 1_000_000]
 EMBEDDED = 10_000
 WIDTH, CENTRES, REFERENCES, PARTS = 384, 1_400, 5_000, 4
 ROSTER = [f"model-{number}" for number in range(5)]
-ELSEWHERE = ("embed", "novelty", "rate", "score_and_export")
+ELSEWHERE = ("embed", "select_in_parts", "novelty", "rate", "score_and_export")
 """Stages that are left out when quick: they have benchmarks of their own."""
 LIMIT = 4.0
 """GiB that curation of a million instructions may take at its peak."""

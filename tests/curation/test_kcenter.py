@@ -218,7 +218,8 @@ def test_where_torch_does_the_products_the_choices_are_the_same(
 ) -> None:
     monkeypatch.setattr(covering, "ON_DEVICE", 2**16)
     monkeypatch.setattr(covering, "BATCH", 100)
-    points, centres = gaussian(3000, 48).astype(dtype), gaussian(40, 48, seed=1).astype(dtype)
+    points: np.ndarray = gaussian(3000, 48).astype(dtype)
+    centres: np.ndarray = gaussian(40, 48, seed=1).astype(dtype)
     elsewhere, radii = k_center_greedy(points, 200, centres, device)
     here, expected = k_center_greedy(points, 200, centres)
     assert (elsewhere.tolist(), radii.tolist()) == (here.tolist(), expected.tolist())
