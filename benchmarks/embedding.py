@@ -16,7 +16,7 @@ from warrior_dagster.storage import Warehouse
 
 def main() -> None:
     """The ratio of the times, and the largest difference of a number."""
-    n = 500 if QUICK else 4_000
+    n = 300 if QUICK else 4_000
     texts = instructions(n)
     settings = Embedding(model=str(Path("models/all-MiniLM-L6-v2").absolute()))
     ids = [f"{number:08d}" for number in range(n)]

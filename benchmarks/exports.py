@@ -3,7 +3,7 @@
 The loop is what a script would do: e of each answer from METHOD's formula, records as dictionaries, and `datasets`, with which
 trainers read them, to write them. Not when quick, for the reader and held to nothing: the leanest loop that we can write, which
 has `json.dumps` make a line and pyarrow's `Table.from_pylist` the rest. That the loop's rows are ours is asserted first, when
-quick on a tenth of the instructions.
+quick on a few of the instructions.
 """
 
 import json
@@ -195,7 +195,7 @@ def main() -> None:
     roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 30_000 * instructions
     with tempfile.TemporaryDirectory(dir=MEMORY if roomy else None) as name:
         folder = Path(name)
-        checked(arena(10_000) if QUICK else tables, folder)
+        checked(arena(3_000) if QUICK else tables, folder)
         ours(tables, folder / "ours")
 
         def emptied() -> None:
