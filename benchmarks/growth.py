@@ -32,7 +32,7 @@ EMBEDDED = 10_000
 WIDTH, CENTRES, REFERENCES, PARTS = 384, 1_400, 5_000, 4
 ROSTER = [f"model-{number}" for number in range(5)]
 ELSEWHERE = ("embed", "select_in_parts", "novelty", "rate", "score_and_export")
-"""Stages that are left out when quick: they have benchmarks of their own."""
+"""Stages that are left out when quick: they have benchmarks of their own, or nothing to show at this size."""
 LIMIT = 4.0
 """GiB that curation of a million instructions may take at its peak."""
 

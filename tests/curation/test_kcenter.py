@@ -1,6 +1,7 @@
 """Farthest-first traversal against a naive twin, and the guarantees that it is used for."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,15 +198,33 @@ def test_the_two_nearest_of_more_and_more_centres_are_those_of_all(
     assert (second == ranked[:, 1]).all()
 
 
-def test_another_precision_of_products_set_for_all_of_torch_changes_nothing_and_is_kept() -> None:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
+@pytest.mark.parametrize("by_new_names", [False, True])
+def test_torch_multiplies_in_full_precision_whatever_is_set_for_the_process_which_is_kept(
+    by_new_names: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+    before, during, product = [place.fp32_precision for place in places], [], torch.addmm
+
+    def watched(*arguments: Any, **named: Any) -> torch.Tensor:
+        during.append([place.fp32_precision for place in places])
+        return product(*arguments, **named)
+
+    monkeypatch.setattr(torch, "addmm", watched)
     try:
-        with covering.full_precision():
-            assert torch.get_float32_matmul_precision() == "highest"
-        assert torch.get_float32_matmul_precision() == "medium"
+        if by_new_names:
+            places[0].fp32_precision = "tf32"
+        else:
+            torch.set_float32_matmul_precision("medium")
+        lax = [place.fp32_precision for place in places]
+        chosen, _ = k_center_greedy(gaussian(300, 48), 40, device="cpu:0")
+        assert "tf32" in lax
+        assert [place.fp32_precision for place in places] == lax
     finally:
-        torch.set_float32_matmul_precision(before)
+        for place, value in zip(places, before, strict=True):
+            place.fp32_precision = value
+    assert during
+    assert all(one == ["ieee", "ieee"] for one in during)
+    assert chosen.tolist() == plain(gaussian(300, 48), 40)[0]
 
 
 @pytest.mark.parametrize(
@@ -367,3 +386,15 @@ def test_one_part_is_the_whole(arrays: tuple[np.ndarray, np.ndarray], k: int) ->
     expected, expected_radii = k_center_greedy(points, k, centres)
     assert (chosen.tolist(), radii.tolist()) == (expected.tolist(), expected_radii.tolist())
     assert (vectors == points[expected]).all()
+
+
+@pytest.mark.parametrize(("rows", "part_rows", "message"), [(9, 0, "part_rows"), (9, 5, "5 points from 5 to 10, got 4")])
+def test_parts_that_are_no_parts_or_lack_points_are_refused(rows: int, part_rows: int, message: str) -> None:
+    points = gaussian(rows, 4)
+    with pytest.raises(ValueError, match=message):
+        k_center_in_parts(lambda a, b: points[a:b], 10, 2, None, part_rows)
+
+
+def test_points_of_more_digits_than_float64_are_taken_as_float64() -> None:
+    points = gaussian(50, 4).astype(np.longdouble)
+    assert k_center_greedy(points, 9)[0].tolist() == k_center_greedy(points.astype(np.float64), 9)[0].tolist()

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 PRODUCTS = 2**20
-"""Numbers in a block of products, which keeps the extra memory O(n): large, as threads wait for one another after each."""
+"""Numbers in a block of products. Small next to the points; and large, as threads wait for one another after each block."""
 ON_DEVICE = 2**26
 """The same where torch does the products elsewhere, and each block's results are waited for."""
 SOON = 2**12
@@ -39,16 +39,17 @@ class Covering:
     """
 
     def __init__(self, points: Points, squares: Floats, centres: Points, more: int, device: str = "cpu") -> None:
-        import torch
-
         self.points, self.squares = points, squares
         self._room = np.empty((len(centres) + more, points.shape[1]), points.dtype)
         self._room[: len(centres)] = centres
         self.centres, self._lengths = self._room[: len(centres)], squared_lengths(centres)
-        # The points and the room for centres.
-        self._on_device = None if device == "cpu" else [torch.from_numpy(a).to(device) for a in (points, self._room)]
-        # How many centres a point has met: by their products, and exactly.
-        self._met, self._seen = np.zeros(len(points), dtype=np.int64), np.zeros(len(points), dtype=np.int64)
+        self._elsewhere = device != "cpu"
+        if self._elsewhere:
+            import torch
+
+            self._their_points, self._their_room = (torch.from_numpy(a).to(device) for a in (points, self._room))
+        # How many centres a point has met.
+        self._met_by_product, self._met_exactly = (np.zeros(len(points), dtype=np.int64) for _ in range(2))
         # Of the centres met by products: the least |c|^2 - 2xc, the second least, and the number of the least one's.
         self._least, self._second = np.full(len(points), np.inf, points.dtype), np.full(len(points), np.inf, points.dtype)
         self._whose = np.zeros(len(points), dtype=np.int32)
@@ -61,8 +62,8 @@ class Covering:
         self.centres = self._room[: count + len(chosen)]
         self.centres[count:] = self.points[chosen]
         self._lengths = np.concatenate([self._lengths, self.squares[chosen]])
-        if self._on_device:
-            self._on_device[1][count : len(self.centres)] = self._on_device[0][chosen]
+        if self._elsewhere:
+            self._their_room[count : len(self.centres)] = self._their_points[chosen]
         soon = min(len(self.points), max(SOON, len(self.points) // 5))
         self._lower(self.at_least(np.partition(self._above, -soon)[-soon]))
 
@@ -83,11 +84,11 @@ class Covering:
         # Where rounding cannot have changed which centre is the nearest, only that one is asked.
         slack = rounding(self.squares[which], self._lengths.max(), self.points)
         gap = self._second[which] - self._least[which].astype(np.float64)
-        sure = which[(self._seen[which] < len(self.centres)) & (gap > 2 * slack)]
+        sure = which[(self._met_exactly[which] < len(self.centres)) & (gap > 2 * slack)]
         self._exact[sure] = paired_squared(self.points, sure, self.centres, self._whose[sure])
-        self._seen[sure] = len(self.centres)
+        self._met_exactly[sure] = len(self.centres)
         rows = max(1, PRODUCTS // max(self.points.shape[1], len(self.centres)))
-        for since, own in self._in_step(self._seen, which):
+        for since, own in self._in_step(self._met_exactly, which):
             for first in range(0, len(own), rows):
                 part = own[first : first + rows]
                 near = nearest_squared(self.points[part], self.squares[part], self.centres[since:], self._lengths[since:])
@@ -97,8 +98,8 @@ class Covering:
 
     def _lower(self, which: Ints) -> None:
         """Lower the bounds of some points, given in ascending order, by the centres that they have not met: matrix products."""
-        block = ON_DEVICE if self._on_device else PRODUCTS
-        for since, own in self._in_step(self._met, which):
+        block = ON_DEVICE if self._elsewhere else PRODUCTS
+        for since, own in self._in_step(self._met_by_product, which):
             for start in range(since, len(self.centres), BATCH):
                 stop = min(start + BATCH, len(self.centres))
                 rows = max(1, block // max(stop - start, self.points.shape[1]))  # a library may copy what it multiplies
@@ -113,9 +114,9 @@ class Covering:
         # Neighbours, as all points are, need not be gathered.
         place = slice(part[0], part[-1] + 1) if part[-1] - part[0] + 1 == len(part) else part
         least, second, whose = self._least[place], self._second[place], self._whose[place]
-        if self._on_device:
-            points, centres = self._on_device
-            meet_on_device(points[place], centres[start:stop], lengths, start, least, second, whose)
+        if self._elsewhere:
+            theirs, centres = self._their_points[place], self._their_room[start:stop]
+            meet_on_device(theirs, centres, lengths, start, least, second, whose)
         else:
             meet(self.centres[start:stop] @ self.points[place].T, lengths, start, least, second, whose)
         self._least[place], self._second[place], self._whose[place] = least, second, whose
@@ -134,12 +135,15 @@ def full_precision() -> Iterator[None]:
     """Products of float32 as float32, whatever was set for the process: the bound on the rounding holds for no less."""
     import torch
 
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    places = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+    before = [place.fp32_precision for place in places]
     try:
+        for place in places:
+            place.fp32_precision = "ieee"
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        for place, value in zip(places, before, strict=True):
+            place.fp32_precision = value
 
 
 def rounding(squares: Any, largest: float, points: Points) -> Any:
@@ -149,7 +153,7 @@ def rounding(squares: Any, largest: float, points: Points) -> Any:
     higher orders, and for exact values of float64 points, which are rounded themselves.
     """
     kind = np.finfo(points.dtype)
-    return (points.shape[1] + 8) * (2 * float(kind.eps) * (squares + largest) + float(kind.tiny))
+    return (points.shape[1] + 8) * (2 * float(kind.eps) * (squares + largest) + 4 * float(kind.tiny))
 
 
 def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: Floats) -> Floats:
@@ -159,7 +163,7 @@ def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: F
     """
     near = lengths.astype(points.dtype) - 2 * (points @ centres.T)
     slack = rounding(squares, lengths.max(), points)
-    squared: Floats = _least(points, centres, near, near.min(axis=1) + 2 * slack)
+    squared: Floats = exact_nearest(points, centres, near, near.min(axis=1) + 2 * slack)
     return squared
 
 
@@ -206,7 +210,7 @@ def meet(products: Points, lengths: Points, start: int, least: Points, second: P
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _least(points: Points, centres: Points, near: Points, limits: Floats) -> Any:
+def exact_nearest(points: Points, centres: Points, near: Points, limits: Floats) -> Any:
     """For each point the least of the exact distances to those centres that are no farther than its limit by the product."""
     squared = np.full(len(points), np.inf)
     for i in range(len(points)):
@@ -217,7 +221,7 @@ def _least(points: Points, centres: Points, near: Points, limits: Floats) -> Any
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def paired_squared(points: Points, which: Ints, centres: Points, whose: Ints) -> Any:
+def paired_squared(points: Points, which: Ints, centres: Points, whose: NDArray[np.int32]) -> Any:
     """Squared distance of each point of `which` to the centre of `whose` in its place."""
     squared = np.empty(len(which))
     for i in range(len(which)):

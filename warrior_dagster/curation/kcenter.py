@@ -39,7 +39,7 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None, device:
         k: number of points to choose. Fewer are chosen when the rest coincide with centres.
         given: shape (m, d), finite; centres that exist already. With none, the first choice is the point nearest the
             mean.
-        device: where torch does the products. It changes no choice.
+        device: where torch does the products, such as "cuda"; on the "cpu" NumPy does them. It changes no choice.
 
     Returns:
         The chosen indices in order of choice, and after each choice the covering radius: the largest distance of a
@@ -56,7 +56,7 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None, device:
         raise ValueError(f"k must not be negative, got {k}")
     if len(points) == 0:
         return np.empty(0, dtype=np.int64), np.empty(0)
-    for kind in (np.result_type(points, given, np.float32), np.float64):
+    for kind in (np.float32, np.float64) if np.result_type(points, given, np.float32) == np.float32 else (np.float64,):
         # In rows that torch can take, also where there is one or none, of which NumPy says that it lies as it should.
         points, given = np.require(points, kind, ["C", "W"]), np.array(given, kind, order="C")
         points = points.copy() if min(points.strides) < 0 else points
@@ -91,16 +91,23 @@ def k_center_in_parts(
     Args:
         read: the points from one index up to another, shape (last - first, d); called with consecutive ranges.
         n, k, given, device: as there.
-        part_rows: points of a part. In memory at once are one part, the centres of all parts, and the given ones.
+        part_rows: points of a part, at least one. In memory at once are one part, the centres of all parts, and the given ones.
 
     Returns:
         The chosen indices, the covering radius after each choice (with several parts a bound on it: the sum of the two radii
         above), and the chosen points, shape (k, d).
+
+    Raises:
+        ValueError: as there; fewer than one point a part; or `read` gave another number of points than asked for.
     """
+    if part_rows < 1:
+        raise ValueError(f"part_rows must be at least 1, got {part_rows}")
     edges = np.linspace(0, n, max(1, -(-n // part_rows)) + 1).astype(np.int64)
     found, radius = [], 0.0
     for first, last in pairwise(edges):
         points = read(int(first), int(last))
+        if len(points) != last - first:
+            raise ValueError(f"expected {last - first} points from {first} to {last}, got {len(points)}")
         chosen, radii = k_center_greedy(points, k, given, device)
         if len(edges) == 2:
             return chosen, radii, points[chosen]
@@ -146,7 +153,7 @@ def _farthest_in(points: Points, squares: Floats, nearest: Floats, outside: floa
     least is above `outside`.
     """
     slack, picks, distances = rounding(squares, squares.max(), points), np.empty(0, dtype=np.int64), np.empty(0)
-    while len(picks) < len(points) and nearest.max() > outside and not (distances == 0).any():
+    while len(picks) < len(points) and nearest.max() > outside and not (len(distances) and distances[-1] == 0):
         # Those that are farthest now are mostly those that are chosen next.
         rows = np.argsort(-nearest, kind="stable")[:ROWS]
         some, squared = traverse(points, squares, rows, points[rows] @ points.T, slack, nearest, outside)

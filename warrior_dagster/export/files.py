@@ -17,14 +17,14 @@ enough for texts of 400,000 bytes a row.
 
 
 def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dict[str, str]:
-    """Writes `folder/name/` with train.parquet, train.jsonl and README.md (the card); returns the path of each.
+    """Writes `folder/name/` anew with train.parquet, train.jsonl and README.md (the card); returns the path of each.
 
     The files are written to a folder beside it, which then takes the place of an earlier export: nobody ever sees half
     of one. Exports of one name take turns, and what an interrupted one left behind is cleared away by the next. Equal rows
-    make equal bytes. Rows of strings, numbers, booleans and lists or structs of them; none at all is fine, and keeps the
-    columns' types.
+    make equal bytes. Rows of strings, 64-bit numbers, booleans and lists or structs of them. None at all are files with their
+    columns, of which `load_dataset` says that they are empty. A number that is none (NaN, infinity) is null in the JSON lines.
 
-    Raises TypeError for a column of another type.
+    Raises TypeError for a column of another type, and names it.
     """
     target, new, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
     with our_turn(folder / f".{name}.lock"):
@@ -55,7 +55,7 @@ def _write_rows(rows: pl.DataFrame, parquet: Path, jsonl: Path) -> None:
     import datasets
     import pyarrow.parquet as pq
 
-    schema = datasets.Features({name: _feature(dtype) for name, dtype in rows.schema.items()}).arrow_schema
+    schema = datasets.Features({name: _feature(dtype, name) for name, dtype in rows.schema.items()}).arrow_schema
     # No dictionaries and no statistics: hardly a text comes twice, and nobody looks for one by its order. Compressed as
     # `datasets` does: zstd takes a third less room, and a third longer.
     options: dict[str, Any] = {"compression": "snappy", "use_dictionary": False, "write_statistics": False}
@@ -77,15 +77,15 @@ def _write_rows(rows: pl.DataFrame, parquet: Path, jsonl: Path) -> None:
             written.result()
 
 
-def _feature(dtype: Any) -> Any:
-    """The type that `datasets` has for a Polars type."""
+def _feature(dtype: Any, column: str) -> Any:
+    """The type that `datasets` has for a column's Polars type."""
     import datasets
 
     scalars = {pl.String: "string", pl.Boolean: "bool", pl.Int64: "int64", pl.Float64: "float64"}
     if isinstance(dtype, pl.List):
-        return datasets.List(_feature(dtype.inner))
+        return datasets.List(_feature(dtype.inner, column))
     if isinstance(dtype, pl.Struct):
-        return {field.name: _feature(field.dtype) for field in dtype.fields}
+        return {field.name: _feature(field.dtype, f"{column}.{field.name}") for field in dtype.fields}
     if type(dtype) not in scalars:
-        raise TypeError(f"no export for a column of type {dtype}")
+        raise TypeError(f"column {column}: expected String, Boolean, Int64 or Float64, got {dtype}")
     return datasets.Value(scalars[type(dtype)])
