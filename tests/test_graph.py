@@ -145,7 +145,7 @@ def test_partitions_one_by_one_in_any_order_give_the_rows_of_one_run(make_arena:
     asked = keys(everything(together))
     steps = [(stage, name) for stage in STAGES_OF_COMPETITORS for name in reversed(apart.roster)]
     steps += [(stage, key) for stage in ("judge_votes", "battle_outcomes") for key in reversed(matchup_keys(apart.roster))]
-    assert keys(materialize(apart, *steps, ("leaderboard", None))) == asked
+    assert keys(materialize(apart, *steps, ("leaderboard", None), ("analysis", None))) == asked
     expected = tables(together)
     for name, table in tables(apart).items():
         assert table.equals(expected[name]), name

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from warrior_dagster.prompts import packaged_prompt, prompt_of_verdict, with_placeholders
 
 MATCHUP_SEPARATOR = "__"
+HUMANEVAL = "humaneval"
+"""The reference set that comes with a package: the 164 problems of HumanEval."""
 CHANGES_THE_TEXT = (
     *("--model", "--served-model-name", "--revision", "--tokenizer", "--quantization", "-q", "--hf-overrides", "--enable-lora"),
     *("--lora-modules", "--logits-processors", "--logprobs-mode", "--generation-config", "--override-generation-config"),
@@ -225,6 +227,32 @@ class Ratings(Strict):
     """Resamplings behind the 95 % intervals; 0 leaves them out."""
 
 
+class ReferenceSet(Strict):
+    """A public set of tasks that instructions are compared with."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    source: str = Field(min_length=1)
+    """`humaneval`, a hub id, or a local .json, .jsonl or .parquet file that starts with '.', '/' or '~'."""
+    column: str = "instruction"
+    """The column, or key, of the text."""
+    split: str = "train"
+    """Of a hub's data set."""
+
+
+class Analysis(Strict):
+    """What the arena's analysis compares and asks (METHOD 7)."""
+
+    references: tuple[ReferenceSet, ...] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)
+    """What the novelty of instructions is measured against."""
+
+    @field_validator("references")
+    @classmethod
+    def names_are_unique(cls, references: tuple[ReferenceSet, ...]) -> tuple[ReferenceSet, ...]:
+        if len({one.name for one in references}) != len(references):
+            raise ValueError("expected each name once")
+        return references
+
+
 class Export(Strict):
     """What is written for the trainers."""
 
@@ -269,6 +297,7 @@ class Arena(Strict):
     battles: Battles = Field(default_factory=lambda: Battles.model_validate({}))
     ratings: Ratings = Ratings()
     export: Export = Export()
+    analysis: Analysis = Analysis()
     engine: Engine = Engine()
 
     @field_validator("competitors")

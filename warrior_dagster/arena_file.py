@@ -56,6 +56,8 @@ def located(arena: Arena, folder: Path) -> Arena:
             "competitors": [c.model_dump() | {"model": local(c.model)} for c in arena.competitors],
             "embedding": arena.embedding.model_dump() | {"model": local(arena.embedding.model)},
             "export": arena.export.model_dump() | {"folder": exports},
+            "analysis": arena.analysis.model_dump()
+            | {"references": [r.model_dump() | {"source": local(r.source)} for r in arena.analysis.references]},
         }
     )
 
@@ -68,6 +70,11 @@ def missing_here(arena: Arena) -> list[str]:
         f"{key}: expected a model folder with config.json, or a hub id; {model} is neither"
         for key, model in named
         if is_local(model) and not (Path(model) / "config.json").is_file()
+    ]
+    missing += [
+        f"analysis.references.{r.name}.source: expected a file; there is none at {r.source}"
+        for r in arena.analysis.references
+        if is_local(r.source) and not Path(r.source).is_file()
     ]
     serving = [(f"competitors.{c.name}.serve", c.serve) for c in arena.competitors] + [("engine.serve", arena.engine.serve)]
     for key, serve in serving:

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from warrior_dagster.analysis import assets as analysis
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import assets as battles
 from warrior_dagster.curation import assets as curation
@@ -40,6 +41,7 @@ def arena_assets(arena: Arena) -> list[dg.AssetsDefinition]:
         *battles.assets(arena, parts),
         *ratings.assets(arena),
         *export.assets(arena),
+        *analysis.assets(arena),
     ]
 
 

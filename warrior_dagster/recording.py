@@ -50,6 +50,7 @@ def record(
     usage: Mapping[str, Usage] | None = None,
     failures: Mapping[str, str] | None = None,
     max_error_rate: float | None = None,
+    checks: Sequence[dg.AssetCheckResult] | None = None,
 ) -> dg.MaterializeResult:
     """Write each partition's frame to the asset's table and make the result of its materialization.
 
@@ -85,7 +86,10 @@ def record(
     return dg.MaterializeResult(
         metadata=shared,
         data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()),
-        check_results=[] if max_error_rate is None else [few_failed_requests(usage or {}, max_error_rate)],
+        check_results=[
+            *([] if max_error_rate is None else [few_failed_requests(usage or {}, max_error_rate)]),
+            *(checks or []),
+        ],
     )
 
 

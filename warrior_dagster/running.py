@@ -17,7 +17,7 @@ from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.partitions import RANGE_END_TAG, RANGE_START_TAG
 from warrior_dagster.storage import NEVER_MATERIALIZED, WHOLE, Warehouse
 
-GROUPS = ("competitors", "matchups", "leaderboard")
+GROUPS = ("competitors", "matchups", "leaderboard", "analysis")
 """The asset groups, each of one partition scheme, in the order of their dependencies."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 ENGINE_BOUND: dict[str, Callable[[list[str]], list[str]]] = {

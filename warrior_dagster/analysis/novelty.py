@@ -16,7 +16,6 @@ import numpy as np
 import polars as pl
 from numba import njit
 from numpy.typing import NDArray
-from rouge_score.tokenizers import DefaultTokenizer
 
 CHUNK = 128
 """Texts that a thread takes at a time: enough that starting costs nothing, few enough that their tokens hardly take memory."""
@@ -60,8 +59,24 @@ def nearest_references(texts: Sequence[str], references: Sequence[str]) -> pl.Da
     return pl.DataFrame({"rouge_l": scores, "reference": nearest}).with_columns(reference)
 
 
+def against(instructions: pl.DataFrame, name: str, references: Sequence[str]) -> pl.DataFrame:
+    """`nearest_references` of a table's instructions in one named set: instruction_id, instruction, competitor, reference_set,
+    rouge_l, and `nearest`, the text of the reference.
+    """
+    found = nearest_references(instructions["instruction"].to_list(), references)
+    texts = pl.Series("nearest", references, pl.String)
+    return instructions.select("instruction_id", "instruction", "competitor").with_columns(
+        pl.format("{}:{}", "instruction_id", pl.lit(name)).alias("row_id"),
+        pl.lit(name).alias("reference_set"),
+        found["rouge_l"],
+        texts.gather(found["reference"]).alias("nearest"),
+    )
+
+
 def _encoded(texts: Sequence[str], code: Callable[[str], int]) -> tuple[Codes, Ints]:
     """The codes of all tokens, and where each text's begin: text i is `codes[starts[i]:starts[i + 1]]`."""
+    from rouge_score.tokenizers import DefaultTokenizer  # here, for it reads a whole library of language tools
+
     tokenize = DefaultTokenizer(use_stemmer=False).tokenize
     codes, starts = array("i"), array("q", [0])
     for text in texts:

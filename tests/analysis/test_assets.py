@@ -1,0 +1,104 @@
+"""The analysis in the graph: a table and a picture each, and a judge that cannot judge fails its check."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from tests.conftest import ScriptedEngine, scripted_engines
+from warrior_dagster.analysis.pictures import MARKS, PICTURES
+from warrior_dagster.arena import Arena
+from warrior_dagster.build import arena_assets
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.running import GROUPS, whole_range
+from warrior_dagster.storage import WHOLE, Warehouse
+
+MakeArena = Callable[..., Arena]
+
+
+def materialize(arena: Arena, engines: Engines, groups: tuple[str, ...] = GROUPS) -> list[dg.ExecuteInProcessResult]:
+    assets = arena_assets(arena)
+    results = []
+    for group in groups:
+        members = [a for a in assets if group in a.group_names_by_key.values()]
+        resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
+        results.append(dg.materialize(assets, selection=members, tags=whole_range(members[0]), resources=resources))
+    return results
+
+
+class AlwaysFirst(ScriptedEngine):
+    """Of two letters it always takes A."""
+
+    async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+        async for request, completions in super().stream(requests):
+            if '"choice": ["A", "B"]' in request.params or '"choice":["A","B"]' in request.params:
+                certain = {"A": -0.01, "B": -5.0}
+                completions = [Completion(c.key, c.sample, "A", "stop", 100, 1, certain) for c in completions]  # noqa: PLW2901
+            yield request, completions
+
+
+@contextmanager
+def biased(arena: Arena) -> Iterator[Engines]:
+    with (
+        Ledger(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: AlwaysFirst([])) as engines,
+    ):
+        yield engines
+
+
+def test_each_table_of_the_analysis_comes_with_its_picture(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    with scripted_engines(arena, [], []) as engines:
+        *_, result = materialize(arena, engines)
+    warehouse = Warehouse(arena.warehouse)
+    for name in ("funnel", "instruction_novelty", "difficulty_bands", "head_to_head", "rating_history", "judge_audit"):
+        (event,) = result.asset_materializations_for_node(name)
+        assert str(event.metadata["picture"].value).startswith(f"![{name.replace('_', ' ')}](data:image/png;base64,")
+        assert event.metadata["dagster/row_count"].value == len(warehouse.read(name, [WHOLE])) > 0
+        assert name in PICTURES
+    funnel = warehouse.read("funnel", [WHOLE]).filter(competitor="").sort("step")
+    assert funnel["rows"][0] == 3 * 8
+    assert funnel["rows"].is_sorted(descending=True)
+    assert funnel["rows"][-1] == len(warehouse.read("sft_dataset", [WHOLE]))
+    kept = warehouse.read("unique_instructions", arena.roster).filter("kept")
+    novelty = warehouse.read("instruction_novelty", [WHOLE])
+    assert set(novelty["instruction_id"]) == set(kept["instruction_id"])
+    assert novelty["rouge_l"].is_between(0, max(MARKS) + 0.4).all()
+    ratings = warehouse.read("elo_ratings", [WHOLE])
+    history = warehouse.read("rating_history", [WHOLE])
+    last = history.filter(battles=history["battles"].max())
+    assert dict(last.select("competitor", "rating").iter_rows()) == dict(ratings.select("competitor", "rating").iter_rows())
+
+
+def test_judges_that_always_say_a_fail_their_check_which_names_them(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    with biased(arena) as engines:
+        *_, result = materialize(arena, engines)
+    (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "judges_are_sound"]
+    assert not check.passed
+    assert set(check.metadata) == set(arena.roster)
+    assert "100% of its votes are for the answer that it saw first" in str(check.metadata["ann"].value)
+    assert Warehouse(arena.warehouse).read("judge_audit", [WHOLE])["first"].to_list() == [1.0, 1.0, 1.0]
+
+
+def test_an_arena_without_sft_ends_its_funnel_with_what_was_judged(make_arena: MakeArena, tmp_path: Path) -> None:
+    arena = make_arena(export={"formats": ["kto"], "folder": str(tmp_path / "exports")})
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines)
+    funnel = Warehouse(arena.warehouse).read("funnel", [WHOLE])
+    assert funnel.filter(pl.col("step") == funnel["step"].max())["stage"].unique().to_list() == ["judged"]
+
+
+@pytest.mark.parametrize("sets", [[], [{"name": "own", "source": "humaneval"}, {"name": "twice", "source": "humaneval"}]])
+def test_novelty_is_told_for_each_reference_set_or_for_none(make_arena: MakeArena, sets: list[dict[str, Any]]) -> None:
+    arena = make_arena(analysis={"references": sets})
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines)
+    rows = Warehouse(arena.warehouse).read("instruction_novelty", [WHOLE])
+    assert rows["reference_set"].unique().sort().to_list() == [one["name"] for one in sets]

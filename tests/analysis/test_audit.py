@@ -1,0 +1,155 @@
+"""What is said of a judge: of made-up ones whose faults are known, and against counting by hand."""
+
+from collections.abc import Callable, Iterable, Mapping
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warrior_dagster.analysis import audit, intervals
+from warrior_dagster.battles.judging import LEFT_FIRST, RIGHT_FIRST, VOTE_SCHEMA
+
+ORDERS = (LEFT_FIRST, RIGHT_FIRST)
+Opinion = Callable[[int, str], str]
+"""A verdict (left, right, tie or failed) on a numbered battle, seen in an order."""
+
+
+def votes(judges: Mapping[str, Opinion], battles: int, orders: Iterable[str] = ORDERS) -> pl.DataFrame:
+    rows = []
+    for judge, opinion in judges.items():
+        for number in range(battles):
+            for order in orders:
+                said = opinion(number, order)
+                status = said if said in ("tie", "failed") else "decided"
+                verdict = None if said == "failed" else said
+                names = {"left": "ann", "right": "bob", "judge": judge, "order": order, "status": status, "verdict": verdict}
+                rows.append({"row_id": f"{number}:{judge}:{order}", "instruction_id": f"{number:02d}", **names})
+    return pl.DataFrame([dict.fromkeys(VOTE_SCHEMA) | row for row in rows], schema=VOTE_SCHEMA)
+
+
+def lengths(battles: int, left: int = 20, right: int = 10) -> pl.DataFrame:
+    rows = [
+        {"instruction_id": f"{number:02d}", "competitor": name, "length": length}
+        for number in range(battles)
+        for name, length in (("ann", left), ("bob", right))
+    ]
+    return pl.DataFrame(rows)
+
+
+def of(judge: str, judges: Mapping[str, Opinion], battles: int = 40) -> dict[str, Any]:
+    return audit.audit(votes(judges, battles), lengths(battles)).row(by_predicate=pl.col("judge") == judge, named=True)
+
+
+def truthful(number: int, order: str) -> str:
+    return "left" if number % 2 else "right"
+
+
+def contrary(number: int, order: str) -> str:
+    return "right" if number % 2 else "left"
+
+
+def always_first(number: int, order: str) -> str:
+    return "left" if order == LEFT_FIRST else "right"
+
+
+def test_a_judge_that_goes_by_the_place_is_found_out() -> None:
+    row = of("biased", {"biased": always_first, "other": truthful})
+    assert (row["first"], row["first_of"]) == (1.0, 80)
+    assert (row["consistent"], row["consistent_of"]) == (0.0, 40)
+    assert row["agrees_of"] == 0  # It leans to no side.
+    assert row["agrees"] is None
+
+
+def test_a_judge_that_reads_is_cleared() -> None:
+    row = of("sound", {"sound": truthful, "other": truthful, "third": truthful})
+    assert (row["first"], row["consistent"], row["agrees"], row["longer"]) == (0.5, 1.0, 1.0, 0.5)
+    assert audit.faults(audit.audit(votes({"sound": truthful, "other": truthful}, 40), lengths(40))) == {}
+
+
+def test_what_is_wrong_with_a_judge_is_said_by_name() -> None:
+    judges = {"ann_like": truthful, "bob_like": truthful, "biased": always_first, "contrary": contrary}
+    found = audit.faults(audit.audit(votes(judges, 40), lengths(40)))
+    assert set(found) == {"biased", "contrary"}
+    assert "100% of its votes are for the answer that it saw first" in found["biased"]
+    assert "0% of battles it is on the other judges' side" in found["contrary"]
+
+
+def test_a_few_votes_condemn_nobody_as_worse_than_a_coin() -> None:
+    judges = {"one": truthful, "two": truthful, "contrary": contrary}
+    assert audit.faults(audit.audit(votes(judges, 2), lengths(2))) == {}
+
+
+def test_the_longer_answer_is_counted_only_where_lengths_differ() -> None:
+    judges = {"long": lambda number, order: "left", "tied": lambda number, order: "tie"}
+    row = of("long", judges)
+    assert (row["longer"], row["longer_of"]) == (1.0, 80)
+    same = audit.audit(votes(judges, 5), lengths(5, 7, 7))
+    assert same["longer_of"].to_list() == [0, 0]
+    assert same["longer"].null_count() == 2
+
+
+def test_abstentions_and_ties_are_shares_of_all_votes() -> None:
+    row = of("odd", {"odd": lambda number, order: ("failed", "tie", "left", "right")[number % 4]})
+    assert (row["votes"], row["abstained"], row["tied"], row["first_of"]) == (80, 0.25, 0.25, 40)
+    assert row["consistent_of"] == 30
+
+
+def test_no_votes_audit_nobody() -> None:
+    assert audit.audit(votes({}, 0), lengths(1)).is_empty()
+    assert audit.krippendorff_alpha(audit.leanings(votes({}, 0))) is None
+
+
+@given(st.integers(1, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_is_wilsons(counted: tuple[int, int]) -> None:
+    hits, n = counted
+    row = audit.share(pl.DataFrame({"judge": "j", "hit": [i < hits for i in range(n)]}), "x").row(0, named=True)
+    # Wilson's limits are the two p at which the observed share is exactly Z standard errors away.
+    for limit in (row["x_low"], row["x_high"]):
+        assert (hits / n - limit) ** 2 == pytest.approx(intervals.Z**2 * limit * (1 - limit) / n, abs=1e-9)
+    assert -1e-9 <= row["x_low"] <= hits / n + 1e-9 <= row["x_high"] + 2e-9 <= 1 + 3e-9
+
+
+def leanings(values: list[list[float | None]]) -> pl.DataFrame:
+    """From a row a judge and a column a battle."""
+    rows = [
+        {"left": "ann", "right": "bob", "instruction_id": f"{unit:02d}", "judge": f"j{judge}", "leaning": value}
+        for judge, row in enumerate(values)
+        for unit, value in enumerate(row)
+        if value is not None
+    ]
+    schema = dict.fromkeys(("left", "right", "instruction_id", "judge"), pl.String) | {"leaning": pl.Float64}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def test_alpha_is_that_of_krippendorffs_own_example() -> None:
+    _ = None
+    values: list[list[float | None]] = [
+        [1, 2, 3, 3, 2, 1, 4, 1, 2, _, _, _],
+        [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, _, 3],
+        [_, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, _],
+        [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, _],
+    ]
+    assert audit.krippendorff_alpha(leanings(values)) == pytest.approx(0.849, abs=5e-4)
+
+
+@given(st.lists(st.lists(st.sampled_from([None, 0.0, 0.5, 1.0]), min_size=6, max_size=6), min_size=1, max_size=4))
+def test_alpha_is_that_of_counting_pairs(values: list[list[float | None]]) -> None:
+    units = [[row[unit] for row in values if row[unit] is not None] for unit in range(6)]
+    paired = [[v for v in unit if v is not None] for unit in units if len(unit) > 1]
+    every = [v for unit in paired for v in unit]
+    expected = sum((a - b) ** 2 for a, b in permutations(every, 2))
+    found = audit.krippendorff_alpha(leanings(values))
+    if expected == 0:
+        assert found is None
+        return
+    observed = sum(sum((a - b) ** 2 for a, b in permutations(unit, 2)) / (len(unit) - 1) for unit in paired) / len(every)
+    assert found == pytest.approx(1 - observed / (expected / (len(every) * (len(every) - 1))))
+
+
+def test_judges_that_guess_agree_no_more_than_chance() -> None:
+    guesses = np.random.default_rng(0).integers(0, 2, (3, 4_000)).astype(float)
+    assert audit.krippendorff_alpha(leanings(guesses.tolist())) == pytest.approx(0, abs=0.05)

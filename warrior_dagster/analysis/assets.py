@@ -1,0 +1,119 @@
+"""Analysis: what a reader of the articles looks for first, each a table with its picture."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from warrior_dagster import references
+from warrior_dagster.analysis import audit, intervals, novelty, pictures, stages, standings
+from warrior_dagster.analysis.tables import funnel_stages
+from warrior_dagster.arena import Arena
+from warrior_dagster.matchups import matchup_keys
+from warrior_dagster.recording import OWNERS, code_version, record
+from warrior_dagster.storage import WHOLE, Warehouse
+
+JUDGES_ARE_SOUND = "judges_are_sound"
+
+
+def assets(arena: Arena) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+    common: dict[str, Any] = {"group_name": "analysis", "kinds": {"polars", "matplotlib", "lancedb"}, "owners": OWNERS}
+    exported = ["sft_dataset"] if "sft" in arena.export.formats else []
+
+    @dg.asset(
+        **common,
+        deps=["mined_instructions", "unique_instructions", "instruction_difficulty", "selected_instructions", "answers",
+              "battle_outcomes", *exported],
+        code_version=code_version(arena.export, modules=[stages]),
+    )  # fmt: skip
+    def funnel(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """How many instructions each stage left, from mined to exported, and why it dropped the others: a row for each stage
+        and competitor, and one for all (no competitor).
+        """
+        left, reasons = funnel_stages(arena, warehouse)
+        return pictured(context, warehouse, stages.funnel(left, reasons))
+
+    @dg.asset(
+        **common,
+        deps=["unique_instructions"],
+        code_version=code_version(arena.analysis, modules=[novelty, references]),
+    )
+    def instruction_novelty(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """How near each mined instruction is to the nearest text of each reference set, by ROUGE-L F1 (1 is the same): data
+        that only repeats what is public would be near 1. The paper's are mostly below 0.3 and never above 0.6.
+        """
+        kept = warehouse.read("unique_instructions", arena.roster).filter("kept")
+        rows = pl.concat(
+            [novelty.against(kept, one.name, references.texts_of(one)) for one in arena.analysis.references]
+            or [novelty.against(kept.clear(), "", [])]
+        )
+        shares = {
+            one.name: {f"above {mark}": share_above(rows.filter(reference_set=one.name), mark) for mark in pictures.MARKS}
+            for one in arena.analysis.references
+        }
+        return pictured(context, warehouse, rows, {"shares": shares})
+
+    @dg.asset(**common, deps=["instruction_difficulty"], code_version=code_version(modules=[stages]))
+    def difficulty_bands(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """How hard and how good each competitor's instructions are, in the judges' eyes: the share of each band of scores."""
+        return pictured(context, warehouse, stages.difficulty_bands(warehouse.read("instruction_difficulty", arena.roster)))
+
+    @dg.asset(**common, deps=["battle_outcomes"], code_version=code_version(modules=[standings, intervals]))
+    def head_to_head(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """How often each competitor beats each other one, with the number of battles and the 95 % interval."""
+        return pictured(context, warehouse, standings.head_to_head(fought(warehouse)))
+
+    @dg.asset(
+        **common,
+        deps=["battle_outcomes", "elo_ratings"],
+        code_version=code_version(arena.ratings, modules=[standings]),
+    )
+    def rating_history(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """The ratings from more and more of the battles, with their intervals: whether more battles would still change them."""
+        return pictured(context, warehouse, standings.rating_history(fought(warehouse), arena.roster, arena.ratings))
+
+    @dg.asset(
+        **common,
+        deps=["judge_votes", "answers"],
+        code_version=code_version(modules=[audit, intervals]),
+        check_specs=[dg.AssetCheckSpec(JUDGES_ARE_SOUND, asset="judge_audit")],
+    )
+    def judge_audit(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """Which judge is worth listening to: whether it goes by the place of an answer or by its length, says the same in both
+        orders, and agrees with the others. One that is worse than a coin, or always says A, fails the check.
+        """
+        votes = warehouse.read("judge_votes", matchup_keys(arena.roster))
+        length = pl.col("answer").str.len_chars().alias("length")
+        given = warehouse.read("answers", arena.roster).select("instruction_id", "competitor", length)
+        audited = audit.audit(votes, given)
+        faults = audit.faults(audited)
+        sound = dg.AssetCheckResult(check_name=JUDGES_ARE_SOUND, passed=not faults, metadata=faults)
+        alpha = audit.krippendorff_alpha(audit.leanings(votes))
+        metadata = {"krippendorff_alpha": "undefined" if alpha is None else alpha, "faults": faults}
+        return pictured(context, warehouse, audited.with_columns(row_id="judge"), metadata, [sound])
+
+    def fought(warehouse: Warehouse) -> pl.DataFrame:
+        return warehouse.read("battle_outcomes", matchup_keys(arena.roster)).drop_nulls("outcome")
+
+    return [funnel, instruction_novelty, difficulty_bands, head_to_head, rating_history, judge_audit]
+
+
+def pictured(
+    context: dg.AssetExecutionContext,
+    warehouse: Warehouse,
+    rows: pl.DataFrame,
+    metadata: dict[str, Any] | None = None,
+    checks: list[dg.AssetCheckResult] | None = None,
+) -> dg.MaterializeResult:
+    """Record a table with its picture."""
+    name = context.asset_key.to_user_string()
+    draw: Callable[[pl.DataFrame], Any] = pictures.PICTURES[name]
+    picture = dg.MetadataValue.md(pictures.as_markdown(draw(rows), name.replace("_", " ")))
+    return record(context, warehouse, {WHOLE: rows}, metadata={"picture": picture, **(metadata or {})}, checks=checks)
+
+
+def share_above(rows: pl.DataFrame, mark: float) -> float:
+    """The share of rows above a mark of ROUGE-L; 0 of none."""
+    return float((rows["rouge_l"] > mark).mean() or 0.0) if len(rows) else 0.0  # type: ignore[arg-type]

@@ -1,0 +1,13 @@
+"""How far a share may be from what was counted."""
+
+import polars as pl
+
+Z = 1.959964
+"""Standard errors of a 95 % interval."""
+
+
+def wilson(share: pl.Expr, of: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """The 95 % score interval of a share of `of` cases (Wilson, 1927): its low and its high end; NaN for no case."""
+    middle = (share + Z**2 / (2 * of)) / (1 + Z**2 / of)
+    width = Z * (share * (1 - share) / of + Z**2 / (4 * of**2)).sqrt() / (1 + Z**2 / of)
+    return pl.min_horizontal(middle - width, share), pl.max_horizontal(middle + width, share)  # whatever was rounded

