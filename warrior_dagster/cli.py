@@ -85,6 +85,7 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
     from warrior_dagster.build import open_engines
     from warrior_dagster.inference.ledger import LedgerError
     from warrior_dagster.inference.progress import bars, calmly
+    from warrior_dagster.recording import FEW_FAILED
     from warrior_dagster.running import RunFailed, default_dagster_home
 
     default_dagster_home()
@@ -102,10 +103,13 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
         show(arena, result)
+    for warning in result["warnings"]:
+        errors.print(f"warning: {escape(warning)}")
     if result["stopped"]:
         fail(f"stopped: {result['stopped']}; `warrior run` materializes what is missing")
     if result["failed_checks"]:
-        fail("failed checks: " + ", ".join(result["failed_checks"]) + "; `warrior retry` asks failed requests again")
+        again = "; `warrior retry` asks failed requests again" if FEW_FAILED in str(result["failed_checks"]) else ""
+        fail("failed checks: " + ", ".join(result["failed_checks"]) + again)
 
 
 @app.command()

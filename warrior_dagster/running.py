@@ -35,6 +35,8 @@ class Told:
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     failed_checks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """Checks that failed as warnings, with what they say."""
     stopped: str = ""
 
 
@@ -139,7 +141,12 @@ def run(
         if stats.start_time and stats.end_time:
             told.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
     checks = result.get_asset_check_evaluations()
-    told.failed_checks += [f"{c.asset_key.to_user_string()}: {c.check_name}" for c in checks if not c.passed]
+    for check in checks:
+        name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            told.failed_checks.append(name)
+        elif not check.passed:
+            told.warnings += [f"{name}: {about}: {value.value}" for about, value in check.metadata.items()]
 
 
 def whole_range(asset: dg.AssetsDefinition) -> dict[str, str]:
@@ -178,6 +185,7 @@ def summary(arena: Arena, assets: list[dg.AssetsDefinition], told: Told, engines
         "models": {model: asdict(usage) for model, usage in engines.total.items()},
         "seconds": dict(told.seconds),
         "failed_checks": told.failed_checks,
+        "warnings": told.warnings,
         "stopped": told.stopped,
         "ratings": [] if ratings is None else ratings.drop("row_id", "partition").to_dicts(),
         "exports": {kind: str(Path(arena.export.folder) / kind) for kind in arena.export.formats},

@@ -153,3 +153,18 @@ def test_alpha_is_that_of_counting_pairs(values: list[list[float | None]]) -> No
 def test_judges_that_guess_agree_no_more_than_chance() -> None:
     guesses = np.random.default_rng(0).integers(0, 2, (3, 4_000)).astype(float)
     assert audit.krippendorff_alpha(leanings(guesses.tolist())) == pytest.approx(0, abs=0.05)
+
+
+def test_where_votes_count_by_probability_a_judge_that_always_says_the_same_letter_still_leans() -> None:
+    rows = votes({"ann's friend": always_first, "other": truthful}, 40)
+    # Whatever it says, the answer it prefers is a little likelier when it is first.
+    p = pl.when(pl.col("verdict") == "left").then(0.9).otherwise(0.1) + pl.when(
+        pl.col("instruction_id").str.to_integer() % 2 == 1
+    ).then(0.05).otherwise(-0.05)
+    rows = rows.with_columns(
+        p_left=pl.when(pl.col("judge") == "other").then((pl.col("verdict") == "left").cast(pl.Float64)).otherwise(p)
+    )
+    hard, soft = (
+        audit.audit(rows, lengths(40), soft=how).filter(judge="ann's friend").row(0, named=True) for how in (False, True)
+    )
+    assert (hard["agrees_of"], soft["agrees_of"], soft["agrees"]) == (0, 40, 1.0)

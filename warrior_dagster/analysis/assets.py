@@ -77,20 +77,24 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
     @dg.asset(
         **common,
         deps=["judge_votes", "answers"],
-        code_version=code_version(modules=[audit, intervals]),
+        code_version=code_version([arena.battles.votes], modules=[audit, intervals]),
         check_specs=[dg.AssetCheckSpec(JUDGES_ARE_SOUND, asset="judge_audit")],
     )
     def judge_audit(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Which judge is worth listening to: whether it goes by the place of an answer or by its length, says the same in both
-        orders, and agrees with the others. One that is worse than a coin, or always says A, fails the check.
+        orders, and agrees with the others. One that is worse than a coin, or always says A, fails the check, as a warning.
         """
         votes = warehouse.read("judge_votes", matchup_keys(arena.roster))
         length = pl.col("answer").str.len_chars().alias("length")
         given = warehouse.read("answers", arena.roster).select("instruction_id", "competitor", length)
-        audited = audit.audit(votes, given)
+        soft = arena.battles.votes == "soft"
+        audited = audit.audit(votes, given, soft=soft)
         faults = audit.faults(audited)
-        sound = dg.AssetCheckResult(check_name=JUDGES_ARE_SOUND, passed=not faults, metadata=faults)
-        alpha = audit.krippendorff_alpha(audit.leanings(votes))
+        # A finding about the models, not about the run: nothing has to be repeated.
+        sound = dg.AssetCheckResult(
+            check_name=JUDGES_ARE_SOUND, passed=not faults, severity=dg.AssetCheckSeverity.WARN, metadata=faults
+        )
+        alpha = audit.krippendorff_alpha(audit.leanings(votes, soft=soft))
         metadata = {"krippendorff_alpha": "undefined" if alpha is None else alpha, "faults": faults}
         return pictured(context, warehouse, audited.with_columns(row_id="judge"), metadata, [sound])
 

@@ -15,12 +15,13 @@ BATTLE = ("left", "right", "instruction_id")
 SHARES = ("first", "consistent", "agrees", "longer")
 
 
-def audit(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
+def audit(votes: pl.DataFrame, lengths: pl.DataFrame, *, soft: bool = False) -> pl.DataFrame:
     """Audit each judge by its votes.
 
     Args:
         votes: rows of `judging.VOTE_SCHEMA`.
         lengths: `instruction_id`, `competitor` and `length` (characters) of every answer voted on.
+        soft: votes count by their probabilities, so that a judge leans to a side by these, whatever its letters are.
 
     Returns:
         One row a judge, by name: `votes`, `abstained` and `tied` (shares of its votes; a failed verdict is an abstention), and
@@ -51,14 +52,20 @@ def audit(votes: pl.DataFrame, lengths: pl.DataFrame) -> pl.DataFrame:
         abstained=(pl.col("status") == "failed").mean(),
         tied=(pl.col("status") == "tie").mean(),
     )
-    for name, cases in zip(SHARES, (first, consistent, agreements(leanings(votes)), longer), strict=True):
+    for name, cases in zip(SHARES, (first, consistent, agreements(leanings(votes, soft=soft)), longer), strict=True):
         verdicts = verdicts.join(share(cases, name), on="judge", how="left")
     return verdicts.with_columns(pl.col(f"^({'|'.join(SHARES)})_of$").fill_null(0)).sort("judge")
 
 
-def leanings(votes: pl.DataFrame) -> pl.DataFrame:
-    """How far each judge leans to the left answer of a battle: the mean of its verdicts (1, 0.5 or 0) in both orders."""
-    value = pl.col("verdict").replace_strict({"left": 1.0, "tie": 0.5, "right": 0.0}, return_dtype=pl.Float64)
+def leanings(votes: pl.DataFrame, *, soft: bool = False) -> pl.DataFrame:
+    """How far each judge leans to the left answer of a battle: the mean of its verdicts (1, 0.5 or 0), or of their
+    probabilities, in both orders.
+    """
+    value = (
+        pl.col("p_left")
+        if soft
+        else pl.col("verdict").replace_strict({"left": 1.0, "tie": 0.5, "right": 0.0}, return_dtype=pl.Float64)
+    )
     readable = votes.filter(pl.col("status") != "failed")
     return readable.group_by(*BATTLE, "judge").agg(leaning=value.mean()).sort(*BATTLE, "judge")
 

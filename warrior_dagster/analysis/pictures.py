@@ -124,14 +124,14 @@ def stacked(rows: pl.DataFrame, column: str, order: tuple[str, ...], title: str)
 def funnel(rows: pl.DataFrame) -> "Figure":
     """What each stage left of what was mined, and what it dropped."""
     every = rows.filter(competitor="").sort("step")
-    figure, (axes,) = canvas(7, 0.45 * len(every) + 1, 1)
+    figure, (axes,) = canvas(9, 0.45 * len(every) + 1, 1)
     axes.barh(range(len(every)), every["rows"], color=COLOURS[0])
     axes.set_yticks(range(len(every)), every["stage"].to_list())
     for place, row in enumerate(every.iter_rows(named=True)):
         why = f", {row['why']}" if row["why"] else ""
-        told = f" {row['rows']}" + (f" ({row['dropped']} dropped{why})" if row["dropped"] else "")
-        axes.text(row["rows"], place, shorten(told, 90, placeholder=" ..."), va="center")
-    axes.set(title="From mined to exported", xlabel="instructions", xlim=(0, 2.2 * max([1, *every["rows"]])))
+        told = f"{row['rows']}" + (f" ({row['dropped']} dropped{why})" if row["dropped"] else "")
+        axes.text(row["rows"], place, " " + shorten(told, 80, placeholder=" ..."), va="center")
+    axes.set(title="From mined to exported", xlabel="instructions", xlim=(0, 2 * max([1, *every["rows"]])))
     axes.invert_yaxis()
     return figure
 

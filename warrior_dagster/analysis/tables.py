@@ -36,7 +36,7 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         "usable": ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in dropped.most_common()),
         "unique": f"near duplicates from {arena.deduplication.threshold:g} on",
         "difficult enough": f"scored below {arena.difficulty.keep:g}, or not at all",
-        "selected": f"nearer to the {arena.selection.centres} centres a competitor than these to one another",
+        "selected": f"beyond {arena.selection.centres} centres a competitor",
         "fought over": "no two usable answers",
         "judged": "every judge abstained",
         "exported (sft)": "the gold answer was cut off at the token limit",

@@ -27,7 +27,8 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         outcomes = warehouse.read("battle_outcomes", matchup_keys(arena.roster)).drop_nulls("outcome")
         rated = leaderboard.rate(outcomes, arena.roster, arena.ratings)
         standings = {row["competitor"]: round(row["rating"], 1) for row in rated.iter_rows(named=True)}
-        metadata = {"ratings": standings, "battles": len(outcomes), "seed": arena.ratings.seed}
+        plotted = {f"rating {name}": rating for name, rating in standings.items()}  # which the UI draws over time
+        metadata = {"ratings": standings, **plotted, "battles": len(outcomes), "seed": arena.ratings.seed}
         return record(context, warehouse, {WHOLE: rated}, metadata=metadata)
 
     @dg.asset(
