@@ -13,4 +13,6 @@ from warrior_dagster.build import build_definitions  # noqa: E402
 
 QUICKSTART = Path(__file__).parent / "arenas" / "quickstart.yaml"
 
-defs = build_definitions(load_arena(os.environ.get("WARRIOR_ARENA", QUICKSTART)))
+ARENA = Path(os.environ.get("WARRIOR_ARENA", QUICKSTART))
+
+defs = build_definitions(load_arena(ARENA), ARENA)

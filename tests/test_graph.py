@@ -210,7 +210,7 @@ def test_a_change_of_a_stage_changes_the_code_version_of_that_stage_alone(make_a
 
     base = versions()
     for values, changed in (
-        ({"ratings": {"alpha": 0.5, "bootstrap_rounds": 20}}, {"elo_ratings", "answer_scores"}),
+        ({"ratings": {"alpha": 0.5, "bootstrap_rounds": 20}}, {"elo_ratings", "answer_scores", "rating_history"}),
         ({"selection": {"centres": 5}}, {"selected_instructions"}),
         ({"difficulty": {"verdict": "direct", "keep": 2.0}}, {"instruction_difficulty"}),
         ({"deduplication": {"threshold": 0.9}}, {"unique_instructions"}),

@@ -263,6 +263,41 @@ class Export(Strict):
     """A DPO pair needs a difference of final scores above this."""
 
 
+class Schedule(Strict):
+    """When matchups battle by themselves."""
+
+    cron: str = "0 2 * * *"
+    timezone: str = "UTC"
+    """A name of the time zone database, such as Europe/Berlin."""
+    matchups: int = Field(10, ge=1)
+    """At most so many at each tick."""
+
+    @field_validator("cron")
+    @classmethod
+    def is_cron(cls, cron: str) -> str:
+        from dagster._utils.schedules import is_valid_cron_schedule
+
+        if not is_valid_cron_schedule(cron):
+            raise ValueError(f"expected a cron schedule of five fields, such as '0 2 * * *'; found {cron!r}")
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def is_timezone(cls, timezone: str) -> str:
+        from zoneinfo import available_timezones
+
+        if timezone not in available_timezones():
+            raise ValueError(f"expected a name of the time zone database, such as Europe/Berlin; found {timezone!r}")
+        return timezone
+
+
+class Automation(Strict):
+    """What starts by itself."""
+
+    backfill_new_competitors: bool = False
+    """The roster sensor starts the work of a competitor that was appended. It costs GPU hours without being asked."""
+
+
 class Engine(Strict):
     """How requests are served."""
 
@@ -299,6 +334,9 @@ class Arena(Strict):
     export: Export = Export()
     analysis: Analysis = Analysis()
     engine: Engine = Engine()
+    schedule: Schedule | None = None
+    """When matchups battle by themselves; absent: only when they are materialized."""
+    automation: Automation = Automation()
 
     @field_validator("competitors")
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,11 @@ from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Report
 from warrior_dagster.mining import assets as mining
+from warrior_dagster.operating.automation import automated, automation_sensor
+from warrior_dagster.operating.checks import up_to_date_checks
+from warrior_dagster.operating.pruning import prune_runs
+from warrior_dagster.operating.roster import roster_sensor
+from warrior_dagster.operating.schedule import matchup_job, matchup_schedule
 from warrior_dagster.partitions import partitions_of
 from warrior_dagster.planning import assets as planning
 from warrior_dagster.ratings import assets as ratings
@@ -22,10 +28,15 @@ from warrior_dagster.storage import Warehouse
 from warrior_dagster.turns import machine_folder
 
 
-def build_definitions(arena: Arena, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """The definitions of an arena; `resources` replaces some of warehouse and engines."""
+def build_definitions(arena: Arena, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """The definitions of an arena, read from `file`; `resources` replaces some of warehouse and engines."""
+    assets, parts = automated(arena_assets(arena)), partitions_of(arena)
     return dg.Definitions(
-        assets=[*arena_assets(arena), *planning.assets(arena)],
+        assets=[*assets, *planning.assets(arena)],
+        asset_checks=up_to_date_checks(assets),
+        jobs=[matchup_job(parts), prune_runs],
+        schedules=[matchup_schedule(arena, parts, arena.schedule)] if arena.schedule else [],
+        sensors=[roster_sensor(arena, file, assets), automation_sensor()],
         resources={**arena_resources(arena), **(resources or {})},
         # One process a run: an engine that is loaded stays loaded for the run's next stage.
         executor=dg.in_process_executor,

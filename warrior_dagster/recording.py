@@ -17,6 +17,7 @@ import dagster as dg
 import polars as pl
 from pydantic import BaseModel
 
+from warrior_dagster.freshness import vouch
 from warrior_dagster.inference.settling import Usage
 from warrior_dagster.storage import WHOLE, Warehouse, Written
 
@@ -65,6 +66,7 @@ def record(
         written[partition] = warehouse.write(table, partition, frame)
         own = describe(frame) if describe and isinstance(frame, pl.DataFrame) else {}
         notes[partition] = {**partition_metadata(written[partition]), **own}
+    vouch(context.job_def.asset_layer.asset_graph, context.asset_key, written, warehouse)
     shared = {**(metadata or {}), **usage_metadata(usage or {}), "seconds": seconds_so_far(context)}
     if failures:
         for partition, note in notes.items():

@@ -2,12 +2,13 @@
 
 The same code serves a folder and an object store's URI. Rows are what they are by content: a partition whose rows did not
 change is not written again, and its hash, the data version, stays. A small table of its own, `_partitions`, says which
-partitions were written, so that one that is missing is an error and never an empty result.
+partitions were written, so that one that is missing is an error and never an empty result; another, `_bases`, keeps for
+each what it was made from.
 """
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
@@ -32,6 +33,8 @@ WHOLE = "_all"
 NEVER_MATERIALIZED = "was never materialized"
 RECORDS = "_partitions"
 RECORDS_SCHEMA = pa.schema([(name, pa.string()) for name in ("table", PARTITION, "sha256")] + [("rows", pa.int64())])
+BASES = "_bases"
+BASES_SCHEMA = pa.schema([(name, pa.string()) for name in ("table", PARTITION, "basis")])
 SLICE = 10_000
 """Rows hashed, spooled and read at a time: what keeps the memory of a large partition flat."""
 VERSIONS_KEPT = timedelta(days=1)
@@ -82,6 +85,8 @@ class Warehouse:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self.read_hashes: dict[tuple[str, str], str] = {}
+        """The hashes of the rows of the partitions, by table and partition, that were read here, as they then were."""
         self._db = lancedb.connect(uri)
 
     def read(self, table: str, partitions: Sequence[str] | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -148,6 +153,22 @@ class Warehouse:
         rows = records.search().where(f"`table` = {quoted(table)}").limit(None).to_list()
         return {row[PARTITION]: row["sha256"] for row in rows}
 
+    def bases(self, table: str) -> dict[str, str]:
+        """What `keep_bases` kept of each partition of a table."""
+        kept = self._open(BASES)
+        rows = [] if kept is None else kept.search().where(f"`table` = {quoted(table)}").limit(None).to_list()
+        return {row[PARTITION]: row["basis"] for row in rows}
+
+    def keep_bases(self, table: str, bases: Mapping[str, str]) -> None:
+        """Keep a text for each of some partitions, in the place of what was kept before."""
+        if bases:
+            rows = [{"table": table, PARTITION: partition, "basis": basis} for partition, basis in bases.items()]
+            with our_turn(machine_folder(self.uri) / "locks" / "tables.lock"):
+                kept = self._db.create_table(BASES, schema=BASES_SCHEMA, exist_ok=True).merge_insert(["table", PARTITION])
+                kept.when_matched_update_all().when_not_matched_insert_all().execute(
+                    pa.Table.from_pylist(rows, schema=BASES_SCHEMA)
+                )
+
     def write(self, table: str, partition: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> Written:
         """Make `rows` all that a partition holds, in one commit; what other processes write to others is kept.
 
@@ -210,6 +231,7 @@ class Warehouse:
         missing = [p for p in partitions if p not in before]
         if opened is None or missing or not before:
             raise LookupError(f"{table} {NEVER_MATERIALIZED} for {', '.join(missing) or 'any partition'} in {self.uri}")
+        self.read_hashes |= {(table, p): before[p] for p in partitions}
         return opened
 
     def _open(self, table: str) -> Table | None:

@@ -1,0 +1,29 @@
+"""Running parts of the graph in a test: assets or groups, over all their partitions or one."""
+
+import dagster as dg
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.build import arena_assets
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.running import whole_range
+from warrior_dagster.storage import Warehouse
+
+
+def materialize(
+    arena: Arena, engines: Engines, *steps: tuple[str, str | None], instance: dg.DagsterInstance | None = None
+) -> list[dg.ExecuteInProcessResult]:
+    """Materialize (asset or group, partition or None for all) one after another."""
+    assets, results = arena_assets(arena), []
+    for name, partition in steps:
+        members = [a for a in assets if name in (a.key.to_user_string(), *a.group_names_by_key.values())]
+        result = dg.materialize(
+            assets,
+            selection=members,
+            partition_key=partition,
+            tags=whole_range(members[0]) if partition is None else {},
+            resources={"warehouse": Warehouse(arena.warehouse), "engines": engines},
+            instance=instance,
+        )
+        assert result.success
+        results.append(result)
+    return results

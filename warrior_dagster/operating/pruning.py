@@ -1,0 +1,65 @@
+"""Old runs are deleted, or the database of runs and events grows for good. What is newest of each partition stays, so that the
+UI goes on showing when and from what it was made.
+"""
+
+import time
+
+import dagster as dg
+
+BATCH = 1000
+DAY = 86_400
+
+
+class Pruning(dg.Config):
+    """How much is kept."""
+
+    keep_days: float = 30
+    """Runs that ended within so many days are kept."""
+
+
+@dg.op
+def prune(context: dg.OpExecutionContext, config: Pruning) -> int:
+    """Delete what has ended, is old, and holds no partition's newest materialization; returns how many runs that were."""
+    runs = old_runs(context.instance, time.time() - config.keep_days * DAY)
+    for run_id in runs:
+        context.instance.delete_run(run_id)
+    context.log.info(f"deleted {len(runs)} runs that ended more than {config.keep_days:g} days ago")
+    return len(runs)
+
+
+@dg.job(
+    description="Deletes old runs and their events, but never a partition's newest materialization.",
+    executor_def=dg.in_process_executor,
+)
+def prune_runs() -> None:
+    prune()
+
+
+def old_runs(instance: dg.DagsterInstance, before: float) -> list[str]:
+    """Runs that ended before a time (seconds since 1970) and hold no partition's newest materialization."""
+    needed = newest_materializations(instance)
+    ended = instance.get_run_records(
+        dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+    )
+    return [
+        record.dagster_run.run_id
+        for record in ended
+        if record.end_time and record.end_time < before and record.dagster_run.run_id not in needed
+    ]
+
+
+def newest_materializations(instance: dg.DagsterInstance) -> set[str]:
+    """The runs that hold the newest materialization of any partition of any asset."""
+    runs = set[str]()
+    for asset in instance.all_asset_keys():
+        seen, cursor = set[str | None](), None
+        while True:
+            found = instance.fetch_materializations(asset, limit=BATCH, cursor=cursor)
+            for record in found.records:
+                if record.partition_key not in seen:
+                    seen.add(record.partition_key)
+                    runs.add(record.run_id)
+            if not found.has_more:
+                break
+            cursor = found.cursor
+    return runs
