@@ -24,6 +24,7 @@ from warrior_dagster.operating.schedule import matchup_job, matchup_schedule
 from warrior_dagster.partitions import partitions_of
 from warrior_dagster.planning import assets as planning
 from warrior_dagster.ratings import assets as ratings
+from warrior_dagster.report import assets as report_assets
 from warrior_dagster.storage import Warehouse
 from warrior_dagster.turns import machine_folder
 
@@ -53,6 +54,7 @@ def arena_assets(arena: Arena) -> list[dg.AssetsDefinition]:
         *ratings.assets(arena),
         *export.assets(arena),
         *analysis.assets(arena),
+        *report_assets.assets(arena),
     ]
 
 

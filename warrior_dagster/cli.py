@@ -2,7 +2,6 @@
 
 import json
 import os
-import unicodedata
 import warnings
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from rich.table import Table
 
 from warrior_dagster.arena import Arena, is_local
 from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
+from warrior_dagster.report.text import printable
 from warrior_dagster.storage import WHOLE, Warehouse
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
-        show(arena, result)
+        show_result(arena, result)
     for warning in result["warnings"]:
         errors.print(f"warning: {escape(warning)}")
     if result["stopped"]:
@@ -132,6 +132,52 @@ def plan(config: Config, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def show(
+    config: Config,
+    instruction: Annotated[str, typer.Argument(help="The beginning of an instruction's id.")] = "",
+    text: Annotated[str, typer.Option(help="Find instructions by their words.")] = "",
+    like: Annotated[str, typer.Option(help="Find instructions by their meaning.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show an instruction with its answers, votes, prompts and how it was mined; or find some by words or meaning."""
+    arena = ready(config)
+    if (bool(instruction) + bool(text) + bool(like)) != 1:
+        fail("expected one of: the beginning of an instruction's id, --text, --like")
+    from warrior_dagster.inference.ledger import Ledger, LedgerError
+    from warrior_dagster.report import lineage, terminal
+
+    warehouse, console = Warehouse(arena.warehouse), Console(highlight=False)
+    try:
+        if text or like:
+            found = (lineage.by_text if text else lineage.by_meaning)(arena, warehouse, text or like)
+            typer.echo(json.dumps(found.to_dicts(), ensure_ascii=False)) if as_json else terminal.show_found(console, found)
+            return
+        one = lineage.whole_id(arena, warehouse, instruction)
+        with Ledger(arena.warehouse) as ledger:
+            (made,) = lineage.lineages(lineage.Tables(arena, warehouse), ledger, [one])
+    except (LookupError, LedgerError) as error:
+        fail(str(error))
+    typer.echo(json.dumps(made, ensure_ascii=False)) if as_json else terminal.show_lineage(console, made)
+
+
+@app.command()
+def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True) -> None:
+    """Write the arena report, one HTML file, and open it."""
+    arena = ready(config)
+    from warrior_dagster.inference.ledger import Ledger, LedgerError
+    from warrior_dagster.report.assets import write_report
+
+    try:
+        with Ledger(arena.warehouse) as ledger:
+            file, _, _ = write_report(arena, Warehouse(arena.warehouse), ledger)
+    except LedgerError as error:
+        fail(str(error))
+    typer.echo(str(file))
+    if browser:
+        typer.launch(file.as_uri())
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON schema of an arena's YAML, for editors."""
     typer.echo(json.dumps(Arena.model_json_schema(), indent=2))
@@ -158,11 +204,6 @@ def ready(file: Path) -> Arena:
     if missing := missing_here(arena):
         fail("\n".join(f"{file}: {line}" for line in missing))
     return arena
-
-
-def printable(text: str) -> str:
-    """A model's text without the control characters that a terminal would obey."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
 def fail(message: str) -> Any:
@@ -209,7 +250,7 @@ def duration(hours: float | None) -> str:
     return f"{hours:.3g} h" if hours >= 1 else f"{hours * 60:.0f} min" if hours >= 0.05 else f"{hours * 3600:.0f} s"
 
 
-def show(arena: Arena, result: dict[str, Any]) -> None:
+def show_result(arena: Arena, result: dict[str, Any]) -> None:
     """The ratings, a sample of the data set, and where everything is."""
     console = Console(highlight=False)
     table = Table("competitor", "rating", "95 % interval", "battles", "won", "tied", "lost", title="Ratings")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import lance
 import lancedb
@@ -144,6 +144,13 @@ class Warehouse:
                 f"{table}, partition {partition}: expected each of {len(row_ids)} rows once; found {(seen == 1).sum()}"
             )
         return found
+
+    def nearest(self, table: str, partitions: Sequence[str], vector: NDArray[np.float32], most: int) -> pl.DataFrame:
+        """The rows of some partitions whose `vector` is nearest by cosine, with its distance as `_distance`."""
+        query: Any = self._materialized(table, partitions).search(vector, vector_column_name="vector")
+        frame = pl.from_arrow(query.distance_type("cosine").where(among(partitions), prefilter=True).limit(most).to_arrow())
+        assert isinstance(frame, pl.DataFrame)
+        return frame
 
     def partitions(self, table: str) -> dict[str, str]:
         """The partitions of a table that were written, each with the hash of its rows; none ("") if a rewrite was killed."""

@@ -59,6 +59,7 @@ SCHEMA = pa.schema(
 COMPLETION = ("key", "sample", "text", "finish_reason", "prompt_tokens", "completion_tokens", "logprobs", "attempts")
 """The columns that make a completion, in the order that the checksum takes them."""
 STORED = [*COMPLETION, "checksum"]
+QUESTION = ("key", "model", "prompt", "params", "sample")
 DAMAGE = (OSError, ValueError, RuntimeError)
 """What Lance raises for what it cannot write or open."""
 
@@ -114,6 +115,10 @@ class Ledger:
         if not keys:
             return {}
         return self._read(lambda dataset: found(dataset, keys, self._damaged), STORED)
+
+    def questions(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What completions were asked for: the columns of QUESTION, by key; keys that are not there are left out."""
+        return self._read(lambda dataset: asked(dataset, keys, self._damaged), list(QUESTION)) if keys else {}
 
     def newest(self, count: int, columns: list[str]) -> pl.DataFrame:
         """Some columns of the rows that came last."""
@@ -256,6 +261,16 @@ def found(dataset: lance.LanceDataset, keys: Sequence[str], but: Set[int]) -> di
             values = {name: row[name] for name in COMPLETION}
             completions[row["key"]] = Completion(**values | {"logprobs": logprobs})
     return completions
+
+
+def asked(dataset: lance.LanceDataset, keys: Sequence[str], but: Set[int]) -> dict[str, dict[str, Any]]:
+    """The columns of QUESTION of the first row of each key, in all fragments but some."""
+    every, places = scan(dataset, STORED[:1], but)
+    wanted = places[pc.is_in(every["key"], value_set=pa.array(keys, pa.string())).to_numpy()]
+    questions: dict[str, dict[str, Any]] = {}
+    for row in take(dataset, wanted, list(QUESTION)):
+        questions.setdefault(row["key"], row)
+    return questions
 
 
 def checksum(row: dict[str, Any]) -> str:

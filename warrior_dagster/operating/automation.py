@@ -7,6 +7,7 @@ rows. The sensor ships stopped, for what it starts costs GPU hours.
 import dagster as dg
 
 SENSOR = "automation"
+SECONDS = 30
 
 
 def incremental() -> dg.AutomationCondition:
@@ -35,7 +36,7 @@ def automation_sensor() -> dg.AutomationConditionSensorDefinition:
         SENSOR,
         target="*",
         default_status=dg.DefaultSensorStatus.STOPPED,
-        minimum_interval_seconds=30,
+        minimum_interval_seconds=SECONDS,
         description="Makes what is missing and what rests on other rows, settings or code than before, each once. What it"
         " starts costs GPU hours: look at `arena_plan` before you turn it on.",
     )

@@ -1,0 +1,141 @@
+"""A new competitor through a real daemon, by each way there is: all of its work is done, and nothing is silently left out."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from tests.conftest import scripted_engines
+from tests.operating.served import Dagster, served, waited
+from tests.runs import materialize
+from warrior_dagster.arena_file import load_arena
+from warrior_dagster.build import arena_assets, build_definitions
+from warrior_dagster.freshness import out_of_date
+from warrior_dagster.matchups import matchup_keys
+from warrior_dagster.running import GROUPS
+from warrior_dagster.storage import WHOLE, Warehouse
+
+NAMES = ["ann", "bob", "cyd"]
+
+
+class Arena:
+    """An arena's file that competitors are appended to."""
+
+    def __init__(self, folder: Path, model: Path, embedder: Path) -> None:
+        self.file, self.model, self.embedder = folder / "arena.yaml", model, embedder
+        self.names = list(NAMES)
+        self.write()
+
+    def write(self, **more: Any) -> None:
+        values = {
+            "name": "small",
+            "warehouse": str(self.file.parent / "warehouse"),
+            "competitors": [{"name": n, "model": str(self.model), "system_prompt": f"You are {n}."} for n in self.names],
+            "mining": {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 6, "max_tokens": 64},
+            "difficulty": {"verdict": "direct", "keep": 1.0},
+            "embedding": {"model": str(self.embedder)},
+            "selection": {"centres": 2},
+            "answers": {"sampling": {"max_tokens": 64}},
+            "battles": {"verdict": "direct", "votes": "soft"},
+            "ratings": {"bootstrap_rounds": 5},
+        }
+        self.file.write_text(yaml.safe_dump(values | more))
+
+    def append(self, name: str, **more: Any) -> None:
+        self.names.append(name)
+        self.write(**more)
+
+    def stale(self) -> dict[str, dict[str, str]]:
+        """Of each asset that has any, the partitions that are out of date."""
+        arena = load_arena(self.file)
+        graph, warehouse = build_definitions(arena).resolve_asset_graph(), Warehouse(arena.warehouse)
+        found = {a.key.to_user_string(): out_of_date(graph, a.key, warehouse) for a in arena_assets(arena)}
+        return {name: partitions for name, partitions in found.items() if partitions}
+
+    def assets(self) -> list[str]:
+        return [a.key.to_user_string() for a in arena_assets(load_arena(self.file))]
+
+    def complete(self) -> bool:
+        """Everything is there, made from what is there now, and the leaderboard is of all."""
+        warehouse = Warehouse(load_arena(self.file).warehouse)
+        if self.stale():
+            return False
+        assert set(warehouse.read("battle_outcomes")["partition"]) == set(matchup_keys(self.names))
+        assert set(warehouse.read("elo_ratings", [WHOLE])["competitor"]) == set(self.names)
+        return True
+
+    def starts(self) -> Counter[str]:
+        """How often each run so far started an engine."""
+        file = self.file.parent / "starts.txt"
+        return Counter(file.read_text().split()) if file.exists() else Counter()
+
+
+@pytest.fixture(scope="module")
+def ui(
+    tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path
+) -> Iterator[tuple[Dagster, Arena]]:
+    """A running Dagster over an arena of three, whose roster sensor is off."""
+    arena = Arena(tmp_path_factory.mktemp("arena"), bundled_model, bundled_embedder)
+    with served(arena.file) as dagster:
+        dagster.turn("roster", False)
+        loaded = load_arena(arena.file)
+        with scripted_engines(loaded, [], []) as engines, dg.DagsterInstance.from_config(str(dagster.home)) as instance:
+            materialize(loaded, engines, *((group, None) for group in GROUPS), instance=instance)
+        yield dagster, arena
+
+
+def test_one_choice_brings_a_newcomer_and_automation_what_was_started_amiss(ui: tuple[Dagster, Arena]) -> None:
+    dagster, arena = ui
+    # The newcomer's partition of the first asset, with everything downstream.
+    before = arena.starts()
+    arena.append("dan")
+    dagster.reload()
+    assert arena.stale()["mined_instructions"].keys() == {"dan"}
+    assert dagster.finished(dagster.backfill(arena.assets(), ["dan"])) == "COMPLETED_SUCCESS"
+    assert arena.complete()
+    started = arena.starts() - before
+    assert len(started) <= 3  # the competitors', the matchups', and at most one between
+    assert set(started.values()) == {1}
+
+    # Missing partitions only, group by group: what the earlier competitors must answer is out of date and not missing, so the
+    # matchups stop with an error that says so; nothing is silently left out.
+    arena.append("eve")
+    dagster.reload()
+    competitors = arena.assets()[:5]
+    assert competitors[-1] == "selected_instructions"
+    assert dagster.finished(dagster.backfill(competitors, ["eve"])) == "COMPLETED_SUCCESS"
+    new = [m for m in matchup_keys(arena.names) if "eve" in m]
+    assert dagster.finished(dagster.backfill(["judge_votes"], new)) == "COMPLETED_FAILED"
+    assert set(arena.stale()["answers"]) == set(arena.names)
+
+    # The automation sensor, turned on, does what is left.
+    dagster.turn("automation", True)
+    waited(arena.complete)
+    dagster.turn("automation", False)
+
+
+def test_the_roster_sensor_says_what_is_new_and_starts_it_if_it_is_asked_to(ui: tuple[Dagster, Arena]) -> None:
+    dagster, arena = ui
+    dagster.turn("roster", True)
+    waited(lambda: dagster.said("roster") == "no competitor is new")
+    there = set(dagster.backfills())
+    arena.append("fay")
+    waited(lambda: dagster.said("roster") == "arena.yaml has changed: new are fay; reload the code location")
+    dagster.reload()
+    waited(lambda: dagster.said("roster").startswith("new: fay; materializing everything will send "))
+    assert dagster.said("roster").endswith(
+        "to start it, materialize mined_instructions and everything downstream of it for fay"
+    )
+    arena.append("gus", automation={"backfill_new_competitors": True})
+    waited(lambda: dagster.said("roster") == "arena.yaml has changed: new are gus; reload the code location")
+    dagster.reload()
+    waited(lambda: "was started" in dagster.said("roster"))
+    (started,) = set(dagster.backfills()) - there
+    assert dagster.finished(started) == "COMPLETED_SUCCESS"
+    assert arena.complete()
+    waited(lambda: dagster.said("roster") == "no competitor is new")
+    assert set(dagster.backfills()) - there == {started}

@@ -1,0 +1,129 @@
+"""The report: one file that asks for nothing else, in which no text of a model is markup."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ScriptedEngine, scripted_engines
+from tests.runs import materialize
+from warrior_dagster.arena import Arena
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.report import page
+from warrior_dagster.report.assets import NAME
+from warrior_dagster.running import GROUPS
+from warrior_dagster.storage import WHOLE, Warehouse
+
+MakeArena = Callable[..., Arena]
+EVERYTHING = [(group, None) for group in GROUPS]
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \x1b[31m \u2028"
+
+
+class Elements(HTMLParser):
+    """The elements of a page and their attributes, and the text of its data."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.data, self._in_data = "", False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self._in_data = tag == "script" and dict(attrs).get("id") == "data"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_data = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_data:
+            self.data += data
+
+
+def written(arena: Arena) -> str:
+    with Ledger(arena.warehouse) as ledger:
+        return page.report(arena, Warehouse(arena.warehouse), ledger)
+
+
+class Hostile(ScriptedEngine):
+    """Whatever it is asked in words, it answers with markup after its own few words."""
+
+    async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+        async for request, completions in super().stream(requests):
+            if not completions[0].logprobs:
+                completions = [Completion(c.key, c.sample, f"{c.text} {HOSTILE}", "stop", 9, 9) for c in completions]  # noqa: PLW2901
+            yield request, completions
+
+
+def test_the_asset_writes_one_file_that_loads_nothing_and_shows_every_figure(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    with scripted_engines(arena, [], []) as engines:
+        *_, result = materialize(arena, engines, *EVERYTHING)
+    (event,) = result.asset_materializations_for_node("arena_report")
+    file = Path(arena.export.folder) / NAME
+    assert event.metadata["open"].value == file.as_uri()
+    text = file.read_text(encoding="utf-8")
+    page_of = Elements(text)
+    for tag, attributes in page_of.found:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "img")
+        for name in ("src", "href", "xlink:href", "data", "action", "srcset"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,")), (tag, attributes)
+    assert not re.search(r"url\((?!#)|@import", text.split("<script", 1)[0])
+    pictures = [a["aria-label"] for tag, a in page_of.found if tag == "svg"]
+    assert pictures == [title for name, title in page.TITLES.items() if name != "task_categories"]
+    data = json.loads(page_of.data)
+    selected = Warehouse(arena.warehouse).read("selected_instructions", arena.roster)
+    assert {row["instruction_id"] for row in data["rows"]} == set(selected["instruction_id"])
+    assert all(row["answers"] and row["votes"] and row["mined"]["asked"]["prompt"] for row in data["rows"])
+    assert all(len(near) == page.NEIGHBOURS and one not in near for one, near in data["near"].items())
+    assert "default-src 'none'" in text
+
+
+def test_text_of_a_model_is_data_whatever_it_says(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    with (
+        Ledger(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Hostile([])) as engines,
+    ):
+        materialize(arena, engines, *EVERYTHING)
+    text = written(arena)
+    assert "alert(1)" in text
+    page_of = Elements(text)
+    assert [tag for tag, _ in page_of.found].count("script") == 2
+    assert "img" not in {tag for tag, _ in page_of.found}
+    said: list[dict[str, Any]] = json.loads(page_of.data)["rows"]
+    assert any("<img src=x onerror=alert(2)>" in answer["answer"] for row in said for answer in row["answers"])
+
+
+def test_a_report_of_nothing_says_so_in_every_section(make_arena: MakeArena) -> None:
+    text = written(make_arena())
+    assert text.count("was never materialized") == len(page.TITLES) + 1
+    assert json.loads(Elements(text).data) == {"rows": [], "near": {}}
+
+
+def test_rows_beyond_the_files_size_are_counted(make_arena: MakeArena, monkeypatch: Any) -> None:
+    arena = make_arena()
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines, *EVERYTHING)
+    whole = json.loads(Elements(written(arena)).data)["rows"]
+    monkeypatch.setattr(page, "BYTES", 3 * max(len(json.dumps(row)) for row in whole))
+    text = written(arena)
+    some = json.loads(Elements(text).data)["rows"]
+    assert some == whole[: len(some)]
+    assert 3 <= len(some) < len(whole)
+    assert f"{len(whole) - len(some)} more are left out" in text
+
+
+def test_a_failed_judge_is_named_where_the_audit_is_shown(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines, *EVERYTHING)
+    warehouse = Warehouse(arena.warehouse)
+    rows = warehouse.read("judge_audit", [WHOLE]).drop("partition")
+    first = rows.with_columns(first=1.0, first_of=100, first_low=0.96, first_high=1.0)
+    warehouse.write("judge_audit", WHOLE, first.cast(rows.schema))
+    assert "<strong>ann</strong> fails the check: 100% of its votes are for the answer that it saw first" in written(arena)

@@ -1,0 +1,49 @@
+"""The report as an asset: materialize it last."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.recording import OWNERS, code_version, record
+from warrior_dagster.report import lineage, page
+from warrior_dagster.storage import WHOLE, Warehouse
+
+NAME = "report.html"
+
+
+def assets(arena: Arena) -> list[dg.AssetsDefinition]:
+    """The assets of this stage."""
+
+    @dg.asset(
+        group_name="analysis",
+        kinds={"html"},
+        owners=OWNERS,
+        deps=[*page.TITLES.keys() - {"task_categories"}, "answer_scores", "judge_votes", "answers", "selected_instructions"],
+        code_version=code_version(modules=[page, lineage]),
+    )
+    def arena_report(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        """The arena report: one HTML file, which opens without a network, with every figure of the analysis and, for each
+        instruction, its answers, votes, prompts and how it was mined.
+        """
+        with Ledger(arena.warehouse) as ledger:
+            file, digest, size = write_report(arena, warehouse, ledger)
+        row = pl.DataFrame({"row_id": ["report"], "sha256": [digest], "bytes": [size]})
+        metadata = {"path": dg.MetadataValue.path(str(file)), "open": dg.MetadataValue.url(file.as_uri()), "bytes": size}
+        return record(context, warehouse, {WHOLE: row}, metadata=metadata)
+
+    return [arena_report]
+
+
+def write_report(arena: Arena, warehouse: Warehouse, ledger: Ledger) -> tuple[Path, str, int]:
+    """Write the report beside the exports; its path, its SHA-256 and its size in bytes."""
+    text = page.report(arena, warehouse, ledger).encode("utf-8", "replace")
+    file = Path(arena.export.folder) / NAME
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_suffix(".new")
+    new.write_bytes(text)
+    new.replace(file)  # nobody ever opens half of it
+    return file, sha256(text).hexdigest(), len(text)

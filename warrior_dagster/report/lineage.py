@@ -1,0 +1,134 @@
+"""Where a row came from: an instruction with its answers, the votes on them, what everybody was asked, and how it was mined.
+
+Everything is looked up by key, in the warehouse and in the ledger; what is not there is null, and never made up.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.matchups import matchup_keys
+from warrior_dagster.storage import NEVER_MATERIALIZED, WHOLE, Warehouse
+
+Lineage = dict[str, Any]
+VOTE = ("judge", "left", "right", "order", "status", "reason", "verdict", "p_left", "p_right", "text")
+
+
+class Tables:
+    """The tables that lineages are made of, each read once; one that was never materialized is empty."""
+
+    def __init__(self, arena: Arena, warehouse: Warehouse) -> None:
+        roster, matchups = arena.roster, matchup_keys(arena.roster)
+
+        def rows(table: str, partitions: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+            there = warehouse.partitions(table)
+            present = [p for p in partitions if p in there]
+            by_id: dict[str, list[dict[str, Any]]] = {}
+            for row in warehouse.read(table, present).iter_rows(named=True) if present else ():
+                by_id.setdefault(row["instruction_id"], []).append(row)
+            return by_id
+
+        self.arena = arena
+        self.mined, self.selected = rows("mined_instructions", roster), rows("selected_instructions", roster)
+        self.unique, self.rated = rows("unique_instructions", roster), rows("instruction_difficulty", roster)
+        self.answers, self.votes = rows("answers", roster), rows("judge_votes", matchups)
+        self.outcomes, self.scores = rows("battle_outcomes", matchups), rows("answer_scores", [WHOLE])
+
+
+def lineages(tables: Tables, ledger: Ledger, instruction_ids: Sequence[str]) -> list[Lineage]:
+    """The lineage of some instructions, in their order.
+
+    Of each: instruction_id, instruction, attacker, `mined` (language, temperature, top_p, sample), `kept` and `duplicate_of`,
+    `difficulty` (score, band), the judges' `ratings` of it, `rank` among the selected, `answers` (best first: competitor,
+    answer, score, gold), `votes` and `outcomes`. Whatever a model said has `asked`: model, prompt, params and sample.
+    """
+    made = [lineage(tables, one) for one in instruction_ids]
+    holders = [holder for one in made for holder in (one["mined"], *one["ratings"], *one["answers"], *one["votes"]) if holder]
+    questions = ledger.questions(sorted({holder["completion_key"] for holder in holders if holder["completion_key"]}))
+    for holder in holders:
+        asked = questions.get(holder["completion_key"])
+        holder["asked"] = asked and {**picked(asked, "model", "prompt", "sample"), "params": json.loads(asked["params"])}
+    return made
+
+
+def lineage(tables: Tables, one: str) -> Lineage:
+    """The lineage of one instruction, without what was asked. Raises LookupError if nobody mined it."""
+    mined = next((row for row in tables.mined.get(one, []) if row["status"] == "ok"), None)
+    if mined is None:
+        raise LookupError(f"instruction {one}: nobody mined it")
+    unique, rated, selected = (next(iter(t.get(one, [])), {}) for t in (tables.unique, tables.rated, tables.selected))
+    scores = {row["competitor"]: row for row in tables.scores.get(one, [])}
+    answers = [
+        {
+            **picked(row, "competitor", "answer", "status", "completion_key"),
+            **picked(scores.get(row["competitor"], {}), "score", "rank", "gold", "opponents"),
+        }
+        for row in tables.answers.get(one, [])
+    ]
+    roster = tables.arena.roster
+    return {
+        **picked(mined, "instruction_id", "instruction"),
+        "attacker": mined["competitor"],
+        "mined": picked(mined, "competitor", "language", "temperature", "top_p", "sample", "completion_key"),
+        **picked(unique, "kept", "duplicate_of", "similarity"),
+        "difficulty": picked(rated, "score", "band", "kept"),
+        "ratings": [picked(r, "judge", "score", "reason", "text", "completion_key") for r in rated.get("ratings") or []],
+        "rank": selected.get("rank"),
+        "answers": sorted(answers, key=lambda a: (a["rank"] is None, a["rank"] or 0, roster.index(a["competitor"]))),
+        "votes": [picked(row, *VOTE, "completion_key", "key_left", "key_right") for row in tables.votes.get(one, [])],
+        "outcomes": [picked(row, "left", "right", "local_left", "outcome") for row in tables.outcomes.get(one, [])],
+    }
+
+
+def picked(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Some values of a row; null where it has none."""
+    return {name: row.get(name) for name in names}
+
+
+def whole_id(arena: Arena, warehouse: Warehouse, start: str) -> str:
+    """The id of the one mined instruction whose id begins so.
+
+    Raises LookupError, also where nothing was mined, or more than one begins so.
+    """
+    there = [name for name in arena.roster if name in warehouse.partitions("mined_instructions")]
+    if not there:
+        raise LookupError(f"mined_instructions {NEVER_MATERIALIZED}")
+    ids = warehouse.read("mined_instructions", there, ["instruction_id", "status"]).filter(status="ok")["instruction_id"]
+    found = ids.filter(ids.str.starts_with(start)).unique().to_list()
+    if len(found) != 1:
+        raise LookupError(f"expected the beginning of one instruction's id; {start!r} begins {len(found) or 'none'}")
+    return str(found[0])
+
+
+def found_rows(arena: Arena, warehouse: Warehouse, table: str) -> list[str]:
+    """The competitors whose partition of a table is there, in roster order."""
+    there = warehouse.partitions(table)
+    return [name for name in arena.roster if name in there]
+
+
+def by_text(arena: Arena, warehouse: Warehouse, text: str, most: int = 10) -> pl.DataFrame:
+    """Unique instructions with all words of a text, whatever their case: instruction_id, competitor, instruction."""
+    names = found_rows(arena, warehouse, "unique_instructions")
+    if not names:
+        raise LookupError(f"unique_instructions {NEVER_MATERIALIZED}")
+    rows = warehouse.read("unique_instructions", names, ["instruction_id", "competitor", "instruction", "kept"]).filter("kept")
+    for word in text.casefold().split():
+        rows = rows.filter(pl.col("instruction").str.to_lowercase().str.contains(word, literal=True))
+    return rows.select("instruction_id", "competitor", "instruction").head(most)
+
+
+def by_meaning(arena: Arena, warehouse: Warehouse, text: str, most: int = 10) -> pl.DataFrame:
+    """The embedded instructions nearest in meaning, by cosine: instruction_id, competitor, instruction, similarity."""
+    from warrior_dagster.curation.embedding import embed
+
+    names = found_rows(arena, warehouse, "instruction_embeddings")
+    if not names:
+        raise LookupError(f"instruction_embeddings {NEVER_MATERIALIZED}")
+    (vector,) = embed([text], model=arena.embedding.model, revision=arena.embedding.revision)
+    return warehouse.nearest("instruction_embeddings", names, vector, most).select(
+        "instruction_id", "competitor", "instruction", similarity=1 - pl.col("_distance")
+    )

@@ -1,0 +1,143 @@
+"""The arena report: one HTML file that needs no network, with every figure, its numbers, and the lineage of rows."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import jinja2
+import numpy as np
+import polars as pl
+
+from warrior_dagster.analysis import audit, pictures
+from warrior_dagster.arena import Arena
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.report.lineage import Lineage, Tables, lineages
+from warrior_dagster.storage import WHOLE, Warehouse
+
+BYTES = 20_000_000
+"""Of lineages in one file: what a browser opens at once. Those of the rest are shown by `warrior show`."""
+AT_A_TIME = 50
+NEIGHBOURS = 5
+ROWS_SHOWN = 200
+"""Rows of a table in the page."""
+TITLES = {
+    "funnel": "From mined to exported",
+    "instruction_novelty": "Novelty",
+    "task_categories": "What the instructions ask for",
+    "difficulty_bands": "Difficulty",
+    "head_to_head": "Who beats whom",
+    "rating_history": "Ratings",
+    "judge_audit": "Judge audit",
+}
+MEANINGS = {
+    "funnel": "How many instructions each stage left, and why it dropped the others.",
+    "instruction_novelty": "The highest ROUGE-L F1 of each instruction with any text of a reference set. Data that repeats what"
+    " is public would be near 1; the paper's is mostly below 0.3 and never above 0.6.",
+    "task_categories": "The share of each kind of task, in the eyes of a judge.",
+    "difficulty_bands": "Shares of the bands of the judges' scores: excellent 9-10, good 6-8, average 3-5, poor 1-2.",
+    "head_to_head": "How often the row's competitor beat the column's, a tie counting half, with the 95 % interval.",
+    "rating_history": "Ratings from more and more of the battles with their 95 % intervals: where they move, battles are few.",
+    "judge_audit": "One half is what a coin does. A sound judge is near one half for the first and the longer answer, and far"
+    " above it in saying the same in both orders and in being on the others' side.",
+}
+HIDDEN = {"row_id", "partition", "nearest", "completion_key", "probabilities"}
+
+
+def report(arena: Arena, warehouse: Warehouse, ledger: Ledger, now: datetime | None = None) -> str:
+    """The page, from what is materialized; a section whose table is not there says so."""
+    sections = [section(name, read(arena, warehouse, name)) for name in TITLES]
+    tables = Tables(arena, warehouse)
+    chosen, left_out = within(tables, ledger)
+    settings = arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors"})
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("warrior_dagster.report"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("report.html.jinja").render(
+        arena=arena,
+        written=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
+        ratings=standings(warehouse),
+        sections=sections,
+        faults=faults(warehouse),
+        competitors=[c.model_dump(mode="json", include={"name", "model", "revision", "licence"}) for c in arena.competitors],
+        settings=json.dumps(settings, indent=2, ensure_ascii=False),
+        rows=as_data({"rows": chosen, "near": neighbours(arena, warehouse, chosen)}),
+        shown=len(chosen),
+        left_out=left_out,
+    )
+
+
+def read(arena: Arena, warehouse: Warehouse, name: str) -> pl.DataFrame | None:
+    """A table of the analysis; None if it was never materialized."""
+    there = warehouse.partitions(name)
+    partitions = [WHOLE] if WHOLE in there else [competitor for competitor in arena.roster if competitor in there]
+    return warehouse.read(name, partitions) if partitions else None
+
+
+def section(name: str, rows: pl.DataFrame | None) -> dict[str, Any]:
+    """A figure with its title, its meaning, its picture and its numbers."""
+    told = {"id": name, "title": TITLES[name], "meaning": MEANINGS[name], "picture": None}
+    if rows is None:
+        return told
+    kept = rows.select(c for c in rows.columns if c not in HIDDEN)
+    return told | {
+        "picture": pictures.as_svg(pictures.PICTURES[name](rows), TITLES[name]),
+        "columns": kept.columns,
+        "cells": [[cell(value) for value in row] for row in kept.head(ROWS_SHOWN).iter_rows()],
+        "more": max(0, len(kept) - ROWS_SHOWN),
+    }
+
+
+def cell(value: Any) -> str:
+    """A value of a table as text."""
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def standings(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """The leaderboard, the best first; empty where there is none."""
+    if WHOLE not in warehouse.partitions("elo_ratings"):
+        return []
+    return warehouse.read("elo_ratings", [WHOLE]).sort("rating", descending=True).to_dicts()
+
+
+def faults(warehouse: Warehouse) -> dict[str, str]:
+    """What is wrong with judges, by judge."""
+    if WHOLE not in warehouse.partitions("judge_audit"):
+        return {}
+    return audit.faults(warehouse.read("judge_audit", [WHOLE]))
+
+
+def within(tables: Tables, ledger: Ledger) -> tuple[list[Lineage], int]:
+    """The lineages of selected instructions that fit into BYTES, the exported and best-scored first; and how many do not."""
+    gold = {one: max((row["score"] for row in rows if row["gold"]), default=-1.0) for one, rows in tables.scores.items()}
+    order = sorted(tables.selected, key=lambda one: (-gold.get(one, -1.0), one))
+    chosen, size = list[Lineage](), 0
+    for start in range(0, len(order), AT_A_TIME):
+        for one in lineages(tables, ledger, order[start : start + AT_A_TIME]):
+            size += len(json.dumps(one, ensure_ascii=False).encode("utf-8", "replace"))
+            if size > BYTES:
+                return chosen, len(order) - len(chosen)
+            chosen.append(one)
+    return chosen, 0
+
+
+def neighbours(arena: Arena, warehouse: Warehouse, rows: Iterable[Lineage]) -> dict[str, list[str]]:
+    """For each row the ids of the rows nearest in meaning, by cosine of their embeddings; empty without embeddings."""
+    wanted = [one["instruction_id"] for one in rows]
+    there = [name for name in arena.roster if name in warehouse.partitions("instruction_embeddings")]
+    if not there or len(wanted) < 2:
+        return {}
+    embedded = warehouse.read("instruction_embeddings", there, ["instruction_id", "vector"])
+    embedded = embedded.filter(pl.col("instruction_id").is_in(wanted)).unique("instruction_id", maintain_order=True)
+    ids, vectors = embedded["instruction_id"].to_list(), embedded["vector"].to_numpy().astype(np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    likeness = vectors @ vectors.T
+    np.fill_diagonal(likeness, -np.inf)
+    nearest = np.argsort(-likeness, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(ids) - 1)]
+    return {one: [ids[place] for place in places] for one, places in zip(ids, nearest, strict=True)}
+
+
+def as_data(value: Any) -> str:
+    """JSON that nothing in it can break out of a script element with."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
