@@ -24,7 +24,7 @@ from warrior_dagster.arena import Arena
 from warrior_dagster.build import open_engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.mining import cleaning, sampling
-from warrior_dagster.running import ENGINE_BOUND, run_arena
+from warrior_dagster.running import engine_bound, run_arena
 from warrior_dagster.storage import Warehouse
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -43,8 +43,8 @@ CHANGES: dict[str, dict[str, Any]] = {
 def needed(arena: Arena) -> set[str]:
     """The keys of all completions that the present rows of an arena rest on."""
     warehouse, found = Warehouse(arena.warehouse), set[str]()
-    for table, partitions in ENGINE_BOUND.items():
-        rows = warehouse.read(table, partitions(arena.roster))
+    for table, partitions in engine_bound(arena).items():
+        rows = warehouse.read(table, partitions)
         rated = rows["ratings"].explode().struct.unnest() if "ratings" in rows.columns else rows
         found |= set(rated["completion_key"])
     return found

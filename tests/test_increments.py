@@ -20,7 +20,7 @@ from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.mining import cleaning
 from warrior_dagster.planning.cost import plan
-from warrior_dagster.running import ENGINE_BOUND, failed_requests, retry_failed
+from warrior_dagster.running import engine_bound, failed_requests, retry_failed
 from warrior_dagster.storage import Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -49,6 +49,7 @@ def before(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundle
             "battles": {"verdict": "direct", "votes": "soft"},
             "ratings": {"bootstrap_rounds": 20},
             "export": {"folder": str(folder / "exports")},
+            "analysis": {"categories": True},
         }
         return Arena.model_validate(base | {k: base.get(k, {}) | v if isinstance(v, dict) else v for k, v in values.items()})
 
@@ -86,7 +87,10 @@ def asked(arena: Arena) -> Counter[str]:
 
 def rows_of(arena: Arena, roster: tuple[str, ...] = ROSTER) -> dict[str, pl.DataFrame]:
     warehouse = Warehouse(arena.warehouse)
-    return {table: warehouse.read(table, partitions(list(roster))) for table, partitions in ENGINE_BOUND.items()}
+    return {
+        table: warehouse.read(table, [key for key in keys if set(key.split("__")) <= set(roster)])
+        for table, keys in engine_bound(arena).items()
+    }
 
 
 def test_appending_a_competitor_asks_for_its_own_part_and_leaves_every_other_row_as_it_is(
@@ -98,7 +102,7 @@ def test_appending_a_competitor_asks_for_its_own_part_and_leaves_every_other_row
     new = rows_of(arena)
     assert new["mined_instructions"].equals(old["mined_instructions"])
     assert new["instruction_difficulty"].equals(old["instruction_difficulty"])
-    for table in ("answers", "judge_votes"):
+    for table in ("task_categories", "answers", "judge_votes"):
         mine = old[table].select("partition", "row_id")
         assert new[table].join(mine, on=["partition", "row_id"], how="semi").equals(old[table])
     warehouse = Warehouse(arena.warehouse)
@@ -106,7 +110,7 @@ def test_appending_a_competitor_asks_for_its_own_part_and_leaves_every_other_row
     all_, fresh = len(selected), selected.filter(competitor="eve").height
     rated = warehouse.read("instruction_difficulty", ["eve"]).height
     votes = 4 * all_ * 3 * 2 + 6 * (fresh * 3 * 2 + (all_ - fresh) * 2)  # eve's matchups; the others, where eve judges too
-    assert sent.total() == 8 + 2 * rated + all_ + 4 * fresh + votes
+    assert sent.total() == 8 + 2 * rated + fresh + all_ + 4 * fresh + votes
 
 
 def test_removing_one_asks_only_what_others_judge_in_its_place_and_its_return_asks_nothing(
@@ -220,7 +224,7 @@ def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(
     everything(arena)
     failed = failed_requests(arena)
     assert {reason for kinds in failed.values() for reason in kinds} == {"HTTP 400: no"}
-    votes = Warehouse(arena.warehouse).read("judge_votes", ENGINE_BOUND["judge_votes"](arena.roster))
+    votes = Warehouse(arena.warehouse).read("judge_votes", engine_bound(arena)["judge_votes"])
     assert set(votes.filter(pl.col("error").is_not_null())["attempts"]) == {3}
     relent()
     had, log = paid(arena), list[Request]()

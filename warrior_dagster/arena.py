@@ -244,6 +244,12 @@ class Analysis(Strict):
 
     references: tuple[ReferenceSet, ...] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)
     """What the novelty of instructions is measured against."""
+    categories: bool = False
+    """Have a judge sort the selected instructions into seven kinds of task: one short request for each of them."""
+    category_prompt: Annotated[str, with_placeholders("instruction")] = Field(
+        default_factory=lambda: packaged_prompt("category")
+    )
+    """Asks for one digit from 1 to 7."""
 
     @field_validator("references")
     @classmethod

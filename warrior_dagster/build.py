@@ -53,7 +53,7 @@ def arena_assets(arena: Arena) -> list[dg.AssetsDefinition]:
         *battles.assets(arena, parts),
         *ratings.assets(arena),
         *export.assets(arena),
-        *analysis.assets(arena),
+        *analysis.assets(arena, parts),
         *report_assets.assets(arena),
     ]
 

@@ -2,7 +2,6 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -20,13 +19,6 @@ from warrior_dagster.storage import NEVER_MATERIALIZED, WHOLE, Warehouse
 GROUPS = ("competitors", "matchups", "leaderboard", "analysis")
 """The asset groups, each of one partition scheme, in the order of their dependencies."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-ENGINE_BOUND: dict[str, Callable[[list[str]], list[str]]] = {
-    "mined_instructions": list,
-    "instruction_difficulty": list,
-    "answers": list,
-    "judge_votes": matchup_keys,
-}
-"""The assets whose rows come from models, and which partitions a roster gives each."""
 
 
 @dataclass
@@ -85,14 +77,21 @@ def failed_requests(arena: Arena) -> dict[str, Counter[str]]:
     """The reasons of failed requests, with how many failed so, by asset; only assets that have any."""
     warehouse = Warehouse(arena.warehouse)
     found = {}
-    for table, keys in ENGINE_BOUND.items():
-        if there := written(warehouse, table, keys(arena.roster)):
+    for table, keys in engine_bound(arena).items():
+        if there := written(warehouse, table, keys):
             rows = warehouse.read(table, there)
             rated = table == "instruction_difficulty"
             error = rows["ratings"].explode().struct.field("error") if rated else rows["error"]
             if reasons := error.drop_nulls().to_list():
                 found[table] = Counter[str](reasons)
     return found
+
+
+def engine_bound(arena: Arena) -> dict[str, list[str]]:
+    """The assets whose rows come from models, and the partitions that the roster gives each."""
+    of_competitors = ["mined_instructions", "instruction_difficulty", "answers"]
+    of_competitors += ["task_categories"] * arena.analysis.categories
+    return dict.fromkeys(of_competitors, arena.roster) | {"judge_votes": matchup_keys(arena.roster)}
 
 
 def partition_keys(asset: dg.AssetsDefinition) -> list[str]:

@@ -7,18 +7,71 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster import references
-from warrior_dagster.analysis import audit, intervals, novelty, pictures, stages, standings
+from warrior_dagster.analysis import audit, categories, intervals, novelty, pictures, stages, standings
 from warrior_dagster.analysis.tables import funnel_stages
 from warrior_dagster.arena import Arena
+from warrior_dagster.inference import ASKING
+from warrior_dagster.inference.engine import Engines
 from warrior_dagster.matchups import matchup_keys
-from warrior_dagster.recording import OWNERS, code_version, record
+from warrior_dagster.partitions import Partitions
+from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
 from warrior_dagster.storage import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
 
 
-def assets(arena: Arena) -> list[dg.AssetsDefinition]:
+def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
+    sorted_ = [category_asset(arena, parts)] if arena.analysis.categories else []
+    return [*sorted_, *tables_with_pictures(arena)]
+
+
+def category_asset(arena: Arena, parts: Partitions) -> dg.AssetsDefinition:
+    """The one asset of the analysis that asks models."""
+
+    @dg.asset(
+        partitions_def=parts.competitors,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="competitors",
+        kinds={"vllm", "lancedb"},
+        owners=OWNERS,
+        pool="engine",
+        deps=["selected_instructions"],
+        code_version=code_version([arena.analysis.category_prompt], modules=[categories, *ASKING]),
+        check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="task_categories")],
+    )
+    def task_categories(
+        context: dg.AssetExecutionContext,
+        warehouse: dg.ResourceParam[Warehouse],
+        engines: dg.ResourceParam[Engines],
+    ) -> dg.MaterializeResult:
+        """What each selected instruction asks for, in a judge's eyes: one of seven kinds of task, from writing code to testing
+        it. A judge that names none abstains.
+        """
+        names = context.partition_keys
+        selected = warehouse.read("selected_instructions", names)
+        asked = categories.categorise(arena, engines, selected, context.log)
+        failures = {n: asked.failures[j] for n in names if (j := categories.judge_of(arena, n)) in asked.failures}
+        rows = pl.DataFrame(asked.rows, schema=categories.SCHEMA)
+        rows = rows.join(selected.select("instruction_id", "competitor"), on="instruction_id")
+        draw = pictures.PICTURES["task_categories"]
+        picture = dg.MetadataValue.md(pictures.as_markdown(draw(rows), "task categories"))
+        return record(
+            context,
+            warehouse,
+            {name: rows.filter(competitor=name) for name in names if name not in failures},
+            describe=lambda f: {"categories": dict(f["category"].fill_null("abstained").value_counts().iter_rows())},
+            metadata={"picture": picture},
+            usage=asked.usage,
+            failures=failures,
+            max_error_rate=arena.engine.max_error_rate,
+        )
+
+    return task_categories
+
+
+def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
+    """The assets that only read what is there."""
     common: dict[str, Any] = {"group_name": "analysis", "kinds": {"polars", "matplotlib", "lancedb"}, "owners": OWNERS}
     exported = ["sft_dataset"] if "sft" in arena.export.formats else []
 
@@ -38,7 +91,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
     @dg.asset(
         **common,
         deps=["unique_instructions"],
-        code_version=code_version(arena.analysis, modules=[novelty, references]),
+        code_version=code_version(*arena.analysis.references, modules=[novelty, references]),
     )
     def instruction_novelty(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """How near each mined instruction is to the nearest text of each reference set, by ROUGE-L F1 (1 is the same): data

@@ -48,7 +48,7 @@ def funnel(stages: Mapping[str, pl.DataFrame], reasons: Mapping[str, str]) -> pl
         for name in ("", *names):
             left = len(frame) if name == "" else counts.get(name, 0)
             dropped = before.get(name, left) - left
-            why = reasons.get(stage, "") if dropped else ""
+            why = reasons.get(stage, "") if dropped and name == "" else ""  # they are told of all together
             rows.append((f"{step}:{name}", step, stage, name, left, dropped, why))
             before[name] = left
     return pl.DataFrame(rows, schema=FUNNEL, orient="row")

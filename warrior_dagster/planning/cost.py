@@ -86,6 +86,8 @@ def longest(arena: Arena, stage: str, model: str) -> tuple[int, int]:
     if stage == "instruction_difficulty":
         verdict = arena.difficulty.sampling.max_tokens if arena.difficulty.verdict == "reasoned" else 1
         return question + len(arena.difficulty.prompt) // CHARS_A_TOKEN, verdict
+    if stage == "task_categories":
+        return question + len(arena.analysis.category_prompt) // CHARS_A_TOKEN, 1
     if stage == "answers":
         return question, answer
     verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from warrior_dagster.analysis import categories
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import answering, judging
 from warrior_dagster.curation import difficulty, selection
@@ -64,6 +65,7 @@ def walk(arena: Arena, ledger: Ledger, warehouse: Warehouse) -> list[StagePlan]:
 
     selected, to_come, to_embed = centres(arena, warehouse, known.filter("kept"), to_come)
     how = how or to_embed
+    sorting = [categories_plan(arena, asker, selected, to_come, how)] if arena.analysis.categories else []
     answered = done(answering.answer(arena, asker, selected, roster, LOG))
     answers = StagePlan("answers", asker.take_stage(), how=how)
     for name in roster:
@@ -82,7 +84,16 @@ def walk(arena: Arena, ledger: Ledger, warehouse: Warehouse) -> list[StagePlan]:
         judges = arena.judges(*sides(matchup))
         for judge in judges:
             votes.expected[model[judge]] += still * judging.votes_a_battle(arena, matchup) // len(judges)
-    return [mining, rating, answers, votes]
+    return [mining, rating, *sorting, answers, votes]
+
+
+def categories_plan(arena: Arena, asker: LedgerAlone, selected: pl.DataFrame, to_come: Counter[str], how: str) -> StagePlan:
+    """What sorting the selected instructions into kinds of task asks."""
+    done(categories.categorise(arena, asker, selected, LOG))
+    stage = StagePlan("task_categories", asker.take_stage(), how=how)
+    for name, count in to_come.items():
+        stage.expected[arena.competitor(categories.judge_of(arena, name)).model] += count
+    return stage
 
 
 def done(asked: Asked) -> Asked:

@@ -17,12 +17,13 @@ NAME = "report.html"
 
 def assets(arena: Arena) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
+    drawn = [name for name in page.TITLES if name != "task_categories" or arena.analysis.categories]
 
     @dg.asset(
         group_name="analysis",
         kinds={"html"},
         owners=OWNERS,
-        deps=[*page.TITLES.keys() - {"task_categories"}, "answer_scores", "judge_votes", "answers", "selected_instructions"],
+        deps=[*drawn, "answer_scores", "judge_votes", "answers", "selected_instructions"],
         code_version=code_version(modules=[page, lineage]),
     )
     def arena_report(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:

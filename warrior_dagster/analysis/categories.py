@@ -1,0 +1,81 @@
+"""What kind of task each selected instruction is, in the eyes of a judge (METHOD 7).
+
+Five of the seven categories are the paper's; it does not publish the names of two, which are ours: testing, and other.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from warrior_dagster.arena import Arena, Sampling
+from warrior_dagster.inference.asking import TRACE, Seat, choice_probabilities, judge_prompt, trace
+from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.roster import Asked, Asker, ask_each
+
+CATEGORIES = {
+    "1": "code generation",
+    "2": "theoretical explanation",
+    "3": "debugging",
+    "4": "optimisation",
+    "5": "code reasoning",
+    "6": "testing",
+    "7": "other",
+}
+SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=1)
+"""One constrained digit, of which the probabilities count."""
+SCHEMA = {
+    "row_id": pl.String,
+    "instruction_id": pl.String,
+    "judge": pl.String,
+    "category": pl.String,
+    "probability": pl.Float64,
+    "reason": pl.String,
+    **TRACE,
+}
+
+
+def judge_of(arena: Arena, attacker: str) -> str:
+    """Who sorts what a competitor revealed: the first of the roster besides itself, whom no newcomer changes."""
+    return next(name for name in arena.roster if name != attacker)
+
+
+def categorise(arena: Arena, engines: Asker, selected: pl.DataFrame, log: logging.Logger) -> Asked:
+    """The categories of selected instructions (instruction_id, competitor, instruction); rows of SCHEMA."""
+    judges = {name: judge_of(arena, name) for name in arena.roster}
+    sorted_by = {
+        judge: selected.filter(pl.col("competitor").is_in([name for name in arena.roster if judges[name] == judge]))
+        for judge in arena.roster
+    }
+    return ask_each(
+        arena,
+        engines,
+        [judge for judge, frame in sorted_by.items() if len(frame)],
+        lambda seat: requests(seat, sorted_by[seat.name], arena.analysis.category_prompt),
+        read,
+        engines.progress("categories", len(selected), log),
+    )
+
+
+def requests(judge: Seat, instructions: pl.DataFrame, prompt: str) -> Iterator[Request]:
+    """One request an instruction."""
+    for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
+        text = judge_prompt(judge, prompt, instruction=instruction)
+        yield judge.request(text, SAMPLING, (judge.name, identity), choice=tuple(CATEGORIES))
+
+
+def read(request: Request, completion: Completion) -> dict[str, Any]:
+    """The row of one instruction: its likeliest category and how likely, or null and the reason."""
+    judge, identity = request.tag
+    probabilities, reason = choice_probabilities(completion, tuple(CATEGORIES))
+    likeliest = max(probabilities, key=lambda digit: (probabilities[digit], -int(digit))) if probabilities else None
+    return {
+        "row_id": identity,
+        "instruction_id": identity,
+        "judge": judge,
+        "category": likeliest and CATEGORIES[likeliest],
+        "probability": probabilities[likeliest] if probabilities and likeliest else None,
+        "reason": reason,
+        **trace(completion),
+    }
