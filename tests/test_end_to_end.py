@@ -65,7 +65,8 @@ def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None
     unique = rows["instruction_difficulty"]
     assert model["engine_starts"] == 1
     assert model["failed"] == 0
-    assert model["sent"] + model["from_ledger"] == 24 + unique + 3 * selected + 6 * selected
+    mined, sorted_, answered, judged = 24, selected, 3 * selected, 3 * 2 * selected
+    assert model["sent"] + model["from_ledger"] == mined + unique + sorted_ + answered + judged
     assert sum(r["rating"] for r in first["ratings"]) == pytest.approx(3000)
     assert set(first["seconds"]) == set(rows)
 
