@@ -1,0 +1,147 @@
+"""Linux's means of confinement, called through libc: namespaces, mounts, capabilities, a filter of system calls, limits.
+
+Runs inside the sandbox, before the tested code: the standard library only. Every function raises OSError where Linux refuses.
+"""
+
+import ctypes
+import os
+import platform
+import resource
+import signal
+import struct
+
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+ANY_NAMESPACE = 0x7E020000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_RELATIME = 1 << 21
+MNT_DETACH = 2
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 4, 22, 24, 36
+PR_SET_NO_NEW_PRIVS = 38
+EPERM, ENOSYS = 1, 38
+
+# The number of each system call on x86-64 and on 64-bit ARM.
+CALLS = {
+    "socket": (41, 198), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
+    "chroot": (161, 51), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "keyctl": (250, 219),
+    "add_key": (248, 217), "request_key": (249, 218), "io_uring_setup": (425, 425), "memfd_create": (319, 279),
+    "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190), "mq_open": (240, 180),
+    "kexec_load": (246, 104), "open_by_handle_at": (304, 265), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
+    "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "open_tree": (428, 428), "move_mount": (429, 429),
+    "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+}  # fmt: skip
+SIGNALS = {"kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsig": (297, 240)}
+GROUPS = {"setsid": (112, 157), "setpgid": (109, 154)}
+PRLIMIT, CLONE, CLONE3 = (302, 261), (56, 220), (435, 435)
+MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_ANY_BIT, ANSWER = 0x20, 0x15, 0x35, 0x45, 0x06
+ALLOW, REFUSE, UNKNOWN = 0x7FFF0000, 0x00050000 | EPERM, 0x00050000 | ENOSYS
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def done(result: int, what: str) -> None:
+    """Raises OSError if a call of libc failed."""
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces that `flags` name for new ones."""
+    done(libc.unshare(flags), f"unshare {flags:#x}")
+
+
+def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
+    """mount(2)."""
+    arguments = [word.encode() if word else None for word in (source, target, kind)]
+    done(libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() or None), f"mount {source} on {target}")
+
+
+def unmount(target: str) -> None:
+    """Away with it at once, busy or not."""
+    done(libc.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
+
+
+def bind(source: str, target: str, *, read_only: bool = True) -> None:
+    """Show a file or folder at another place too."""
+    mount(source, target, "", MS_BIND | MS_REC)
+    # The mount's own restrictions must be named again, or an unprivileged user may not remount it.
+    kept = os.statvfs(target).f_flag
+    flags = MS_NOSUID | (kept & (MS_NOEXEC | 1024 | 2048)) | (MS_RELATIME if kept & 4096 else 0)
+    flags |= MS_RDONLY | MS_NODEV if read_only else kept & (MS_RDONLY | MS_NODEV)
+    mount("", target, "", MS_BIND | MS_REMOUNT | flags)
+
+
+def pivot_root(new: str, old: str) -> None:
+    """Make `new` the root and show the old one at `old`, which lies in it."""
+    done(libc.syscall({"x86_64": 155, "aarch64": 41}[platform.machine()], new.encode(), old.encode()), "pivot_root")
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one argument."""
+    done(libc.prctl(option, *(ctypes.c_ulong(number) for number in (value, 0, 0, 0))), f"prctl {option}")
+
+
+def dies_with_parent() -> None:
+    """Killed when the thread that started this process ends."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def no_capabilities() -> None:
+    """Give up every privilege, and whatever a program could bring of them."""
+    for number in range(64):
+        if libc.prctl(PR_CAPBSET_DROP, *(ctypes.c_ulong(n) for n in (number, 0, 0, 0))) != 0:
+            break  # the last one, or none may be dropped because none are held
+    done(libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24)), "capset")
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    prctl(PR_SET_DUMPABLE, 0)  # no neighbour may trace it
+
+
+def filter_calls(*, own_signals_only: bool) -> None:
+    """No sockets, no tracing, no namespaces, no memory that RLIMIT_AS does not count; on other machines than MACHINES nothing.
+
+    own_signals_only: signals to this process only, and no leaving its group, for where its user's other processes are in reach.
+    """
+    if platform.machine() not in MACHINES:
+        return
+    column, machine = MACHINES[platform.machine()]
+
+    def argument(numbers: tuple[int, ...], *tests: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
+        """Tests of the call's first argument, to be passed over by other calls."""
+        return [(JUMP_EQUAL, 0, len(tests) + 1, numbers[column]), (LOAD, 0, 0, 16), *tests]
+
+    own = [(JUMP_EQUAL, 2, 0, 0), (JUMP_EQUAL, 1, 0, os.getpid()), (ANSWER, 0, 0, REFUSE), (ANSWER, 0, 0, ALLOW)]
+    code = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, machine), (ANSWER, 0, 0, REFUSE), (LOAD, 0, 0, 0)]
+    if column == 0:  # the calls of x32
+        code += [(JUMP_AT_LEAST, 0, 1, 0x40000000), (ANSWER, 0, 0, REFUSE)]
+    for numbers in (*CALLS.values(), *(GROUPS.values() if own_signals_only else ())):
+        code += [(JUMP_EQUAL, 0, 1, numbers[column]), (ANSWER, 0, 0, REFUSE)]
+    for numbers in (PRLIMIT, *(SIGNALS.values() if own_signals_only else ())):
+        code += argument(numbers, *own)
+    code += argument(CLONE, (JUMP_ANY_BIT, 0, 1, ANY_NAMESPACE), (ANSWER, 0, 0, REFUSE), (ANSWER, 0, 0, ALLOW))
+    # clone3 keeps its flags where no filter can read them; libc falls back on clone.
+    code += [(JUMP_EQUAL, 0, 1, CLONE3[column]), (ANSWER, 0, 0, UNKNOWN), (ANSWER, 0, 0, ALLOW)]
+    packed = b"".join(struct.pack("=HBBI", *step) for step in code)
+    kept = ctypes.create_string_buffer(packed, len(packed))
+    program = struct.pack("@HP", len(code), ctypes.addressof(kept))
+    done(libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), program, ctypes.c_ulong(0), ctypes.c_ulong(0)), "seccomp")
+
+
+def limit(memory: int, seconds: int, file_bytes: int, files: int, processes: int) -> None:
+    """Bytes of memory, seconds of CPU, bytes a file, open files, and processes and threads: for good, and for all children."""
+    bounds = {
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_FSIZE: file_bytes,
+        resource.RLIMIT_NOFILE: files,
+        resource.RLIMIT_NPROC: processes,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    for name, bound in bounds.items():
+        hard = resource.getrlimit(name)[1]
+        most = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        resource.setrlimit(name, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
