@@ -46,7 +46,7 @@ def needed(arena: Arena) -> set[str]:
     for table, partitions in engine_bound(arena).items():
         rows = warehouse.read(table, partitions)
         rated = rows["ratings"].explode().struct.unnest() if "ratings" in rows.columns else rows
-        found |= set(rated["completion_key"])
+        found |= set(rated["completion_key"].drop_nulls())
     return found
 
 

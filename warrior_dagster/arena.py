@@ -183,6 +183,14 @@ class Answers(Strict):
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=2048)
 
 
+class Weights(Strict):
+    """What a vote of each kind counts where both are evidence."""
+
+    opinion: float = Field(1.0, gt=0)
+    execution: float = Field(2.0, gt=0)
+    """A judge gives two opinions of a battle, one an order, and one vote by its tests: with 2 they weigh the same."""
+
+
 class Battles(Strict):
     """Every pair of competitors battles while the others judge (METHOD 4)."""
 
@@ -196,6 +204,10 @@ class Battles(Strict):
     """`reasoned`: text that ends in a verdict. `direct`: one constrained letter, its probabilities kept."""
     votes: Literal["hard", "soft"] = "hard"
     """`soft` counts a direct verdict's probabilities (small judges need it); `hard` counts verdicts."""
+    evidence: Literal["opinion", "execution", "both"] = "opinion"
+    """`opinion`: what judges think, as in the paper. `execution`: what tests say that judges write blind, opinions where they
+    say nothing. `both`: their votes add up."""
+    weights: Weights = Weights()
     prompt: Annotated[str, with_placeholders("instruction", "answer_a", "answer_b")] = ""
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.995, max_tokens=1024)
 
@@ -210,6 +222,28 @@ class Battles(Strict):
         if votes == "soft" and info.data.get("verdict") != "direct":
             raise ValueError("expected 'hard', or verdict: direct beside it: a reasoned verdict has no probabilities")
         return votes
+
+
+class Execution(Strict):
+    """Tests that judges write without seeing an answer, and the answers that are run against them (METHOD 4).
+
+    There is nothing of this where battles.evidence is `opinion`.
+    """
+
+    prompt: Annotated[str, with_placeholders("instruction")] = Field(default_factory=lambda: packaged_prompt("tests"))
+    """Asks for assert statements, or for NONE where running code can check nothing."""
+    sampling: Sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=1024)
+    """Each judge is asked once for each instruction, so for the tests that it holds to be the likeliest."""
+    max_tests: int = Field(8, ge=1)
+    """Tests of one judge and instruction that are kept at most; another number asks nothing again."""
+    seconds: float = Field(2.0, gt=0)
+    """What one test may take, of an idle reference machine; slower machines get more."""
+    memory_mib: int = Field(512, ge=64)
+    """Memory of each process of a test."""
+    isolation: Literal["required", "limits"] = "required"
+    """`required`: nothing is run where this machine cannot isolate it. `limits`: it is run there too, held by limits alone."""
+    max_timeout_rate: float = Field(0.1, ge=0, le=1)
+    """Share of runs that may end at their limit of time, beyond which a check warns."""
 
 
 class Ratings(Strict):
@@ -336,6 +370,7 @@ class Arena(Strict):
     selection: Selection = Selection()
     answers: Answers = Answers()
     battles: Battles = Field(default_factory=lambda: Battles.model_validate({}))
+    execution: Execution = Execution()
     ratings: Ratings = Ratings()
     export: Export = Export()
     analysis: Analysis = Analysis()
@@ -382,6 +417,11 @@ class Arena(Strict):
     def panel(self, attacker: str) -> list[str]:
         """Who rates the instructions that `attacker` revealed: a prefix-stable choice, never the attacker itself."""
         return [name for name in self.roster if name != attacker][: self.difficulty.panel]
+
+    @property
+    def runs_tests(self) -> bool:
+        """Whether judges write tests that answers are run against."""
+        return self.battles.evidence != "opinion"
 
     def judges(self, left: str, right: str) -> list[str]:
         """Who judges the matchup of two competitors."""

@@ -11,6 +11,7 @@ from warrior_dagster.analysis import assets as analysis
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import assets as battles
 from warrior_dagster.curation import assets as curation
+from warrior_dagster.execution import assets as execution
 from warrior_dagster.export import assets as export
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
@@ -50,6 +51,7 @@ def arena_assets(arena: Arena) -> list[dg.AssetsDefinition]:
     return [
         *mining.assets(arena, parts),
         *curation.assets(arena, parts),
+        *execution.assets(arena, parts),
         *battles.assets(arena, parts),
         *ratings.assets(arena),
         *export.assets(arena),

@@ -27,14 +27,15 @@ OWNERS = ["team:warrior"]
 FEW_FAILED = "few_failed_requests"
 
 
-def code_version(*parts: BaseModel | Sequence[str], modules: Sequence[ModuleType] = ()) -> str:
+def code_version(*parts: BaseModel | Mapping[str, Any] | Sequence[str], modules: Sequence[ModuleType] = ()) -> str:
     """A hash of what an asset's rows rest on besides its inputs: its part of the YAML (prompts included) and its algorithm.
 
     The algorithm enters as its syntax tree, so that comments and layout change nothing.
     """
     digest = sha256()
     for part in parts:
-        values = part.model_dump(mode="json") if isinstance(part, BaseModel) else list(part)
+        plain = part.model_dump(mode="json") if isinstance(part, BaseModel) else part
+        values = dict(plain) if isinstance(plain, Mapping) else list(plain)
         digest.update(json.dumps(values, sort_keys=True).encode())
     for module in modules:
         digest.update(ast.dump(ast.parse(getsource(module))).encode())

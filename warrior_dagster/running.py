@@ -90,7 +90,7 @@ def failed_requests(arena: Arena) -> dict[str, Counter[str]]:
 def engine_bound(arena: Arena) -> dict[str, list[str]]:
     """The assets whose rows come from models, and the partitions that the roster gives each."""
     of_competitors = ["mined_instructions", "instruction_difficulty", "answers"]
-    of_competitors += ["task_categories"] * arena.analysis.categories
+    of_competitors += ["task_categories"] * arena.analysis.categories + ["generated_tests"] * arena.runs_tests
     return dict.fromkeys(of_competitors, arena.roster) | {"judge_votes": matchup_keys(arena.roster)}
 
 

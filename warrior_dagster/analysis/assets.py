@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster import references
-from warrior_dagster.analysis import audit, categories, intervals, novelty, pictures, stages, standings
+from warrior_dagster.analysis import audit, categories, intervals, novelty, pictures, stages, standings, tested
 from warrior_dagster.analysis.tables import funnel_stages
 from warrior_dagster.arena import Arena
 from warrior_dagster.inference import ASKING
@@ -129,19 +129,23 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         **common,
-        deps=["judge_votes", "answers"],
-        code_version=code_version([arena.battles.votes], modules=[audit, intervals]),
+        deps=["judge_votes", "answers", *["execution_votes"] * arena.runs_tests],
+        code_version=code_version([arena.battles.votes], modules=[audit, intervals, *[tested] * arena.runs_tests]),
         check_specs=[dg.AssetCheckSpec(JUDGES_ARE_SOUND, asset="judge_audit")],
     )
     def judge_audit(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Which judge is worth listening to: whether it goes by the place of an answer or by its length, says the same in both
-        orders, and agrees with the others. One that is worse than a coin, or always says A, fails the check, as a warning.
+        orders, and agrees with the others and, where answers are run, with the tests. One that is worse than a coin, or always
+        says A, fails the check, as a warning.
         """
         votes = warehouse.read("judge_votes", matchup_keys(arena.roster))
         length = pl.col("answer").str.len_chars().alias("length")
         given = warehouse.read("answers", arena.roster).select("instruction_id", "competitor", length)
         soft = arena.battles.votes == "soft"
         audited = audit.audit(votes, given, soft=soft)
+        if arena.runs_tests:
+            executed = warehouse.read("execution_votes", matchup_keys(arena.roster))
+            audited = tested.with_tests(audited, votes, executed, soft=soft)
         faults = audit.faults(audited)
         # A finding about the models, not about the run: nothing has to be repeated.
         sound = dg.AssetCheckResult(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from warrior_dagster.analysis import tested
 from warrior_dagster.analysis.audit import SHARES
 from warrior_dagster.analysis.stages import BAND_NAMES
 
@@ -26,6 +27,7 @@ QUESTIONS = {
     "consistent": "same verdict in both orders",
     "agrees": "on the other judges' side",
     "longer": "votes for the longer answer",
+    tested.SHARE: "on the side of the tests",
 }
 STYLE: dict[Any, Any] = {"svg.fonttype": "path", "svg.hashsalt": "warrior", "font.size": 9}
 
@@ -137,9 +139,10 @@ def funnel(rows: pl.DataFrame) -> "Figure":
 
 
 def judges(rows: pl.DataFrame) -> "Figure":
-    """Each judge's four shares with their intervals, and a line at one half."""
-    figure, panels = canvas(9, 0.4 * len(rows) + 1.6, 1, len(SHARES))
-    for axes, name in zip(panels, SHARES, strict=True):
+    """Each judge's shares with their intervals, and a line at one half."""
+    shares = [*SHARES, *[tested.SHARE] * (tested.SHARE in rows.columns)]
+    figure, panels = canvas(2.25 * len(shares), 0.4 * len(rows) + 1.6, 1, len(shares))
+    for axes, name in zip(panels, shares, strict=True):
         own = rows.with_row_index("place").drop_nulls(name)
         ends = [(own[name] - own[f"{name}_low"]).clip(0).to_list(), (own[f"{name}_high"] - own[name]).clip(0).to_list()]
         axes.errorbar(own[name], own["place"], xerr=ends, fmt="o", color=COLOURS[0], capsize=3)

@@ -8,12 +8,16 @@ import polars as pl
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import answering, judging
+from warrior_dagster.execution import voting
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.matchups import sides
 from warrior_dagster.partitions import Partitions
 from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
 from warrior_dagster.storage import Warehouse
+
+TALLY = {"evidence", "weights"}
+"""What of the battles' settings only counts votes, and changes none."""
 
 
 def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
@@ -51,12 +55,6 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             max_error_rate=arena.engine.max_error_rate,
         )
 
-    def battled(warehouse: Warehouse, matchups: list[str]) -> dict[str, pl.DataFrame]:
-        """What each matchup battles on, with both answers."""
-        selected = warehouse.read("selected_instructions", arena.roster)
-        given = warehouse.read("answers", sorted({name for m in matchups for name in sides(m)}))
-        return {m: judging.pairs(selected, given, *sides(m), arena.battles.instructions) for m in matchups}
-
     @dg.asset(
         **one_run,
         partitions_def=parts.matchups,
@@ -64,7 +62,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"vllm", "lancedb"},
         pool="engine",
         deps=[everyone, dg.AssetDep(answers, partition_mapping=parts.both_sides)],
-        code_version=code_version(arena.battles, modules=[judging, *ASKING]),
+        code_version=code_version(arena.battles.model_dump(mode="json", exclude=TALLY), modules=[judging, *ASKING]),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="judge_votes")],
     )
     def judge_votes(
@@ -76,7 +74,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         cannot be read abstains, with the reason.
         """
         matchups = context.partition_keys
-        asked = judging.vote(arena, engines, battled(warehouse, matchups), context.log)
+        asked = judging.vote(arena, engines, battled(arena, warehouse, matchups), context.log)
         failures = {m: asked.failures[j] for m in matchups for j in arena.judges(*sides(m)) if j in asked.failures}
         votes = pl.DataFrame(asked.rows, schema=judging.VOTE_SCHEMA)
         return record(
@@ -94,22 +92,46 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         partitions_def=parts.matchups,
         group_name="matchups",
         kinds={"polars", "lancedb"},
-        deps=[judge_votes, everyone, dg.AssetDep(answers, partition_mapping=parts.both_sides)],
-        code_version=code_version([arena.battles.votes, arena.battles.instructions], modules=[judging]),
+        deps=[
+            judge_votes,
+            everyone,
+            dg.AssetDep(answers, partition_mapping=parts.both_sides),
+            *["execution_votes"] * arena.runs_tests,
+        ],
+        code_version=code_version(
+            [arena.battles.votes, arena.battles.instructions],
+            *[arena.battles.model_dump(mode="json", include=TALLY)] * arena.runs_tests,
+            modules=[judging, *[voting] * arena.runs_tests],
+        ),
     )
     def battle_outcomes(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
-        """Who won each battle of a matchup: the votes of both sides, the local score, and the outcome for the left side."""
+        """Who won each battle of a matchup: the votes of both sides, the local score, and the outcome for the left side.
+        Votes are opinions, or what tests say, or both (battles.evidence).
+        """
         matchups = context.partition_keys
-        pairs = battled(warehouse, matchups)
+        pairs = battled(arena, warehouse, matchups)
         votes = warehouse.read("judge_votes", matchups)
+        executed = warehouse.read("execution_votes", matchups) if arena.runs_tests else None
         frames = {}
         for m in matchups:
-            of_matchup = votes.filter(partition=m)
-            judging.check_votes(pairs[m], of_matchup, judging.votes_a_battle(arena, m))
-            frames[m] = judging.outcomes(pairs[m], of_matchup, *sides(m), arena.battles.votes)
+            opinions = votes.filter(partition=m)
+            judging.check_votes(pairs[m], opinions, judging.votes_a_battle(arena, m))
+            if executed is None:
+                frames[m] = judging.outcomes(pairs[m], opinions, *sides(m), arena.battles.votes)
+                continue
+            of_tests = executed.filter(partition=m)
+            voting.check(pairs[m], of_tests, len(arena.judges(*sides(m))))
+            frames[m] = voting.outcomes(pairs[m], [opinions, of_tests], *sides(m), arena.battles)
         return record(context, warehouse, frames, describe=tally)
 
     return [answers, judge_votes, battle_outcomes]
+
+
+def battled(arena: Arena, warehouse: Warehouse, matchups: list[str]) -> dict[str, pl.DataFrame]:
+    """What each matchup battles on, with both answers: the frames of judging.pairs."""
+    selected = warehouse.read("selected_instructions", arena.roster)
+    given = warehouse.read("answers", sorted({name for m in matchups for name in sides(m)}))
+    return {m: judging.pairs(selected, given, *sides(m), arena.battles.instructions) for m in matchups}
 
 
 def abstentions(votes: pl.DataFrame) -> dict[str, Any]:

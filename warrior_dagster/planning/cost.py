@@ -88,6 +88,8 @@ def longest(arena: Arena, stage: str, model: str) -> tuple[int, int]:
         return question + len(arena.difficulty.prompt) // CHARS_A_TOKEN, verdict
     if stage == "task_categories":
         return question + len(arena.analysis.category_prompt) // CHARS_A_TOKEN, 1
+    if stage == "generated_tests":
+        return question + len(arena.execution.prompt) // CHARS_A_TOKEN, arena.execution.sampling.max_tokens
     if stage == "answers":
         return question, answer
     verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1

@@ -18,6 +18,7 @@ from warrior_dagster.analysis import categories
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import answering, judging
 from warrior_dagster.curation import difficulty, selection
+from warrior_dagster.execution import writing
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.roster import Asked
 from warrior_dagster.matchups import matchup_keys, sides
@@ -66,6 +67,7 @@ def walk(arena: Arena, ledger: Ledger, warehouse: Warehouse) -> list[StagePlan]:
     selected, to_come, to_embed = centres(arena, warehouse, known.filter("kept"), to_come)
     how = how or to_embed
     sorting = [categories_plan(arena, asker, selected, to_come, how)] if arena.analysis.categories else []
+    testing = [tests_plan(arena, asker, selected, to_come, how)] if arena.runs_tests else []
     answered = done(answering.answer(arena, asker, selected, roster, LOG))
     answers = StagePlan("answers", asker.take_stage(), how=how)
     for name in roster:
@@ -84,7 +86,7 @@ def walk(arena: Arena, ledger: Ledger, warehouse: Warehouse) -> list[StagePlan]:
         judges = arena.judges(*sides(matchup))
         for judge in judges:
             votes.expected[model[judge]] += still * judging.votes_a_battle(arena, matchup) // len(judges)
-    return [mining, rating, *sorting, answers, votes]
+    return [mining, rating, *sorting, *testing, answers, votes]
 
 
 def categories_plan(arena: Arena, asker: LedgerAlone, selected: pl.DataFrame, to_come: Counter[str], how: str) -> StagePlan:
@@ -93,6 +95,15 @@ def categories_plan(arena: Arena, asker: LedgerAlone, selected: pl.DataFrame, to
     stage = StagePlan("task_categories", asker.take_stage(), how=how)
     for name, count in to_come.items():
         stage.expected[arena.competitor(categories.judge_of(arena, name)).model] += count
+    return stage
+
+
+def tests_plan(arena: Arena, asker: LedgerAlone, selected: pl.DataFrame, to_come: Counter[str], how: str) -> StagePlan:
+    """What everybody is asked to write tests of."""
+    done(writing.write(arena, asker, selected, arena.roster, LOG))
+    stage = StagePlan("generated_tests", asker.take_stage(), how=how)
+    for competitor in arena.competitors:
+        stage.expected[competitor.model] += to_come.total()
     return stage
 
 

@@ -23,7 +23,14 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         group_name="analysis",
         kinds={"html"},
         owners=OWNERS,
-        deps=[*drawn, "answer_scores", "judge_votes", "answers", "selected_instructions"],
+        deps=[
+            *drawn,
+            "answer_scores",
+            "judge_votes",
+            "answers",
+            "selected_instructions",
+            *["execution_votes", "execution_results", "generated_tests"] * arena.runs_tests,
+        ],
         code_version=code_version(modules=[page, lineage]),
     )
     def arena_report(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:

@@ -15,7 +15,7 @@ from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.storage import NEVER_MATERIALIZED, WHOLE, Warehouse
 
 Lineage = dict[str, Any]
-VOTE = ("judge", "left", "right", "order", "status", "reason", "verdict", "p_left", "p_right", "text")
+VOTE = ("judge", "left", "right", "evidence", "order", "status", "reason", "verdict", "p_left", "p_right", "text")
 
 
 class Tables:
@@ -36,6 +36,9 @@ class Tables:
         self.mined, self.selected = rows("mined_instructions", roster), rows("selected_instructions", roster)
         self.unique, self.rated = rows("unique_instructions", roster), rows("instruction_difficulty", roster)
         self.answers, self.votes = rows("answers", roster), rows("judge_votes", matchups)
+        self.executed = rows("execution_votes", matchups) if arena.runs_tests else {}
+        self.tests = rows("generated_tests", roster) if arena.runs_tests else {}
+        self.results = rows("execution_results", roster) if arena.runs_tests else {}
         self.outcomes, self.scores = rows("battle_outcomes", matchups), rows("answer_scores", [WHOLE])
 
 
@@ -44,7 +47,8 @@ def lineages(tables: Tables, ledger: Ledger, instruction_ids: Sequence[str]) -> 
 
     Of each: instruction_id, instruction, attacker, `mined` (language, temperature, top_p, sample), `kept` and `duplicate_of`,
     `difficulty` (score, band), the judges' `ratings` of it, `rank` among the selected, `answers` (best first: competitor,
-    answer, score, gold), `votes` and `outcomes`. Whatever a model said has `asked`: model, prompt, params and sample.
+    answer, score, gold), `votes` (opinions and those of tests), `tests` and `outcomes`. Whatever a model said has `asked`:
+    model, prompt, params and sample; the vote of tests has what their writer was asked.
     """
     made = [lineage(tables, one) for one in instruction_ids]
     holders = [holder for one in made for holder in (one["mined"], *one["ratings"], *one["answers"], *one["votes"]) if holder]
@@ -79,9 +83,24 @@ def lineage(tables: Tables, one: str) -> Lineage:
         "ratings": [picked(r, "judge", "score", "reason", "text", "completion_key") for r in rated.get("ratings") or []],
         "rank": selected.get("rank"),
         "answers": sorted(answers, key=lambda a: (a["rank"] is None, a["rank"] or 0, roster.index(a["competitor"]))),
-        "votes": [picked(row, *VOTE, "completion_key", "key_left", "key_right") for row in tables.votes.get(one, [])],
+        "votes": [
+            picked(row, *VOTE, "completion_key", "key_left", "key_right")
+            for table in (tables.votes, tables.executed)
+            for row in table.get(one, [])
+        ],
+        "tests": tests(tables, one),
         "outcomes": [picked(row, "left", "right", "local_left", "outcome") for row in tables.outcomes.get(one, [])],
     }
+
+
+def tests(tables: Tables, one: str) -> list[dict[str, Any]]:
+    """The kept tests of an instruction: writer, test, and the outcome of each competitor that they were run on."""
+    kept = [row for row in tables.tests.get(one, []) if row["status"] == "ok"]
+    found = {row["row_id"]: {**picked(row, "writer", "test"), "outcomes": {}} for row in kept}
+    for row in tables.results.get(one, []):
+        if row["row_id"] in found and found[row["row_id"]]["test"] == row["test"]:
+            found[row["row_id"]]["outcomes"][row["competitor"]] = row["outcome"]
+    return list(found.values())
 
 
 def picked(row: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ MEANINGS = {
     "head_to_head": "How often the row's competitor beat the column's, a tie counting half, with the 95 % interval.",
     "rating_history": "Ratings from more and more of the battles with their 95 % intervals: where they move, battles are few.",
     "judge_audit": "One half is what a coin does. A sound judge is near one half for the first and the longer answer, and far"
-    " above it in saying the same in both orders and in being on the others' side.",
+    " above it in saying the same in both orders, in being on the others' side and, where answers were run, on the tests'.",
 }
 HIDDEN = {"row_id", "partition", "nearest", "completion_key", "probabilities"}
 

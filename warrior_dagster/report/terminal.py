@@ -55,5 +55,12 @@ def show_lineage(console: Console, one: Lineage) -> None:
         words = " ".join(printable(vote["reason"] or vote["text"] or "").split())
         verdict = vote["verdict"] or vote["status"]
         key = (vote["completion_key"] or "")[:12]
-        votes.add_row(vote["judge"], vote["left"], vote["right"], vote["order"], verdict, share, escape(words[:200]), key)
+        order = vote["order"] or vote["evidence"]
+        votes.add_row(vote["judge"], vote["left"], vote["right"], order, verdict, share, escape(words[:200]), key)
     console.print(votes)
+    if one["tests"]:
+        names = [answer["competitor"] for answer in one["answers"]]
+        run = Table("test", "by", *map(escape, names))
+        for test in one["tests"]:
+            run.add_row(escape(printable(test["test"])), test["writer"], *(test["outcomes"].get(name, "") for name in names))
+        console.print(run)

@@ -1,0 +1,160 @@
+"""Execution in the graph: what is asked, run and counted, that an appended competitor adds only its own, and the report."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from benchmarks.increment import needed, paid
+from tests.conftest import scripted_engines
+from tests.execution.scripts import code_writers
+from tests.runs import materialize
+from tests.test_graph import everything, keys, tables
+from warrior_dagster.arena import Arena
+from warrior_dagster.build import arena_assets
+from warrior_dagster.execution import results
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.matchups import sides
+from warrior_dagster.planning.cost import plan
+from warrior_dagster.report.lineage import Tables, lineages
+from warrior_dagster.report.page import report
+from warrior_dagster.running import GROUPS
+from warrior_dagster.storage import WHOLE, Warehouse
+
+MakeArena = Callable[..., Arena]
+BOTH = {"verdict": "direct", "votes": "soft", "evidence": "both"}
+TESTED = ("generated_tests", "execution_results", "execution_votes")
+
+
+def to_send(arena: Arena) -> dict[str, int]:
+    with Ledger(arena.warehouse) as ledger:
+        return {line.stage: line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))}
+
+
+def test_judges_write_tests_all_answers_are_run_and_an_appended_competitor_adds_only_its_own(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_writers(monkeypatch)
+    roster = ("ann", "bob", "cyd")
+    small, grown = make_arena(roster, battles=BOTH), make_arena((*roster, "dan"), battles=BOTH)
+    fresh = to_send(small)
+    assert fresh["generated_tests"] == fresh["answers"] == 3 * 9
+    everything(small)
+    before = tables(small)
+    tests, run, votes = (before[name] for name in TESTED)
+    selected = before["selected_instructions"]
+    assert tests.select("instruction_id", "writer").n_unique() == 3 * len(selected)
+    assert set(tests["status"]) == {"ok", "dropped", "none"}
+    usable = before["answers"].filter("usable")
+    assert len(run) == sum(usable.filter(instruction_id=one).height for one in tests.filter(status="ok")["instruction_id"])
+    assert {"passed", "failed", "not run"} <= set(run["outcome"])
+    assert all(row["judge"] not in (row["left"], row["right"]) for row in votes.iter_rows(named=True))
+    outcomes = before["battle_outcomes"]
+    assert len(outcomes) == 3 * len(selected)
+    assert set(outcomes["from_execution"]) == {0.0, 2.0}
+    assert outcomes["from_opinion"].to_list() == pytest.approx([2.0] * len(outcomes))
+    assert everything(small) == []
+
+    ran: list[int] = []
+    run_twice = results.run_twice
+
+    def counted(trials: list[results.Trial], *rest: object) -> object:
+        ran.extend(len(trial.checks) for trial in trials)
+        return run_twice(trials, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(results, "run_twice", counted)
+    had = paid(grown)
+    sent = keys(everything(grown))
+    assert set(sent) == needed(grown) - had
+    assert max(sent.values()) == 1
+    assert set(to_send(grown).values()) == {0}
+    after = tables(grown)
+    for name in ("generated_tests", "execution_results"):
+        mine = before[name].select("partition", "row_id")
+        assert after[name].join(mine, on=["partition", "row_id"], how="semi").equals(before[name]), name
+    assert 0 < sum(ran) <= after["execution_results"]["run_key"].n_unique() - before["execution_results"]["run_key"].n_unique()
+    ran.clear()
+    assert everything(grown) == []
+    assert sum(ran) == 0
+    again = tables(grown)
+    assert all(again[name].equals(after[name]) for name in after)
+
+
+@pytest.mark.parametrize("evidence", ["execution", "both"])
+def test_tests_decide_alone_or_beside_opinions_and_every_table_says_so(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, evidence: str, tmp_path: Path
+) -> None:
+    code_writers(monkeypatch)
+    arena = make_arena(("ann", "bob", "cyd", "dan"), battles=BOTH | {"evidence": evidence})
+    with scripted_engines(arena, [], []) as engines:
+        runs = materialize(arena, engines, *((group, None) for group in GROUPS))
+    checks = {check.check_name: check for run in runs for check in run.get_asset_check_evaluations()}
+    for name in ("runs_are_isolated", "few_timeouts", "tests_decide"):
+        assert checks[name].passed, name
+        assert checks[name].severity == dg.AssetCheckSeverity.WARN
+    assert checks["tests_decide"].metadata["share_of_battles"].value
+    warehouse = Warehouse(arena.warehouse)
+    found = tables(arena)
+    votes = found["execution_votes"]
+    said = votes.filter(pl.col("status") != "failed")
+    by_tests = found["battle_outcomes"].join(said, on=["instruction_id", "left", "right"], how="semi")
+    assert len(by_tests)
+    assert (by_tests["from_execution"] > 0).all()
+    assert (by_tests["from_opinion"] > 0).all() == (evidence == "both")
+    others = found["battle_outcomes"].join(said, on=["instruction_id", "left", "right"], how="anti").drop_nulls("outcome")
+    assert (others["from_opinion"] > 0).all()
+    audited = warehouse.read("judge_audit", [WHOLE])
+    assert audited["tested_of"].sum() > 0
+    assert audited.filter(pl.col("tested_of") > 0)["accuracy"].is_between(0, 1).all()
+    with Ledger(arena.warehouse) as ledger:
+        one = lineages(Tables(arena, warehouse), ledger, [said["instruction_id"][0]])[0]
+        page = report(arena, warehouse, ledger)
+    own = [vote for vote in one["votes"] if vote["evidence"] == "execution"]
+    assert len(own) == 6 * 2
+    assert all(vote["judge"] not in sides("__".join((vote["left"], vote["right"]))) for vote in own)
+    assert any(vote["asked"] and "assert double(4) == 8" in vote["asked"]["prompt"] for vote in own)
+    assert one["tests"]
+    assert all(set(test["outcomes"]) <= set(arena.roster) and test["test"].startswith("assert") for test in one["tests"])
+    assert "Tests (${row.tests.length})" in page
+
+
+def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_nothing_of_it(make_arena: MakeArena) -> None:
+    def versions(**values: object) -> dict[str, str]:
+        battles = {"verdict": "direct", "votes": "soft"} | values.pop("battles", {})  # type: ignore[operator]
+        assets = arena_assets(make_arena(battles=battles, **values))
+        return {k.to_user_string(): v or "" for a in assets for k, v in a.code_versions_by_key.items()}
+
+    plain = versions()
+    assert not set(TESTED) & set(plain)
+    unused = {"evidence": "opinion", "weights": {"execution": 5.0}}
+    assert versions(battles=unused, execution={"seconds": 9.0, "prompt": "$instruction"}) == plain
+    changed = versions(battles={"evidence": "both"})
+    read_votes = {"battle_outcomes", "judge_audit"}
+    assert {name for name in plain if plain[name] != changed[name]} == read_votes
+    assert changed != versions(battles={"evidence": "both", "weights": {"execution": 5.0}})
+    arena = make_arena()
+    everything(arena)
+    assert "from_execution" not in tables(arena)["battle_outcomes"].columns
+    assert "tested" not in tables(arena)["judge_audit"].columns
+
+
+def test_what_was_not_asked_or_not_run_is_an_error_that_names_the_asset(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_writers(monkeypatch)
+    arena = make_arena(battles=BOTH)
+    everything(arena)
+    more = make_arena(battles=BOTH, selection={"centres": 5})
+    steps = [("selected_instructions", None), ("answers", None)]
+    with scripted_engines(more, [], []) as engines:
+        materialize(more, engines, *steps)
+        with pytest.raises(LookupError, match="materialize generated_tests first"):
+            materialize(more, engines, ("execution_votes", None))
+        materialize(more, engines, ("generated_tests", None))
+        with pytest.raises(LookupError, match="materialize execution_results first"):
+            materialize(more, engines, ("execution_votes", None))
+        materialize(more, engines, ("execution_results", None), ("judge_votes", None))
+        with pytest.raises(LookupError, match="materialize execution_votes first"):
+            materialize(more, engines, ("battle_outcomes", None))
