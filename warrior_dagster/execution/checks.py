@@ -39,7 +39,7 @@ class Check:
 
 
 def taken_apart(text: str) -> Check:
-    """Raises ValueError (SyntaxError included) for what is not Python, or too much of it."""
+    """Raises ValueError for what is not Python, or too much of it."""
     if len(text) > MOST_CHARS:
         raise ValueError(f"a check of more than {MOST_CHARS} characters")
     try:
@@ -52,6 +52,8 @@ def taken_apart(text: str) -> Check:
             new = asserts.visit(statement)
             body += new if isinstance(new, list) else [new]
         source = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
+    except SyntaxError as error:
+        raise ValueError(f"SyntaxError: {error}") from error
     except (RecursionError, MemoryError) as error:
         raise ValueError("a check that is nested too deeply") from error
     if HOOK in names:
@@ -74,7 +76,8 @@ class Asserts(ast.NodeTransformer):
 
     def call(self, test: ast.expr) -> ast.stmt:
         """The hook's call in the place of one test."""
-        operators, nodes = (), [test]
+        operators: tuple[str, ...] = ()
+        nodes = [test]
         if isinstance(test, ast.Compare):
             operands = [test.left, *test.comparators]
             names = tuple(type(op).__name__ for op in test.ops)

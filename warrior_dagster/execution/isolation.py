@@ -103,7 +103,7 @@ def start(box: Box, bounds: Bounds) -> "subprocess.Popen[bytes]":
         env=environment,
         cwd="/",
         bufsize=0,
-        start_new_session=True,
+        start_new_session=True,  # one kill of the group ends it all: process 1 of the box is in it
     )
     assert running.stdin
     try:
@@ -127,7 +127,7 @@ def bubblewrap(nested: bool, disk: int) -> list[str]:
     if found is None:
         raise IsolationError("bwrap is not on the PATH")
     command = [found, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    command += ["--die-with-parent", "--new-session", "--as-pid-1"]
+    command += ["--die-with-parent", "--as-pid-1"]
     # As root the sandbox becomes an unprivileged user by itself: bwrap could only make it root by another name.
     command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if os.getuid() == 0 else ["--unshare-user"]
     # Else bwrap closes the folders on the way to those who are not root.
@@ -144,7 +144,7 @@ def bubblewrap(nested: bool, disk: int) -> list[str]:
 
 @cache
 def view() -> list[str]:
-    """What is to be seen in a box, parents before what lies in them: this interpreter, its library, and the system's libraries."""
+    """What is to be seen in a box, folders before what lies in them: this interpreter, its library, the system's libraries."""
     paths = [*EVERYWHERE, interpreter(), str(Path(sys.base_prefix, "lib")), sysconfig.get_path("stdlib")]
     shown: list[str] = []
     for path in paths:

@@ -50,7 +50,7 @@ class Trial:
     asked: set[int] = field(default_factory=set)
     """Sites whose comparison the sandbox was asked to make."""
 
-    def hear(self, text: str) -> str:
+    def hear(self, text: str) -> str:  # noqa: PLR0911 -- one a message
         """The answer to what the check says: go on (JSON), end it (`next`), or end the program (`quit`)."""
         try:
             message = json.loads(text)
@@ -114,8 +114,8 @@ class Worker:
         for number, text in enumerate(checks):
             try:
                 apart[number] = taken_apart(text)
-            except ValueError as error:  # a SyntaxError too
-                ran.outcomes[number], ran.reasons[number] = "error", f"{type(error).__name__}: {error}"
+            except ValueError as error:
+                ran.outcomes[number], ran.reasons[number] = "error", str(error)
         trials = {number: Trial(check) for number, check in apart.items()} or {-1: Trial(Check("", []))}
         while trials and not ran.error:
             batch = dict(trials if self.box.nested else [next(iter(trials.items()))])
@@ -135,7 +135,11 @@ class Worker:
         if self.running is None:
             self.begin()
         checks = [
-            {"source": t.check.source, "names": t.check.names, "truths": [n for n, s in enumerate(t.check.sites) if not s.operators]}
+            {
+                "source": t.check.source,
+                "names": t.check.names,
+                "truths": [n for n, s in enumerate(t.check.sites) if not s.operators],
+            }
             for t in trials.values()
         ]
         self.send({"code": code, "checks": checks, "seconds": self.seconds, "cpu": math.ceil(self.seconds)}, b"g")
