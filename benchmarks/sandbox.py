@@ -55,7 +55,7 @@ def main() -> None:
     for box in BOXES:
         if fault(box):
             continue
-        n, least = (N, 0.5) if box.nested else (N_EACH, 0.0)
+        n, least = (N, 0.2) if box.nested else (N_EACH, 0.02)
         name = f"{box.level}{'' if box.nested else ', a box a check'}"
 
         def sandboxed(box: Box = box, n: int = n) -> None:

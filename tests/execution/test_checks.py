@@ -128,3 +128,10 @@ def test_too_few_values_are_no_verdict() -> None:
 def test_what_is_no_check_is_an_error(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 -- a SyntaxError is one
         taken_apart(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "last"), [("assert f()", 0), ("assert f() and g()", 1), ("assert f()\ng()", None), ("", None)]
+)
+def test_it_is_known_after_which_assert_nothing_is_left_to_run(text: str, last: int | None) -> None:
+    assert taken_apart(text).last == last

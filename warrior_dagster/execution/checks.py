@@ -36,6 +36,8 @@ class Check:
     names: list[str]
     """Every name that it uses."""
     sites: list[Site] = field(default_factory=list)
+    last: int | None = None
+    """The site after which nothing is left to run, if it ends with one."""
 
 
 def taken_apart(text: str) -> Check:
@@ -58,7 +60,8 @@ def taken_apart(text: str) -> Check:
         raise ValueError("a check that is nested too deeply") from error
     if HOOK in names:
         raise ValueError(f"{HOOK} is not a name for a check")
-    return Check(source, names, asserts.sites)
+    last = len(asserts.sites) - 1 if tree.body and isinstance(tree.body[-1], ast.Assert) else None
+    return Check(source, names, asserts.sites, last)
 
 
 class Asserts(ast.NodeTransformer):

@@ -38,7 +38,7 @@ def keep(config: dict[str, Any]) -> None:
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY) if os.path.isdir("/proc") else -1
     if config["builds"]:
         build(config, proc)
-    if os.getuid() == 0:
+    if config["uid"] is not None:
         os.setgroups([])
         os.setresgid(config["uid"], config["uid"], config["uid"])
         os.setresuid(config["uid"], config["uid"], config["uid"])
@@ -80,7 +80,7 @@ def build(config: dict[str, Any], proc: int) -> None:
     """Go into new namespaces with a root of their own: what Python needs, read-only, and an empty TMP. Returns as process 1."""
     namespaces = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
     namespaces |= kernel.CLONE_NEWNET | kernel.CLONE_NEWPID
-    into(namespaces | (0 if os.getuid() == 0 else kernel.CLONE_NEWUSER), proc)
+    into(namespaces | (0 if config["uid"] is not None else kernel.CLONE_NEWUSER), proc)
     follow()
     kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", TMP, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")

@@ -63,7 +63,7 @@ class Trial:
                 return "quit"
             case ["raised", bool(asserting), str(reason)]:
                 return self.settle("failed" if asserting else "error", reason)
-            case ["ended"] if all(n in self.held for n, site in enumerate(sites) if site.always):
+            case ["ended"] if self.all_held():
                 return self.settle("passed")
             case ["ended"]:
                 return self.settle("error", "ended before its asserts")
@@ -85,9 +85,15 @@ class Trial:
         """An assert's verdict: a false one ends the check, unless something around it may catch it."""
         if verdict:
             self.held.add(number)
+            if number == self.check.last and self.all_held():
+                return self.settle("passed")
         elif self.check.sites[number].always:
             return self.settle("failed", f"assert {number + 1} does not hold")
         return json.dumps(verdict)
+
+    def all_held(self) -> bool:
+        """Whether every assert held that a check which ends has passed."""
+        return all(number in self.held for number, site in enumerate(self.check.sites) if site.always)
 
     def settle(self, outcome: Outcome, reason: str = "") -> str:
         """The check's outcome."""
