@@ -122,22 +122,23 @@ def test_a_program_without_checks_is_only_loaded(levels: tuple[Level, ...]) -> N
     assert run_one(levels, "x = 1") == Result("key", (), (), "", 0.0, levels[0])
 
 
-def kill(worker: Worker) -> None:
-    """End its sandbox behind its back."""
-    assert worker.running
-    os.killpg(worker.running.pid, 9)
-
-
 @pytest.mark.parametrize("nested", [True, False])
 def test_a_sandbox_that_ends_takes_only_one_verdict_with_it(levels: tuple[Level, ...], nested: bool) -> None:
-    worker = Worker(Box(levels[0], nested), Bounds(), 5.0)
-    assert worker.run("", ("assert 1 == 1",)).outcomes == ["passed"]
-    killer = threading.Timer(0.5, kill, [worker])
+    worker = Worker(Box(levels[0], nested), Bounds(), 60.0)
+    name = f"ends-{os.getpid() % 10_000}"
+
+    def kill() -> None:
+        wait_for(lambda: named(name) == 1)
+        assert worker.running
+        os.killpg(worker.running.pid, 9)
+
+    killer = threading.Thread(target=kill)
     killer.start()
     try:
-        ran = worker.run("import time", ("assert 1 == 1", "time.sleep(1.5)", "assert time.sleep(0) is None"))
+        sleeps = f"import ctypes\nctypes.CDLL(None).prctl(15, b'{name}')\ntime.sleep(1e6)"
+        ran = worker.run("import time", ("assert 1 == 1", sleeps, "assert time.sleep(0) is None"))
     finally:
-        killer.cancel()
+        killer.join()
         worker.end()
     assert ran.outcomes == ["passed", "error", "passed"]
     assert "ended" in ran.reasons[1]
