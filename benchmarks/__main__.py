@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 
-BENCHMARKS = ("dedup", "kcenter", "novelty", "ratings", "embedding", "exports", "growth")
+BENCHMARKS = ("dedup", "kcenter", "novelty", "ratings", "embedding", "exports", "growth", "sandbox")
 
 
 def main() -> int:

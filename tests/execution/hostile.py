@@ -85,7 +85,10 @@ EVERYWHERE: dict[str, tuple[str, tuple[str, ...]]] = {
          "try:\n    exits()\nfinally:\n    assert True", "end_later()\nimport time; time.sleep(5)\nassert True"),
     ),
     "patches what tells": ("import json\njson.dumps = lambda *_, **__: '[\"ended\"]'\ndef f(): return 1", ("assert f() == 2",)),
-    "patches": (PATCHED, ("assert abs(f(2) - 9.0) < 0.1", "assert f(1) == 2", "assert len([f(2)]) == 5", "assert isinstance(f(3), str)")),
+    "patches": (
+        PATCHED,
+        ("assert abs(f(2) - 9.0) < 0.1", "assert f(1) == 2", "assert len([f(2)]) == 5", "assert isinstance(f(3), str)"),
+    ),
     "equal to everything": (
         ALWAYS,
         ("assert f(1) == 2", "assert 2 == f(1)", "assert f(1) in (1, 2)", "assert f(1) > 0", "assert number(1) == 8",
@@ -99,12 +102,15 @@ EVERYWHERE: dict[str, tuple[str, tuple[str, ...]]] = {
         ("assert f(2) == 'open sesame 8213'",),
     ),
     "writes to every descriptor": (
-        "def f():\n    for fd in range(256):\n        try: os.write(fd, b'[\"ended\"]\\n')\n        except OSError: pass\n    time.sleep(9)",
+        "def f():\n    for fd in range(256):\n"
+        "        try: os.write(fd, b'[\"ended\"]\\n')\n        except OSError: pass\n    time.sleep(9)",
         ("assert f() == 1",),
     ),
     "sleeps": ("def f(): time.sleep(1e6)", ("assert f() == 1",)),
     "sleeps while loading": ("time.sleep(1e6)", ("assert 1 == 1", "assert 2 == 2")),
-    "is busy": ("import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\ndef f():\n    while True: pass", ("assert f() == 1",)),
+    "is busy": (
+        "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\ndef f():\n    while True: pass", ("assert f() == 1",)
+    ),
     "memory": ("def f(): return len(bytearray(4 << 30))", ("assert f() == 4 << 30", "assert f() == 4294967296")),
     "memory of a file": ("def f(): return os.memfd_create('x')", ("assert f() > 0",)),
     "daemon": (
@@ -115,14 +121,18 @@ EVERYWHERE: dict[str, tuple[str, tuple[str, ...]]] = {
     "kills": (
         "import signal\ndef f(*pids):\n    for pid in pids:\n        for number in (signal.SIGSTOP, signal.SIGKILL):\n"
         "            try: os.kill(pid, number)\n            except OSError: pass\n    return 0",
-        ("assert f(__import__('os').getppid(), 1) == 1", "assert f(-1) == 1", "assert f(1) == 2", "assert f(*range(2, 9)) == 3"),
+        ("assert f(__import__('os').getppid(), 1) == 1", "assert f(-1) == 1", "assert f(1) == 2",
+         "assert f(*range(2, 9)) == 3"),
     ),
     "starves its parent": (
         "import resource\ndef f():\n    resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (0, 0))", ("assert f() == 1",)
     ),
     "traces": ("def f(): return ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0)", ("assert f() == 0",)),
     "makes namespaces": ("def f(): return ctypes.CDLL(None).unshare(0x10000000)", ("assert f() == 0",)),
-    "output": ("def f():\n    for _ in range(64): os.write(1, b'x' * 1_000_000); sys.stderr.write('x' * 1_000_000)", ("assert f() == 1",)),
+    "output": (
+        "def f():\n    for _ in range(64): os.write(1, b'x' * 1_000_000); sys.stderr.write('x' * 1_000_000)",
+        ("assert f() == 1",),
+    ),
     "large values": (
         "def f(): return 'x' * 50_000_000\ndef g(): return {n * (2**61 - 1) for n in range(5000)}\n"
         "def h():\n    held = []\n    held.append(held)\n    return held\ndef nested():\n    held = []\n"
@@ -157,8 +167,8 @@ CONTAINED: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-FEW = ("fork bomb", "exit", "sleeps", "forges", "memory", "daemon", "kills", "sockets", "reads", "fills the disk")
-"""Enough for a box that serves one check: what is slow there, and differs."""
+FEW = ("fork bomb", "end at once", "forges", "daemon", "kills", "sockets", "reads", "fills the disk")
+"""Enough where a box serves one check, which is slow: what such a box does in other ways."""
 
 
 def hostile(box: Box, facts: dict[str, Any]) -> list[Program]:
@@ -177,7 +187,7 @@ def hostile(box: Box, facts: dict[str, Any]) -> list[Program]:
 
 def run(level: Level, nested: bool, facts: dict[str, Any]) -> list[Result]:
     """All of them, on two workers."""
-    limits = Limits(seconds=0.5, bounds=Bounds(memory=256 << 20, processes=16))
+    limits = Limits(seconds=0.4, bounds=Bounds(memory=256 << 20, processes=16))
     return list(run_in(Box(level, nested), hostile(Box(level, nested), facts), limits, 2))
 
 

@@ -18,7 +18,13 @@ import pytest
 from tests.execution import hostile
 from warrior_dagster.execution.isolation import Box, interpreter, open_to_all
 
-BOXES = [Box("bubblewrap", True), Box("bubblewrap", False), Box("namespaces", True), Box("namespaces", False), Box("limits", False)]
+BOXES = [
+    Box("bubblewrap", True),
+    Box("bubblewrap", False),
+    Box("namespaces", True),
+    Box("namespaces", False),
+    Box("limits", False),
+]
 NOBODY = 65534
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +43,9 @@ def public() -> Iterator[Path]:
         shutil.copy(hostile.__file__, code / "tests" / "execution")
         if not open_to_all(interpreter()):
             library = Path(sysconfig.get_path("stdlib"))
-            without = shutil.ignore_patterns("site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "config-*", "lib2to3")
+            without = shutil.ignore_patterns(
+                "site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "config-*", "lib2to3"
+            )
             shutil.copytree(library, folder / "lib" / library.name, ignore=without)
             for shared in library.parent.glob("libpython*.so*"):
                 shutil.copy(shared, folder / "lib")
@@ -63,7 +71,7 @@ def ran(public: Path, box: Box, facts: dict[str, Any], user: int) -> list[dict[s
 
 @pytest.mark.parametrize("user", [0, NOBODY], ids=["root", "normal-user"])
 @pytest.mark.parametrize("box", BOXES, ids=lambda box: f"{box.level}{'' if box.nested or box.level == 'limits' else '-each'}")
-def test_no_hostile_program_passes_or_survives_or_harms_a_neighbour(public: Path, tmp_path: Path, box: Box, user: int) -> None:
+def test_no_hostile_program_passes_or_survives_or_harms_a_neighbour(public: Path, box: Box, user: int) -> None:
     if user != os.getuid() and os.getuid() != 0:
         pytest.skip("only root can run as another user")
     if box.level == "bubblewrap" and shutil.which("bwrap") is None:
@@ -75,7 +83,7 @@ def test_no_hostile_program_passes_or_survives_or_harms_a_neighbour(public: Path
     with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket(socket.AF_UNIX) as named:
         named.bind(f"\0{marker}")
         named.listen()
-        facts = {"marker": marker, "secret": str(secret), "folder": str(public), "port": listening.getsockname()[1]}
+        facts = {"marker": marker, "secret": str(secret), "folder": str(public / "code"), "port": listening.getsockname()[1]}
         results = ran(public, box, facts, user)
     if isinstance(results, str):
         pytest.skip(f"this machine has no such box: {results}")

@@ -36,10 +36,12 @@ class Check:
     names: list[str]
     """Every name that it uses."""
     sites: list[Site] = field(default_factory=list)
+    last: int | None = None
+    """The site after which nothing is left to run, if it ends with one."""
 
 
 def taken_apart(text: str) -> Check:
-    """Raises ValueError (SyntaxError included) for what is not Python, or too much of it."""
+    """Raises ValueError for what is not Python, or too much of it."""
     if len(text) > MOST_CHARS:
         raise ValueError(f"a check of more than {MOST_CHARS} characters")
     try:
@@ -52,11 +54,14 @@ def taken_apart(text: str) -> Check:
             new = asserts.visit(statement)
             body += new if isinstance(new, list) else [new]
         source = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
+    except SyntaxError as error:
+        raise ValueError(f"SyntaxError: {error}") from error
     except (RecursionError, MemoryError) as error:
         raise ValueError("a check that is nested too deeply") from error
     if HOOK in names:
         raise ValueError(f"{HOOK} is not a name for a check")
-    return Check(source, names, asserts.sites)
+    last = len(asserts.sites) - 1 if tree.body and isinstance(tree.body[-1], ast.Assert) else None
+    return Check(source, names, asserts.sites, last)
 
 
 class Asserts(ast.NodeTransformer):
@@ -74,7 +79,8 @@ class Asserts(ast.NodeTransformer):
 
     def call(self, test: ast.expr) -> ast.stmt:
         """The hook's call in the place of one test."""
-        operators, nodes = (), [test]
+        operators: tuple[str, ...] = ()
+        nodes = [test]
         if isinstance(test, ast.Compare):
             operands = [test.left, *test.comparators]
             names = tuple(type(op).__name__ for op in test.ops)

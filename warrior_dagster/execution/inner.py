@@ -38,7 +38,7 @@ def keep(config: dict[str, Any]) -> None:
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY) if os.path.isdir("/proc") else -1
     if config["builds"]:
         build(config, proc)
-    if os.getuid() == 0:
+    if config["uid"] is not None:
         os.setgroups([])
         os.setresgid(config["uid"], config["uid"], config["uid"])
         os.setresuid(config["uid"], config["uid"], config["uid"])
@@ -62,7 +62,7 @@ def guarded(work: Callable[[], None]) -> NoReturn:
     try:
         work()
         status = 0
-    except BaseException as error:  # noqa: BLE001 -- nothing may get back into the parent's code
+    except BaseException as error:  # nothing may get back into the parent's code
         with suppress(OSError):
             say("broken", f"{type(error).__name__}: {error}")
     finally:
@@ -80,7 +80,7 @@ def build(config: dict[str, Any], proc: int) -> None:
     """Go into new namespaces with a root of their own: what Python needs, read-only, and an empty TMP. Returns as process 1."""
     namespaces = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
     namespaces |= kernel.CLONE_NEWNET | kernel.CLONE_NEWPID
-    into(namespaces | (0 if os.getuid() == 0 else kernel.CLONE_NEWUSER), proc)
+    into(namespaces | (0 if config["uid"] is not None else kernel.CLONE_NEWUSER), proc)
     follow()
     kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("tmpfs", TMP, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=1m,mode=755")
@@ -153,13 +153,19 @@ class Lines:
         self.descriptor, self.kept = descriptor, bytearray()
 
     def read(self, deadline: float | None = None) -> bytes | None:
-        """The next line; None when the time is over, EOFError at the end or when a line is too long."""
+        """The next line; None when the time is over, EOFError at the end or when a line is too long.
+
+        With a deadline, the end of descriptor 0 is the end of all: whoever asked is gone.
+        """
         searched = 0
         while (end := self.kept.find(b"\n", searched)) < 0:
             searched = len(self.kept)
             if deadline is not None:
                 left = deadline - time.monotonic()
-                if left <= 0 or not select.select([self.descriptor], [], [], left)[0]:
+                ready = select.select([self.descriptor, 0], [], [], left)[0] if left > 0 else []
+                if 0 in ready:
+                    raise SystemExit
+                if not ready:
                     return None
                 if searched > 8 * MOST_CHARS:
                     raise EOFError
@@ -173,7 +179,7 @@ class Lines:
 
 
 def supervise(config: dict[str, Any]) -> None:
-    """Run the checks of the program that comes on descriptor 0, one after the other, nothing left of any when the next begins."""
+    """Run the checks of the program that comes on descriptor 0, nothing left of one when the next begins."""
     outside = Lines(0)
     job = json.loads(outside.read() or b"")
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
@@ -260,7 +266,9 @@ def ending(child: int) -> str:
     return "closed the sandbox' descriptor"
 
 
-def tested(config: dict[str, Any], job: dict[str, Any], code: CodeType, check: dict[str, Any], channel: Channel, folder: str) -> None:
+def tested(
+    config: dict[str, Any], job: dict[str, Any], code: CodeType, check: dict[str, Any], channel: Channel, folder: str
+) -> None:
     """In the check's own process: give up everything, then let the tested code run."""
     os.setsid()
     nothing = os.open("/dev/null", os.O_RDWR)

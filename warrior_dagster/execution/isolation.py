@@ -74,7 +74,7 @@ class Bounds:
 def start(box: Box, bounds: Bounds) -> "subprocess.Popen[bytes]":
     """A sandbox that is ready to be talked to (see inner.py) once it has said so."""
     contained = box.level != "limits"
-    if not contained and os.getuid() == 0 and not open_to_all(interpreter()):
+    if not contained and nobody() is not None and not open_to_all(interpreter()):
         raise IsolationError(f"root's limits are another user's, who cannot read the interpreter, {interpreter()}")
     config: dict[str, Any] = {
         "nested": box.nested,
@@ -82,8 +82,7 @@ def start(box: Box, bounds: Bounds) -> "subprocess.Popen[bytes]":
         "builds": box.level == "namespaces",
         "view": view(),
         "hidden": hidden(),
-        # As root: a user nobody else is, so that one sandbox' limit on processes counts no other's.
-        "uid": 0x70000000 + (os.getpid() % 100_000) * 1000 + next(numbers) % 1000,
+        "uid": nobody(),
         "memory": bounds.memory,
         "disk": bounds.disk,
         "files": bounds.files,
@@ -103,7 +102,7 @@ def start(box: Box, bounds: Bounds) -> "subprocess.Popen[bytes]":
         env=environment,
         cwd="/",
         bufsize=0,
-        start_new_session=True,
+        start_new_session=True,  # one kill of the group ends it all: process 1 of the box is in it
     )
     assert running.stdin
     try:
@@ -127,9 +126,9 @@ def bubblewrap(nested: bool, disk: int) -> list[str]:
     if found is None:
         raise IsolationError("bwrap is not on the PATH")
     command = [found, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
-    command += ["--die-with-parent", "--new-session", "--as-pid-1"]
+    command += ["--die-with-parent", "--as-pid-1"]
     # As root the sandbox becomes an unprivileged user by itself: bwrap could only make it root by another name.
-    command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if os.getuid() == 0 else ["--unshare-user"]
+    command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if nobody() is not None else ["--unshare-user"]
     # Else bwrap closes the folders on the way to those who are not root.
     for folder in dict.fromkeys(str(above) for path in ("/dev/null", *view()) for above in reversed(Path(path).parents)):
         command += ["--perms", "0755", "--dir", folder] if folder != "/" else []
@@ -144,7 +143,7 @@ def bubblewrap(nested: bool, disk: int) -> list[str]:
 
 @cache
 def view() -> list[str]:
-    """What is to be seen in a box, parents before what lies in them: this interpreter, its library, and the system's libraries."""
+    """What is to be seen in a box, folders before what lies in them: this interpreter, its library, the system's libraries."""
     paths = [*EVERYWHERE, interpreter(), str(Path(sys.base_prefix, "lib")), sysconfig.get_path("stdlib")]
     shown: list[str] = []
     for path in paths:
@@ -164,6 +163,19 @@ def hidden() -> list[str]:
 def interpreter() -> str:
     """The interpreter itself, not a virtual environment's link to it."""
     return os.path.realpath(sys.executable)
+
+
+def nobody() -> int | None:
+    """For root: whom the sandbox becomes; None for who is not root, or is so only in a namespace without other users.
+
+    Another one each time where there are enough, so that one sandbox' limit on processes counts no other's.
+    """
+    if os.getuid() != 0:
+        return None
+    lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
+    mapped = [(first, first + length) for first, _, length in (map(int, line.split()) for line in lines)]
+    wished = (0x70000000 + (os.getpid() % 100_000) * 1000 + next(numbers) % 1000, 65534)
+    return next((uid for uid in wished if any(first <= uid < end for first, end in mapped)), None)
 
 
 def open_to_all(path: str) -> bool:

@@ -27,8 +27,8 @@ from warrior_dagster.execution.worker import Outcome, Worker
 
 LOOP = "def loop(n):\n    total = 0\n    for i in range(n):\n        total += i * i\n    return total\n"
 CALIBRATION = ("assert loop(400_000) == 21_333_253_333_400_000",)
-REFERENCE_SECONDS = 0.030
-"""What the calibration's check takes on the reference machine when idle."""
+REFERENCE_SECONDS = 0.026
+"""The shortest that the calibration's check took on the machine where this was written."""
 LEAST_FACTOR, MOST_FACTOR = 1.0, 10.0
 UNHURRIED_SECONDS = 20.0
 PROBE = """
@@ -36,7 +36,7 @@ import os, socket, threading
 
 def seen():
     import asyncio, decimal
-    return [path for path in ("/etc/passwd", "/etc/shadow", "/var/log", "/sys", "/bin/sh", "/proc/self") if os.path.exists(path)]
+    return list(filter(os.path.exists, ("/etc/passwd", "/etc/shadow", "/var/log", "/sys", "/bin/sh", "/proc/self")))
 
 def written():
     for path in ("/written", "/usr/written", os.__file__):
@@ -63,7 +63,13 @@ def forks():
     thread.join()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 """
-PROBED = ("import asyncio, decimal", "assert forks() == 7", "assert written() is None", "assert reached() is False", "assert seen() == []")
+PROBED = (
+    "import asyncio, decimal",
+    "assert forks() == 7",
+    "assert written() is None",
+    "assert reached() is False",
+    "assert seen() == []",
+)
 """The last one is not asked of `limits`."""
 
 
@@ -97,9 +103,10 @@ class Result:
 class Limits:
     """What one check may use, the loading of its code included.
 
-    seconds, of wall clock and of CPU, are of the reference machine when idle. Each worker first times a loop in its sandbox (median
-    of 3), while the others do the same, and multiplies the limit by how many times longer than there it took: at least 1, at most
-    10. So a slow or busy machine gives more time, a fast one no less, and none so much that a sleeper holds up the rest for long.
+    seconds, of wall clock and of CPU, are of the reference machine when idle. Each worker first times a loop in its sandbox
+    (median of 3), while the others do the same, and multiplies the limit by how many times longer than there it took: at least
+    1, at most 10. So a slow or busy machine gives more time, a fast one no less, and none so much that a sleeper holds up the
+    rest for long.
     """
 
     seconds: float = 2.0
@@ -107,7 +114,11 @@ class Limits:
 
 
 def run_all(
-    programs: Iterable[Program], limits: Limits | None = None, *, levels: tuple[Level, ...] = ISOLATED, workers: int | None = None
+    programs: Iterable[Program],
+    limits: Limits | None = None,
+    *,
+    levels: tuple[Level, ...] = ISOLATED,
+    workers: int | None = None,
 ) -> Iterator[Result]:
     """Run programs and give the results as they come: a worker a core, a few programs and results in memory at a time.
 
@@ -135,7 +146,7 @@ def run_in(box: Box, programs: Iterable[Program], limits: Limits, workers: int) 
                 ran = worker.run(program.code, program.checks)
                 told = (tuple(ran.outcomes), tuple(ran.reasons), ran.error, sum(ran.seconds), box.level)
                 results.put(Result(program.key, *told))
-        except BaseException as error:  # noqa: BLE001 -- for the caller's thread
+        except BaseException as error:  # for the caller's thread
             results.put(error)
         finally:
             worker.end()

@@ -56,7 +56,7 @@ def run(code: CodeType, check: dict[str, Any], channel: Channel) -> None:
     sys.modules[ANSWER] = module
     try:
         exec(code, vars(module))
-    except BaseException as error:  # noqa: BLE001 -- SystemExit too is no loading
+    except BaseException as error:  # SystemExit too is no loading
         channel.ask("unloadable", described(error))
     channel.tell("loaded")
     try:
@@ -64,7 +64,7 @@ def run(code: CodeType, check: dict[str, Any], channel: Channel) -> None:
         names = namespace(vars(module), set(check["names"]), pristine)
         names |= {"__builtins__": pristine, HOOK: hook(channel, set(check["truths"]))}
         exec(compiled, names)
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:
         channel.ask("raised", isinstance(error, AssertionError), described(error))
     channel.ask("ended")
 
@@ -73,12 +73,12 @@ def described(error: BaseException) -> str:
     """Type and message, short."""
     try:
         return f"{type(error).__name__}: {error}"[:300]
-    except BaseException:  # noqa: BLE001 -- its __str__ is the tested code's
+    except BaseException:  # its __str__ is the tested code's
         return type(error).__name__[:300]
 
 
 def namespace(module: dict[str, Any], used: set[str], pristine: dict[str, Any]) -> dict[str, Any]:
-    """Where a check runs: the module's own names, except for builtin ones that it took over and that the check uses beside others.
+    """Where a check runs: the module's names, without builtin ones that it took over and that the check uses beside others.
 
     Else `def abs(x): return 0` would pass `assert abs(f(2) - 1.4) < 0.1`. A check of nothing but an `abs` means the module's.
     """

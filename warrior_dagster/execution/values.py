@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 MOST_CHARS = 1_000_000
+MOST_DIGITS = 1_000
 MOST_HASHED = 4_096
 """Entries of a set or dict: values can be chosen to have the same hash, which makes the time to build one quadratic."""
 
@@ -73,10 +74,8 @@ def encode(value: Any) -> Encoded:  # noqa: PLR0911 -- one line a type
         if issubclass(kind, base):
             content = [encode(item) for item in base.__iter__(value)]
             return [base.__name__, content if base in (list, tuple) else hashed(content)]
-    if kind is Decimal:
-        return ["Decimal", str(value)]
-    if kind is Fraction:
-        return ["Fraction", encode(value.numerator), encode(value.denominator)]
+    if kind is Decimal or kind is Fraction:
+        return [kind.__name__, short(str(value))]
     raise Opaque(f"a {kind.__name__} is not a plain value")
 
 
@@ -103,10 +102,17 @@ def decode(said: Encoded) -> Any:  # noqa: PLR0911
         case "set" | "frozenset", [items]:
             return (set if name == "set" else frozenset)(map(decode, hashed(items)))
         case "Decimal", [text]:
-            return Decimal(text)
-        case "Fraction", [above, below]:
-            return Fraction(decode(above), decode(below))
+            return Decimal(short(text))
+        case "Fraction", [text]:
+            return Fraction(short(text))
     raise Opaque(f"no such kind of value: {name}")
+
+
+def short(text: str) -> str:
+    """A fraction's digits, if not too many: the time to reduce it is quadratic."""
+    if len(text) > MOST_DIGITS:
+        raise Opaque("too many digits")
+    return text
 
 
 def hashed(items: list[Any]) -> list[Any]:

@@ -50,7 +50,7 @@ class Trial:
     asked: set[int] = field(default_factory=set)
     """Sites whose comparison the sandbox was asked to make."""
 
-    def hear(self, text: str) -> str:
+    def hear(self, text: str) -> str:  # noqa: PLR0911 -- one a message
         """The answer to what the check says: go on (JSON), end it (`next`), or end the program (`quit`)."""
         try:
             message = json.loads(text)
@@ -63,7 +63,7 @@ class Trial:
                 return "quit"
             case ["raised", bool(asserting), str(reason)]:
                 return self.settle("failed" if asserting else "error", reason)
-            case ["ended"] if all(n in self.held for n, site in enumerate(sites) if site.always):
+            case ["ended"] if self.all_held():
                 return self.settle("passed")
             case ["ended"]:
                 return self.settle("error", "ended before its asserts")
@@ -85,9 +85,15 @@ class Trial:
         """An assert's verdict: a false one ends the check, unless something around it may catch it."""
         if verdict:
             self.held.add(number)
+            if number == self.check.last and self.all_held():
+                return self.settle("passed")
         elif self.check.sites[number].always:
             return self.settle("failed", f"assert {number + 1} does not hold")
         return json.dumps(verdict)
+
+    def all_held(self) -> bool:
+        """Whether every assert held that a check which ends has passed."""
+        return all(number in self.held for number, site in enumerate(self.check.sites) if site.always)
 
     def settle(self, outcome: Outcome, reason: str = "") -> str:
         """The check's outcome."""
@@ -114,8 +120,8 @@ class Worker:
         for number, text in enumerate(checks):
             try:
                 apart[number] = taken_apart(text)
-            except ValueError as error:  # a SyntaxError too
-                ran.outcomes[number], ran.reasons[number] = "error", f"{type(error).__name__}: {error}"
+            except ValueError as error:
+                ran.outcomes[number], ran.reasons[number] = "error", str(error)
         trials = {number: Trial(check) for number, check in apart.items()} or {-1: Trial(Check("", []))}
         while trials and not ran.error:
             batch = dict(trials if self.box.nested else [next(iter(trials.items()))])
@@ -135,7 +141,11 @@ class Worker:
         if self.running is None:
             self.begin()
         checks = [
-            {"source": t.check.source, "names": t.check.names, "truths": [n for n, s in enumerate(t.check.sites) if not s.operators]}
+            {
+                "source": t.check.source,
+                "names": t.check.names,
+                "truths": [n for n, s in enumerate(t.check.sites) if not s.operators],
+            }
             for t in trials.values()
         ]
         self.send({"code": code, "checks": checks, "seconds": self.seconds, "cpu": math.ceil(self.seconds)}, b"g")
