@@ -9,9 +9,9 @@ from tests import conftest
 from warrior_dagster.inference.request import Completion, Request
 
 ANSWERS = (
-    "Here it is:\n```python\ndef work(x):\n    return x + 1\n```",
-    "```python\ndef work(x):\n    return 2 * x\n```\nIt doubles.",
-    "def work(x):\n    return x",
+    "Here it is:\n```python\n# MARK\ndef work(x):\n    return x + 1\n```",
+    "```python\n# MARK\ndef work(x):\n    return 2 * x\n```\nIt doubles.",
+    "# MARK\ndef work(x):\n    return x",
     "I would rather talk about it.",
 )
 TESTS = (
@@ -32,7 +32,7 @@ def code_writers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Request, int, str
         if ASKS_FOR_TESTS in request.prompt:
             return Completion(key, sample, TESTS[number % 4], "stop", 30, 20)
         if '"choice"' not in request.params and isinstance(request.tag, tuple) and len(request.tag) == 2:
-            return Completion(key, sample, ANSWERS[number % 4], "stop", 30, 20)
+            return Completion(key, sample, ANSWERS[number % 4].replace("MARK", key), "stop", 30, 20)
         return other(request, sample, key)
 
     monkeypatch.setattr(conftest, "scripted", scripted)

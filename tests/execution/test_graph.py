@@ -1,7 +1,8 @@
 """Execution in the graph: what is asked, run and counted, that an appended competitor adds only its own, and the report."""
 
+from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -12,6 +13,7 @@ from tests.conftest import scripted_engines
 from tests.execution.scripts import code_writers
 from tests.runs import materialize
 from tests.test_graph import everything, keys, tables
+from tests.test_graph import materialize as requested
 from warrior_dagster.arena import Arena
 from warrior_dagster.build import arena_assets
 from warrior_dagster.execution import results
@@ -33,6 +35,15 @@ def to_send(arena: Arena) -> dict[str, int]:
         return {line.stage: line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))}
 
 
+def battles(arena: Arena) -> Counter[str]:
+    """Materialize all that asks or runs; the keys that were asked."""
+    return keys(requested(arena, ("competitors", None), ("matchups", None)))
+
+
+def rows(arena: Arena, table: str) -> pl.DataFrame:
+    return Warehouse(arena.warehouse).read(table)
+
+
 def test_judges_write_tests_all_answers_are_run_and_an_appended_competitor_adds_only_its_own(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -41,53 +52,56 @@ def test_judges_write_tests_all_answers_are_run_and_an_appended_competitor_adds_
     small, grown = make_arena(roster, battles=BOTH), make_arena((*roster, "dan"), battles=BOTH)
     fresh = to_send(small)
     assert fresh["generated_tests"] == fresh["answers"] == 3 * 9
-    everything(small)
-    before = tables(small)
-    tests, run, votes = (before[name] for name in TESTED)
-    selected = before["selected_instructions"]
-    assert tests.select("instruction_id", "writer").n_unique() == 3 * len(selected)
+    battles(small)
+    before = {name: rows(small, name) for name in TESTED}
+    tests, run, votes = before.values()
+    selected = len(rows(small, "selected_instructions"))
+    assert tests.select("instruction_id", "writer").n_unique() == 3 * selected
     assert set(tests["status"]) == {"ok", "dropped", "none"}
-    usable = before["answers"].filter("usable")
+    usable = rows(small, "answers").filter("usable")
     assert len(run) == sum(usable.filter(instruction_id=one).height for one in tests.filter(status="ok")["instruction_id"])
     assert {"passed", "failed", "not run"} <= set(run["outcome"])
     assert all(row["judge"] not in (row["left"], row["right"]) for row in votes.iter_rows(named=True))
-    outcomes = before["battle_outcomes"]
-    assert len(outcomes) == 3 * len(selected)
+    outcomes = rows(small, "battle_outcomes")
+    assert len(outcomes) == 3 * selected
     assert set(outcomes["from_execution"]) == {0.0, 2.0}
     assert outcomes["from_opinion"].to_list() == pytest.approx([2.0] * len(outcomes))
-    assert everything(small) == []
 
-    ran: list[int] = []
-    run_twice = results.run_twice
-
-    def counted(trials: list[results.Trial], *rest: object) -> object:
-        ran.extend(len(trial.checks) for trial in trials)
-        return run_twice(trials, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(results, "run_twice", counted)
-    had = paid(grown)
-    sent = keys(everything(grown))
+    ran, had = runs_counted(monkeypatch), paid(grown)
+    sent = battles(grown)
     assert set(sent) == needed(grown) - had
     assert max(sent.values()) == 1
     assert set(to_send(grown).values()) == {0}
-    after = tables(grown)
+    after = {name: rows(grown, name) for name in TESTED}
     for name in ("generated_tests", "execution_results"):
         mine = before[name].select("partition", "row_id")
         assert after[name].join(mine, on=["partition", "row_id"], how="semi").equals(before[name]), name
-    assert 0 < sum(ran) <= after["execution_results"]["run_key"].n_unique() - before["execution_results"]["run_key"].n_unique()
+    started = after["execution_results"].filter(pl.col("outcome") != "not run")["run_key"]
+    assert sum(ran) == len(set(started) - set(run["run_key"])) > 0
     ran.clear()
-    assert everything(grown) == []
+    with scripted_engines(grown, [], []) as engines:
+        materialize(grown, engines, ("execution_results", None), ("execution_votes", None))
     assert sum(ran) == 0
-    again = tables(grown)
-    assert all(again[name].equals(after[name]) for name in after)
+    assert all(rows(grown, name).equals(after[name]) for name in after)
 
 
-@pytest.mark.parametrize("evidence", ["execution", "both"])
-def test_tests_decide_alone_or_beside_opinions_and_every_table_says_so(
-    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, evidence: str, tmp_path: Path
+def runs_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets the number of tests of each answer that is run from now on."""
+    ran, run_twice = list[int](), results.run_twice
+
+    def counted(trials: list[results.Trial], *rest: Any) -> dict[str, results.Verdict]:
+        ran.extend(len(trial.checks) for trial in trials)
+        return run_twice(trials, *rest)
+
+    monkeypatch.setattr(results, "run_twice", counted)
+    return ran
+
+
+def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_writers(monkeypatch)
-    arena = make_arena(("ann", "bob", "cyd", "dan"), battles=BOTH | {"evidence": evidence})
+    arena = make_arena(("ann", "bob", "cyd", "dan"), battles=BOTH | {"evidence": "execution"})
     with scripted_engines(arena, [], []) as engines:
         runs = materialize(arena, engines, *((group, None) for group in GROUPS))
     checks = {check.check_name: check for run in runs for check in run.get_asset_check_evaluations()}
@@ -102,7 +116,7 @@ def test_tests_decide_alone_or_beside_opinions_and_every_table_says_so(
     by_tests = found["battle_outcomes"].join(said, on=["instruction_id", "left", "right"], how="semi")
     assert len(by_tests)
     assert (by_tests["from_execution"] > 0).all()
-    assert (by_tests["from_opinion"] > 0).all() == (evidence == "both")
+    assert (by_tests["from_opinion"] == 0).all()
     others = found["battle_outcomes"].join(said, on=["instruction_id", "left", "right"], how="anti").drop_nulls("outcome")
     assert (others["from_opinion"] > 0).all()
     audited = warehouse.read("judge_audit", [WHOLE])
@@ -136,8 +150,8 @@ def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_noth
     assert changed != versions(battles={"evidence": "both", "weights": {"execution": 5.0}})
     arena = make_arena()
     everything(arena)
-    assert "from_execution" not in tables(arena)["battle_outcomes"].columns
-    assert "tested" not in tables(arena)["judge_audit"].columns
+    assert "from_execution" not in rows(arena, "battle_outcomes").columns
+    assert "tested" not in rows(arena, "judge_audit").columns
 
 
 def test_what_was_not_asked_or_not_run_is_an_error_that_names_the_asset(
@@ -145,7 +159,7 @@ def test_what_was_not_asked_or_not_run_is_an_error_that_names_the_asset(
 ) -> None:
     code_writers(monkeypatch)
     arena = make_arena(battles=BOTH)
-    everything(arena)
+    requested(arena, ("competitors", None))
     more = make_arena(battles=BOTH, selection={"centres": 5})
     steps = [("selected_instructions", None), ("answers", None)]
     with scripted_engines(more, [], []) as engines:
