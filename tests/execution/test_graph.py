@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
+from rich.console import Console
 
 from benchmarks.increment import needed, paid
 from tests.conftest import scripted_engines
@@ -22,6 +24,7 @@ from warrior_dagster.matchups import sides
 from warrior_dagster.planning.cost import plan
 from warrior_dagster.report.lineage import Tables, lineages
 from warrior_dagster.report.page import report
+from warrior_dagster.report.terminal import show_lineage
 from warrior_dagster.running import GROUPS
 from warrior_dagster.storage import WHOLE, Warehouse
 
@@ -132,6 +135,8 @@ def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
     assert one["tests"]
     assert all(set(test["outcomes"]) <= set(arena.roster) and test["test"].startswith("assert") for test in one["tests"])
     assert "Tests (${row.tests.length})" in page
+    show_lineage(Console(file=(shown := StringIO()), width=400), one)
+    assert one["tests"][0]["test"] in shown.getvalue()
 
 
 def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_nothing_of_it(make_arena: MakeArena) -> None:
@@ -170,5 +175,5 @@ def test_what_was_not_asked_or_not_run_is_an_error_that_names_the_asset(
         with pytest.raises(LookupError, match="materialize execution_results first"):
             materialize(more, engines, ("execution_votes", None))
         materialize(more, engines, ("execution_results", None), ("judge_votes", None))
-        with pytest.raises(LookupError, match="materialize execution_votes first"):
+        with pytest.raises(LookupError, match="execution_votes was never materialized"):
             materialize(more, engines, ("battle_outcomes", None))

@@ -1,12 +1,17 @@
 """What a judge writes becomes tests, or the reason why there are none."""
 
 import ast
+import logging
+from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import scripted_engines
+from warrior_dagster.arena import Arena
 from warrior_dagster.execution import writing
 from warrior_dagster.execution.code import parsed
 from warrior_dagster.inference.request import Completion, Request
@@ -78,6 +83,19 @@ def test_an_instruction_without_tests_has_one_row_that_says_why(text: str, error
     (row,) = rows(text, error=error)
     assert (row["test"], row["status"], row["reason"], row["error"]) == (None, status, reason, error)
     assert row["row_id"] == "00:ann:00"
+
+
+def test_an_instruction_in_a_language_that_cannot_be_run_is_put_to_nobody_and_says_so(make_arena: Callable[..., Arena]) -> None:
+    arena, log = make_arena(), list[Request]()
+    languages = {"00": "JavaScript", "01": "Python"}
+    rows_ = [{"row_id": one, "instruction_id": one, "language": of, "instruction": "Add!"} for one, of in languages.items()]
+    with scripted_engines(arena, log, []) as engines:
+        asked = writing.write(arena, engines, pl.DataFrame(rows_), ["ann", "bob"], logging.getLogger())
+    assert len(log) == 2
+    assert all("Add!" in request.prompt and "You will never see an answer" in request.prompt for request in log)
+    found = pl.DataFrame(asked.rows, schema=writing.SCHEMA).sort("row_id")
+    assert found["reason"].to_list() == ["not runnable: JavaScript"] * 2 + ["no test could be read"] * 2
+    assert found["completion_key"].null_count() == 2
 
 
 PIECES = ("assert ", "f(1)", " == ", "2", "\n", "```", "python", "def t():\n    ", "import os", "(", "'", "NONE", "; ", "\\")

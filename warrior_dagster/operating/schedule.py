@@ -76,9 +76,10 @@ def matchup_schedule(arena: Arena, parts: Partitions, settings: Schedule) -> dg.
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         warehouse, graph = Warehouse(arena.warehouse), context.repository_def.asset_graph
+        votes = [*["execution_votes"] * arena.runs_tests, "judge_votes"]
         stale = {
             m: why
-            for name in ("battle_outcomes", "judge_votes")  # the reason that counts is the votes'
+            for name in ("battle_outcomes", *votes)  # the reason that counts is the votes'
             for m, why in out_of_date(graph, dg.AssetKey(name), warehouse).items()
         }
         keys = parts.matchups.get_partition_keys()
