@@ -30,17 +30,22 @@ from warrior_dagster.turns import machine_folder
 
 
 def build_definitions(arena: Arena, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """The definitions of an arena, read from `file`; `resources` replaces some of warehouse and engines."""
+    """The definitions of a code location that is one arena's, read from `file`; `resources` replaces some of its own."""
+    # One process a run: an engine that is loaded stays loaded for the run's next stage.
+    ours = dg.Definitions(jobs=[prune_runs], executor=dg.in_process_executor)
+    return dg.Definitions.merge(arena_definitions(arena, file, resources), ours)
+
+
+def arena_definitions(arena: Arena, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """What an arena brings wherever it is loaded; `resources` replaces some of warehouse and engines."""
     assets, parts = automated(arena_assets(arena)), partitions_of(arena)
     return dg.Definitions(
         assets=[*assets, *planning.assets(arena)],
         asset_checks=up_to_date_checks(assets),
-        jobs=[matchup_job(parts), prune_runs],
+        jobs=[matchup_job(parts)],
         schedules=[matchup_schedule(arena, parts, arena.schedule)] if arena.schedule else [],
-        sensors=[roster_sensor(arena, file, assets), automation_sensor()],
+        sensors=[roster_sensor(arena, file, assets), automation_sensor(assets)],
         resources={**arena_resources(arena), **(resources or {})},
-        # One process a run: an engine that is loaded stays loaded for the run's next stage.
-        executor=dg.in_process_executor,
     )
 
 

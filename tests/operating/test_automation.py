@@ -109,4 +109,4 @@ def test_another_code_version_makes_its_asset_again(graph: Graph) -> None:
 
 def test_the_sensor_ships_stopped() -> None:
 
-    assert automation_sensor().default_status == dg.DefaultSensorStatus.STOPPED
+    assert automation_sensor([]).default_status == dg.DefaultSensorStatus.STOPPED

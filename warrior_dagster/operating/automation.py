@@ -30,11 +30,11 @@ def automated(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
     return [asset for asset in specs if isinstance(asset, dg.AssetsDefinition)]
 
 
-def automation_sensor() -> dg.AutomationConditionSensorDefinition:
-    """The sensor that evaluates the conditions; stopped until somebody turns it on."""
+def automation_sensor(assets: list[dg.AssetsDefinition]) -> dg.AutomationConditionSensorDefinition:
+    """The sensor that evaluates the conditions of these assets, and of no others; stopped until somebody turns it on."""
     return dg.AutomationConditionSensorDefinition(
         SENSOR,
-        target="*",
+        target=dg.AssetSelection.assets(*[asset.key for asset in assets]),
         default_status=dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=SECONDS,
         description="Makes what is missing and what rests on other rows, settings or code than before, each once. What it"
