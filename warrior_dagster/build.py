@@ -1,7 +1,7 @@
 """From an arena to Dagster's Definitions: the whole graph and what it runs on."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from warrior_dagster.inference.progress import Report
 from warrior_dagster.mining import assets as mining
 from warrior_dagster.operating.automation import automated, automation_sensor
 from warrior_dagster.operating.checks import up_to_date_checks
+from warrior_dagster.operating.crashes import alive, crash_sensor
 from warrior_dagster.operating.pruning import prune_runs
 from warrior_dagster.operating.roster import roster_sensor
 from warrior_dagster.operating.schedule import matchup_job, matchup_schedule
@@ -44,7 +45,7 @@ def arena_definitions(arena: Arena, file: Path | None = None, resources: Mapping
         asset_checks=up_to_date_checks(assets),
         jobs=[matchup_job(parts)],
         schedules=[matchup_schedule(arena, parts, arena.schedule)] if arena.schedule else [],
-        sensors=[roster_sensor(arena, file, assets), automation_sensor(assets)],
+        sensors=[roster_sensor(arena, file, assets), automation_sensor(assets), crash_sensor(arena)],
         resources={**arena_resources(arena), **(resources or {})},
     )
 
@@ -67,8 +68,9 @@ def arena_resources(arena: Arena) -> dict[str, dg.ResourceDefinition]:
     """Warehouse and engines, opened by the run that needs them and closed with it."""
 
     @dg.resource
-    def warehouse(_: dg.InitResourceContext) -> Warehouse:
-        return Warehouse(arena.warehouse)
+    def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
+        with alive(context.run_id, arena.warehouse) if context.run_id else nullcontext():
+            yield Warehouse(arena.warehouse)
 
     @dg.resource
     def engines(_: dg.InitResourceContext) -> Iterator[Engines]:

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.build import arena_assets
+from warrior_dagster.build import arena_assets, arena_resources
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.partitions import RANGE_END_TAG, RANGE_START_TAG
@@ -129,7 +129,7 @@ def run(
         arena_assets(arena),
         selection=members,
         instance=instance,
-        resources={"warehouse": Warehouse(arena.warehouse), "engines": engines},
+        resources={**arena_resources(arena), "engines": engines},
         tags=tags,
         run_config=QUIET,
         raise_on_error=False,
