@@ -68,7 +68,7 @@ def test_the_arena_s_own_runs_hold_the_lock(make_arena: Callable[..., Arena]) ->
     from warrior_dagster.build import arena_resources
 
     arena = make_arena()
-    seen = []
+    seen: list[str] = []
 
     @dg.asset(required_resource_keys={"warehouse"})
     def looks(context: dg.AssetExecutionContext) -> None:
