@@ -12,6 +12,7 @@ from warrior_dagster.arena import Arena
 from warrior_dagster.battles import assets as battles
 from warrior_dagster.curation import assets as curation
 from warrior_dagster.export import assets as export
+from warrior_dagster.guards.checks import checks
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Report
@@ -34,7 +35,7 @@ def build_definitions(arena: Arena, file: Path | None = None, resources: Mapping
     assets, parts = automated(arena_assets(arena)), partitions_of(arena)
     return dg.Definitions(
         assets=[*assets, *planning.assets(arena)],
-        asset_checks=up_to_date_checks(assets),
+        asset_checks=[*checks(arena), *up_to_date_checks(assets)],
         jobs=[matchup_job(parts), prune_runs],
         schedules=[matchup_schedule(arena, parts, arena.schedule)] if arena.schedule else [],
         sensors=[roster_sensor(arena, file, assets), automation_sensor()],
