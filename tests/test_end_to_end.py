@@ -125,6 +125,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
         "in_ledger": sum(m["sent"] + m["from_ledger"] for m in first["models"].values()),
         **dict.fromkeys(("to_send", "estimated", "prompt_tokens", "completion_tokens"), 0),
         "gpu_hours": 0,
+        "cost": 0,
     }
     retried = command(f"{BIN}/warrior", "retry", "-c", str(arena), home=workplace / "home", arena=arena)
     assert (retried.returncode, "nothing to ask again" in retried.stderr) == (0, True)

@@ -12,6 +12,7 @@ from warrior_dagster.arena import Arena
 from warrior_dagster.battles import assets as battles
 from warrior_dagster.curation import assets as curation
 from warrior_dagster.export import assets as export
+from warrior_dagster.guards.checks import checks
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Report
@@ -42,7 +43,7 @@ def arena_definitions(arena: Arena, file: Path | None = None, resources: Mapping
     assets, parts = automated(arena_assets(arena)), partitions_of(arena)
     return dg.Definitions(
         assets=[*assets, *planning.assets(arena)],
-        asset_checks=up_to_date_checks(assets),
+        asset_checks=[*checks(arena), *up_to_date_checks(assets)],
         jobs=[matchup_job(parts)],
         schedules=[matchup_schedule(arena, parts, arena.schedule)] if arena.schedule else [],
         sensors=[roster_sensor(arena, file, assets), automation_sensor(assets), crash_sensor(arena)],

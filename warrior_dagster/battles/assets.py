@@ -8,6 +8,7 @@ import polars as pl
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import answering, judging
+from warrior_dagster.columns import origins
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.matchups import sides
@@ -19,6 +20,7 @@ from warrior_dagster.storage import Warehouse
 def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
     everyone = dg.AssetDep("selected_instructions", partition_mapping=parts.everyone)
+    counted = f"judge_votes.{'p_left' if arena.battles.votes == 'soft' else 'verdict'}"
     one_run: dict[str, Any] = {"owners": OWNERS, "backfill_policy": dg.BackfillPolicy.single_run()}
 
     @dg.asset(
@@ -29,6 +31,11 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         pool="engine",
         deps=[everyone],
         code_version=code_version(arena.answers, modules=[answering, *ASKING]),
+        metadata=origins(
+            "selected_instructions",
+            competitor="",  # who answers, not who asked
+            **dict.fromkeys(("status", "answer", "usable", "tokens"), "selected_instructions.instruction"),
+        ),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="answers")],
     )
     def answers(
@@ -48,7 +55,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             describe=lambda f: {"statuses": dict(f["status"].value_counts().iter_rows())},
             usage=asked.usage,
             failures=asked.failures,
-            max_error_rate=arena.engine.max_error_rate,
+            asked_by=arena,
         )
 
     def battled(warehouse: Warehouse, matchups: list[str]) -> dict[str, pl.DataFrame]:
@@ -65,6 +72,16 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         pool="engine",
         deps=[everyone, dg.AssetDep(answers, partition_mapping=parts.both_sides)],
         code_version=code_version(arena.battles, modules=[judging, *ASKING]),
+        metadata=origins(
+            row_id="selected_instructions.instruction_id",
+            instruction_id="selected_instructions.instruction_id",
+            key_left="answers.completion_key",
+            key_right="answers.completion_key",
+            **dict.fromkeys(
+                ("status", "reason", "verdict", "p_left", "p_right", "text"),
+                "selected_instructions.instruction answers.answer",
+            ),
+        ),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="judge_votes")],
     )
     def judge_votes(
@@ -86,7 +103,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             describe=abstentions,
             usage=asked.usage,
             failures=failures,
-            max_error_rate=arena.engine.max_error_rate,
+            asked_by=arena,
         )
 
     @dg.asset(
@@ -96,6 +113,14 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"polars", "lancedb"},
         deps=[judge_votes, everyone, dg.AssetDep(answers, partition_mapping=parts.both_sides)],
         code_version=code_version([arena.battles.votes, arena.battles.instructions], modules=[judging]),
+        metadata=origins(
+            row_id="selected_instructions.instruction_id",
+            instruction_id="selected_instructions.instruction_id",
+            attacker="selected_instructions.competitor",
+            **dict.fromkeys(("votes_left", "votes_right"), counted),
+            **dict.fromkeys(("decided", "tie", "failed"), "judge_votes.status"),
+            **dict.fromkeys(("local_left", "outcome"), f"{counted} answers.usable"),
+        ),
     )
     def battle_outcomes(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Who won each battle of a matchup: the votes of both sides, the local score, and the outcome for the left side."""

@@ -26,7 +26,8 @@ The instructions and the answers are machine-generated, by the models above; no 
 because other models preferred it, or did not: nothing was verified by execution, and code that was judged good may be
 wrong, insecure or out of date. Scores and ratings compare these competitors with each other, in the opinion of these
 judges, with the biases that judges have. They are no measure of correctness. Texts may repeat what the models saw in
-training, benchmarks included; check for contamination before you evaluate what was trained on this.
+training. Rows that overlap the benchmarks counted above word for word were left out, and no others: check for contamination
+before you evaluate what was trained on this on another benchmark.
 
 The licences and the terms of use of the source models apply to their outputs, also where they restrict the training
 of other models."""

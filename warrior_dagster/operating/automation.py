@@ -12,7 +12,7 @@ SECONDS = 30
 
 def incremental() -> dg.AutomationCondition:
     """Missing, or reads rows of another data version, or has another code version, or failed (once more); and all that it reads
-    is there.
+    is there, with no blocking check that failed.
     """
     condition = dg.AutomationCondition
     missing = condition.missing() & ~condition.execution_failed()
@@ -20,7 +20,8 @@ def incremental() -> dg.AutomationCondition:
     unanswered = changed.since(condition.newly_requested() | condition.initial_evaluation())
     again = condition.execution_failed().newly_true()  # bare, it would ask for a failing partition on every tick
     wanted = missing | unanswered | condition.code_version_changed() | again
-    ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress()
+    wrong = condition.any_deps_match(condition.any_checks_match(condition.check_failed(), blocking_only=True))
+    ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress() & ~wrong
     return (wanted & ready).with_label("incremental")
 
 
