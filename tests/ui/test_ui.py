@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("playwright", reason="`make test-ui` installs what drives the browser")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.ui.browser import CHROMIUM, MINUTES, append, chromium, copied_arena, dagster_dev, page_of
 from warrior_dagster.report.page import TITLES
@@ -49,6 +49,11 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
+def button(within: Page | Locator, text: str) -> Locator:
+    """By what it says, and not by the name of its icon, which is in its accessible name too."""
+    return within.get_by_role("button").filter(has_text=re.compile(text)).first
+
+
 def finished(page: Page, run: str) -> None:
     """Wait until the page of a run says that it succeeded."""
     page.goto(run)
@@ -61,35 +66,34 @@ def test_the_graph_shows_every_group_and_a_stage_is_materialized_from_it(page: P
         expect(page.get_by_text(group, exact=True).first).to_be_visible()
     shoot(page, "graph")
     page.goto(f"{address}/assets/difficulty_bands")
-    page.get_by_role("button", name="Materialize", exact=True).click()
-    link = page.get_by_role("link", name=re.compile("View|Launched")).first
-    link.wait_for()
-    finished(page, f"{address}{link.get_attribute('href')}")
+    button(page, "^Materialize$").click()
+    launched = page.get_by_role("link", name="View", exact=True)
+    finished(page, f"{address}{launched.get_attribute('href')}")
 
 
 def test_a_newcomer_s_backfill_is_launched_from_one_dialog_and_finishes(page: Page, address: str, arena: Path) -> None:
     append(arena, "tester", "You are a test engineer. You answer with code and with tests for it.")
     page.goto(f"{address}/asset-groups")
-    page.get_by_role("button", name="Reload definitions").click()
-    page.get_by_text("Definitions reloaded").first.wait_for()
+    button(page, "Reload definitions").click()
+    page.get_by_text("Definitions reloaded!").first.wait_for()
     page.goto(f"{address}/asset-groups?asset-selection=key%3A%22mined_instructions%22%2B")
-    page.get_by_role("button", name=re.compile("Materialize all")).click()
+    button(page, "Materialize all").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("button", name="Missing", exact=True).click()
-    expect(dialog.get_by_text("tester").first).to_be_visible()
+    button(dialog, "^Missing$").click()
+    expect(dialog.get_by_text("tester", exact=True)).to_be_visible()
     shoot(page, "backfill")
-    dialog.get_by_role("button", name=re.compile("Launch backfill")).click()
+    button(dialog, "Launch backfill").click()
+    expect(dialog).to_be_hidden()
     page.goto(f"{address}/runs?view=backfills")
-    page.get_by_role("link", name=re.compile("^[a-z]{8}$")).first.click()
-    expect(page.get_by_text("Completed", exact=False).first).to_be_visible(timeout=15 * MINUTES)
+    expect(page.get_by_text(re.compile("^(Success|Completed|Failed|Canceled)$"))).to_be_visible(timeout=15 * MINUTES)
+    expect(page.get_by_text(re.compile("^(Failed|Canceled)$"), exact=True).locator("visible=true")).to_have_count(1)  # the tab
     page.goto(f"{address}/assets/elo_ratings")
     expect(page.get_by_text("rating tester").first).to_be_visible()
 
 
 def test_a_picture_and_a_failed_check_are_shown(page: Page, address: str) -> None:
     page.goto(f"{address}/assets/judge_audit")
-    page.get_by_text("picture", exact=True).first.wait_for()
-    page.get_by_role("link", name="Show Markdown").or_(page.get_by_text("Show Markdown")).first.click()
+    page.get_by_text("[Show Markdown]").first.click()
     picture = page.get_by_role("dialog").locator("img").first
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 100

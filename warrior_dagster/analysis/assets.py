@@ -182,7 +182,14 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
             **of_shares("agrees", f"judge_votes.{'p_left' if arena.battles.votes == 'soft' else 'verdict'}"),
             **of_shares("longer", "judge_votes.verdict answers.answer"),
         ),
-        check_specs=[dg.AssetCheckSpec(JUDGES_ARE_SOUND, asset="judge_audit")],
+        check_specs=[
+            dg.AssetCheckSpec(
+                JUDGES_ARE_SOUND,
+                asset="judge_audit",
+                description="Whether no judge goes by the place of an answer, contradicts itself or stands against the others"
+                " more than a coin would.",
+            )
+        ],
     )
     def judge_audit(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Which judge is worth listening to: whether it goes by the place of an answer or by its length, says the same in both
