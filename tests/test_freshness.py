@@ -63,7 +63,7 @@ def test_other_settings_make_their_stage_out_of_date_and_what_follows_only_once_
         assert set(found["answers"]) == {"ann", "bob"}
         assert found["judge_votes"] == dict.fromkeys(["ann__cyd", "bob__cyd"], "answers has other rows")
         assert set(found) == {"answers", "judge_votes", "battle_outcomes", "answer_scores", "sft_dataset", "dpo_dataset",
-                              "kto_dataset", "funnel", "judge_audit", "arena_report"}  # fmt: skip
+                              "kto_dataset", "benchmark_overlap", "funnel", "judge_audit", "arena_report"}  # fmt: skip
         materialize(other, engines, *EVERYTHING)
     assert stale(other) == {}
 

@@ -19,7 +19,7 @@ from warrior_dagster.arena import Arena
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.mining import cleaning
-from warrior_dagster.planning.cost import plan
+from warrior_dagster.planning.cost import plan, totals
 from warrior_dagster.running import engine_bound, failed_requests, retry_failed
 from warrior_dagster.storage import Warehouse
 
@@ -203,7 +203,7 @@ def test_the_plan_says_what_will_be_sent_and_calls_it_estimated_where_it_cannot_
 
 
 def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena: MakeArena) -> None:
-    arena = make_arena(engine={"tokens_per_second": 100.0})
+    arena = make_arena(engine={"tokens_per_second": 100.0, "price_per_gpu_hour": 3.0})
     with Ledger(arena.warehouse) as ledger:
         planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
     sent = keys(everything(arena))
@@ -213,6 +213,8 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena:
     }  # fmt: skip
     assert sum(line.to_send for line in planned.values()) >= sent.total()
     assert planned["mined_instructions"].gpu_hours == pytest.approx(24 * 64 / 100 / 3600)
+    assert planned["mined_instructions"].cost == pytest.approx(3.0 * 24 * 64 / 100 / 3600)
+    assert totals(planned.values())["cost"] == pytest.approx(3.0 * sum(line.gpu_hours or 0 for line in planned.values()))
 
 
 def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(

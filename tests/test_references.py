@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from warrior_dagster.arena import HUMANEVAL, ReferenceSet
-from warrior_dagster.references import texts_of
+from warrior_dagster.references import tasks_of, texts_of
 
 ROWS = [{"instruction": "Sort a list.", "id": 1}, {"instruction": None, "id": 2}, {"instruction": "Parse a date.", "id": 3}]
 
@@ -27,6 +27,15 @@ def written(folder: Path, kind: str) -> str:
 def test_a_local_file_gives_the_texts_of_a_column_in_order_without_its_gaps(kind: str, tmp_path: Path) -> None:
     reference = ReferenceSet(name="mine", source=written(tmp_path, kind))
     assert texts_of(reference) == ["Sort a list.", "Parse a date."]
+    assert tasks_of(reference) == {"0": "Sort a list.", "1": "Parse a date."}
+
+
+def test_the_tasks_of_humaneval_hold_their_solutions_under_their_names() -> None:
+    tasks, prompts = tasks_of(ReferenceSet(name="h", source=HUMANEVAL)), texts_of(ReferenceSet(name="h", source=HUMANEVAL))
+    assert list(tasks) == [f"HumanEval/{number}" for number in range(164)]
+    assert all(
+        task.startswith(prompt) and len(task) > len(prompt) for task, prompt in zip(tasks.values(), prompts, strict=True)
+    )
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])

@@ -284,6 +284,20 @@ def test_the_hash_is_of_the_rows_and_not_of_their_order(ids: list[str]) -> None:
     assert rows_sha256(frame(*ids).with_columns(vectors[0])) != rows_sha256(frame(*ids).with_columns(vectors[1]))
 
 
+def test_what_is_withdrawn_is_missing_until_it_is_written_again_and_what_was_written_since_stays(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    old = warehouse.write("t", "p", frame("a")).sha256
+    warehouse.write("t", "q", frame("b"))
+    warehouse.withdraw("t", {"p": "another hash"})
+    assert warehouse.read("t", ["p", "q"]).height == 2
+    warehouse.withdraw("t", {"p": old})
+    assert set(warehouse.partitions("t")) == {"q"}
+    with pytest.raises(LookupError, match=r"t was never materialized for p in .*, or a failed check withdrew it"):
+        warehouse.read("t", ["p", "q"])
+    assert warehouse.write("t", "p", frame("a")).sha256 == old
+    assert warehouse.read("t", ["p"])["row_id"].to_list() == ["a"]
+
+
 WRITER = """
 import sys
 import polars as pl

@@ -273,6 +273,13 @@ class ReferenceSet(Strict):
     """Of a hub's data set."""
 
 
+def each_name_once(references: tuple[ReferenceSet, ...]) -> tuple[ReferenceSet, ...]:
+    """The sets, if no two share a name. Raises ValueError."""
+    if len({one.name for one in references}) != len(references):
+        raise ValueError("expected each name once")
+    return references
+
+
 class Analysis(Strict):
     """What the arena's analysis compares and asks (METHOD 7)."""
 
@@ -288,9 +295,7 @@ class Analysis(Strict):
     @field_validator("references")
     @classmethod
     def names_are_unique(cls, references: tuple[ReferenceSet, ...]) -> tuple[ReferenceSet, ...]:
-        if len({one.name for one in references}) != len(references):
-            raise ValueError("expected each name once")
-        return references
+        return each_name_once(references)
 
 
 class Export(Strict):
@@ -301,6 +306,15 @@ class Export(Strict):
     """Where the files go; absent: `exports` in the warehouse, or in data/NAME beside the arena if that is no folder."""
     dpo_margin: float = Field(0.0, ge=0)
     """A DPO pair needs a difference of final scores above this."""
+    benchmarks: tuple[ReferenceSet, ...] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)
+    """What must not be in the data sets: a row with an instruction or an answer that overlaps one of these is left out."""
+    overlap_words: int = Field(10, ge=3)
+    """Consecutive words in common from which on two texts overlap (docs/method.md, 6)."""
+
+    @field_validator("benchmarks")
+    @classmethod
+    def names_are_unique(cls, benchmarks: tuple[ReferenceSet, ...]) -> tuple[ReferenceSet, ...]:
+        return each_name_once(benchmarks)
 
 
 class Schedule(Strict):
@@ -351,6 +365,10 @@ class Engine(Strict):
     """Tokens that one model generates in a second, for the hours of a plan where no speed is measured yet."""
     max_error_rate: float = Field(0.01, ge=0, le=1)
     """Share of failed requests above which a stage's check fails."""
+    max_abstention_rate: float = Field(0.5, ge=0, le=1)
+    """Share of a partition's verdicts that may be unreadable. Above it nothing goes on from there. Unpublished."""
+    price_per_gpu_hour: float | None = Field(None, ge=0)
+    """What an hour of one GPU costs, in any currency, for the costs that plans and runs tell; absent: hours only."""
 
 
 class Arena(Strict):
@@ -422,6 +440,11 @@ class Arena(Strict):
     def runs_tests(self) -> bool:
         """Whether judges write tests that answers are run against."""
         return self.battles.evidence != "opinion"
+
+    def devices(self, model: str) -> int:
+        """GPUs that serve a model at once; of an endpoint its servers, whose GPUs nobody told us of."""
+        serve = next(c for c in self.competitors if c.model == model).serve or self.engine.serve
+        return len(serve.urls) if isinstance(serve, Endpoint) else serve.tensor_parallel_size
 
     def judges(self, left: str, right: str) -> list[str]:
         """Who judges the matchup of two competitors."""

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from warrior_dagster.arena import Arena, Endpoint, VllmServer, is_local
+from warrior_dagster.arena import Arena, Endpoint, ReferenceSet, VllmServer, is_local
 
 
 class ArenaError(ValueError):
@@ -46,6 +46,9 @@ def located(arena: Arena, folder: Path) -> Arena:
     def beside(path: str) -> str:
         return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
 
+    def sets(references: tuple[ReferenceSet, ...]) -> list[dict[str, Any]]:
+        return [r.model_dump() | {"source": local(r.source)} for r in references]
+
     data = f"data/{arena.name}"
     warehouse = beside(arena.warehouse or data)
     exports = beside(arena.export.folder or f"{data if '://' in warehouse else warehouse}/exports")
@@ -55,9 +58,8 @@ def located(arena: Arena, folder: Path) -> Arena:
             "warehouse": warehouse,
             "competitors": [c.model_dump() | {"model": local(c.model)} for c in arena.competitors],
             "embedding": arena.embedding.model_dump() | {"model": local(arena.embedding.model)},
-            "export": arena.export.model_dump() | {"folder": exports},
-            "analysis": arena.analysis.model_dump()
-            | {"references": [r.model_dump() | {"source": local(r.source)} for r in arena.analysis.references]},
+            "export": arena.export.model_dump() | {"folder": exports, "benchmarks": sets(arena.export.benchmarks)},
+            "analysis": arena.analysis.model_dump() | {"references": sets(arena.analysis.references)},
         }
     )
 
@@ -72,8 +74,9 @@ def missing_here(arena: Arena) -> list[str]:
         if is_local(model) and not (Path(model) / "config.json").is_file()
     ]
     missing += [
-        f"analysis.references.{r.name}.source: expected a file; there is none at {r.source}"
-        for r in arena.analysis.references
+        f"{key}.{r.name}.source: expected a file; there is none at {r.source}"
+        for key, sets in (("analysis.references", arena.analysis.references), ("export.benchmarks", arena.export.benchmarks))
+        for r in sets
         if is_local(r.source) and not Path(r.source).is_file()
     ]
     serving = [(f"competitors.{c.name}.serve", c.serve) for c in arena.competitors] + [("engine.serve", arena.engine.serve)]

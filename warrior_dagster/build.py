@@ -1,7 +1,7 @@
 """From an arena to Dagster's Definitions: the whole graph and what it runs on."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from warrior_dagster.battles import assets as battles
 from warrior_dagster.curation import assets as curation
 from warrior_dagster.execution import assets as execution
 from warrior_dagster.export import assets as export
+from warrior_dagster.guards.checks import checks
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Report
 from warrior_dagster.mining import assets as mining
 from warrior_dagster.operating.automation import automated, automation_sensor
 from warrior_dagster.operating.checks import up_to_date_checks
+from warrior_dagster.operating.crashes import alive, crash_sensor
 from warrior_dagster.operating.pruning import prune_runs
 from warrior_dagster.operating.roster import roster_sensor
 from warrior_dagster.operating.schedule import matchup_job, matchup_schedule
@@ -31,17 +33,22 @@ from warrior_dagster.turns import machine_folder
 
 
 def build_definitions(arena: Arena, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """The definitions of an arena, read from `file`; `resources` replaces some of warehouse and engines."""
+    """The definitions of a code location that is one arena's, read from `file`; `resources` replaces some of its own."""
+    # One process a run: an engine that is loaded stays loaded for the run's next stage.
+    ours = dg.Definitions(jobs=[prune_runs], executor=dg.in_process_executor)
+    return dg.Definitions.merge(arena_definitions(arena, file, resources), ours)
+
+
+def arena_definitions(arena: Arena, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """What an arena brings wherever it is loaded; `resources` replaces some of warehouse and engines."""
     assets, parts = automated(arena_assets(arena)), partitions_of(arena)
     return dg.Definitions(
         assets=[*assets, *planning.assets(arena)],
-        asset_checks=up_to_date_checks(assets),
-        jobs=[matchup_job(parts), prune_runs],
+        asset_checks=[*checks(arena), *up_to_date_checks(assets)],
+        jobs=[matchup_job(parts)],
         schedules=[matchup_schedule(arena, parts, arena.schedule)] if arena.schedule else [],
-        sensors=[roster_sensor(arena, file, assets), automation_sensor()],
+        sensors=[roster_sensor(arena, file, assets), automation_sensor(assets), crash_sensor(arena)],
         resources={**arena_resources(arena), **(resources or {})},
-        # One process a run: an engine that is loaded stays loaded for the run's next stage.
-        executor=dg.in_process_executor,
     )
 
 
@@ -64,8 +71,9 @@ def arena_resources(arena: Arena) -> dict[str, dg.ResourceDefinition]:
     """Warehouse and engines, opened by the run that needs them and closed with it."""
 
     @dg.resource
-    def warehouse(_: dg.InitResourceContext) -> Warehouse:
-        return Warehouse(arena.warehouse)
+    def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
+        with alive(context.run_id, arena.warehouse) if context.run_id else nullcontext():
+            yield Warehouse(arena.warehouse)
 
     @dg.resource
     def engines(_: dg.InitResourceContext) -> Iterator[Engines]:

@@ -114,7 +114,7 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
 
 @app.command()
 def plan(config: Config, as_json: AsJson = False) -> None:
-    """Say what materializing everything would cost now: requests, tokens, GPU hours. Starts and asks nothing."""
+    """Say what materializing everything would cost now: requests, tokens, GPU hours, cost. Starts and asks nothing."""
     arena = ready(config)
     from warrior_dagster.inference.ledger import Ledger, LedgerError
     from warrior_dagster.planning.cost import plan as make_plan
@@ -221,11 +221,15 @@ def show_plan(lines: "list[Line]", total: dict[str, Any]) -> None:
     footers = ("all", *(compact(total[name]) for name in counts), duration(total["gpu_hours"]))
     for name, footer in zip(names, footers, strict=True):
         table.add_column(name, footer, justify="left" if name == "stage" else "right", no_wrap=True)
+    priced = any(line.cost is not None for line in lines)
+    if priced:
+        table.add_column("cost", money(total["cost"]), justify="right", no_wrap=True)
     for model in dict.fromkeys(line.model for line in lines):
         table.add_row(f"[bold]{escape(Path(model).name)}[/bold]")
         for line in (line for line in lines if line.model == model):
             numbers = (compact(getattr(line, name)) for name in counts)
-            table.add_row(line.stage, *numbers, duration(line.gpu_hours) if line.to_send else "")
+            told = [duration(line.gpu_hours), *([money(line.cost)] if priced else [])] if line.to_send else []
+            table.add_row(line.stage, *numbers, *told)
     console.print(table)
     if total["to_send"]:
         console.print(
@@ -250,6 +254,11 @@ def duration(hours: float | None) -> str:
     return f"{hours:.3g} h" if hours >= 1 else f"{hours * 60:.0f} min" if hours >= 0.05 else f"{hours * 3600:.0f} s"
 
 
+def money(cost: float | None) -> str:
+    """A cost in the currency of the arena's price; a question mark where it is unknown."""
+    return "?" if cost is None else f"{cost:,.2f}"
+
+
 def show_result(arena: Arena, result: dict[str, Any]) -> None:
     """The ratings, a sample of the data set, and where everything is."""
     console = Console(highlight=False)
@@ -262,7 +271,8 @@ def show_result(arena: Arena, result: dict[str, Any]) -> None:
     if result["rows"].get("sft_dataset"):
         selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
         console.print(
-            f"{exported} of {selected} instructions are exported: gold answers that hit the token limit are left out."
+            f"{exported} of {selected} instructions are exported: gold answers that hit the token limit, and what"
+            " overlaps a benchmark, are left out."
         )
         dataset = Warehouse(arena.warehouse).read("sft_dataset", [WHOLE])
         for row in dataset.sort(pl.col("score"), descending=True).head(1).iter_rows(named=True):

@@ -16,7 +16,7 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 
 from warrior_dagster.storage import WHOLE, Warehouse
 
-MISSING = "it was never materialized"
+MISSING = "it was never materialized, or a failed check withdrew it"
 CODE = "code"
 
 Graph = BaseAssetGraph[Any]

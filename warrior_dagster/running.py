@@ -10,7 +10,8 @@ from typing import Any
 import dagster as dg
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.build import arena_assets
+from warrior_dagster.build import arena_assets, arena_resources
+from warrior_dagster.guards.checks import checks
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.partitions import RANGE_END_TAG, RANGE_START_TAG
@@ -126,24 +127,26 @@ def run(
 ) -> None:
     """One run over some assets and partitions. Raises RunFailed."""
     result = dg.materialize(
-        arena_assets(arena),
+        [*arena_assets(arena), *checks(arena)],
         selection=members,
         instance=instance,
-        resources={"warehouse": Warehouse(arena.warehouse), "engines": engines},
+        resources={**arena_resources(arena), "engines": engines},
         tags=tags,
         run_config=QUIET,
         raise_on_error=False,
     )
     if not result.success:
         raise RunFailed(reasons(result))
+    made = {asset.key.to_user_string() for asset in members}
     for stats in instance.get_run_step_stats(result.run_id):
-        if stats.start_time and stats.end_time:
+        if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
             told.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
-    checks = result.get_asset_check_evaluations()
-    for check in checks:
+    for check in result.get_asset_check_evaluations():
         name = f"{check.asset_key.to_user_string()}: {check.check_name}"
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             told.failed_checks.append(name)
+        elif not check.passed and check.description:
+            told.warnings += [f"{name}: {line}" for line in check.description.splitlines()]
         elif not check.passed:
             told.warnings += [f"{name}: {about}: {value.value}" for about, value in check.metadata.items()]
 
@@ -157,10 +160,15 @@ def whole_range(asset: dg.AssetsDefinition) -> dict[str, str]:
 
 
 def reasons(result: dg.ExecuteInProcessResult) -> str:
-    """One paragraph for each failed step."""
-    lines = []
+    """One paragraph for each failed blocking check, and for each step that failed otherwise."""
+    lines, checking = [], set[str]()
     for event in result.all_events:
-        if event.is_step_failure:
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:  # comes before its step's failure
+            check = event.asset_check_evaluation_data
+            if check.blocking and not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+                checking.add(event.step_key or "")
+                lines.append(f"{check.asset_key.to_user_string()}: the check {check.check_name} failed\n{check.description}")
+        if event.is_step_failure and event.step_key not in checking:
             failure = event.step_failure_data
             told = failure.user_failure_data.description if failure.user_failure_data else None
             cause = failure.error.cause if failure.error else None

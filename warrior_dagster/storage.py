@@ -192,6 +192,16 @@ class Warehouse:
                 version = self._replace(table, partition, schema, digest, spool)
         return Written(digest.rows, digest.hexdigest(), version, rows.head(SLICE) if isinstance(rows, pl.DataFrame) else first)
 
+    def withdraw(self, table: str, partitions: Mapping[str, str]) -> None:
+        """Make some partitions missing, given with their hashes; one that was written anew since then stays.
+
+        Their rows are still in the table for whoever looks into it, but `read` refuses them until they are written again.
+        """
+        with our_turn(machine_folder(self.uri) / "locks" / "tables.lock"):
+            for partition, digest in partitions.items():
+                mine = f"`table` = {quoted(table)} AND {PARTITION} = {quoted(partition)}"
+                self._records().delete(f"{mine} AND sha256 = {quoted(digest)}")
+
     def _replace(self, table: str, partition: str, schema: pa.Schema, digest: RowsDigest, spool: IO[bytes]) -> int:
         """Put the spooled rows in the place of a partition's, unless they are there; the table's version.
 
@@ -237,7 +247,8 @@ class Warehouse:
             return self._materialized(table, partitions)
         missing = [p for p in partitions if p not in before]
         if opened is None or missing or not before:
-            raise LookupError(f"{table} {NEVER_MATERIALIZED} for {', '.join(missing) or 'any partition'} in {self.uri}")
+            which = ", ".join(missing) or "any partition"
+            raise LookupError(f"{table} {NEVER_MATERIALIZED} for {which} in {self.uri}, or a failed check withdrew it")
         self.read_hashes |= {(table, p): before[p] for p in partitions}
         return opened
 

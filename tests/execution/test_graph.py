@@ -150,13 +150,27 @@ def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_noth
     unused = {"evidence": "opinion", "weights": {"execution": 5.0}}
     assert versions(battles=unused, execution={"seconds": 9.0, "prompt": "$instruction"}) == plain
     changed = versions(battles={"evidence": "both"})
-    read_votes = {"battle_outcomes", "judge_audit"}
-    assert {name for name in plain if plain[name] != changed[name]} == read_votes
+    read_votes, with_cards = {"battle_outcomes", "judge_audit"}, {"sft_dataset", "dpo_dataset", "kto_dataset"}
+    assert {name for name in plain if plain[name] != changed[name]} == read_votes | with_cards
     assert changed != versions(battles={"evidence": "both", "weights": {"execution": 5.0}})
     arena = make_arena()
     everything(arena)
     assert "from_execution" not in rows(arena, "battle_outcomes").columns
     assert "tested" not in rows(arena, "judge_audit").columns
+
+
+def test_judges_that_write_no_test_at_all_are_warned_of_and_opinions_decide(make_arena: MakeArena) -> None:
+    arena = make_arena(battles=BOTH)
+    with scripted_engines(arena, [], []) as engines:
+        runs = materialize(arena, engines, ("competitors", None), ("matchups", None))
+    failed = [check for run in runs for check in run.get_asset_check_evaluations() if not check.passed]
+    assert {(check.asset_key.to_user_string(), check.check_name) for check in failed} == {
+        ("generated_tests", "not_empty"), ("execution_votes", "tests_decide")
+    }  # fmt: skip
+    assert {check.severity for check in failed} == {dg.AssetCheckSeverity.WARN}
+    assert rows(arena, "execution_results").is_empty()
+    assert set(rows(arena, "execution_votes")["status"]) == {"failed"}
+    assert rows(arena, "battle_outcomes")["from_execution"].sum() == 0
 
 
 def test_what_was_not_asked_or_not_run_is_an_error_that_names_the_asset(

@@ -1,6 +1,7 @@
 """Records and a card to export, with everything that breaks files, for the tests of this folder."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import polars as pl
 
@@ -50,7 +51,7 @@ def arena(instructions: int = 4) -> pl.DataFrame:
     )
 
 
-def card(kind: str = "sft") -> str:
+def card(kind: str = "sft", evidence: Literal["opinion", "execution", "both"] = "opinion") -> str:
     return dataset_card(
         title="Quick: #1",
         kind=kind,
@@ -58,4 +59,5 @@ def card(kind: str = "sft") -> str:
         models=[{"name": "a|b", "model": "/srv/weights/tiny", "revision": None, "licence": "Apache-2.0"}],
         counts={"mined": 12345, "kept": 0},
         settings={"k": 40.0, "engine": {"urls": ["http://gpu7:8000/v1"]}, "system": "/no_think\n````\n# Not a heading"},
+        evidence=evidence,
     )

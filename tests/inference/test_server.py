@@ -139,3 +139,24 @@ def test_no_default_of_the_model_s_own_can_slip_in() -> None:
     environment = server.server_environment(VllmServer(kv_cache_gib=3))
     assert environment["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "flags", "cpu", "expected"),
+    [
+        ("auto", "flags\t\t: fpu avx2 fma", True, "float32"),
+        ("auto", "flags\t\t: fpu avx512f avx512_bf16", True, "auto"),
+        ("auto", "Features\t: fp asimd bf16", True, "auto"),
+        ("auto", "Features\t: fp asimd", True, "float32"),
+        ("auto", "flags\t\t: fpu avx2", False, "auto"),
+        ("bfloat16", "flags\t\t: fpu avx2", True, "bfloat16"),
+    ],
+)
+def test_a_cpu_without_instructions_for_bfloat16_is_not_made_to_emulate_it(
+    wanted: str, flags: str, cpu: bool, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n\nprocessor\t: 1\n{flags}\n")
+    monkeypatch.setattr(server, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(server, "on_cpu", lambda: cpu)
+    command = server.server_command("m", None, VllmServer(dtype=wanted), served_model="n", port=1)  # type: ignore[arg-type]
+    assert command[command.index("--dtype") + 1] == expected

@@ -33,7 +33,7 @@ from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.operating import automation, roster
 
-roster.SECONDS = automation.SECONDS = 1
+roster.SECONDS, automation.SECONDS = 2, 5
 FILE = Path(os.environ["WARRIOR_ARENA"])
 arena = load_arena(FILE)
 
@@ -63,6 +63,7 @@ INSTANCE = {
         "class": "QueuedRunCoordinator",
         "config": {"dequeue_interval_seconds": 1, "max_concurrent_runs": 1},
     },
+    "run_launcher": {"module": "tests.operating.launcher", "class": "InDaemon"},
     "telemetry": {"enabled": False},
 }
 
@@ -127,21 +128,11 @@ class Dagster:
         going_on = ("REQUESTED", "FAILING", "CANCELING")
         return str(waited(lambda: (status := self.backfills()[backfill]) not in going_on and status, seconds))
 
-    def turn(self, sensor: str, on: bool) -> None:
-        """Turn a sensor on or off."""
+    def turn_on(self, sensor: str) -> None:
+        """The switch of a sensor."""
         selector = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION, "sensorName": sensor}
-        if on:
-            found = self.ask("mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename } }", s=selector)
-            assert found["startSensor"]["__typename"] == "Sensor", found
-            return
-        found = self.ask(
-            "query($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor { sensorState { id } } } }",
-            s=selector,
-        )
-        stopped = self.ask(
-            "mutation($i: String!) { stopSensor(id: $i) { __typename } }", i=found["sensorOrError"]["sensorState"]["id"]
-        )
-        assert stopped["stopSensor"]["__typename"] == "StopSensorMutationResult", stopped
+        found = self.ask("mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename } }", s=selector)
+        assert found["startSensor"]["__typename"] == "Sensor", found
 
     def said(self, sensor: str) -> str:
         """Why the newest tick of a sensor asked for nothing."""
@@ -160,7 +151,7 @@ def waited(look: Callable[[], Any], seconds: float = 300) -> Any:
     while time.monotonic() < end:
         if found := look():
             return found
-        time.sleep(0.5)
+        time.sleep(2)
     raise TimeoutError(f"nothing came within {seconds} s")
 
 

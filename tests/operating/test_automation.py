@@ -107,6 +107,23 @@ def test_another_code_version_makes_its_asset_again(graph: Graph) -> None:
     assert graph.tick(NAMES) == set()  # the rows are the same
 
 
+def test_nothing_is_made_from_what_failed_a_blocking_check_until_it_passes(graph: Graph) -> None:
+    passes = False
+
+    @dg.asset_check(asset="mined", blocking=True)
+    def is_sound() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=passes)
+
+    graph.rows["ann"] = "wrong"
+    (mined, *_) = assets = graph.assets(NAMES)
+    definitions, instance = dg.Definitions(assets, asset_checks=[is_sound]), graph.instance
+    for passes, asked in ((False, set()), (True, {"ann__bob", "ann__cyd"})):  # noqa: B007
+        dg.materialize([*assets, is_sound], selection=[mined], partition_key="ann", instance=instance, raise_on_error=False)
+        result = dg.evaluate_automation_conditions(definitions, instance, cursor=graph.cursor)
+        graph.cursor = result.cursor
+        assert result.get_requested_partitions(dg.AssetKey("votes")) == asked
+
+
 def test_the_sensor_ships_stopped() -> None:
 
-    assert automation_sensor().default_status == dg.DefaultSensorStatus.STOPPED
+    assert automation_sensor([]).default_status == dg.DefaultSensorStatus.STOPPED

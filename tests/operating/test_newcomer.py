@@ -19,6 +19,7 @@ from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.running import GROUPS
 from warrior_dagster.storage import WHOLE, Warehouse
 
+pytestmark = pytest.mark.served
 NAMES = ["ann", "bob", "cyd"]
 
 
@@ -74,64 +75,49 @@ class Arena:
         return Counter(file.read_text().split()) if file.exists() else Counter()
 
 
-@pytest.fixture(scope="module")
-def ui(
-    tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path
-) -> Iterator[tuple[Dagster, Arena]]:
-    """A running Dagster over an arena of three, whose roster sensor is off."""
-    arena = Arena(tmp_path_factory.mktemp("arena"), bundled_model, bundled_embedder)
+@pytest.fixture
+def ui(tmp_path: Path, bundled_model: Path, bundled_embedder: Path) -> Iterator[tuple[Dagster, Arena]]:
+    """A running Dagster over an arena of three, all of which is materialized."""
+    arena = Arena(tmp_path, bundled_model, bundled_embedder)
     with served(arena.file) as dagster:
-        dagster.turn("roster", False)
         loaded = load_arena(arena.file)
         with scripted_engines(loaded, [], []) as engines, dg.DagsterInstance.from_config(str(dagster.home)) as instance:
             materialize(loaded, engines, *((group, None) for group in GROUPS), instance=instance)
         yield dagster, arena
 
 
-def test_one_choice_brings_a_newcomer_and_automation_what_was_started_amiss(ui: tuple[Dagster, Arena]) -> None:
+def test_a_newcomer_is_told_of_and_all_of_its_work_is_done_by_one_choice_by_the_sensor_or_by_automation(
+    ui: tuple[Dagster, Arena],
+) -> None:
     dagster, arena = ui
-    # The newcomer's partition of the first asset, with everything downstream.
+    waited(lambda: dagster.said("roster") == "no competitor is new")
+    brought_by_one_choice(dagster, arena, "dan")
+    brought_by_the_sensor(dagster, arena, "eve")
+    finished_by_automation(dagster, arena, "fay")
+
+
+def brought_by_one_choice(dagster: Dagster, arena: Arena, newcomer: str) -> None:
+    """The roster sensor says what is new and what it costs; one backfill from the newcomer's partition does all of it."""
     before = arena.starts()
-    arena.append("dan")
+    arena.append(newcomer)
+    waited(lambda: dagster.said("roster") == f"arena.yaml has changed: new are {newcomer}; reload the code location")
     dagster.reload()
-    assert arena.stale()["mined_instructions"].keys() == {"dan"}
-    assert dagster.finished(dagster.backfill(arena.assets(), ["dan"])) == "COMPLETED_SUCCESS"
+    waited(lambda: dagster.said("roster").startswith(f"new: {newcomer}; materializing everything will send "))
+    assert dagster.said("roster").endswith(
+        f"to start it, materialize mined_instructions and everything downstream of it for {newcomer}"
+    )
+    assert dagster.backfills() == {}
+    assert dagster.finished(dagster.backfill(arena.assets(), [newcomer])) == "COMPLETED_SUCCESS"
     assert arena.complete()
     started = arena.starts() - before
     assert len(started) <= 3  # the competitors', the matchups', and at most one between
     assert set(started.values()) == {1}
 
-    # Missing partitions only, group by group: what the earlier competitors must answer is out of date and not missing, so the
-    # matchups stop with an error that says so; nothing is silently left out.
-    arena.append("eve")
-    dagster.reload()
-    competitors = arena.assets()[:5]
-    assert competitors[-1] == "selected_instructions"
-    assert dagster.finished(dagster.backfill(competitors, ["eve"])) == "COMPLETED_SUCCESS"
-    new = [m for m in matchup_keys(arena.names) if "eve" in m]
-    assert dagster.finished(dagster.backfill(["judge_votes"], new)) == "COMPLETED_FAILED"
-    assert set(arena.stale()["answers"]) == set(arena.names)
 
-    # The automation sensor, turned on, does what is left.
-    dagster.turn("automation", True)
-    waited(arena.complete)
-    dagster.turn("automation", False)
-
-
-def test_the_roster_sensor_says_what_is_new_and_starts_it_if_it_is_asked_to(ui: tuple[Dagster, Arena]) -> None:
-    dagster, arena = ui
-    dagster.turn("roster", True)
-    waited(lambda: dagster.said("roster") == "no competitor is new")
+def brought_by_the_sensor(dagster: Dagster, arena: Arena, newcomer: str) -> None:
+    """Where the arena's file asks for it, the sensor starts that backfill itself, once."""
     there = set(dagster.backfills())
-    arena.append("fay")
-    waited(lambda: dagster.said("roster") == "arena.yaml has changed: new are fay; reload the code location")
-    dagster.reload()
-    waited(lambda: dagster.said("roster").startswith("new: fay; materializing everything will send "))
-    assert dagster.said("roster").endswith(
-        "to start it, materialize mined_instructions and everything downstream of it for fay"
-    )
-    arena.append("gus", automation={"backfill_new_competitors": True})
-    waited(lambda: dagster.said("roster") == "arena.yaml has changed: new are gus; reload the code location")
+    arena.append(newcomer, automation={"backfill_new_competitors": True})
     dagster.reload()
     waited(lambda: "was started" in dagster.said("roster"))
     (started,) = set(dagster.backfills()) - there
@@ -139,3 +125,19 @@ def test_the_roster_sensor_says_what_is_new_and_starts_it_if_it_is_asked_to(ui: 
     assert arena.complete()
     waited(lambda: dagster.said("roster") == "no competitor is new")
     assert set(dagster.backfills()) - there == {started}
+
+
+def finished_by_automation(dagster: Dagster, arena: Arena, newcomer: str) -> None:
+    """Missing partitions only, group by group: what the earlier competitors must answer is out of date and not missing, so the
+    matchups stop with an error, and nothing is silently left out. The automation sensor, turned on, does what is left.
+    """
+    arena.append(newcomer)
+    dagster.reload()
+    competitors = arena.assets()[:5]
+    assert competitors[-1] == "selected_instructions"
+    assert dagster.finished(dagster.backfill(competitors, [newcomer])) == "COMPLETED_SUCCESS"
+    new = [m for m in matchup_keys(arena.names) if newcomer in m]
+    assert dagster.finished(dagster.backfill(["judge_votes"], new)) == "COMPLETED_FAILED"
+    assert set(arena.stale()["answers"]) == set(arena.names)
+    dagster.turn_on("automation")
+    waited(arena.complete)

@@ -75,6 +75,7 @@ def test_the_asset_writes_one_file_that_loads_nothing_and_shows_every_figure(mak
     assert not re.search(r"url\((?!#)|@import", text.split("<script", 1)[0])
     pictures = [a["aria-label"] for tag, a in page_of.found if tag == "svg"]
     assert pictures == [title for name, title in page.TITLES.items() if name != "task_categories"]
+    assert "alpha of all judges (1 is full agreement, 0 what chance gives): undefined" in text  # each battle has one judge
     data = json.loads(page_of.data)
     selected = Warehouse(arena.warehouse).read("selected_instructions", arena.roster)
     assert {row["instruction_id"] for row in data["rows"]} == set(selected["instruction_id"])

@@ -10,6 +10,7 @@ from warrior_dagster import references
 from warrior_dagster.analysis import audit, categories, intervals, novelty, pictures, stages, standings, tested
 from warrior_dagster.analysis.tables import funnel_stages
 from warrior_dagster.arena import Arena
+from warrior_dagster.columns import origins
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.matchups import matchup_keys
@@ -38,6 +39,10 @@ def category_asset(arena: Arena, parts: Partitions) -> dg.AssetsDefinition:
         pool="engine",
         deps=["selected_instructions"],
         code_version=code_version([arena.analysis.category_prompt], modules=[categories, *ASKING]),
+        metadata=origins(
+            "selected_instructions",
+            **dict.fromkeys(("category", "probability", "reason"), "selected_instructions.instruction"),
+        ),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="task_categories")],
     )
     def task_categories(
@@ -64,7 +69,7 @@ def category_asset(arena: Arena, parts: Partitions) -> dg.AssetsDefinition:
             metadata={"picture": picture},
             usage=asked.usage,
             failures=failures,
-            max_error_rate=arena.engine.max_error_rate,
+            asked_by=arena,
         )
 
     return task_categories
@@ -74,12 +79,24 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
     """The assets that only read what is there."""
     common: dict[str, Any] = {"group_name": "analysis", "kinds": {"polars", "matplotlib", "lancedb"}, "owners": OWNERS}
     exported = ["sft_dataset"] if "sft" in arena.export.formats else []
+    leaning = f"judge_votes.{'p_left' if arena.battles.votes == 'soft' else 'verdict'}"
+    with_tests = f"{leaning} execution_votes.p_left"
 
     @dg.asset(
         **common,
         deps=["mined_instructions", "unique_instructions", "instruction_difficulty", "selected_instructions", "answers",
               "battle_outcomes", *exported],
         code_version=code_version(arena.export, modules=[stages]),
+        metadata=origins(
+            competitor="mined_instructions.competitor",
+            why="mined_instructions.status",
+            **dict.fromkeys(
+                ("rows", "dropped"),
+                "mined_instructions.status unique_instructions.kept instruction_difficulty.kept"
+                " selected_instructions.instruction_id battle_outcomes.outcome battle_outcomes.decided battle_outcomes.tie"
+                + " sft_dataset.attacker" * len(exported),
+            ),
+        ),
     )  # fmt: skip
     def funnel(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """How many instructions each stage left, from mined to exported, and why it dropped the others: a row for each stage
@@ -92,6 +109,11 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
         **common,
         deps=["unique_instructions"],
         code_version=code_version(*arena.analysis.references, modules=[novelty, references]),
+        metadata=origins(
+            "unique_instructions",
+            row_id="unique_instructions.instruction_id",
+            **dict.fromkeys(("rouge_l", "nearest"), "unique_instructions.instruction"),
+        ),
     )
     def instruction_novelty(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """How near each mined instruction is to the nearest text of each reference set, by ROUGE-L F1 (1 is the same): data
@@ -108,12 +130,29 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
         }
         return pictured(context, warehouse, rows, {"shares": shares})
 
-    @dg.asset(**common, deps=["instruction_difficulty"], code_version=code_version(modules=[stages]))
+    @dg.asset(
+        **common,
+        deps=["instruction_difficulty"],
+        code_version=code_version(modules=[stages]),
+        metadata=origins(
+            row_id="instruction_difficulty.competitor instruction_difficulty.band",
+            competitor="instruction_difficulty.competitor",
+            **dict.fromkeys(("instructions", "share"), "instruction_difficulty.band"),
+        ),
+    )
     def difficulty_bands(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """How hard and how good each competitor's instructions are, in the judges' eyes: the share of each band of scores."""
         return pictured(context, warehouse, stages.difficulty_bands(warehouse.read("instruction_difficulty", arena.roster)))
 
-    @dg.asset(**common, deps=["battle_outcomes"], code_version=code_version(modules=[standings, intervals]))
+    @dg.asset(
+        **common,
+        deps=["battle_outcomes"],
+        code_version=code_version(modules=[standings, intervals]),
+        metadata=origins(
+            **dict.fromkeys(("row_id", "competitor", "opponent"), "battle_outcomes.left battle_outcomes.right"),
+            **dict.fromkeys(("battles", "won", "tied", "lost", "win_rate", "low", "high"), "battle_outcomes.outcome"),
+        ),
+    )
     def head_to_head(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """How often each competitor beats each other one, with the number of battles and the 95 % interval."""
         return pictured(context, warehouse, standings.head_to_head(fought(warehouse)))
@@ -122,6 +161,12 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
         **common,
         deps=["battle_outcomes", "elo_ratings"],
         code_version=code_version(arena.ratings, modules=[standings]),
+        metadata=origins(
+            **dict.fromkeys(
+                ("rating", "low", "high", "battles"),
+                "battle_outcomes.left battle_outcomes.right battle_outcomes.outcome",
+            ),
+        ),
     )
     def rating_history(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """The ratings from more and more of the battles, with their intervals: whether more battles would still change them."""
@@ -131,7 +176,23 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
         **common,
         deps=["judge_votes", "answers", *["execution_votes"] * arena.runs_tests],
         code_version=code_version([arena.battles.votes], modules=[audit, intervals, *[tested] * arena.runs_tests]),
-        check_specs=[dg.AssetCheckSpec(JUDGES_ARE_SOUND, asset="judge_audit")],
+        metadata=origins(
+            **dict.fromkeys(("row_id", "judge"), "judge_votes.judge"),
+            **dict.fromkeys(("votes", "abstained", "tied"), "judge_votes.status"),
+            **of_shares("first", "judge_votes.verdict judge_votes.order"),
+            **of_shares("consistent", "judge_votes.verdict"),
+            **of_shares("agrees", leaning),
+            **of_shares("longer", "judge_votes.verdict answers.answer"),
+            **(of_shares(tested.SHARE, with_tests) | {"accuracy": with_tests} if arena.runs_tests else {}),
+        ),
+        check_specs=[
+            dg.AssetCheckSpec(
+                JUDGES_ARE_SOUND,
+                asset="judge_audit",
+                description="Whether no judge goes by the place of an answer, contradicts itself or stands against the others"
+                " more than a coin would.",
+            )
+        ],
     )
     def judge_audit(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Which judge is worth listening to: whether it goes by the place of an answer or by its length, says the same in both
@@ -173,6 +234,11 @@ def pictured(
     draw: Callable[[pl.DataFrame], Any] = pictures.PICTURES[name]
     picture = dg.MetadataValue.md(pictures.as_markdown(draw(rows), name.replace("_", " ")))
     return record(context, warehouse, {WHOLE: rows}, metadata={"picture": picture, **(metadata or {})}, checks=checks)
+
+
+def of_shares(name: str, came_from: str) -> dict[str, str]:
+    """The origins of one of the audit's shares, of its number of cases and of its interval."""
+    return dict.fromkeys((name, f"{name}_of", f"{name}_low", f"{name}_high"), came_from)
 
 
 def share_above(rows: pl.DataFrame, mark: float) -> float:

@@ -39,6 +39,6 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         "selected": f"beyond {arena.selection.centres} centres a competitor",
         "fought over": "no two usable answers",
         "judged": "every judge abstained",
-        "exported (sft)": "the gold answer was cut off at the token limit",
+        "exported (sft)": "the gold answer was cut off at the token limit, or a benchmark is in the row",
     }
     return stages, reasons

@@ -8,6 +8,7 @@ import polars as pl
 
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import answering, judging
+from warrior_dagster.columns import origins
 from warrior_dagster.execution import voting
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
@@ -23,6 +24,10 @@ TALLY = {"evidence", "weights"}
 def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
     everyone = dg.AssetDep("selected_instructions", partition_mapping=parts.everyone)
+    mass = "p_left" if arena.battles.votes == "soft" else "verdict"
+    voted = ["judge_votes", *["execution_votes"] * arena.runs_tests]
+    counted, statuses = (" ".join(f"{table}.{column}" for table in voted) for column in (mass, "status"))
+    amounts = {"from_opinion": f"judge_votes.{mass}", "from_execution": f"execution_votes.{mass}"} if arena.runs_tests else {}
     one_run: dict[str, Any] = {"owners": OWNERS, "backfill_policy": dg.BackfillPolicy.single_run()}
 
     @dg.asset(
@@ -33,6 +38,11 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         pool="engine",
         deps=[everyone],
         code_version=code_version(arena.answers, modules=[answering, *ASKING]),
+        metadata=origins(
+            "selected_instructions",
+            competitor="",  # who answers, not who asked
+            **dict.fromkeys(("status", "answer", "usable", "tokens"), "selected_instructions.instruction"),
+        ),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="answers")],
     )
     def answers(
@@ -52,7 +62,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             describe=lambda f: {"statuses": dict(f["status"].value_counts().iter_rows())},
             usage=asked.usage,
             failures=asked.failures,
-            max_error_rate=arena.engine.max_error_rate,
+            asked_by=arena,
         )
 
     @dg.asset(
@@ -63,6 +73,16 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         pool="engine",
         deps=[everyone, dg.AssetDep(answers, partition_mapping=parts.both_sides)],
         code_version=code_version(arena.battles.model_dump(mode="json", exclude=TALLY), modules=[judging, *ASKING]),
+        metadata=origins(
+            row_id="selected_instructions.instruction_id",
+            instruction_id="selected_instructions.instruction_id",
+            key_left="answers.completion_key",
+            key_right="answers.completion_key",
+            **dict.fromkeys(
+                ("status", "reason", "verdict", "p_left", "p_right", "text"),
+                "selected_instructions.instruction answers.answer",
+            ),
+        ),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="judge_votes")],
     )
     def judge_votes(
@@ -84,7 +104,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             describe=abstentions,
             usage=asked.usage,
             failures=failures,
-            max_error_rate=arena.engine.max_error_rate,
+            asked_by=arena,
         )
 
     @dg.asset(
@@ -102,6 +122,15 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             [arena.battles.votes, arena.battles.instructions],
             *[arena.battles.model_dump(mode="json", include=TALLY)] * arena.runs_tests,
             modules=[judging, *[voting] * arena.runs_tests],
+        ),
+        metadata=origins(
+            row_id="selected_instructions.instruction_id",
+            instruction_id="selected_instructions.instruction_id",
+            attacker="selected_instructions.competitor",
+            **dict.fromkeys(("votes_left", "votes_right"), counted),
+            **dict.fromkeys(("decided", "tie", "failed"), statuses),
+            **dict.fromkeys(("local_left", "outcome"), f"{counted} answers.usable"),
+            **amounts,
         ),
     )
     def battle_outcomes(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:

@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 
 from warrior_dagster.arena import Arena
+from warrior_dagster.columns import origins
 from warrior_dagster.curation import covering, dedup, difficulty, embedding, jaccard, kcenter, selection
 from warrior_dagster.curation.device import device_alone
 from warrior_dagster.inference import ASKING
@@ -32,6 +33,12 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"polars", "lancedb"},
         deps=[dg.AssetDep("mined_instructions", partition_mapping=parts.itself_and_earlier)],
         code_version=code_version(arena.deduplication, modules=[dedup, jaccard, selection]),
+        metadata=origins(
+            "mined_instructions",
+            kept="mined_instructions.instruction",
+            duplicate_of="mined_instructions.instruction_id mined_instructions.instruction",
+            similarity="mined_instructions.instruction",
+        ),
     )
     def unique_instructions(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Usable instructions with near duplicates marked, by the exact Jaccard similarity of their words: the first in roster
@@ -49,6 +56,10 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         pool="engine",
         deps=[unique_instructions],
         code_version=code_version(arena.difficulty, modules=[difficulty, *ASKING]),
+        metadata=origins(
+            "unique_instructions",
+            **dict.fromkeys(("score", "scored_by", "abstained", "ratings", "band", "kept"), "unique_instructions.instruction"),
+        ),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="instruction_difficulty")],
     )
     def instruction_difficulty(
@@ -71,7 +82,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             describe=lambda f: {"kept": f.filter("kept").height, "bands": dict(f["band"].value_counts().iter_rows())},
             usage=asked.usage,
             failures=failures,
-            max_error_rate=arena.engine.max_error_rate,
+            asked_by=arena,
         )
 
     @dg.asset(
@@ -80,6 +91,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         pool="engine",
         deps=[instruction_difficulty],
         code_version=code_version(arena.embedding, modules=[embedding, selection]),
+        metadata=origins("instruction_difficulty", vector="instruction_difficulty.instruction"),
     )
     def instruction_embeddings(
         context: dg.AssetExecutionContext,
@@ -100,6 +112,9 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         pool="engine",
         deps=[dg.AssetDep(instruction_embeddings, partition_mapping=parts.itself_and_earlier)],
         code_version=code_version(arena.selection, modules=[covering, kcenter, selection]),
+        metadata=origins(
+            "instruction_embeddings", rank="instruction_embeddings.vector", radius="instruction_embeddings.vector"
+        ),
     )
     def selected_instructions(
         context: dg.AssetExecutionContext,

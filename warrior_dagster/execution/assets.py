@@ -11,6 +11,7 @@ import polars as pl
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import judging
 from warrior_dagster.battles.assets import battled
+from warrior_dagster.columns import origins
 from warrior_dagster.execution import code, results, voting, writing
 from warrior_dagster.execution.isolation import ISOLATED, Bounds, Level
 from warrior_dagster.execution.sandbox import Limits, run_all
@@ -22,6 +23,11 @@ from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
 from warrior_dagster.storage import Warehouse
 
 ISOLATED_RUNS, FEW_TIMEOUTS, TESTS_DECIDE = "runs_are_isolated", "few_timeouts", "tests_decide"
+DESCRIPTIONS = {
+    ISOLATED_RUNS: "Whether all that ran was isolated, or some of it was held by limits alone (execution.isolation).",
+    FEW_TIMEOUTS: "Whether few enough runs ended at their limit of time (execution.max_timeout_rate).",
+    TESTS_DECIDE: "Whether the tests tell any two answers apart at all.",
+}
 WARN = dg.AssetCheckSeverity.WARN
 
 
@@ -43,6 +49,12 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         pool="engine",
         deps=[everyone("selected_instructions")],
         code_version=code_version(asked_for, modules=[writing, code, *ASKING]),
+        metadata=origins(
+            row_id="selected_instructions.instruction_id",
+            instruction_id="selected_instructions.instruction_id",
+            test="selected_instructions.instruction",
+            **dict.fromkeys(("status", "reason"), "selected_instructions.instruction selected_instructions.language"),
+        ),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="generated_tests")],
     )
     def generated_tests(
@@ -64,7 +76,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             describe=kept_and_dropped,
             usage=asked.usage,
             failures=asked.failures,
-            max_error_rate=arena.engine.max_error_rate,
+            asked_by=arena,
         )
 
     @dg.asset(
@@ -74,7 +86,13 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"python", "lancedb"},
         deps=["answers", everyone(generated_tests)],
         code_version=code_version([str(arena.execution.seconds), str(arena.execution.memory_mib)], modules=[results, code]),
-        check_specs=[dg.AssetCheckSpec(name, asset="execution_results") for name in (ISOLATED_RUNS, FEW_TIMEOUTS)],
+        metadata=origins(
+            "generated_tests",
+            competitor="answers.competitor",
+            answer_key="answers.completion_key",
+            **dict.fromkeys(("outcome", "reason", "bound", "run_key"), "answers.answer generated_tests.test"),
+        ),
+        check_specs=[described("execution_results", name) for name in (ISOLATED_RUNS, FEW_TIMEOUTS)],
     )
     def execution_results(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """What became of a competitor's answers under all tests of their instructions, each run twice in the sandbox. A test
@@ -106,7 +124,17 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             everyone(execution_results),
         ],
         code_version=code_version([arena.battles.instructions, str(arena.battles.judges)], modules=[voting, judging]),
-        check_specs=[dg.AssetCheckSpec(TESTS_DECIDE, asset="execution_votes")],
+        metadata=origins(
+            row_id="selected_instructions.instruction_id generated_tests.writer",
+            instruction_id="selected_instructions.instruction_id",
+            judge="generated_tests.writer",
+            completion_key="generated_tests.completion_key",
+            key_left="answers.completion_key",
+            key_right="answers.completion_key",
+            reason="execution_results.outcome generated_tests.reason",
+            **dict.fromkeys(("status", "verdict", "p_left", "p_right", "text"), "execution_results.outcome"),
+        ),
+        check_specs=[described("execution_votes", TESTS_DECIDE)],
     )
     def execution_votes(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """For whom each judge's tests are on every battle of a matchup. Where they do not tell the two apart, or where nothing
@@ -120,6 +148,11 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         return record(context, warehouse, frames, describe=decisions, checks=[tests_decide(frames)])
 
     return [generated_tests, execution_results, execution_votes]
+
+
+def described(asset: str, name: str) -> dg.AssetCheckSpec:
+    """A check of an asset, with what it asks."""
+    return dg.AssetCheckSpec(name, asset=asset, description=DESCRIPTIONS[name])
 
 
 def results_so_far(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:

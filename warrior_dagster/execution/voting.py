@@ -159,7 +159,7 @@ def outcomes(battled: pl.DataFrame, votes: Iterable[pl.DataFrame], left: str, ri
     With `execution` the tests decide alone where any of their votes is none of abstention, else the opinions; with `both` they
     add up, each times its weight. The columns `from_opinion` and `from_execution` are the sums that decided, of both sides.
     """
-    weights = settings.weights.model_dump() if settings.evidence == "both" else {"opinion": 1.0, EVIDENCE: 1.0}
+    weights = weights_of(settings)
     together = pl.concat([masses(frame, settings.votes) for frame in votes])
     if settings.evidence == EVIDENCE:
         of_tests = (pl.col("evidence") == EVIDENCE) & (pl.col("status") != "failed")
@@ -174,6 +174,11 @@ def outcomes(battled: pl.DataFrame, votes: Iterable[pl.DataFrame], left: str, ri
     return found.join(amounts, on="instruction_id", how="left", maintain_order="left").with_columns(
         pl.col("^from_.*$").fill_null(0.0)
     )
+
+
+def weights_of(settings: Battles) -> dict[str, float]:
+    """What one vote of each kind counts."""
+    return settings.weights.model_dump() if settings.evidence == "both" else {"opinion": 1.0, EVIDENCE: 1.0}
 
 
 def masses(votes: pl.DataFrame, how: Literal["hard", "soft"]) -> pl.DataFrame:

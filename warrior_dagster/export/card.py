@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -21,12 +21,24 @@ ORIGIN = (
     "each other, all answer, and those who do not compete judge the answers in pairs."
 )
 
+BLIND = (
+    "The tests were written by the judges, who saw no answer; no person checked them. They may be wrong, too few, or absent: "
+    "that an answer is here does not mean that it was run or passed"
+)
+EVIDENCE = {
+    "opinion": "other models preferred it, or did not: nothing was verified by execution",
+    "execution": "tests that were run on it spoke for or against it, and where tests said nothing, because other models "
+    f"preferred it, or did not. {BLIND}",
+    "both": f"other models preferred it, or did not, and tests that were run on it spoke for or against it. {BLIND}",
+}
+"""Why an answer is in a data set, by the arena's `battles.evidence`."""
+
 LIMITATIONS = """\
 The instructions and the answers are machine-generated, by the models above; no person wrote them. An answer is here
-because other models preferred it, or did not: nothing was verified by execution, and code that was judged good may be
-wrong, insecure or out of date. Scores and ratings compare these competitors with each other, in the opinion of these
-judges, with the biases that judges have. They are no measure of correctness. Texts may repeat what the models saw in
-training, benchmarks included; check for contamination before you evaluate what was trained on this.
+because {evidence}, and code that was judged good may be wrong, insecure or out of date. Scores and ratings compare these
+competitors with each other, by what these judges say, with the biases that judges have. They are no measure of correctness.
+Texts may repeat what the models saw in training. Rows that overlap the benchmarks counted above word for word were left out,
+and no others: check for contamination before you evaluate what was trained on this on another benchmark.
 
 The licences and the terms of use of the source models apply to their outputs, also where they restrict the training
 of other models."""
@@ -40,12 +52,14 @@ def dataset_card(
     models: Sequence[Mapping[str, str | None]],
     counts: Mapping[str, int],
     settings: Mapping[str, Any],
+    evidence: Literal["opinion", "execution", "both"],
 ) -> str:
     """The README.md of a data set: front matter for the Hub, then models, counts, settings and limitations.
 
     - `kind`: `sft`, `dpo` or `kto`; KeyError for another.
     - `models`: each with `name`, `model`, `revision` and `licence`; a missing or empty one reads "unknown".
     - `counts`: rows after each stage, in order. `settings`: plain values, written as YAML.
+    - `evidence`: what decided the battles, as in the arena file.
 
     Addresses of servers and folders of a machine are struck out of models and settings: a card is public.
     """
@@ -68,7 +82,7 @@ def dataset_card(
         f"## Models\n\n{_table(['competitor', 'model', 'revision', 'licence'], listed)}",
         f"## Counts\n\n{_table(['stage', 'rows'], [[stage, f'{count:,}'] for stage, count in counts.items()])}",
         f"## Settings\n\n{_fenced(_yaml(_public(dict(settings))))}",
-        f"## Limitations\n\n{LIMITATIONS}",
+        f"## Limitations\n\n{LIMITATIONS.format(evidence=EVIDENCE[evidence])}",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -24,6 +24,7 @@ from warrior_dagster.inference.progress import Progress, Report, calmly
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.server import vllm_server
 from warrior_dagster.inference.settling import Row, Settling, Usage
+from warrior_dagster.inference.stopping import stoppable
 from warrior_dagster.turns import our_turn
 
 ENGINE_LOCK = "engine.lock"
@@ -123,7 +124,7 @@ class Engines:
                     engine = self._engine(model, books.usage, books.progress)
                     # Looked up again: while this process waited for its turn, another may have paid for the same.
                     with few_collections():
-                        uvloop.run(self._serve(engine, chain(looked[0], requests), books))
+                        uvloop.run(stoppable(self._serve(engine, chain(looked[0], requests), books)))
                     self._ledger.flush()  # what becomes of the rows may rest on it: it has to outlive us
                     break
                 for _ in books.settle(looked, {}):

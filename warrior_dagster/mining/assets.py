@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.arena import Arena
+from warrior_dagster.columns import origins
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.mining import cleaning, prefix, sampling
@@ -25,6 +26,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         pool="engine",
         backfill_policy=dg.BackfillPolicy.single_run(),
         code_version=code_version(arena.mining, arena.languages, modules=[sampling, prefix, cleaning, *ASKING]),
+        metadata=origins(),
         check_specs=[dg.AssetCheckSpec(FEW_FAILED, asset="mined_instructions")],
     )
     def mined_instructions(
@@ -45,7 +47,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
             describe=statuses,
             usage=asked.usage,
             failures=asked.failures,
-            max_error_rate=arena.engine.max_error_rate,
+            asked_by=arena,
         )
 
     return [mined_instructions]

@@ -12,7 +12,7 @@ SECONDS = 30
 
 def incremental() -> dg.AutomationCondition:
     """Missing, or reads rows of another data version, or has another code version, or failed (once more); and all that it reads
-    is there.
+    is there, with no blocking check that failed.
     """
     condition = dg.AutomationCondition
     missing = condition.missing() & ~condition.execution_failed()
@@ -20,7 +20,8 @@ def incremental() -> dg.AutomationCondition:
     unanswered = changed.since(condition.newly_requested() | condition.initial_evaluation())
     again = condition.execution_failed().newly_true()  # bare, it would ask for a failing partition on every tick
     wanted = missing | unanswered | condition.code_version_changed() | again
-    ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress()
+    wrong = condition.any_deps_match(condition.any_checks_match(condition.check_failed(), blocking_only=True))
+    ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress() & ~wrong
     return (wanted & ready).with_label("incremental")
 
 
@@ -30,11 +31,11 @@ def automated(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
     return [asset for asset in specs if isinstance(asset, dg.AssetsDefinition)]
 
 
-def automation_sensor() -> dg.AutomationConditionSensorDefinition:
-    """The sensor that evaluates the conditions; stopped until somebody turns it on."""
+def automation_sensor(assets: list[dg.AssetsDefinition]) -> dg.AutomationConditionSensorDefinition:
+    """The sensor that evaluates the conditions of these assets, and of no others; stopped until somebody turns it on."""
     return dg.AutomationConditionSensorDefinition(
         SENSOR,
-        target="*",
+        target=dg.AssetSelection.assets(*[asset.key for asset in assets]),
         default_status=dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=SECONDS,
         description="Makes what is missing and what rests on other rows, settings or code than before, each once. What it"

@@ -73,8 +73,9 @@ def in_words(arena: Arena, warehouse: Warehouse) -> str:
     with Ledger(arena.warehouse) as ledger:
         total = cost.totals(cost.plan(arena, ledger, warehouse))
     hours = "unknown GPU hours" if total["gpu_hours"] is None else f"{total['gpu_hours']:.2g} GPU hours"
+    cost_ = "" if total["cost"] is None else f", which cost {total['cost']:.2f}"
     tokens = (total["prompt_tokens"] or 0) + (total["completion_tokens"] or 0)
-    return f"{total['to_send']} requests ({total['estimated']} of them estimated), about {tokens} tokens, {hours}"
+    return f"{total['to_send']} requests ({total['estimated']} of them estimated), about {tokens} tokens, {hours}{cost_}"
 
 
 def backfill(context: dg.SensorEvaluationContext, assets: list[dg.AssetKey], competitors: list[str]) -> str:

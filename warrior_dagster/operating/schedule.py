@@ -58,6 +58,7 @@ def matchup_job(parts: Partitions) -> Any:
         JOB,
         selection=dg.AssetSelection.groups("matchups"),
         partitions_def=parts.matchups,
+        executor_def=dg.in_process_executor,  # in a project with another executor too: an engine serves both stages
         description="Votes and outcomes of some matchups.",
     )
 

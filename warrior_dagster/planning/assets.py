@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.arena import Arena
+from warrior_dagster.columns import origins
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.planning import cost, forecast, plan
 from warrior_dagster.recording import OWNERS, code_version, markdown, record
@@ -22,6 +23,7 @@ SCHEMA: dict[str, Any] = {
     "prompt_tokens": pl.Int64,
     "completion_tokens": pl.Int64,
     "gpu_hours": pl.Float64,
+    "cost": pl.Float64,
     "basis": pl.String,
 }
 
@@ -34,10 +36,11 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         kinds={"lancedb"},
         owners=OWNERS,
         code_version=code_version(modules=[plan, forecast, cost]),
+        metadata=origins(),  # of the ledger
     )
     def arena_plan(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """What materializing everything would send now, a row for each stage and model: requests in the ledger and to be sent,
-        tokens and GPU hours. No engine is started and nothing is asked; what can only be estimated says how.
+        tokens, GPU hours and their cost. No engine is started and nothing is asked; what can only be estimated says how.
         """
         with Ledger(arena.warehouse) as ledger:
             lines = cost.plan(arena, ledger, warehouse)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from warrior_dagster.arena import Arena, Endpoint
+from warrior_dagster.arena import Arena
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.planning.forecast import CHARS_A_TOKEN, Forecast
 from warrior_dagster.planning.plan import StagePlan, walk
@@ -33,6 +33,8 @@ class Line:
     completion_tokens: int
     gpu_hours: float | None
     """None where no speed is measured or stated."""
+    cost: float | None
+    """Of those hours; None where they are, or where the arena states no price."""
     basis: str
     """What the estimates rest on."""
 
@@ -57,7 +59,8 @@ def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[Line]:
         basis = [f"expected: {stage.how}"] * bool(more) + [tokens_from, pace_from] * bool(known + more)
         result.append(
             Line(
-                stage.stage, model, forecast.in_ledger, known + more, more, prompt, completion, hours, "; ".join(basis)
+                stage.stage, model, forecast.in_ledger, known + more, more, prompt, completion, hours,
+                price(arena, hours), "; ".join(basis)
             )
         )  # fmt: skip
     return result
@@ -100,15 +103,19 @@ def gpu_hours(
     arena: Arena, model: str, forecast: Forecast, samples: int, completion_tokens: int, paces: Pace
 ) -> tuple[float | None, str]:
     """Hours on all GPUs of a model (of an endpoint: on all its servers), and where the speed comes from."""
-    competitor = next(c for c in arena.competitors if c.model == model)
-    serve = competitor.serve or arena.engine.serve
-    devices = len(serve.urls) if isinstance(serve, Endpoint) else serve.tensor_parallel_size
+    devices = arena.devices(model)
     if measured := [paces[params] for params in forecast.params if params in paces]:
         return samples * sum(measured) / len(measured) / 3600 * devices, "hours: at the speed measured so far"
     if arena.engine.tokens_per_second:
         hours = completion_tokens / arena.engine.tokens_per_second / 3600 * devices
         return hours, f"hours: at the stated {arena.engine.tokens_per_second:g} tokens/s"
     return None, "hours: unknown, for no speed is measured or stated in engine.tokens_per_second"
+
+
+def price(arena: Arena, hours: float | None) -> float | None:
+    """What GPU hours cost; None where they or the price are unknown."""
+    rate = arena.engine.price_per_gpu_hour
+    return None if hours is None or rate is None else hours * rate
 
 
 def measured_paces(ledger: Ledger) -> Pace:
@@ -127,12 +134,18 @@ def measured_paces(ledger: Ledger) -> Pace:
 
 
 def totals(plan: Iterable[Line]) -> dict[str, float | int | None]:
-    """The sums over a plan's lines; the hours are None where a line's are."""
+    """The sums over a plan's lines; the hours and the cost are None where a line's are."""
     plan = list(plan)
     counts = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
-    hours = [line.gpu_hours for line in plan if line.to_send]
-    known = [h for h in hours if h is not None]
+    sent = [line for line in plan if line.to_send]
     return {
         **{name: sum(getattr(line, name) for line in plan) for name in counts},
-        "gpu_hours": sum(known) if len(known) == len(hours) else None,
+        "gpu_hours": sum_of_known([line.gpu_hours for line in sent]),
+        "cost": sum_of_known([line.cost for line in sent]),
     }
+
+
+def sum_of_known(numbers: list[float | None]) -> float | None:
+    """The sum; None if one of the numbers is."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None

@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.arena import Arena
+from warrior_dagster.columns import origins
 from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.ratings import bootstrap, elo, leaderboard, scores
 from warrior_dagster.recording import OWNERS, code_version, record
@@ -19,6 +20,12 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         deps=["battle_outcomes"],
         code_version=code_version(arena.ratings, modules=[elo, bootstrap, leaderboard]),
+        metadata=origins(
+            **dict.fromkeys(
+                ("rating", "low", "high", "battles", "wins", "ties", "losses"),
+                "battle_outcomes.left battle_outcomes.right battle_outcomes.outcome",
+            ),
+        ),
     )
     def elo_ratings(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """Each competitor's rating over all battles, with a 95 % bootstrap interval. The battles are replayed in an order that
@@ -31,12 +38,26 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         metadata = {"ratings": standings, **plotted, "battles": len(outcomes), "seed": arena.ratings.seed}
         return record(context, warehouse, {WHOLE: rated}, metadata=metadata)
 
+    score = "elo_ratings.rating battle_outcomes.local_left"
+
     @dg.asset(
         group_name="leaderboard",
         kinds={"numpy", "lancedb"},
         owners=OWNERS,
         deps=[elo_ratings, "battle_outcomes", "answers"],
         code_version=code_version(arena.ratings, modules=[scores]),
+        metadata=origins(
+            row_id="answers.instruction_id answers.competitor",
+            instruction_id="answers.instruction_id",
+            competitor="answers.competitor",
+            score=score,
+            elo_part="elo_ratings.rating",
+            local_part=score,  # where a pair did not meet, the ratings stand in for the votes
+            advantage=score,
+            rank=f"{score} answers.answer",
+            gold=f"{score} answers.answer",
+            opponents="answers.usable",
+        ),
     )
     def answer_scores(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """The final score of every answer, alpha times what the ratings expect plus (1 - alpha) times what the judges said, and

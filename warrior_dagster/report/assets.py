@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.arena import Arena
+from warrior_dagster.columns import origins
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.recording import OWNERS, code_version, record
 from warrior_dagster.report import lineage, page
@@ -32,6 +33,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
             *["execution_votes", "execution_results", "generated_tests"] * arena.runs_tests,
         ],
         code_version=code_version(modules=[page, lineage]),
+        metadata=origins(),  # a file of everything
     )
     def arena_report(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """The arena report: one HTML file, which opens without a network, with every figure of the analysis and, for each

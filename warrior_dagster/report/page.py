@@ -12,6 +12,7 @@ import polars as pl
 from warrior_dagster.analysis import audit, pictures
 from warrior_dagster.arena import Arena
 from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.report.lineage import Lineage, Tables, lineages
 from warrior_dagster.storage import WHOLE, Warehouse
 
@@ -59,6 +60,7 @@ def report(arena: Arena, warehouse: Warehouse, ledger: Ledger, now: datetime | N
         ratings=standings(warehouse),
         sections=sections,
         faults=faults(warehouse),
+        alpha=agreement(arena, warehouse),
         competitors=[c.model_dump(mode="json", include={"name", "model", "revision", "licence"}) for c in arena.competitors],
         settings=json.dumps(settings, indent=2, ensure_ascii=False),
         rows=as_data({"rows": chosen, "near": neighbours(arena, warehouse, chosen)}),
@@ -105,6 +107,17 @@ def faults(warehouse: Warehouse) -> dict[str, str]:
     if WHOLE not in warehouse.partitions("judge_audit"):
         return {}
     return audit.faults(warehouse.read("judge_audit", [WHOLE]))
+
+
+def agreement(arena: Arena, warehouse: Warehouse) -> str:
+    """Krippendorff's alpha of all judges in words; nothing where nobody has voted."""
+    matchups = [m for m in matchup_keys(arena.roster) if m in warehouse.partitions("judge_votes")]
+    if not matchups:
+        return ""
+    alpha = audit.krippendorff_alpha(
+        audit.leanings(warehouse.read("judge_votes", matchups), soft=arena.battles.votes == "soft")
+    )
+    return "undefined: no battle has two judges whose votes can be compared" if alpha is None else f"{alpha:.2f}"
 
 
 def within(tables: Tables, ledger: Ledger) -> tuple[list[Lineage], int]:

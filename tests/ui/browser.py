@@ -1,0 +1,105 @@
+"""`dagster dev` as users start it, on a copy of the quick start's data, and a page of a real browser over it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import yaml
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.operating.served import free_port
+
+ROOT = Path(__file__).parent.parent.parent
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+WIDE = {"width": 1600, "height": 1000}
+MINUTES = 60_000
+"""In the milliseconds that Playwright counts in."""
+
+
+def copied_arena(folder: Path) -> Path:
+    """A copy of the quick start's file, warehouse and runs, which a test may change; returns the file."""
+    there = ROOT / "arenas" / "quickstart.yaml"
+    values = yaml.safe_load(there.read_text())
+    shutil.copytree(there.parent / values["warehouse"], folder / "warehouse")
+    shutil.copytree(ROOT / "dagster_home", folder / "home")
+    for competitor in values["competitors"]:
+        competitor["model"] = str((there.parent / competitor["model"]).resolve())
+    values["warehouse"] = "warehouse"
+    values["embedding"]["model"] = str((there.parent / values["embedding"]["model"]).resolve())
+    arena = folder / "arena.yaml"
+    arena.write_text(yaml.safe_dump(values, sort_keys=False))
+    return arena
+
+
+def append(arena: Path, name: str, prompt: str) -> None:
+    """Append a competitor of the same model to an arena's file."""
+    values: dict[str, Any] = yaml.safe_load(arena.read_text())
+    values["competitors"].append(values["competitors"][0] | {"name": name, "system_prompt": prompt})
+    arena.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+@contextmanager
+def dagster_dev(arena: Path) -> Iterator[str]:
+    """`dagster dev` over an arena's file, with its home beside it; gives its address, and stops all of it."""
+    port = free_port()
+    env = os.environ | {"DAGSTER_HOME": str(arena.parent / "home"), "WARRIOR_ARENA": str(arena)}
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-p", str(port)]
+    with open(arena.parent / "dagster.log", "wb") as log:
+        process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            answered(address, 180)
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def answered(address: str, seconds: float) -> None:
+    """Wait until a server answers. Raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with urlopen(f"{address}/server_info", timeout=10):
+                return
+        except (URLError, OSError):
+            time.sleep(1)
+    raise TimeoutError(f"nothing answered at {address} within {seconds} s")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium. Root may not have its sandbox; the pages are our own."""
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def page_of(browser: Browser, **options: Any) -> Iterator[Page]:
+    """A page; it is an error if its console shows one."""
+    said = []
+    context = browser.new_context(viewport=WIDE, **options)  # type: ignore[arg-type]
+    page = context.new_page()
+    page.set_default_timeout(MINUTES)
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    yield page
+    context.close()
+    assert not said, said

@@ -1,0 +1,120 @@
+"""A user's evening in the Dagster UI, in a real browser over the real `dagster dev`: nothing on the way fails or logs an error.
+
+`WARRIOR_SCREENSHOTS` names the folder that the screenshots go to; `make test-ui` says docs/.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="`make test-ui` installs what drives the browser")
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.ui.browser import CHROMIUM, MINUTES, append, chromium, copied_arena, dagster_dev, page_of
+from warrior_dagster.report.page import TITLES
+
+pytestmark = [pytest.mark.served, pytest.mark.skipif(not CHROMIUM, reason="`make test-ui` installs Chromium")]
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copied_arena(tmp_path_factory.mktemp("ui"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(arena: Path) -> Iterator[str]:
+    with dagster_dev(arena) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with page_of(browser) as page:
+        yield page
+
+
+def shoot(page: Page, name: str) -> None:
+    if folder := os.environ.get("WARRIOR_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def button(within: Page | Locator, text: str) -> Locator:
+    """By what it says, and not by the name of its icon, which is in its accessible name too."""
+    return within.get_by_role("button").filter(has_text=re.compile(text)).first
+
+
+def finished(page: Page, run: str) -> None:
+    """Wait until the page of a run says that it succeeded."""
+    page.goto(run)
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=5 * MINUTES)
+
+
+def test_the_graph_shows_every_group_and_a_stage_is_materialized_from_it(page: Page, address: str) -> None:
+    page.goto(f"{address}/asset-groups")
+    for group in ("competitors", "matchups", "leaderboard", "analysis", "plan"):
+        expect(page.get_by_text(group, exact=True).first).to_be_visible()
+    shoot(page, "graph")
+    page.goto(f"{address}/assets/difficulty_bands")
+    button(page, "^Materialize$").click()
+    launched = page.get_by_role("link", name="View", exact=True)
+    finished(page, f"{address}{launched.get_attribute('href')}")
+
+
+def test_a_newcomer_s_backfill_is_launched_from_one_dialog_and_finishes(page: Page, address: str, arena: Path) -> None:
+    append(arena, "tester", "You are a test engineer. You answer with code and with tests for it.")
+    page.goto(f"{address}/asset-groups")
+    button(page, "Reload definitions").click()
+    page.get_by_text("Definitions reloaded!").first.wait_for()
+    page.goto(f"{address}/asset-groups?asset-selection=key%3A%22mined_instructions%22%2B")
+    button(page, "Materialize all").click()
+    dialog = page.get_by_role("dialog")
+    button(dialog, "^Missing$").click()
+    expect(dialog.get_by_text("tester", exact=True)).to_be_visible()
+    shoot(page, "backfill")
+    button(dialog, "Launch backfill").click()
+    expect(dialog).to_be_hidden()
+    page.goto(f"{address}/runs?view=backfills")
+    expect(page.get_by_text(re.compile("^(Success|Completed|Failed|Canceled)$"))).to_be_visible(timeout=15 * MINUTES)
+    expect(page.get_by_text(re.compile("^(Failed|Canceled)$"), exact=True).locator("visible=true")).to_have_count(1)  # the tab
+    page.goto(f"{address}/assets/elo_ratings")
+    expect(page.get_by_text("rating tester").first).to_be_visible()
+
+
+def test_a_picture_and_a_failed_check_are_shown(page: Page, address: str) -> None:
+    page.goto(f"{address}/assets/judge_audit")
+    page.get_by_text("[Show Markdown]").first.click()
+    picture = page.get_by_role("dialog").locator("img").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.naturalWidth") > 100
+    shoot(page, "picture")
+    page.goto(f"{address}/assets/judge_audit?view=checks")
+    page.get_by_text("judges_are_sound").first.click()
+    expect(page.get_by_text("Failed").first).to_be_visible()
+    shoot(page, "check")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_opens_offline_shows_every_figure_and_anybody_can_read_it(
+    browser: Browser, arena: Path, scheme: str
+) -> None:
+    with page_of(browser, offline=True, color_scheme=scheme) as page:
+        page.goto((arena.parent / "warehouse" / "exports" / "report.html").as_uri())
+        for title in TITLES.values():
+            expect(page.get_by_role("img", name=title)).to_be_visible()
+        page.get_by_label("Find instructions").fill("a")
+        page.get_by_role("article").first.locator("summary").first.click()
+        expect(page.get_by_role("article").first.get_by_role("heading", name=re.compile("^Gold: "))).to_be_visible()
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        shoot(page, f"report_{scheme}")

@@ -1,0 +1,122 @@
+"""What rows must be like: each rule gives, by partition, what is wrong with which rows, and nothing where all is well.
+
+Frames have `partition` and `row_id` besides what a rule names.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+Problems = dict[str, str]
+SHOWN = 5
+"""Rows that a problem names; it counts the others."""
+WITHIN = 1e-6
+"""Sums of floats this near are equal: scores are rounded to nine digits, ratings are sums over many battles."""
+
+
+def named(wrong: pl.DataFrame, what: str) -> Problems:
+    """The problem of the partitions that have wrong rows: how many, and the ids of the first."""
+    each = wrong.group_by("partition").agg(pl.len(), ids=pl.col("row_id").sort().head(SHOWN)).sort("partition")
+    return {
+        partition: f"{count} {'row' if count == 1 else 'rows'} {what}: {', '.join(ids)}{', …' * (count > SHOWN)}"
+        for partition, count, ids in each.iter_rows()
+    }
+
+
+def nothing_usable(rows: pl.DataFrame, usable: pl.Expr, what: str) -> Problems:
+    """Partitions that have rows, but none of them `usable`."""
+    each = rows.group_by("partition").agg(pl.len(), usable.sum().alias("usable")).filter(usable=0).sort("partition")
+    return {partition: f"none of its {count} rows is {what}" for partition, count, _ in each.iter_rows()}
+
+
+def repeated_ids(rows: pl.DataFrame) -> Problems:
+    """Rows that are there twice."""
+    return named(rows.filter(pl.struct("partition", "row_id").is_duplicated()), "with the id of another")
+
+
+def repeated_texts(rows: pl.DataFrame, text: pl.Expr, what: str) -> Problems:
+    """Rows with a text that another row has, of whatever partition."""
+    return named(rows.filter(text.is_duplicated()), f"with {what} of another")
+
+
+def unreadable(rows: pl.DataFrame, verdicts: pl.Expr, failed: pl.Expr, limit: float) -> Problems:
+    """Partitions in which more than a share `limit` of the verdicts could not be read; both are counts of a row."""
+    each = rows.group_by("partition").agg(verdicts.sum().alias("of"), failed.sum().alias("failed"))
+    above = each.filter(pl.col("failed") > limit * pl.col("of")).sort("partition")
+    return {
+        partition: f"{failed} of {of} verdicts could not be read; at most {limit:.0%} may be"
+        for partition, of, failed in above.iter_rows()
+    }
+
+
+def shares(outcomes: pl.DataFrame, weights: Mapping[str, float] | None = None) -> Problems:
+    """Battles whose local scores are not shares of the votes: x(A>B) and x(B>A) are not what each side has of all, or the two
+    sides were counted twice (METHOD 5). A battle is a row with `local_left`; one without an answer has null.
+
+    Where votes are of several kinds, `weights` has what one of each counts, and a column `from_KIND` what all of them came to.
+    """
+    left, right, x = pl.col("votes_left"), pl.col("votes_right"), pl.col("local_left")
+    total = left + right
+    number = pl.sum_horizontal(pl.col(f"from_{kind}") / weight for kind, weight in weights.items()) if weights else total
+    whole = pl.sum_horizontal(f"from_{kind}" for kind in weights) if weights else total
+    share = pl.when(total > 0).then(left / total).otherwise(0.5)
+    fought = outcomes.drop_nulls("local_left")
+    is_share = (
+        x.is_between(0, 1)
+        & ((x - share).abs() <= WITHIN)
+        & ((number - pl.col("decided") - pl.col("tie")).abs() <= WITHIN)
+        & ((total - whole).abs() <= WITHIN)
+    )
+    pair = pl.concat_list("left", "right").list.sort()
+    return {
+        **named(fought.filter(pl.struct("instruction_id", pair).is_duplicated()), "on a pair that met before"),
+        **named(fought.filter(~is_share.fill_null(False)), "where the local scores are not the shares of the votes"),
+    }
+
+
+def ratings(rated: pl.DataFrame, roster: Sequence[str], initial: float) -> Problems:
+    """Ratings that are not one for each competitor, or that are not shared out around the initial one (METHOD 5).
+
+    No rows at all are no problem here.
+    """
+    if rated.is_empty():
+        return {}
+    (partition,) = rated["partition"].unique()
+    if sorted(rated["competitor"]) != sorted(roster):
+        return {partition: f"ratings of {', '.join(sorted(rated['competitor']))}; expected one of each competitor"}
+    surplus = float((rated["rating"] - initial).sum())
+    if abs(surplus) <= WITHIN * len(roster) * max(1.0, abs(initial)):
+        return {}
+    return {partition: f"ratings add up to {surplus:+.6g} around {initial:g}, and not to zero: {', '.join(rated['row_id'])}"}
+
+
+def scores(scored: pl.DataFrame) -> Problems:
+    """Groups whose scores do not add up to the number of pairs, or leave 0 to n - 1, or whose gold is not their only best one
+    (METHOD 5).
+    """
+    of_group, score, n = "instruction_id", pl.col("score"), pl.len().over("instruction_id")
+    best = score.max().over(of_group)
+    sums = (score.sum().over(of_group) - n * (n - 1) / 2).abs() <= WITHIN * n
+    inside = score.is_between(-WITHIN, n - 1 + WITHIN)
+    gold = (pl.col("gold").sum().over(of_group) == 1) & (~pl.col("gold") | (score == best))
+    return {
+        **named(scored.filter(~gold.fill_null(False)), "of groups whose gold answer is not their one best"),
+        **named(scored.filter(~inside.fill_null(False)), "with scores outside 0 to n - 1"),
+        **named(scored.filter(~sums.fill_null(False)), "of groups whose scores do not add up to their number of pairs"),
+    }
+
+
+def not_the_best(rows: pl.DataFrame, scored: pl.DataFrame, answers: pl.DataFrame, kind: str) -> Problems:
+    """Rows of a data set that show as good what is not: sft and dpo another answer than the best of the instruction, kto one
+    that is not above its group's mean. `answers` has the text of each `instruction_id` and `competitor`.
+    """
+    score, of_group = pl.col("score"), "instruction_id"
+    good = score == score.max().over(of_group) if kind != "kto" else (score - score.mean().over(of_group)).round(9) > 0
+    truth = scored.select("instruction_id", "competitor", good=good).join(answers, on=["instruction_id", "competitor"])
+    by = "chosen_competitor" if kind == "dpo" else "competitor"
+    turns = pl.col({"sft": "messages", "dpo": "chosen", "kto": "completion"}[kind])
+    shown = rows.with_columns(shown=turns.list.last().struct.field("content"), competitor=pl.col(by))
+    shown = shown.filter("label") if kind == "kto" else shown
+    joined = shown.join(truth, on=["instruction_id", "competitor"], how="left")
+    right = pl.col("good") & (pl.col("answer") == pl.col("shown"))
+    return named(joined.filter(~right.fill_null(False)), "that show as good what is not the best answer, or not as it is now")

@@ -1,0 +1,83 @@
+"""Runs whose process is gone are failed, or they would hold their pool's place for good: Dagster's own launcher cannot tell.
+
+Each run holds the lock of a file named after it, which ends with its process, however that ends. A file whose lock is free is
+left by a run that came to no end of its own.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+
+from warrior_dagster.arena import Arena
+from warrior_dagster.turns import machine_folder, our_turn
+
+SENSOR = "crashed_runs"
+SECONDS = 60
+
+
+def runs_folder(warehouse: str) -> Path:
+    """Where the lock files of this machine's runs on a warehouse are."""
+    return machine_folder(warehouse) / "locks" / "runs"
+
+
+@contextmanager
+def alive(run_id: str, warehouse: str) -> Iterator[None]:
+    """Hold the lock of a run while it goes on."""
+    file = runs_folder(warehouse) / run_id
+    with our_turn(file):
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+
+def fail_crashed(instance: dg.DagsterInstance, warehouse: str, settled: float = SECONDS) -> list[str]:
+    """Fail the runs of this machine that are not over and whose process is gone; returns their ids.
+
+    Files younger than `settled` seconds are left alone: their run may be about to take the lock.
+    """
+    failed, folder = [], runs_folder(warehouse)
+    for file in sorted(folder.iterdir()) if folder.exists() else []:
+        if time.time() - file.stat().st_mtime < settled or is_held(file):
+            continue
+        run = instance.get_run_by_id(file.name)
+        if run is None:
+            continue  # of another Dagster instance, whose own sensor sees to it
+        if not run.is_finished:
+            instance.report_run_failed(run, "The run's process is gone. Start it again: what it was answered is in the ledger.")
+            failed.append(run.run_id)
+        file.unlink(missing_ok=True)
+    return failed
+
+
+def is_held(file: Path) -> bool:
+    """Whether a process holds the lock of a file."""
+    descriptor = os.open(file, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def crash_sensor(arena: Arena) -> dg.SensorDefinition:
+    """The sensor that looks for such runs; it costs nothing."""
+
+    @dg.sensor(
+        name=SENSOR,
+        minimum_interval_seconds=SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Fails runs of this machine whose process is gone, so that the next run in the queue gets its engine.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        failed = fail_crashed(context.instance, arena.warehouse)
+        return dg.SkipReason(f"failed, because their process is gone: {', '.join(failed)}" if failed else "no run has crashed")
+
+    return sensor
