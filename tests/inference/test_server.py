@@ -158,5 +158,5 @@ def test_a_cpu_without_instructions_for_bfloat16_is_not_made_to_emulate_it(
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n\nprocessor\t: 1\n{flags}\n")
     monkeypatch.setattr(server, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(server, "on_cpu", lambda: cpu)
-    command = server.server_command("m", None, VllmServer(dtype=wanted), served_model="n", port=1)  # type: ignore[arg-type]
+    command = server.server_command("m", None, VllmServer(dtype=wanted), served_model="n", port=1)
     assert command[command.index("--dtype") + 1] == expected

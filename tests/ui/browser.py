@@ -34,6 +34,7 @@ def copied_arena(folder: Path) -> Path:
     for competitor in values["competitors"]:
         competitor["model"] = str((there.parent / competitor["model"]).resolve())
     values["warehouse"] = "warehouse"
+    values["battles"]["judges"] = 1  # as many as there are for a pair of three competitors; of a newcomer's pairs too
     values["embedding"]["model"] = str((there.parent / values["embedding"]["model"]).resolve())
     arena = folder / "arena.yaml"
     arena.write_text(yaml.safe_dump(values, sort_keys=False))

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -61,9 +62,11 @@ def finished(page: Page, run: str) -> None:
 
 
 def test_the_graph_shows_every_group_and_a_stage_is_materialized_from_it(page: Page, address: str) -> None:
-    page.goto(f"{address}/asset-groups")
-    for group in ("competitors", "matchups", "leaderboard", "analysis", "plan"):
-        expect(page.get_by_text(group, exact=True).first).to_be_visible()
+    groups = ("competitors", "matchups", "leaderboard", "analysis")
+    expanded = ",".join(f"global@global:{group}" for group in groups)  # as the UI writes it once they are clicked on
+    page.goto(f"{address}/asset-groups?expanded={quote(expanded)}")
+    for drawn in (*groups, "mined_instructions", "judge_votes", "sft_dataset", "arena_report"):
+        expect(page.locator("foreignObject").get_by_text(drawn, exact=True)).to_be_attached()
     shoot(page, "graph")
     page.goto(f"{address}/assets/difficulty_bands")
     button(page, "^Materialize$").click()
@@ -80,13 +83,12 @@ def test_a_newcomer_s_backfill_is_launched_from_one_dialog_and_finishes(page: Pa
     button(page, "Materialize all").click()
     dialog = page.get_by_role("dialog")
     button(dialog, "^Missing$").click()
-    expect(dialog.get_by_text("tester", exact=True)).to_be_visible()
+    expect(dialog.get_by_text("tester", exact=True).first).to_be_visible()
     shoot(page, "backfill")
     button(dialog, "Launch backfill").click()
     expect(dialog).to_be_hidden()
     page.goto(f"{address}/runs?view=backfills")
-    expect(page.get_by_text(re.compile("^(Success|Completed|Failed|Canceled)$"))).to_be_visible(timeout=15 * MINUTES)
-    expect(page.get_by_text(re.compile("^(Failed|Canceled)$"), exact=True).locator("visible=true")).to_have_count(1)  # the tab
+    expect(page.get_by_text(re.compile("^(Success|Completed)$")).first).to_be_visible(timeout=15 * MINUTES)
     page.goto(f"{address}/assets/elo_ratings")
     expect(page.get_by_text("rating tester").first).to_be_visible()
 
