@@ -271,6 +271,8 @@ class ReferenceSet(Strict):
     """The column, or key, of the text."""
     split: str = "train"
     """Of a hub's data set."""
+    revision: str | None = None
+    """Of a hub's data set; without one, another version of it may be compared with each time."""
 
 
 def each_name_once(references: tuple[ReferenceSet, ...]) -> tuple[ReferenceSet, ...]:

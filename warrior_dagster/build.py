@@ -35,7 +35,7 @@ from warrior_dagster.turns import machine_folder
 def build_definitions(arena: Arena, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The definitions of a code location that is one arena's, read from `file`; `resources` replaces some of its own."""
     # One process a run: an engine that is loaded stays loaded for the run's next stage.
-    ours = dg.Definitions(jobs=[prune_runs], executor=dg.in_process_executor)
+    ours = dg.Definitions(jobs=[prune_runs], sensors=[crash_sensor(arena)], executor=dg.in_process_executor)
     return dg.Definitions.merge(arena_definitions(arena, file, resources), ours)
 
 
@@ -47,7 +47,7 @@ def arena_definitions(arena: Arena, file: Path | None = None, resources: Mapping
         asset_checks=[*checks(arena), *up_to_date_checks(assets)],
         jobs=[matchup_job(parts)],
         schedules=[matchup_schedule(arena, parts, arena.schedule)] if arena.schedule else [],
-        sensors=[roster_sensor(arena, file, assets), automation_sensor(assets), crash_sensor(arena)],
+        sensors=[roster_sensor(arena, file, assets), automation_sensor(assets)],
         resources={**arena_resources(arena), **(resources or {})},
     )
 

@@ -75,7 +75,7 @@ def retry(config: Config, as_json: AsJson = False) -> None:
         materialize(arena, retry_failed, as_json)
     else:
         errors.print(
-            "no request failed; there is nothing to ask again (`warrior run` materializes partitions that are missing)"
+            "no request failed in what is materialized (`warrior run` makes what is missing, or what a failed check withdrew)"
         )
 
 

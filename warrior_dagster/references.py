@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -40,6 +41,12 @@ def tasks_of(reference: ReferenceSet) -> dict[str, str]:
     return {str(place): text for place, text in enumerate(texts_of(reference))}
 
 
+def contents(references: Sequence[ReferenceSet]) -> list[str]:
+    """The SHA-256 of each local file, and nothing for the other sets: what a code version knows them by besides their keys."""
+    files = [Path(one.source) for one in references if one.source != HUMANEVAL and is_local(one.source)]
+    return [sha256(file.read_bytes()).hexdigest() if file.is_file() else "" for file in files]
+
+
 def column_of_file(reference: ReferenceSet) -> Sequence[str | None]:
     """A column of a local .parquet, .jsonl or .json (a list of objects)."""
     path = Path(reference.source)
@@ -64,4 +71,4 @@ def column_of_hub(reference: ReferenceSet) -> Sequence[str | None]:
     """A column of a data set of the hub."""
     import datasets
 
-    return list(datasets.load_dataset(reference.source, split=reference.split)[reference.column])
+    return list(datasets.load_dataset(reference.source, split=reference.split, revision=reference.revision)[reference.column])

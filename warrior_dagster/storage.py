@@ -175,6 +175,7 @@ class Warehouse:
                 kept.when_matched_update_all().when_not_matched_insert_all().execute(
                     pa.Table.from_pylist(rows, schema=BASES_SCHEMA)
                 )
+                self._clean_up(BASES)
 
     def write(self, table: str, partition: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> Written:
         """Make `rows` all that a partition holds, in one commit; what other processes write to others is kept.
@@ -236,9 +237,13 @@ class Warehouse:
         records.when_matched_update_all().when_not_matched_insert_all().execute(
             pa.Table.from_pylist(record, schema=RECORDS_SCHEMA)
         )
-        for name in (table, RECORDS):  # or what was replaced would lie on the disk for good
-            self._db.open_table(name).to_lance().cleanup_old_versions(VERSIONS_KEPT, error_if_tagged_old_versions=False)
+        self._clean_up(table)
+        self._clean_up(RECORDS)
         return int(self._db.open_table(table).version)
+
+    def _clean_up(self, table: str) -> None:
+        """Remove old versions, or what was replaced would lie on the disk for good."""
+        self._db.open_table(table).to_lance().cleanup_old_versions(VERSIONS_KEPT, error_if_tagged_old_versions=False)
 
     def _materialized(self, table: str, partitions: Sequence[str]) -> Table:
         """A table that has some partitions. Raises LookupError naming those that were never written."""

@@ -87,12 +87,12 @@ def test_judges_that_always_say_a_fail_their_check_which_names_them(make_arena: 
     assert Warehouse(arena.warehouse).read("judge_audit", [WHOLE])["first"].to_list() == [1.0, 1.0, 1.0]
 
 
-def test_an_arena_without_sft_ends_its_funnel_with_what_was_judged(make_arena: MakeArena, tmp_path: Path) -> None:
+def test_an_arena_without_sft_ends_its_funnel_with_what_was_fought_over(make_arena: MakeArena, tmp_path: Path) -> None:
     arena = make_arena(export={"formats": ["kto"], "folder": str(tmp_path / "exports")})
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines)
     funnel = Warehouse(arena.warehouse).read("funnel", [WHOLE])
-    assert funnel.filter(pl.col("step") == funnel["step"].max())["stage"].unique().to_list() == ["judged"]
+    assert funnel.filter(pl.col("step") == funnel["step"].max())["stage"].unique().to_list() == ["fought over"]
 
 
 @pytest.mark.parametrize("sets", [[], [{"name": "own", "source": "humaneval"}, {"name": "twice", "source": "humaneval"}]])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.export.examples import ROWS, arena, card
 from warrior_dagster.export import files
-from warrior_dagster.export.files import write_dataset
+from warrior_dagster.export.files import withdraw_dataset, write_dataset
 from warrior_dagster.export.jsonlines import json_lines
 from warrior_dagster.export.kto import kto_rows
 from warrior_dagster.export.sft import sft_rows
@@ -142,3 +142,16 @@ def test_no_rows_make_files_with_their_columns(kind: str, tmp_path: Path) -> Non
     paths = write_dataset(rows, tmp_path, kind, card(kind))
     assert pl.read_parquet(paths["parquet"]).schema == rows.schema
     assert Path(paths["jsonl"]).read_bytes() == b""
+
+
+def test_a_withdrawn_export_is_not_where_it_was_and_the_next_one_is(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"a": ["x"]})
+    withdraw_dataset(tmp_path, "sft")  # there is none
+    write_dataset(rows, tmp_path, "sft", "card")
+    withdraw_dataset(tmp_path, "sft")
+    assert not (tmp_path / "sft").exists()
+    assert (tmp_path / "sft.withdrawn" / "train.parquet").exists()
+    write_dataset(rows, tmp_path, "sft", "card")
+    withdraw_dataset(tmp_path, "sft")
+    write_dataset(rows, tmp_path, "sft", "card")
+    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {"sft", "sft.withdrawn"}

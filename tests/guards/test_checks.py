@@ -101,8 +101,10 @@ WRONG: list[tuple[str, str, str, Change, str]] = [
 def test_wrong_rows_fail_their_check_which_names_them_and_are_read_no_more(
     whole: Arena, tmp_path: Path, table: str, partition: str, check: str, change: Change, words: str
 ) -> None:
-    arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
+    exports = whole.export.model_copy(update={"folder": str(tmp_path / "exports")})
+    arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse"), "export": exports})
     shutil.copytree(whole.warehouse, arena.warehouse)
+    shutil.copytree(whole.export.folder, exports.folder)
     warehouse = Warehouse(arena.warehouse)
     right = warehouse.read(table, [partition]).drop("partition")
     wrong = change(right)
@@ -113,6 +115,8 @@ def test_wrong_rows_fail_their_check_which_names_them_and_are_read_no_more(
     assert found[check].severity == dg.AssetCheckSeverity.ERROR
     assert words in found[check].description
     assert found[check].metadata["partitions_wrong"].value == 1
+    there = {kind for kind in exports.formats if (Path(exports.folder) / kind).exists()}
+    assert there == set(exports.formats) - {table.removesuffix("_dataset")}  # nobody trains on what was withdrawn
     with pytest.raises(LookupError, match=f"never materialized for {partition} .*a failed check withdrew it"):
         warehouse.read(table, [partition])
     warehouse.write(table, partition, right)  # written again, they are there again

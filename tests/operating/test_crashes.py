@@ -41,6 +41,7 @@ def test_a_killed_run_is_failed_and_one_that_goes_on_is_not(tmp_path: Path) -> N
             while not runs_folder(warehouse).exists():
                 assert process.poll() is None
                 time.sleep(0.2)
+            time.sleep(1)  # the lock follows the file
             assert fail_crashed(instance, warehouse, settled=0) == []
         finally:
             process.kill()
@@ -57,7 +58,7 @@ def test_a_killed_run_is_failed_and_one_that_goes_on_is_not(tmp_path: Path) -> N
 def test_a_run_that_ends_by_itself_leaves_no_file(tmp_path: Path) -> None:
     try:
         with alive("one", str(tmp_path)):
-            assert [file.name for file in runs_folder(str(tmp_path)).iterdir()] == ["one"]
+            assert [file.stem for file in runs_folder(str(tmp_path)).iterdir()] == ["one"]
             raise ValueError
     except ValueError:
         pass
@@ -72,7 +73,7 @@ def test_the_arena_s_own_runs_hold_the_lock(make_arena: Callable[..., Arena]) ->
 
     @dg.asset(required_resource_keys={"warehouse"})
     def looks(context: dg.AssetExecutionContext) -> None:
-        seen.extend(file.name for file in runs_folder(arena.warehouse).iterdir())
+        seen.extend(file.stem for file in runs_folder(arena.warehouse).iterdir())
 
     result = dg.materialize([looks], resources={"warehouse": arena_resources(arena)["warehouse"]})
     assert seen == [result.run_id]

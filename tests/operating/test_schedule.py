@@ -67,6 +67,7 @@ def tick(arena: Arena, instance: dg.DagsterInstance) -> list[tuple[str, str]] | 
 def test_a_tick_takes_what_is_missing_then_what_is_out_of_date_and_then_nothing(make_arena: Callable[..., Arena]) -> None:
     arena = make_arena(("ann", "bob", "cyd", "dan"), schedule={"matchups": 2})
     with dg.instance_for_test() as instance, scripted_engines(arena, [], []) as engines:
+        assert tick(arena, instance) == "6 matchups wait for instructions or answers that are not there"
         materialize(arena, engines, ("competitors", None), instance=instance)
         assert tick(arena, instance) == [("ann__bob", "ann__cyd")]
         for one in ("ann__bob", "bob__cyd", "ann__dan", "bob__dan", "cyd__dan"):

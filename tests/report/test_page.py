@@ -46,7 +46,7 @@ class Elements(HTMLParser):
 
 def written(arena: Arena) -> str:
     with Ledger(arena.warehouse) as ledger:
-        return page.report(arena, Warehouse(arena.warehouse), ledger)
+        return page.report(arena, Warehouse(arena.warehouse), ledger, "today")
 
 
 class Hostile(ScriptedEngine):

@@ -108,7 +108,9 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
     @dg.asset(
         **common,
         deps=["unique_instructions"],
-        code_version=code_version(*arena.analysis.references, modules=[novelty, references]),
+        code_version=code_version(
+            references.contents(arena.analysis.references), *arena.analysis.references, modules=[novelty, references]
+        ),
         metadata=origins(
             "unique_instructions",
             row_id="unique_instructions.instruction_id",

@@ -16,9 +16,8 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
     unique = warehouse.read("unique_instructions", roster, ["competitor", "kept"])
     rated = warehouse.read("instruction_difficulty", roster, ["competitor", "kept"])
     selected = warehouse.read("selected_instructions", roster, ["competitor", "instruction_id"])
-    outcomes = warehouse.read("battle_outcomes", matchup_keys(roster), ["instruction_id", "outcome", "decided", "tie"])
+    outcomes = warehouse.read("battle_outcomes", matchup_keys(roster), ["instruction_id", "outcome"])
     fought = outcomes.drop_nulls("outcome")
-    decided = fought.filter(pl.col("decided") + pl.col("tie") > 0)
     dropped = Counter(mined.filter(pl.col("status") != "ok")["status"].to_list())
     stages = {
         "mined": mined,
@@ -27,7 +26,6 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         "difficult enough": rated.filter("kept"),
         "selected": selected,
         "fought over": selected.join(fought, on="instruction_id", how="semi"),
-        "judged": selected.join(decided, on="instruction_id", how="semi"),
     }
     if "sft" in arena.export.formats:
         exported = warehouse.read("sft_dataset", [WHOLE], ["attacker"])
@@ -38,7 +36,6 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         "difficult enough": f"scored below {arena.difficulty.keep:g}, or not at all",
         "selected": f"beyond {arena.selection.centres} centres a competitor",
         "fought over": "no two usable answers",
-        "judged": "every judge abstained",
         "exported (sft)": "the gold answer was cut off at the token limit, or a benchmark is in the row",
     }
     return stages, reasons

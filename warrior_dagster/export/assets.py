@@ -51,7 +51,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         deps=["answer_scores", "answers", "selected_instructions"],
         code_version=code_version(
-            [str(arena.export.overlap_words)],
+            [str(arena.export.overlap_words), *references.contents(arena.export.benchmarks)],
             *arena.export.benchmarks,
             modules=[contamination, references, records],
         ),

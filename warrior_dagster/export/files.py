@@ -42,6 +42,15 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
     return {"folder": str(target)} | {kind: str(target / file) for kind, file in files.items()}
 
 
+def withdraw_dataset(folder: Path, name: str) -> None:
+    """Move `folder/name/` aside to `folder/name.withdrawn/`, in the place of an earlier one: nobody trains on it unawares."""
+    target, aside = folder / name, folder / f"{name}.withdrawn"
+    with our_turn(folder / f".{name}.lock"):
+        if target.exists():
+            _clear(aside)
+            target.rename(aside)
+
+
 def _clear(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)

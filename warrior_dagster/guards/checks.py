@@ -12,6 +12,7 @@ a warning, which stops nothing.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
@@ -20,6 +21,7 @@ import polars as pl
 from warrior_dagster.arena import Arena
 from warrior_dagster.execution import voting
 from warrior_dagster.export.contamination import overlaps
+from warrior_dagster.export.files import withdraw_dataset
 from warrior_dagster.guards import rules
 from warrior_dagster.guards.rules import Problems
 from warrior_dagster.matchups import matchup_keys
@@ -98,7 +100,9 @@ def checks(arena: Arena) -> list[dg.AssetChecksDefinition]:
     }
     own = rules_of_stages(arena) | {f"{kind}_dataset": rules_of_dataset(arena, kind) for kind in arena.export.formats}
     ids = Rule(lambda asset: rules.repeated_ids(asset.read("row_id")))
-    return [check(table, keys, {UNIQUE: ids, **own.get(table, {})}) for table, keys in partitions.items()]
+    folder = Path(arena.export.folder)
+    files = {f"{kind}_dataset": partial(withdraw_dataset, folder, kind) for kind in arena.export.formats}
+    return [check(table, keys, {UNIQUE: ids, **own.get(table, {})}, files.get(table)) for table, keys in partitions.items()]
 
 
 def rules_of_stages(arena: Arena) -> dict[str, dict[str, Rule]]:
@@ -148,8 +152,10 @@ def rules_of_dataset(arena: Arena, kind: str) -> dict[str, Rule]:
     return found
 
 
-def check(table: str, partitions: list[str], found: dict[str, Rule]) -> dg.AssetChecksDefinition:
-    """The step that checks one asset: an evaluation for each of its rules."""
+def check(
+    table: str, partitions: list[str], found: dict[str, Rule], withdraw_files: Callable[[], None] | None
+) -> dg.AssetChecksDefinition:
+    """The step that checks one asset: an evaluation for each of its rules. Files that were made of wrong rows go with them."""
 
     @dg.multi_asset_check(
         name=f"{table}_checks",
@@ -164,6 +170,8 @@ def check(table: str, partitions: list[str], found: dict[str, Rule]) -> dg.Asset
         problems = {name: rule.find(asset) if asset.hashes else {} for name, rule in found.items()}
         wrong = {p for name, of_rule in problems.items() if found[name].blocking for p in of_rule}
         warehouse.withdraw(table, {p: asset.hashes[p] for p in sorted(wrong)})
+        if wrong and withdraw_files:
+            withdraw_files()
         for name, of_rule in problems.items():
             yield result(asset, name, of_rule, blocking=found[name].blocking)
 

@@ -1,7 +1,7 @@
 """Runs whose process is gone are failed, or they would hold their pool's place for good: Dagster's own launcher cannot tell.
 
-Each run holds the lock of a file named after it, which ends with its process, however that ends. A file whose lock is free is
-left by a run that came to no end of its own.
+Each process of a run holds the lock of a file named after both, which ends with it, however that is. A file whose lock is free
+is left by a process that came to no end of its own. Only where a run is one process is it the run that has crashed then.
 """
 
 import fcntl
@@ -27,8 +27,8 @@ def runs_folder(warehouse: str) -> Path:
 
 @contextmanager
 def alive(run_id: str, warehouse: str) -> Iterator[None]:
-    """Hold the lock of a run while it goes on."""
-    file = runs_folder(warehouse) / run_id
+    """Hold the lock of this process of a run while it goes on."""
+    file = runs_folder(warehouse) / f"{run_id}.{os.getpid()}"
     with our_turn(file):
         try:
             yield
@@ -43,9 +43,9 @@ def fail_crashed(instance: dg.DagsterInstance, warehouse: str, settled: float = 
     """
     failed, folder = [], runs_folder(warehouse)
     for file in sorted(folder.iterdir()) if folder.exists() else []:
-        if time.time() - file.stat().st_mtime < settled or is_held(file):
+        if not left_behind(file, settled):
             continue
-        run = instance.get_run_by_id(file.name)
+        run = instance.get_run_by_id(file.stem)
         if run is None:
             continue  # of another Dagster instance, whose own sensor sees to it
         if not run.is_finished:
@@ -55,16 +55,21 @@ def fail_crashed(instance: dg.DagsterInstance, warehouse: str, settled: float = 
     return failed
 
 
-def is_held(file: Path) -> bool:
-    """Whether a process holds the lock of a file."""
-    descriptor = os.open(file, os.O_RDWR)
+def left_behind(file: Path, settled: float) -> bool:
+    """Whether a lock's file is older than some seconds, nobody holds the lock, and the file stays: an ending run removes it."""
+    try:
+        if time.time() - file.stat().st_mtime < settled:
+            return False
+        descriptor = os.open(file, os.O_RDWR)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return False
     finally:
         os.close(descriptor)
-    return False
+    return file.exists()
 
 
 def crash_sensor(arena: Arena) -> dg.SensorDefinition:

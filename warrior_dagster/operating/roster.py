@@ -5,7 +5,10 @@ That work is a backfill of the newcomers' partitions with everything downstream.
 graph's own edges, and each stage is one run, which loads each engine once.
 """
 
+import json
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -21,6 +24,7 @@ from warrior_dagster.storage import Warehouse
 SENSOR = "roster"
 ROOT = "mined_instructions"
 SECONDS = 60
+PLAN_SECONDS = 20
 
 
 def roster_sensor(arena: Arena, file: Path | None, assets: list[dg.AssetsDefinition]) -> dg.SensorDefinition:
@@ -38,22 +42,33 @@ def roster_sensor(arena: Arena, file: Path | None, assets: list[dg.AssetsDefinit
         warehouse = Warehouse(arena.warehouse)
         if file and (news := news_on_disk(arena, file)):
             return dg.SkipReason(news)
-        new = [name for name in arena.roster if name not in warehouse.partitions(ROOT)]
-        if not new:
-            context.update_cursor("")
-            return dg.SkipReason("no competitor is new")
-        told = f"new: {', '.join(new)}"
-        if context.cursor and context.cursor.startswith(told):  # said, and started if it was to be
-            return dg.SkipReason(context.cursor)
-        told += f"; materializing everything will send {in_words(arena, warehouse)}"
-        if arena.automation.backfill_new_competitors:
-            told += f"; backfill {backfill(context, keys, new)} was started"
-        else:
-            told += f"; to start it, materialize {ROOT} and everything downstream of it for {', '.join(new)}"
-        context.update_cursor(told)
-        return dg.SkipReason(told)
+        there = warehouse.partitions(ROOT)
+        told = {name: said for name, said in json.loads(context.cursor or "{}").items() if name in arena.roster}
+        new = [name for name in arena.roster if name not in there]
+        if fresh := [name for name in new if name not in told]:
+            names = ", ".join(fresh)
+            if arena.automation.backfill_new_competitors:
+                said = f"new: {names}; backfill {backfill(context, keys, fresh)} was started"
+            else:
+                said = f"new: {names}; to start it, materialize {ROOT} and everything downstream of it for {names}"
+            said += f"; materializing everything will send {within(PLAN_SECONDS, lambda: in_words(arena, warehouse))}"
+            told |= dict.fromkeys(fresh, said)
+        # Each newcomer is told of, and started, once: until it is there, whoever else comes or gets done.
+        context.update_cursor(json.dumps({name: told[name] for name in new}))
+        return dg.SkipReason("\n".join(dict.fromkeys(told[name] for name in new)) or "no competitor is new")
 
     return sensor
+
+
+def within(seconds: float, work: Callable[[], str]) -> str:
+    """What `work` says if it is done in time: a tick that takes a minute is given up, and would never be told of."""
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(work).result(seconds)
+    except TimeoutError:
+        return "what `arena_plan` says: planning so much takes longer than a sensor may"
+    finally:
+        pool.shutdown(wait=False)
 
 
 def news_on_disk(arena: Arena, file: Path) -> str:

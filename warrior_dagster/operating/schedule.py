@@ -13,7 +13,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.arena import Arena, Schedule
-from warrior_dagster.freshness import MISSING, out_of_date
+from warrior_dagster.freshness import MISSING, Hashes, basis, out_of_date
 from warrior_dagster.matchups import sides
 from warrior_dagster.partitions import RANGE_END_TAG, RANGE_START_TAG, Partitions
 from warrior_dagster.storage import NEVER_MATERIALIZED, WHOLE, Warehouse
@@ -83,10 +83,12 @@ def matchup_schedule(arena: Arena, parts: Partitions, settings: Schedule) -> dg.
             for name in ("battle_outcomes", *votes)  # the reason that counts is the votes'
             for m, why in out_of_date(graph, dg.AssetKey(name), warehouse).items()
         }
-        keys = parts.matchups.get_partition_keys()
-        chosen = choose({m: stale[m] for m in keys if m in stale}, interval_widths(warehouse), settings.matchups)
+        keys, hashes, votes = parts.matchups.get_partition_keys(), Hashes(warehouse), dg.AssetKey("judge_votes")
+        ready = [m for m in keys if m in stale and "" not in basis(graph, votes, m, hashes).values()]
+        chosen = choose({m: stale[m] for m in ready}, interval_widths(warehouse), settings.matchups)
         if not chosen:
-            return dg.SkipReason("every matchup is up to date")
+            waiting = f"{len(stale)} matchups wait for instructions or answers that are not there"
+            return dg.SkipReason(waiting if stale else "every matchup is up to date")
         return [dg.RunRequest(tags={RANGE_START_TAG: first, RANGE_END_TAG: last}) for first, last in ranges(chosen, keys)]
 
     return schedule

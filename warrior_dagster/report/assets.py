@@ -1,11 +1,15 @@
 """The report as an asset: materialize it last."""
 
+import json
+from datetime import UTC, datetime
 from hashlib import sha256
+from importlib import resources
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
+from warrior_dagster.analysis import audit, pictures
 from warrior_dagster.arena import Arena
 from warrior_dagster.columns import origins
 from warrior_dagster.inference.ledger import Ledger
@@ -18,6 +22,7 @@ NAME = "report.html"
 
 def assets(arena: Arena) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
+    template = resources.files("warrior_dagster.report").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
     drawn = [name for name in page.TITLES if name != "task_categories" or arena.analysis.categories]
 
     @dg.asset(
@@ -32,7 +37,11 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
             "selected_instructions",
             *["execution_votes", "execution_results", "generated_tests"] * arena.runs_tests,
         ],
-        code_version=code_version(modules=[page, lineage]),
+        code_version=code_version(
+            [template, json.dumps(page.shown_settings(arena), sort_keys=True)],
+            *arena.competitors,
+            modules=[page, lineage, pictures, audit],
+        ),
         metadata=origins(),  # a file of everything
     )
     def arena_report(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
@@ -49,11 +58,12 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
 
 
 def write_report(arena: Arena, warehouse: Warehouse, ledger: Ledger) -> tuple[Path, str, int]:
-    """Write the report beside the exports; its path, its SHA-256 and its size in bytes."""
-    text = page.report(arena, warehouse, ledger).encode("utf-8", "replace")
+    """Write the report beside the exports; its path, the SHA-256 of all but the time in it, and its size in bytes."""
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    text = page.report(arena, warehouse, ledger, now).encode("utf-8", "replace")
     file = Path(arena.export.folder) / NAME
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(".new")
     new.write_bytes(text)
     new.replace(file)  # nobody ever opens half of it
-    return file, sha256(text).hexdigest(), len(text)
+    return file, sha256(text.replace(now.encode(), b"")).hexdigest(), len(text)

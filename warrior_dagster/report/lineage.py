@@ -61,10 +61,13 @@ def lineages(tables: Tables, ledger: Ledger, instruction_ids: Sequence[str]) -> 
 
 def lineage(tables: Tables, one: str) -> Lineage:
     """The lineage of one instruction, without what was asked. Raises LookupError if nobody mined it."""
-    mined = next((row for row in tables.mined.get(one, []) if row["status"] == "ok"), None)
-    if mined is None:
+    revealed = [row for row in tables.mined.get(one, []) if row["status"] == "ok"]
+    if not revealed:
         raise LookupError(f"instruction {one}: nobody mined it")
-    unique, rated, selected = (next(iter(t.get(one, [])), {}) for t in (tables.unique, tables.rated, tables.selected))
+    rated, selected = (next(iter(t.get(one, [])), {}) for t in (tables.rated, tables.selected))
+    # Competitors with the same weights and prompt may reveal the same text: it is the one's whose row was kept.
+    unique = max(tables.unique.get(one, []), key=lambda row: bool(row["kept"]), default={})
+    mined = next((row for row in revealed if row["competitor"] == unique.get("competitor")), revealed[0])
     scores = {row["competitor"]: row for row in tables.scores.get(one, [])}
     answers = [
         {

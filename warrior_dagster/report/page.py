@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import jinja2
@@ -45,18 +44,18 @@ MEANINGS = {
 HIDDEN = {"row_id", "partition", "nearest", "completion_key", "probabilities"}
 
 
-def report(arena: Arena, warehouse: Warehouse, ledger: Ledger, now: datetime | None = None) -> str:
-    """The page, from what is materialized; a section whose table is not there says so."""
+def report(arena: Arena, warehouse: Warehouse, ledger: Ledger, written: str) -> str:
+    """The page, from what is materialized; a section whose table is not there says so. `written` says when that was."""
     sections = [section(name, read(arena, warehouse, name)) for name in TITLES]
     tables = Tables(arena, warehouse)
     chosen, left_out = within(tables, ledger)
-    settings = arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors"})
+    settings = shown_settings(arena)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("warrior_dagster.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     return environment.get_template("report.html.jinja").render(
         arena=arena,
-        written=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
+        written=written,
         ratings=standings(warehouse),
         sections=sections,
         faults=faults(warehouse),
@@ -67,6 +66,11 @@ def report(arena: Arena, warehouse: Warehouse, ledger: Ledger, now: datetime | N
         shown=len(chosen),
         left_out=left_out,
     )
+
+
+def shown_settings(arena: Arena) -> dict[str, Any]:
+    """What the page says of the arena's file."""
+    return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors"})
 
 
 def read(arena: Arena, warehouse: Warehouse, name: str) -> pl.DataFrame | None:
