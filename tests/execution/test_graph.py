@@ -127,7 +127,7 @@ def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
     assert audited.filter(pl.col("tested_of") > 0)["accuracy"].is_between(0, 1).all()
     with Ledger(arena.warehouse) as ledger:
         one = lineages(Tables(arena, warehouse), ledger, [said["instruction_id"][0]])[0]
-        page = report(arena, warehouse, ledger)
+        page = report(arena, warehouse, ledger, "today")
     own = [vote for vote in one["votes"] if vote["evidence"] == "execution"]
     assert len(own) == 6 * 2
     assert all(vote["judge"] not in sides("__".join((vote["left"], vote["right"]))) for vote in own)

@@ -83,9 +83,12 @@ def matchup_schedule(arena: Arena, parts: Partitions, settings: Schedule) -> dg.
             for name in ("battle_outcomes", *votes)  # the reason that counts is the votes'
             for m, why in out_of_date(graph, dg.AssetKey(name), warehouse).items()
         }
-        keys, hashes, votes = parts.matchups.get_partition_keys(), Hashes(warehouse), dg.AssetKey("judge_votes")
-        ready = [m for m in keys if m in stale and "" not in basis(graph, votes, m, hashes).values()]
-        chosen = choose({m: stale[m] for m in ready}, interval_widths(warehouse), settings.matchups)
+        keys, hashes = parts.matchups.get_partition_keys(), Hashes(warehouse)
+
+        def ready(matchup: str) -> bool:
+            return all("" not in basis(graph, dg.AssetKey(name), matchup, hashes).values() for name in votes)
+
+        chosen = choose({m: stale[m] for m in keys if m in stale and ready(m)}, interval_widths(warehouse), settings.matchups)
         if not chosen:
             waiting = f"{len(stale)} matchups wait for instructions or answers that are not there"
             return dg.SkipReason(waiting if stale else "every matchup is up to date")
