@@ -49,8 +49,9 @@ def test_it_says_who_is_new_what_to_do_and_what_it_costs_and_falls_silent_when_a
 def test_each_newcomer_s_work_is_started_once_whoever_else_comes_meanwhile(make_arena: MakeArena) -> None:
     asked: dict[str, Any] = {"automation": {"backfill_new_competitors": True}}
     arena = make_arena()
-    with dg.instance_for_test() as instance, scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, ("mined_instructions", None))
+    with dg.instance_for_test() as instance:
+        with scripted_engines(arena, [], []) as engines:
+            materialize(arena, engines, ("mined_instructions", None))
         grown = make_arena(("ann", "bob", "cyd", "dan"), **asked)
         _, cursor = tick(grown, instance)
         _, cursor = tick(grown, instance, cursor)
@@ -58,8 +59,8 @@ def test_each_newcomer_s_work_is_started_once_whoever_else_comes_meanwhile(make_
         more = make_arena(("ann", "bob", "cyd", "dan", "dan-large", "da"), **asked)
         said, cursor = tick(more, instance, cursor)
         assert [line.split(";")[0] for line in said.splitlines()] == ["new: dan", "new: dan-large, da"]
-        with scripted_engines(more, [], []) as others:
-            materialize(more, others, ("mined_instructions", "dan-large"))
+        with scripted_engines(more, [], []) as engines:
+            materialize(more, engines, ("mined_instructions", "dan-large"))
         tick(more, instance, cursor)
         assert started(instance) == [{"dan"}, {"dan-large", "da"}]
 
