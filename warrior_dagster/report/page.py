@@ -70,7 +70,8 @@ def report(arena: Arena, warehouse: Warehouse, ledger: Ledger, written: str) -> 
 
 def shown_settings(arena: Arena) -> dict[str, Any]:
     """What the page says of the arena's file."""
-    return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors"})
+    unused = set[str]() if arena.runs_tests else {"execution"}
+    return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors"} | unused)
 
 
 def read(arena: Arena, warehouse: Warehouse, name: str) -> pl.DataFrame | None:
