@@ -118,8 +118,7 @@ def brought_by_the_sensor(dagster: Dagster, arena: Arena, newcomer: str) -> None
     there = set(dagster.backfills())
     arena.append(newcomer, automation={"backfill_new_competitors": True})
     dagster.reload()
-    waited(lambda: "was started" in dagster.said("roster"))
-    (started,) = set(dagster.backfills()) - there
+    (started,) = waited(lambda: set(dagster.backfills()) - there)
     assert dagster.finished(started) == "COMPLETED_SUCCESS"
     assert arena.complete()
     waited(lambda: dagster.said("roster") == "no competitor is new")
