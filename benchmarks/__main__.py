@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 
-BENCHMARKS = ("dedup", "kcenter", "novelty", "ratings", "embedding", "exports", "growth", "sandbox")
+BENCHMARKS = ("dedup", "kcenter", "novelty", "ratings", "embedding", "exports", "growth")
 
 
 def main() -> int:
