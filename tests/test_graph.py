@@ -248,7 +248,8 @@ def test_the_definitions_load_and_the_edges_are_the_designs(make_arena: MakeAren
     assert parents("answers") == {"selected_instructions"}
     assert parents("judge_votes") == {"selected_instructions", "answers"}
     assert parents("elo_ratings") == {"battle_outcomes"}
-    assert parents("sft_dataset") == {"benchmark_overlap", "answer_scores", "answers", "selected_instructions"}
+    assert parents("sft_dataset") == {
+        "benchmark_overlap", "answer_scores", "answers", "selected_instructions", "judge_votes"}  # fmt: skip
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description

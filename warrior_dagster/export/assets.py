@@ -82,7 +82,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
             group_name="leaderboard",
             kinds={"huggingface", "parquet"},
             owners=OWNERS,
-            deps=[benchmark_overlap, "answer_scores", "answers", "selected_instructions"],
+            deps=[benchmark_overlap, "answer_scores", "answers", "selected_instructions", "judge_votes"],
             code_version=code_version(
                 wanted,
                 *[[arena.battles.evidence]] * arena.runs_tests,  # the card says it
