@@ -443,6 +443,11 @@ class Arena(Strict):
         """Whether judges write tests that answers are run against."""
         return self.battles.evidence != "opinion"
 
+    @property
+    def unused(self) -> set[str]:
+        """Keys that say nothing of this arena."""
+        return set() if self.runs_tests else {"execution"}
+
     def devices(self, model: str) -> int:
         """GPUs that serve a model at once; of an endpoint its servers, whose GPUs nobody told us of."""
         serve = next(c for c in self.competitors if c.model == model).serve or self.engine.serve

@@ -67,6 +67,8 @@ def record(
     notes: dict[str, dict[str, Any]] = {}
     written: dict[str, Written] = {}
     for partition, frame in frames.items():
+        if partition in (failures or {}):
+            continue
         written[partition] = warehouse.write(table, partition, frame)
         own = describe(frame) if describe and isinstance(frame, pl.DataFrame) else {}
         notes[partition] = {**partition_metadata(written[partition]), **own}
@@ -85,7 +87,7 @@ def record(
                 dg.AssetMaterialization(context.asset_key, partition=partition, metadata={**shared, **note}, tags=tags)
             )
         reasons = "\n".join(f"{partition}: {reason}" for partition, reason in failures.items())
-        raise dg.Failure(f"{len(failures)} of {len(failures) + len(frames)} partitions were not materialized.\n{reasons}")
+        raise dg.Failure(f"{len(failures)} of {len({*failures, *frames})} partitions were not materialized.\n{reasons}")
     for partition, note in notes.items():
         if partition == WHOLE:
             shared = {**shared, **note}

@@ -79,7 +79,7 @@ def failed_requests(arena: Arena) -> dict[str, Counter[str]]:
     warehouse = Warehouse(arena.warehouse)
     found = {}
     for table, keys in engine_bound(arena).items():
-        if there := written(warehouse, table, keys):
+        if there := warehouse.there(table, keys):
             rows = warehouse.read(table, there)
             rated = table == "instruction_difficulty"
             error = rows["ratings"].explode().struct.field("error") if rated else rows["error"]
@@ -100,16 +100,10 @@ def partition_keys(asset: dg.AssetsDefinition) -> list[str]:
     return list(asset.partitions_def.get_partition_keys()) if asset.partitions_def else [WHOLE]
 
 
-def written(warehouse: Warehouse, table: str, keys: list[str]) -> list[str]:
-    """Those of some partitions that a table has."""
-    there = warehouse.partitions(table)
-    return [key for key in keys if key in there]
-
-
 def ranges_there(asset: dg.AssetsDefinition, warehouse: Warehouse) -> list[dict[str, str]]:
     """The tags of the runs over the partitions of an asset that are materialized: one a contiguous range."""
     keys = partition_keys(asset)
-    there = written(warehouse, asset.key.to_user_string(), keys)
+    there = warehouse.there(asset.key.to_user_string(), keys)
     if asset.partitions_def is None:
         return [{}] if there else []
     runs = groupby(keys, key=set(there).__contains__)
@@ -182,7 +176,7 @@ def summary(arena: Arena, assets: list[dg.AssetsDefinition], told: Told, engines
     rows: dict[str, int] = defaultdict(int)
     for asset in assets:
         name = asset.key.to_user_string()
-        there = written(warehouse, name, partition_keys(asset))
+        there = warehouse.there(name, partition_keys(asset))
         rows[name] = warehouse.count(name, there) if there else 0
     ratings = warehouse.read("elo_ratings", [WHOLE]).sort("rating", descending=True) if rows["elo_ratings"] else None
     return {

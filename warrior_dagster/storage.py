@@ -160,6 +160,11 @@ class Warehouse:
         rows = records.search().where(f"`table` = {quoted(table)}").limit(None).to_list()
         return {row[PARTITION]: row["sha256"] for row in rows}
 
+    def there(self, table: str, partitions: Iterable[str]) -> list[str]:
+        """Those of some partitions that a table has, in their order."""
+        written = self.partitions(table)
+        return [partition for partition in partitions if partition in written]
+
     def bases(self, table: str) -> dict[str, str]:
         """What `keep_bases` kept of each partition of a table."""
         kept = self._open(BASES)

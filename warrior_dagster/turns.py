@@ -22,6 +22,18 @@ def machine_folder(warehouse: str) -> Path:
     return Path(tempfile.gettempdir(), f"warrior-{os.getuid()}-{name}")
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a file. Raises FileNotFoundError."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @contextmanager
 def our_turn(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
     """Hold the lock of a file, which is made; `waiting` is called once if another process holds it. Yields the descriptor."""

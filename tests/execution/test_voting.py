@@ -126,7 +126,7 @@ def test_nobodys_tests_are_asked_about_itself_and_missing_runs_are_an_error() ->
     with pytest.raises(LookupError, match="materialize execution_results first"):
         voting.vote(battled(), stale, ["judge"], "left", "right")
     with pytest.raises(LookupError, match="materialize execution_votes first"):
-        voting.check(battled(), pl.DataFrame(schema=judging.VOTE_SCHEMA), 1)
+        judging.check_votes(battled(), pl.DataFrame(schema=judging.VOTE_SCHEMA), 1, "execution_votes")
 
 
 def votes(kind: str, *shares: float | None) -> pl.DataFrame:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.operating.served import free_port, waited
+from tests.operating.served import waited
+from warrior_dagster.inference.server import free_port
 
 PASSWORD = "p w/@:%"
 """One that is not the same in a URL."""

@@ -5,7 +5,6 @@ The daemon is Dagster's own, asked to look every second instead of every thirty.
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from urllib.request import Request, urlopen
 
 import dagster as dg
 import yaml
+
+from warrior_dagster.inference.server import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 LOCATION = "tested"
@@ -153,12 +154,6 @@ def waited(look: Callable[[], Any], seconds: float = 300) -> Any:
             return found
         time.sleep(2)
     raise TimeoutError(f"nothing came within {seconds} s")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def category_asset(arena: Arena, parts: Partitions) -> dg.AssetsDefinition:
         return record(
             context,
             warehouse,
-            {name: rows.filter(competitor=name) for name in names if name not in failures},
+            {name: rows.filter(competitor=name) for name in names},
             describe=lambda f: {"categories": dict(f["category"].fill_null("abstained").value_counts().iter_rows())},
             metadata={"picture": picture},
             usage=asked.usage,

@@ -58,7 +58,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         return record(
             context,
             warehouse,
-            {name: rows.filter(competitor=name) for name in names if name not in asked.failures},
+            {name: rows.filter(competitor=name) for name in names},
             describe=lambda f: {"statuses": dict(f["status"].value_counts().iter_rows())},
             usage=asked.usage,
             failures=asked.failures,
@@ -100,7 +100,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         return record(
             context,
             warehouse,
-            {m: votes.filter(left=sides(m)[0], right=sides(m)[1]) for m in matchups if m not in failures},
+            {m: votes.filter(left=sides(m)[0], right=sides(m)[1]) for m in matchups},
             describe=abstentions,
             usage=asked.usage,
             failures=failures,
@@ -149,7 +149,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
                 frames[m] = judging.outcomes(pairs[m], opinions, *sides(m), arena.battles.votes)
                 continue
             of_tests = executed.filter(partition=m)
-            voting.check(pairs[m], of_tests, len(arena.judges(*sides(m))))
+            judging.check_votes(pairs[m], of_tests, len(arena.judges(*sides(m))), "execution_votes")
             frames[m] = voting.outcomes(pairs[m], [opinions, of_tests], *sides(m), arena.battles)
         return record(context, warehouse, frames, describe=tally)
 

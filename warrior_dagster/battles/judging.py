@@ -155,15 +155,24 @@ def probability_of_first(completion: Completion, settings: Battles) -> tuple[flo
     return (None, reason) if verdict is None else ({"a": 1.0, "b": 0.0, "tie": 0.5}[verdict.lower()], "")
 
 
-def check_votes(battled: pl.DataFrame, votes: pl.DataFrame, expected: int) -> None:
-    """Every battle has the `expected` number of votes, abstentions included, all on the answers that are there now.
+def check_votes(battled: pl.DataFrame, votes: pl.DataFrame, expected: int, table: str = "judge_votes") -> None:
+    """Every battle has the `expected` number of votes of a table, abstentions included, all on the answers that are there now.
 
     Raises LookupError otherwise: the votes are older than the answers, and a battle nobody judged would pass for a tie.
     """
     on = ["instruction_id", "key_left", "key_right"]
     counts = battled.drop_nulls().join(votes, on=on, how="left").group_by("instruction_id").agg(pl.col("judge").count())
     if wrong := len(counts.filter(pl.col("judge") != expected)):
-        raise LookupError(f"judge_votes: {wrong} battles lack votes on their present answers; materialize judge_votes first")
+        raise LookupError(f"{table}: {wrong} battles lack votes on their present answers; materialize {table} first")
+
+
+def masses(votes: pl.DataFrame, how: str) -> pl.DataFrame:
+    """Votes with what each gives the sides as p_left and p_right: hard ones by their verdict, whatever its probability."""
+    if how == "soft":
+        return votes
+    side = {"left": 1.0, "tie": 0.5, "right": 0.0}
+    for_left = pl.col("verdict").replace_strict(side, return_dtype=pl.Float64)
+    return votes.with_columns(p_left=for_left, p_right=1 - for_left)
 
 
 def outcomes(battled: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, how: str) -> pl.DataFrame:
@@ -173,15 +182,9 @@ def outcomes(battled: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, 
     are probability masses. local_left = votes_left / (votes_left + votes_right), one half where no judge decided.
     outcome is 1, 0.5 or 0 for left, and null where a side gave no answer, so that there was no battle.
     """
-    mass = {"left": "p_left", "right": "p_right"}
-    if how == "hard":
-        tie = pl.when(pl.col("verdict") == "tie").then(0.5)
-        votes = votes.with_columns(
-            *(tie.when(pl.col("verdict") == s).then(1.0).when(pl.col("verdict").is_not_null()).then(0.0).alias(c)
-              for s, c in mass.items())
-        )  # fmt: skip
     counted = (
-        votes.sort("row_id")
+        masses(votes, how)
+        .sort("row_id")
         .group_by("instruction_id", maintain_order=True)
         .agg(
             pl.col("p_left").sum().alias("votes_left"),

@@ -78,7 +78,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         return record(
             context,
             warehouse,
-            {name: rated.filter(competitor=name) for name in names if name not in failures},
+            {name: rated.filter(competitor=name) for name in names},
             describe=lambda f: {"kept": f.filter("kept").height, "bands": dict(f["band"].value_counts().iter_rows())},
             usage=asked.usage,
             failures=failures,

@@ -72,7 +72,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         return record(
             context,
             warehouse,
-            {name: rows.filter(writer=name) for name in names if name not in asked.failures},
+            {name: rows.filter(writer=name) for name in names},
             describe=kept_and_dropped,
             usage=asked.usage,
             failures=asked.failures,
@@ -158,7 +158,7 @@ def described(asset: str, name: str) -> dg.AssetCheckSpec:
 def results_so_far(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:
     """What was run before, of those partitions that are there."""
     empty = pl.DataFrame(schema=results.SCHEMA)
-    there = [name for name in names if name in warehouse.partitions("execution_results")]
+    there = warehouse.there("execution_results", names)
     if not there or not set(results.SCHEMA) <= set(warehouse.columns("execution_results")):
         return empty
     return warehouse.read("execution_results", there)

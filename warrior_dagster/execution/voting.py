@@ -6,7 +6,7 @@ answer which others agree with, and which many tests agree with, comes first.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
@@ -145,14 +145,6 @@ def leaning(sheet: Sheet, left: str, right: str) -> tuple[float | None, str]:
     )
 
 
-def check(battled: pl.DataFrame, votes: pl.DataFrame, expected: int) -> None:
-    """As judging.check_votes, of the votes of tests."""
-    on = ["instruction_id", "key_left", "key_right"]
-    counts = battled.drop_nulls().join(votes, on=on, how="left").group_by("instruction_id").agg(pl.col("judge").count())
-    if wrong := len(counts.filter(pl.col("judge") != expected)):
-        raise LookupError(f"execution_votes: {wrong} battles lack votes on their answers; materialize execution_votes first")
-
-
 def outcomes(battled: pl.DataFrame, votes: Iterable[pl.DataFrame], left: str, right: str, settings: Battles) -> pl.DataFrame:
     """The rows of judging.outcomes, from opinions and the votes of tests together, with how much of each there was.
 
@@ -160,7 +152,7 @@ def outcomes(battled: pl.DataFrame, votes: Iterable[pl.DataFrame], left: str, ri
     add up, each times its weight. The columns `from_opinion` and `from_execution` are the sums that decided, of both sides.
     """
     weights = weights_of(settings)
-    together = pl.concat([masses(frame, settings.votes) for frame in votes])
+    together = pl.concat([judging.masses(frame, settings.votes) for frame in votes])
     if settings.evidence == EVIDENCE:
         of_tests = (pl.col("evidence") == EVIDENCE) & (pl.col("status") != "failed")
         together = together.filter(~of_tests.any().over("instruction_id") | (pl.col("evidence") == EVIDENCE))
@@ -179,12 +171,3 @@ def outcomes(battled: pl.DataFrame, votes: Iterable[pl.DataFrame], left: str, ri
 def weights_of(settings: Battles) -> dict[str, float]:
     """What one vote of each kind counts."""
     return settings.weights.model_dump() if settings.evidence == "both" else {"opinion": 1.0, EVIDENCE: 1.0}
-
-
-def masses(votes: pl.DataFrame, how: Literal["hard", "soft"]) -> pl.DataFrame:
-    """Votes with what each gives the sides: hard ones by their verdict, whatever its probability."""
-    if how == "soft":
-        return votes
-    side = {"left": 1.0, "tie": 0.5, "right": 0.0}
-    for_left = pl.col("verdict").replace_strict(side, return_dtype=pl.Float64)
-    return votes.with_columns(p_left=for_left, p_right=1 - for_left)

@@ -43,7 +43,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
     }
 
     wanted = arena.export.model_copy(update={"folder": ""})  # where the files go changes no row
-    unsaid = {"warehouse", "engine", "export", *["execution"] * (not arena.runs_tests)}
+    unsaid = {"warehouse", "engine", "export", *arena.unused}
 
     @dg.asset(
         group_name="leaderboard",

@@ -43,7 +43,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         return record(
             context,
             warehouse,
-            {name: rows.filter(competitor=name) for name in names if name not in asked.failures},
+            {name: rows.filter(competitor=name) for name in names},
             describe=statuses,
             usage=asked.usage,
             failures=asked.failures,

@@ -4,7 +4,6 @@ Each process of a run holds the lock of a file named after both, which ends with
 is left by a process that came to no end of its own. Only where a run is one process is it the run that has crashed then.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.turns import machine_folder, our_turn
+from warrior_dagster.turns import is_held, machine_folder, our_turn
 
 SENSOR = "crashed_runs"
 SECONDS = 60
@@ -58,18 +57,9 @@ def fail_crashed(instance: dg.DagsterInstance, warehouse: str, settled: float = 
 def left_behind(file: Path, settled: float) -> bool:
     """Whether a lock's file is older than some seconds, nobody holds the lock, and the file stays: an ending run removes it."""
     try:
-        if time.time() - file.stat().st_mtime < settled:
-            return False
-        descriptor = os.open(file, os.O_RDWR)
+        return time.time() - file.stat().st_mtime >= settled and not is_held(file) and file.exists()
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return file.exists()
 
 
 def crash_sensor(arena: Arena) -> dg.SensorDefinition:

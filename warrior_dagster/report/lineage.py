@@ -25,8 +25,7 @@ class Tables:
         roster, matchups = arena.roster, matchup_keys(arena.roster)
 
         def rows(table: str, partitions: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-            there = warehouse.partitions(table)
-            present = [p for p in partitions if p in there]
+            present = warehouse.there(table, partitions)
             by_id: dict[str, list[dict[str, Any]]] = {}
             for row in warehouse.read(table, present).iter_rows(named=True) if present else ():
                 by_id.setdefault(row["instruction_id"], []).append(row)
@@ -116,7 +115,7 @@ def whole_id(arena: Arena, warehouse: Warehouse, start: str) -> str:
 
     Raises LookupError, also where nothing was mined, or more than one begins so.
     """
-    there = [name for name in arena.roster if name in warehouse.partitions("mined_instructions")]
+    there = warehouse.there("mined_instructions", arena.roster)
     if not there:
         raise LookupError(f"mined_instructions {NEVER_MATERIALIZED}")
     ids = warehouse.read("mined_instructions", there, ["instruction_id", "status"]).filter(status="ok")["instruction_id"]
@@ -126,15 +125,9 @@ def whole_id(arena: Arena, warehouse: Warehouse, start: str) -> str:
     return str(found[0])
 
 
-def found_rows(arena: Arena, warehouse: Warehouse, table: str) -> list[str]:
-    """The competitors whose partition of a table is there, in roster order."""
-    there = warehouse.partitions(table)
-    return [name for name in arena.roster if name in there]
-
-
 def by_text(arena: Arena, warehouse: Warehouse, text: str, most: int = 10) -> pl.DataFrame:
     """Unique instructions with all words of a text, whatever their case: instruction_id, competitor, instruction."""
-    names = found_rows(arena, warehouse, "unique_instructions")
+    names = warehouse.there("unique_instructions", arena.roster)
     if not names:
         raise LookupError(f"unique_instructions {NEVER_MATERIALIZED}")
     rows = warehouse.read("unique_instructions", names, ["instruction_id", "competitor", "instruction", "kept"]).filter("kept")
@@ -147,7 +140,7 @@ def by_meaning(arena: Arena, warehouse: Warehouse, text: str, most: int = 10) ->
     """The embedded instructions nearest in meaning, by cosine: instruction_id, competitor, instruction, similarity."""
     from warrior_dagster.curation.embedding import embed
 
-    names = found_rows(arena, warehouse, "instruction_embeddings")
+    names = warehouse.there("instruction_embeddings", arena.roster)
     if not names:
         raise LookupError(f"instruction_embeddings {NEVER_MATERIALIZED}")
     (vector,) = embed([text], model=arena.embedding.model, revision=arena.embedding.revision)

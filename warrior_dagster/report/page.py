@@ -70,14 +70,12 @@ def report(arena: Arena, warehouse: Warehouse, ledger: Ledger, written: str) -> 
 
 def shown_settings(arena: Arena) -> dict[str, Any]:
     """What the page says of the arena's file."""
-    unused = set[str]() if arena.runs_tests else {"execution"}
-    return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors"} | unused)
+    return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors", *arena.unused})
 
 
 def read(arena: Arena, warehouse: Warehouse, name: str) -> pl.DataFrame | None:
     """A table of the analysis; None if it was never materialized."""
-    there = warehouse.partitions(name)
-    partitions = [WHOLE] if WHOLE in there else [competitor for competitor in arena.roster if competitor in there]
+    partitions = warehouse.there(name, [WHOLE]) or warehouse.there(name, arena.roster)
     return warehouse.read(name, partitions) if partitions else None
 
 
@@ -116,7 +114,7 @@ def faults(warehouse: Warehouse) -> dict[str, str]:
 
 def agreement(arena: Arena, warehouse: Warehouse) -> str:
     """Krippendorff's alpha of all judges in words; nothing where nobody has voted."""
-    matchups = [m for m in matchup_keys(arena.roster) if m in warehouse.partitions("judge_votes")]
+    matchups = warehouse.there("judge_votes", matchup_keys(arena.roster))
     if not matchups:
         return ""
     alpha = audit.krippendorff_alpha(
@@ -142,7 +140,7 @@ def within(tables: Tables, ledger: Ledger) -> tuple[list[Lineage], int]:
 def neighbours(arena: Arena, warehouse: Warehouse, rows: Iterable[Lineage]) -> dict[str, list[str]]:
     """For each row the ids of the rows nearest in meaning, by cosine of their embeddings; empty without embeddings."""
     wanted = [one["instruction_id"] for one in rows]
-    there = [name for name in arena.roster if name in warehouse.partitions("instruction_embeddings")]
+    there = warehouse.there("instruction_embeddings", arena.roster)
     if not there or len(wanted) < 2:
         return {}
     embedded = warehouse.read("instruction_embeddings", there, ["instruction_id", "vector"])
