@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from benchmarks.measure import QUICK, instructions, paired, result
-from warrior_dagster.arena import Embedding
 from warrior_dagster.curation import embedding, selection
+from warrior_dagster.settings.stages import Embedding
 from warrior_dagster.storage import Warehouse
 
 

@@ -11,12 +11,13 @@ import polars as pl
 import pytest
 
 from tests.conftest import scripted_engines
-from warrior_dagster.arena import Arena, VllmServer
+from warrior_dagster.arena import Arena
 from warrior_dagster.build import arena_assets, build_definitions
 from warrior_dagster.inference.request import Request, ServedModel
 from warrior_dagster.inference.server import ServerFailed
 from warrior_dagster.matchups import matchup_keys
 from warrior_dagster.running import GROUPS, whole_range
+from warrior_dagster.settings.serving import VllmServer
 from warrior_dagster.storage import Warehouse
 
 MakeArena = Callable[..., Arena]

@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from warrior_dagster.arena import HUMANEVAL, ReferenceSet
 from warrior_dagster.references import tasks_of, texts_of
+from warrior_dagster.settings.stages import HUMANEVAL, ReferenceSet
 
 ROWS = [{"instruction": "Sort a list.", "id": 1}, {"instruction": None, "id": 2}, {"instruction": "Parse a date.", "id": 3}]
 

@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from warrior_dagster.arena import Arena, Endpoint, ReferenceSet, VllmServer, is_local
+from warrior_dagster.arena import Arena
+from warrior_dagster.settings.serving import Endpoint, VllmServer, is_local
+from warrior_dagster.settings.stages import ReferenceSet
 
 
 class ArenaError(ValueError):

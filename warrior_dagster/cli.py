@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from warrior_dagster.arena import Arena, is_local
+from warrior_dagster.arena import Arena
 from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
 from warrior_dagster.report.text import printable
+from warrior_dagster.settings.serving import is_local
 from warrior_dagster.storage import WHOLE, Warehouse
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from warrior_dagster.arena import HUMANEVAL, ReferenceSet, is_local
+from warrior_dagster.settings.serving import is_local
+from warrior_dagster.settings.stages import HUMANEVAL, ReferenceSet
 
 
 def texts_of(reference: ReferenceSet) -> list[str]:

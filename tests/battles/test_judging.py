@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.arena import Battles
 from warrior_dagster.battles import judging
 from warrior_dagster.battles.judging import LEFT_FIRST, RIGHT_FIRST, Question
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.settings.stages import Battles
 
 REASONED = Battles.model_validate({})
 DIRECT = Battles.model_validate({"verdict": "direct", "votes": "soft"})

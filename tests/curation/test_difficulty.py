@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.arena import Difficulty
 from warrior_dagster.curation.difficulty import BANDS, difficulty, score_of
 from warrior_dagster.inference.request import Completion
+from warrior_dagster.settings.stages import Difficulty
 
 REASONED = Difficulty.model_validate({})
 DIRECT = Difficulty.model_validate({"verdict": "direct"})

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.arena import Deduplication, Embedding, Selection
 from warrior_dagster.curation import selection
 from warrior_dagster.curation.selection import embedded, mark_duplicates, select_centres
+from warrior_dagster.settings.stages import Deduplication, Embedding, Selection
 
 ROSTER = ["zed", "ann", "bob"]
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 import pytest
 
-from warrior_dagster.arena import Execution
 from warrior_dagster.battles import answering
 from warrior_dagster.execution import results, writing
 from warrior_dagster.execution.sandbox import Program, Result, run_all
 from warrior_dagster.execution.worker import Outcome
+from warrior_dagster.settings.stages import Execution
 
 SETTINGS = Execution()
 EMPTY = pl.DataFrame(schema=results.SCHEMA)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.arena import Battles
 from warrior_dagster.battles import judging
 from warrior_dagster.execution import results, voting, writing
+from warrior_dagster.settings.stages import Battles
 
 OTHERS = ("left", "right", "cyd", "dan", "eve")
 Passed = Mapping[str, tuple[bool, ...]]

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.export.examples import ROWS, arena
-from warrior_dagster.arena import Export
 from warrior_dagster.export.contamination import SCHEMA, benchmark_overlap, overlaps, without
 from warrior_dagster.references import tasks_of
+from warrior_dagster.settings.stages import Export
 
 (HUMANEVAL,) = Export().benchmarks
 WORDS = st.sampled_from(["a", "B", "c_1", "7", "42", "x"])

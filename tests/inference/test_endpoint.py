@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from warrior_dagster.arena import Sampling, VllmServer
 from warrior_dagster.inference.endpoint import EndpointEngine, Unreachable
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params
 from warrior_dagster.inference.server import free_port
+from warrior_dagster.settings.serving import Sampling, VllmServer
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
 Handler = Callable[[dict[str, Any], int], Awaitable[web.Response] | web.Response]

@@ -10,11 +10,12 @@ from secrets import token_hex
 import pytest
 
 from tests.conftest import ScriptedEngine, scripted, scripted_engines
-from warrior_dagster.arena import Arena, Endpoint, VllmServer
+from warrior_dagster.arena import Arena
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request, ServedModel
+from warrior_dagster.settings.serving import Endpoint, VllmServer
 
 LOG = logging.getLogger("test")
 A, B = (ServedModel(f"org/{x}@main", f"org/{x}", None, VllmServer()) for x in "ab")

@@ -11,9 +11,9 @@ import stamina
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from warrior_dagster.arena import VllmServer
 from warrior_dagster.inference.ledger import FLUSH_SECONDS, Ledger, LedgerError
 from warrior_dagster.inference.request import Completion, Request, ServedModel
+from warrior_dagster.settings.serving import VllmServer
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
 
@@ -66,7 +66,7 @@ def test_of_a_key_that_was_paid_for_twice_the_first_counts(tmp_path: Path) -> No
 
 KILLED = """
 import sys, time
-from warrior_dagster.arena import VllmServer
+from warrior_dagster.settings.serving import VllmServer
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 model = ServedModel("org/m@main", "org/m", None, VllmServer())

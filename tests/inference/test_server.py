@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from warrior_dagster.arena import VllmServer
 from warrior_dagster.inference import server
+from warrior_dagster.settings.serving import VllmServer
 from warrior_dagster.turns import our_turn
 
 # A server that starts a child in the same group, as vLLM does, writes both pids, and ignores TERM if told to.

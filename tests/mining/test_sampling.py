@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warrior_dagster.arena import Mining, MiningSetting, VllmServer
 from warrior_dagster.inference import chat
 from warrior_dagster.inference.asking import Seat
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.mining import sampling
+from warrior_dagster.settings.serving import VllmServer
+from warrior_dagster.settings.stages import Mining, MiningSetting
 
 GRID = (MiningSetting(temperature=1.0, top_p=0.9), MiningSetting(temperature=1.2, top_p=0.99))
 

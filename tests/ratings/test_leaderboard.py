@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warrior_dagster.arena import Ratings
 from warrior_dagster.ratings.leaderboard import RATING_SCHEMA, rate
+from warrior_dagster.settings.stages import Ratings
 
 NAMES = ["dee", "ada", "cyd", "bob"]
 SCHEMA = {"left": pl.String, "right": pl.String, "outcome": pl.Float64}

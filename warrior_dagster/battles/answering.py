@@ -6,10 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Arena, Sampling
+from warrior_dagster.arena import Arena
 from warrior_dagster.inference.asking import TRACE, Seat, question, trace
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.roster import Asked, Asker, ask_each
+from warrior_dagster.settings.serving import Sampling
 
 SCHEMA = {
     "row_id": pl.String,

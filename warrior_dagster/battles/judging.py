@@ -8,11 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Arena, Battles
+from warrior_dagster.arena import Arena
 from warrior_dagster.inference.asking import TRACE, Seat, choice_probabilities, judge_prompt, last_line_verdict, trace
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.roster import Asked, Asker, ask_each
 from warrior_dagster.matchups import sides
+from warrior_dagster.settings.stages import Battles
 
 LETTERS = ("A", "B")
 LEFT_FIRST, RIGHT_FIRST = "left_first", "right_first"

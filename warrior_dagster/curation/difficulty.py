@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Arena, Difficulty
+from warrior_dagster.arena import Arena
 from warrior_dagster.inference.asking import TRACE, Seat, choice_probabilities, judge_prompt, last_line_verdict, trace
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.roster import Asked, Asker, ask_each
+from warrior_dagster.settings.stages import Difficulty
 
 DIGITS = tuple("0123456789")
 """A direct verdict is one digit, because one token cannot tell 1 from 10: digit d stands for score d + 1."""

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from warrior_dagster.arena import Deduplication, Embedding, Selection, is_local
 from warrior_dagster.curation.covering import Points
 from warrior_dagster.curation.dedup import find_duplicates
 from warrior_dagster.curation.embedding import embed
 from warrior_dagster.curation.kcenter import k_center_in_parts
+from warrior_dagster.settings.serving import is_local
+from warrior_dagster.settings.stages import Deduplication, Embedding, Selection
 
 INSTRUCTION = ["row_id", "instruction_id", "competitor", "language", "instruction"]
 RATED = [*INSTRUCTION, "score"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Execution
 from warrior_dagster.execution.code import Code, bound_to, code_of
 from warrior_dagster.execution.sandbox import Program, Result
+from warrior_dagster.settings.stages import Execution
 
 SCHEMA = {
     "row_id": pl.String,

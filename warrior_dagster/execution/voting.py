@@ -10,9 +10,9 @@ from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Battles
 from warrior_dagster.battles import judging
 from warrior_dagster.execution.results import PASSED, UNSTABLE
+from warrior_dagster.settings.stages import Battles
 
 EVIDENCE = "execution"
 FAULTY_FROM = 2

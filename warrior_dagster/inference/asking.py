@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from warrior_dagster.arena import Arena, Sampling
+from warrior_dagster.arena import Arena
 from warrior_dagster.inference import chat
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
+from warrior_dagster.settings.serving import Sampling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -17,7 +17,6 @@ from typing import Protocol
 
 import uvloop
 
-from warrior_dagster.arena import Endpoint, Engine, VllmServer
 from warrior_dagster.inference.endpoint import PATIENCE_SECONDS, Answered, EndpointEngine
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.progress import Progress, Report, calmly
@@ -25,6 +24,7 @@ from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.server import vllm_server
 from warrior_dagster.inference.settling import Row, Settling, Usage
 from warrior_dagster.inference.stopping import stoppable
+from warrior_dagster.settings.serving import Endpoint, Engine, VllmServer
 from warrior_dagster.turns import our_turn
 
 ENGINE_LOCK = "engine.lock"

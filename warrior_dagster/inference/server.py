@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from warrior_dagster.arena import VllmServer
+    from warrior_dagster.settings.serving import VllmServer
 
 GRACE_SECONDS = 10.0
 LOG_TAIL_LINES = 25

@@ -9,12 +9,14 @@ from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Arena, Mining, MiningSetting, Sampling
+from warrior_dagster.arena import Arena
 from warrior_dagster.inference.asking import TRACE, Seat, trace
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.roster import Asked, Asker, ask_each
 from warrior_dagster.mining.cleaning import clean
 from warrior_dagster.mining.prefix import mining_system_prompt, user_turn_prefix
+from warrior_dagster.settings.serving import Sampling
+from warrior_dagster.settings.stages import Mining, MiningSetting
 
 SCHEMA = {
     "row_id": pl.String,

@@ -12,10 +12,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from warrior_dagster.arena import Arena, Schedule
+from warrior_dagster.arena import Arena
 from warrior_dagster.freshness import MISSING, Hashes, basis, out_of_date
 from warrior_dagster.matchups import sides
 from warrior_dagster.partitions import RANGE_END_TAG, RANGE_START_TAG, Partitions
+from warrior_dagster.settings.operating import Schedule
 from warrior_dagster.storage import NEVER_MATERIALIZED, WHOLE, Warehouse
 
 JOB = "battle_matchups"

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from warrior_dagster.arena import Ratings
 from warrior_dagster.ratings import bootstrap, elo
+from warrior_dagster.settings.stages import Ratings
 
 RATING_SCHEMA = {
     "row_id": pl.String,
