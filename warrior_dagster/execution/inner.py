@@ -22,11 +22,10 @@ from typing import Any, NoReturn
 
 from warrior_dagster.execution import kernel
 from warrior_dagster.execution.tested import Channel, run
-from warrior_dagster.execution.values import MOST_CHARS
+from warrior_dagster.execution.values import LOADING, MOST_CHARS
 
 MOST_LINES = 10_000
 """Lines a check, a line an assert: enough for loops."""
-LOADING = " while loading"
 TMP = "/tmp"
 
 

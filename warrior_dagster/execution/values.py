@@ -18,6 +18,8 @@ MOST_HASHED = 4_096
 
 HOOK = "__judge__"
 """What an assert becomes a call of in the sandbox."""
+LOADING = " while loading"
+"""What the sandbox adds to how a process ended before its code was loaded."""
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "Eq": operator.eq, "NotEq": operator.ne, "Lt": operator.lt, "LtE": operator.le, "Gt": operator.gt, "GtE": operator.ge,
     "Is": operator.is_, "IsNot": operator.is_not,

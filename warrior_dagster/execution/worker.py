@@ -14,13 +14,12 @@ from typing import Any, Literal
 
 from warrior_dagster.execution.checks import MISSING, Check, judged, taken_apart
 from warrior_dagster.execution.isolation import Bounds, Box, IsolationError, send, start
-from warrior_dagster.execution.values import Opaque, dumps
+from warrior_dagster.execution.values import LOADING, Opaque, dumps
 
 Outcome = Literal["passed", "failed", "error", "timeout", "not run"]
 START_SECONDS = 60.0
 GRACE_SECONDS = 10.0
 """Beyond a check's own time, until the sandbox itself is taken to be stuck."""
-LOADING = " while loading"
 
 
 class Stuck(RuntimeError):
@@ -148,7 +147,7 @@ class Worker:
             }
             for t in trials.values()
         ]
-        self.send({"code": code, "checks": checks, "seconds": self.seconds, "cpu": math.ceil(self.seconds)}, b"g")
+        self.send({"code": code, "checks": checks, "seconds": self.seconds, "cpu": math.ceil(self.seconds)})
         numbers = list(trials)
         at = 0
         while True:
@@ -187,9 +186,9 @@ class Worker:
             self.end()
             raise IsolationError(f"{self.box.level}: {' '.join(map(str, message))}")
 
-    def send(self, job: dict[str, Any], before: bytes) -> None:
-        """A program, after the byte that the keeper waits for."""
-        self.send_line(before.decode() + json.dumps(job))
+    def send(self, job: dict[str, Any]) -> None:
+        """A program, after a byte that the keeper waits for and never looks at."""
+        self.send_line("g" + json.dumps(job))
 
     def send_line(self, text: str) -> None:
         """Raises Stuck."""
