@@ -14,13 +14,13 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import yaml
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from warrior_dagster.inference.server import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-WIDE = {"width": 1600, "height": 1000}
+WIDE: ViewportSize = {"width": 1600, "height": 1000}
 MINUTES = 60_000
 """In the milliseconds that Playwright counts in."""
 
@@ -96,7 +96,7 @@ def chromium() -> Iterator[Browser]:
 def page_of(browser: Browser, **options: Any) -> Iterator[Page]:
     """A page; it is an error if its console shows one."""
     said = []
-    context = browser.new_context(viewport=WIDE, **options)  # type: ignore[arg-type]
+    context = browser.new_context(viewport=WIDE, **options)
     page = context.new_page()
     page.set_default_timeout(MINUTES)
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
