@@ -21,6 +21,7 @@ from warrior_dagster.inference.server import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 LOCATION = "tested"
+REPOSITORY = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION}
 DEFINITIONS = """
 import os
 from pathlib import Path
@@ -131,19 +132,42 @@ class Dagster:
 
     def turn_on(self, sensor: str) -> None:
         """The switch of a sensor."""
-        selector = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION, "sensorName": sensor}
+        selector = {**REPOSITORY, "sensorName": sensor}
         found = self.ask("mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename } }", s=selector)
         assert found["startSensor"]["__typename"] == "Sensor", found
 
+    def turn_on_schedule(self, schedule: str) -> None:
+        """The switch of a schedule."""
+        selector = {**REPOSITORY, "scheduleName": schedule}
+        found = self.ask("mutation($s: ScheduleSelector!) { startSchedule(scheduleSelector: $s) { __typename } }", s=selector)
+        assert found["startSchedule"]["__typename"] == "ScheduleStateResult", found
+
+    def ticks(self, schedule: str) -> list[dict[str, Any]]:
+        """The ticks of a schedule, the newest first: `status`, `runIds`, `skipReason`."""
+        found = self.ask(
+            "query($s: ScheduleSelector!) { scheduleOrError(scheduleSelector: $s) { ... on Schedule { scheduleState {"
+            " ticks { status runIds skipReason } } } } }",
+            s={**REPOSITORY, "scheduleName": schedule},
+        )
+        return list(found["scheduleOrError"]["scheduleState"]["ticks"])
+
+    def ticked(self, sensor: str) -> list[str]:
+        """The status of each tick of a sensor, the newest first."""
+        return [tick["status"] for tick in self.sensor_ticks(sensor)]
+
     def said(self, sensor: str) -> str:
         """Why the newest tick of a sensor asked for nothing."""
-        selector = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION, "sensorName": sensor}
-        found = self.ask(
-            "query($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor { sensorState { ticks(limit: 1)"
-            " { status skipReason error { message } } } } } }",
-            s=selector,
-        )["sensorOrError"]["sensorState"]["ticks"]
+        found = self.sensor_ticks(sensor)
         return str(found[0]["skipReason"] or found[0]["error"]) if found else ""
+
+    def sensor_ticks(self, sensor: str) -> list[dict[str, Any]]:
+        """The ticks of a sensor, the newest first."""
+        found = self.ask(
+            "query($s: SensorSelector!) { sensorOrError(sensorSelector: $s) { ... on Sensor { sensorState { ticks"
+            " { status skipReason error { message } } } } } }",
+            s={**REPOSITORY, "sensorName": sensor},
+        )
+        return list(found["sensorOrError"]["sensorState"]["ticks"])
 
 
 def waited(look: Callable[[], Any], seconds: float = 300) -> Any:
