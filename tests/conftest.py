@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,30 +41,59 @@ def bundled_embedder() -> Path:
     return MODELS / EMBEDDER
 
 
+def small_arena(folder: Path, model: Path, embedder: Path, names: tuple[str, ...], **values: Any) -> Arena:
+    """An arena on the bundled model with its warehouse in a folder; keyword arguments replace top-level values."""
+    settings: dict[str, Any] = {
+        "name": "small",
+        "competitors": [{"name": n, "model": str(model), "system_prompt": f"You are {n}, who writes Python."} for n in names],
+        "warehouse": str(folder / "warehouse"),
+        "mining": {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 8, "max_tokens": 64},
+        "difficulty": {"verdict": "direct", "keep": 1.0},
+        "embedding": {"model": str(embedder)},
+        "selection": {"centres": 3},
+        "answers": {"sampling": {"max_tokens": 64}},
+        "battles": {"verdict": "direct", "votes": "soft"},
+        "ratings": {"bootstrap_rounds": 20},
+        "export": {"folder": str(folder / "exports")},
+    }
+    return Arena.model_validate(settings | values)
+
+
 @pytest.fixture
 def make_arena(bundled_model: Path, bundled_embedder: Path, tmp_path: Path) -> Callable[..., Arena]:
-    """Small arenas on the bundled model; keyword arguments replace top-level values."""
+    """Small arenas in the test's own folder."""
 
     def make(names: tuple[str, ...] = ("ann", "bob", "cyd"), **values: Any) -> Arena:
-        competitors = [
-            {"name": n, "model": str(bundled_model), "system_prompt": f"You are {n}, who writes Python."} for n in names
-        ]
-        settings: dict[str, Any] = {
-            "name": "small",
-            "competitors": competitors,
-            "warehouse": str(tmp_path / "warehouse"),
-            "mining": {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 8, "max_tokens": 64},
-            "difficulty": {"verdict": "direct", "keep": 1.0},
-            "embedding": {"model": str(bundled_embedder)},
-            "selection": {"centres": 3},
-            "answers": {"sampling": {"max_tokens": 64}},
-            "battles": {"verdict": "direct", "votes": "soft"},
-            "ratings": {"bootstrap_rounds": 20},
-            "export": {"folder": str(tmp_path / "exports")},
-        }
-        return Arena.model_validate(settings | values)
+        return small_arena(tmp_path, bundled_model, bundled_embedder, names, **values)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path
+) -> tuple[Arena, list[Request]]:
+    """A small arena with everything materialized, and every request that was sent. To be read only; see `finished_copy`."""
+    from tests.runs import materialize
+    from warrior_dagster.running import GROUPS
+
+    arena = small_arena(tmp_path_factory.mktemp("finished"), bundled_model, bundled_embedder, ("ann", "bob", "cyd"))
+    log: list[Request] = []
+    with scripted_engines(arena, log, []) as engines:
+        materialize(arena, engines, *((group, None) for group in GROUPS))
+    return arena, log
+
+
+@pytest.fixture
+def finished_copy(finished: tuple[Arena, list[Request]], make_arena: Callable[..., Arena]) -> Callable[..., Arena]:
+    """The same arena on a copy of its warehouse, which a test may change; keyword arguments replace top-level values."""
+
+    def copy(**values: Any) -> Arena:
+        arena = make_arena(**values)
+        shutil.copytree(finished[0].warehouse, arena.warehouse)
+        return arena
+
+    return copy
 
 
 class ScriptedEngine:

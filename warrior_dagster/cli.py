@@ -155,7 +155,7 @@ def show(
             return
         one = lineage.whole_id(arena, warehouse, instruction)
         with Ledger(arena.warehouse) as ledger:
-            (made,) = lineage.lineages(lineage.Tables(arena, warehouse), ledger, [one])
+            (made,) = lineage.lineages(arena, warehouse, ledger, [one])
     except (LookupError, LedgerError) as error:
         fail(str(error))
     typer.echo(json.dumps(made, ensure_ascii=False)) if as_json else terminal.show_lineage(console, made)

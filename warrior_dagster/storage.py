@@ -89,15 +89,22 @@ class Warehouse:
         """The hashes of the rows of the partitions, by table and partition, that were read here, as they then were."""
         self._db = lancedb.connect(uri)
 
-    def read(self, table: str, partitions: Sequence[str] | None = None, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        """Rows of a table, all or those of some partitions, in the order of partition and row id.
+    def read(
+        self,
+        table: str,
+        partitions: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        instructions: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Rows of a table, all or those of some partitions, and of some instructions, in the order of partition and row id.
 
         `columns` leaves all others but those two out. Raises LookupError naming the partitions that were never written: what
         comes before has to be materialized first.
         """
         query = self._materialized(table, partitions or []).search().limit(None)
-        if partitions is not None:
-            query = query.where(among(partitions))
+        wanted = {PARTITION: partitions, "instruction_id": instructions}
+        if conditions := [among(values, column) for column, values in wanted.items() if values is not None]:
+            query = query.where(" AND ".join(conditions))
         if columns is not None:
             query = query.select(list(dict.fromkeys([PARTITION, ROW_ID, *columns])))
         frame = pl.from_arrow(query.to_arrow())
@@ -277,9 +284,9 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def among(partitions: Sequence[str]) -> str:
-    """Lance's filter for the rows of some partitions."""
-    return f"{PARTITION} IN ({', '.join(map(quoted, partitions))})"
+def among(values: Sequence[str], column: str = PARTITION) -> str:
+    """Lance's filter for the rows of some partitions, or with one of some values of another column."""
+    return f"{column} IN ({', '.join(map(quoted, values))})" if values else "false"
 
 
 def to_arrow(rows: pl.DataFrame) -> pa.Table:

@@ -52,10 +52,10 @@ def biased(arena: Arena) -> Iterator[Engines]:
         yield engines
 
 
-def test_each_table_of_the_analysis_comes_with_its_picture(make_arena: MakeArena) -> None:
-    arena = make_arena()
+def test_each_table_of_the_analysis_comes_with_its_picture(finished_copy: MakeArena) -> None:
+    arena = finished_copy()
     with scripted_engines(arena, [], []) as engines:
-        *_, result = materialize(arena, engines)
+        (result,) = materialize(arena, engines, ("analysis",))
     warehouse = Warehouse(arena.warehouse)
     for name in ("funnel", "instruction_novelty", "difficulty_bands", "head_to_head", "rating_history", "judge_audit"):
         (event,) = result.asset_materializations_for_node(name)
@@ -87,18 +87,18 @@ def test_judges_that_always_say_a_fail_their_check_which_names_them(make_arena: 
     assert Warehouse(arena.warehouse).read("judge_audit", [WHOLE])["first"].to_list() == [1.0, 1.0, 1.0]
 
 
-def test_an_arena_without_sft_ends_its_funnel_with_what_was_fought_over(make_arena: MakeArena, tmp_path: Path) -> None:
-    arena = make_arena(export={"formats": ["kto"], "folder": str(tmp_path / "exports")})
+def test_an_arena_without_sft_ends_its_funnel_with_what_was_fought_over(finished_copy: MakeArena, tmp_path: Path) -> None:
+    arena = finished_copy(export={"formats": ["kto"], "folder": str(tmp_path / "exports")})
     with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines)
+        materialize(arena, engines, ("analysis",))
     funnel = Warehouse(arena.warehouse).read("funnel", [WHOLE])
     assert funnel.filter(pl.col("step") == funnel["step"].max())["stage"].unique().to_list() == ["fought over"]
 
 
 @pytest.mark.parametrize("sets", [[], [{"name": "own", "source": "humaneval"}, {"name": "twice", "source": "humaneval"}]])
-def test_novelty_is_told_for_each_reference_set_or_for_none(make_arena: MakeArena, sets: list[dict[str, Any]]) -> None:
-    arena = make_arena(analysis={"references": sets})
+def test_novelty_is_told_for_each_reference_set_or_for_none(finished_copy: MakeArena, sets: list[dict[str, Any]]) -> None:
+    arena = finished_copy(analysis={"references": sets})
     with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines)
+        materialize(arena, engines, ("analysis",))
     rows = Warehouse(arena.warehouse).read("instruction_novelty", [WHOLE])
     assert rows["reference_set"].unique().sort().to_list() == [one["name"] for one in sets]

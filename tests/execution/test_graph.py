@@ -22,7 +22,7 @@ from warrior_dagster.execution import results
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.matchups import sides
 from warrior_dagster.planning.cost import plan
-from warrior_dagster.report.lineage import Tables, lineages
+from warrior_dagster.report.lineage import lineages
 from warrior_dagster.report.page import report
 from warrior_dagster.report.terminal import show_lineage
 from warrior_dagster.running import GROUPS
@@ -126,7 +126,7 @@ def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
     assert audited["tested_of"].sum() > 0
     assert audited.filter(pl.col("tested_of") > 0)["accuracy"].is_between(0, 1).all()
     with Ledger(arena.warehouse) as ledger:
-        one = lineages(Tables(arena, warehouse), ledger, [said["instruction_id"][0]])[0]
+        one = lineages(arena, warehouse, ledger, [said["instruction_id"][0]])[0]
         page = report(arena, warehouse, ledger, "today")
     own = [vote for vote in one["votes"] if vote["evidence"] == "execution"]
     assert len(own) == 6 * 2

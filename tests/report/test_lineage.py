@@ -11,29 +11,19 @@ from tests.runs import materialize
 from warrior_dagster.arena import Arena
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.inference.request import Request
-from warrior_dagster.report.lineage import Tables, by_meaning, by_text, lineages, whole_id
-from warrior_dagster.running import GROUPS
+from warrior_dagster.report.lineage import by_meaning, by_text, lineages, whole_id
 from warrior_dagster.storage import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
 
 
-@pytest.fixture
-def made(make_arena: MakeArena) -> tuple[Arena, list[Request]]:
-    """An arena with everything materialized, and every request that was sent."""
-    arena, log = make_arena(), list[Request]()
-    with scripted_engines(arena, log, []) as engines:
-        materialize(arena, engines, *((group, None) for group in GROUPS))
-    return arena, log
-
-
-def test_a_gold_answer_leads_back_to_every_prompt_and_to_the_mining_setting(made: tuple[Arena, list[Request]]) -> None:
-    arena, log = made
+def test_a_gold_answer_leads_back_to_every_prompt_and_to_the_mining_setting(finished: tuple[Arena, list[Request]]) -> None:
+    arena, log = finished
     warehouse = Warehouse(arena.warehouse)
     sent = {key: request for request in log for key in request.keys()}
     exported = warehouse.read("sft_dataset", [WHOLE])
     with Ledger(arena.warehouse) as ledger:
-        found = lineages(Tables(arena, warehouse), ledger, exported["instruction_id"].to_list())
+        found = lineages(arena, warehouse, ledger, exported["instruction_id"].to_list())
     assert len(found) == len(exported) > 0
     for one, row in zip(found, exported.iter_rows(named=True), strict=True):
         gold = one["answers"][0]
@@ -59,11 +49,12 @@ def test_a_gold_answer_leads_back_to_every_prompt_and_to_the_mining_setting(made
             assert {vote["key_left"], vote["key_right"]} == given
 
 
-def test_what_the_ledger_lost_is_null_and_not_made_up(made: tuple[Arena, list[Request]], tmp_path: Path) -> None:
-    arena, _ = made
-    tables = Tables(arena, Warehouse(arena.warehouse))
+def test_what_the_ledger_lost_is_null_and_not_made_up(finished: tuple[Arena, list[Request]], tmp_path: Path) -> None:
+    arena, _ = finished
+    warehouse = Warehouse(arena.warehouse)
+    selected = warehouse.read("selected_instructions", arena.roster)["instruction_id"].to_list()
     with Ledger(str(tmp_path / "empty")) as ledger:
-        (one,) = lineages(tables, ledger, list(tables.selected)[:1])
+        (one,) = lineages(arena, warehouse, ledger, selected[:1])
     assert {holder["asked"] for holder in (one["mined"], *one["answers"], *one["votes"])} == {None}
 
 
@@ -74,13 +65,13 @@ def test_an_arena_that_only_mined_has_lineages_that_end_there(make_arena: MakeAr
     warehouse = Warehouse(arena.warehouse)
     mined = warehouse.read("mined_instructions", arena.roster).filter(status="ok")["instruction_id"].to_list()
     with Ledger(arena.warehouse) as ledger:
-        (one,) = lineages(Tables(arena, warehouse), ledger, mined[:1])
+        (one,) = lineages(arena, warehouse, ledger, mined[:1])
     assert (one["answers"], one["votes"], one["rank"], one["kept"]) == ([], [], None, None)
     assert one["mined"]["asked"]["prompt"]
 
 
-def test_an_id_is_found_by_its_beginning_if_it_begins_one_only(made: tuple[Arena, list[Request]]) -> None:
-    arena, _ = made
+def test_an_id_is_found_by_its_beginning_if_it_begins_one_only(finished: tuple[Arena, list[Request]]) -> None:
+    arena, _ = finished
     warehouse = Warehouse(arena.warehouse)
     ids = warehouse.read("mined_instructions", arena.roster).filter(status="ok")["instruction_id"]
     assert whole_id(arena, warehouse, ids[0][:12]) == ids[0]
@@ -89,8 +80,8 @@ def test_an_id_is_found_by_its_beginning_if_it_begins_one_only(made: tuple[Arena
             whole_id(arena, warehouse, start)
 
 
-def test_instructions_are_found_by_all_of_their_words_and_by_meaning(made: tuple[Arena, list[Request]]) -> None:
-    arena, _ = made
+def test_instructions_are_found_by_all_of_their_words_and_by_meaning(finished: tuple[Arena, list[Request]]) -> None:
+    arena, _ = finished
     warehouse = Warehouse(arena.warehouse)
     rows: list[dict[str, Any]] = warehouse.read("unique_instructions", arena.roster).filter("kept").to_dicts()
     words = rows[0]["instruction"].split()

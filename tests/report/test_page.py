@@ -59,10 +59,10 @@ class Hostile(ScriptedEngine):
             yield request, completions
 
 
-def test_the_asset_writes_one_file_that_loads_nothing_and_shows_every_figure(make_arena: MakeArena) -> None:
-    arena = make_arena()
+def test_the_asset_writes_one_file_that_loads_nothing_and_shows_every_figure(finished_copy: MakeArena) -> None:
+    arena = finished_copy()
     with scripted_engines(arena, [], []) as engines:
-        *_, result = materialize(arena, engines, *EVERYTHING)
+        (result,) = materialize(arena, engines, ("arena_report", None))
     (event,) = result.asset_materializations_for_node("arena_report")
     file = Path(arena.export.folder) / NAME
     assert event.metadata["open"].value == file.as_uri()
@@ -106,10 +106,8 @@ def test_a_report_of_nothing_says_so_in_every_section(make_arena: MakeArena) -> 
     assert json.loads(Elements(text).data) == {"rows": [], "near": {}}
 
 
-def test_rows_beyond_the_files_size_are_counted(make_arena: MakeArena, monkeypatch: Any) -> None:
-    arena = make_arena()
-    with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, *EVERYTHING)
+def test_rows_beyond_the_files_size_are_counted(finished: tuple[Arena, list[Request]], monkeypatch: Any) -> None:
+    arena, _ = finished
     whole = json.loads(Elements(written(arena)).data)["rows"]
     monkeypatch.setattr(page, "BYTES", 3 * max(len(json.dumps(row)) for row in whole))
     text = written(arena)
@@ -119,10 +117,8 @@ def test_rows_beyond_the_files_size_are_counted(make_arena: MakeArena, monkeypat
     assert f"{len(whole) - len(some)} more are left out" in text
 
 
-def test_a_failed_judge_is_named_where_the_audit_is_shown(make_arena: MakeArena) -> None:
-    arena = make_arena()
-    with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, *EVERYTHING)
+def test_a_failed_judge_is_named_where_the_audit_is_shown(finished_copy: MakeArena) -> None:
+    arena = finished_copy()
     warehouse = Warehouse(arena.warehouse)
     rows = warehouse.read("judge_audit", [WHOLE]).drop("partition")
     first = rows.with_columns(first=1.0, first_of=100, first_low=0.96, first_high=1.0)

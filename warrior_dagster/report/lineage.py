@@ -19,15 +19,15 @@ VOTE = ("judge", "left", "right", "evidence", "order", "status", "reason", "verd
 
 
 class Tables:
-    """The tables that lineages are made of, each read once; one that was never materialized is empty."""
+    """What the tables have of some instructions, each read once; one that was never materialized is empty."""
 
-    def __init__(self, arena: Arena, warehouse: Warehouse) -> None:
+    def __init__(self, arena: Arena, warehouse: Warehouse, ids: Sequence[str]) -> None:
         roster, matchups = arena.roster, matchup_keys(arena.roster)
 
         def rows(table: str, partitions: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
             present = warehouse.there(table, partitions)
             by_id: dict[str, list[dict[str, Any]]] = {}
-            for row in warehouse.read(table, present).iter_rows(named=True) if present else ():
+            for row in warehouse.read(table, present, instructions=ids).iter_rows(named=True) if present else ():
                 by_id.setdefault(row["instruction_id"], []).append(row)
             return by_id
 
@@ -41,14 +41,15 @@ class Tables:
         self.outcomes, self.scores = rows("battle_outcomes", matchups), rows("answer_scores", [WHOLE])
 
 
-def lineages(tables: Tables, ledger: Ledger, instruction_ids: Sequence[str]) -> list[Lineage]:
+def lineages(arena: Arena, warehouse: Warehouse, ledger: Ledger, instruction_ids: Sequence[str]) -> list[Lineage]:
     """The lineage of some instructions, in their order.
 
     Of each: instruction_id, instruction, attacker, `mined` (language, temperature, top_p, sample), `kept` and `duplicate_of`,
     `difficulty` (score, band), the judges' `ratings` of it, `rank` among the selected, `answers` (best first: competitor,
     answer, score, gold), `votes` (opinions and those of tests), `tests` and `outcomes`. Whatever a model said has `asked`:
-    model, prompt, params and sample; the vote of tests has what their writer was asked.
+    model, prompt, params and sample; the vote of tests has what their writer was asked. Raises LookupError as `lineage` does.
     """
+    tables = Tables(arena, warehouse, instruction_ids)
     made = [lineage(tables, one) for one in instruction_ids]
     holders = [holder for one in made for holder in (one["mined"], *one["ratings"], *one["answers"], *one["votes"]) if holder]
     questions = ledger.questions(sorted({holder["completion_key"] for holder in holders if holder["completion_key"]}))

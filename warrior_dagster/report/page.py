@@ -12,12 +12,12 @@ from warrior_dagster.analysis import audit, pictures
 from warrior_dagster.arena import Arena
 from warrior_dagster.inference.ledger import Ledger
 from warrior_dagster.matchups import matchup_keys
-from warrior_dagster.report.lineage import Lineage, Tables, lineages
+from warrior_dagster.report.lineage import Lineage, lineages
 from warrior_dagster.storage import WHOLE, Warehouse
 
 BYTES = 20_000_000
 """Of lineages in one file: what a browser opens at once. Those of the rest are shown by `warrior show`."""
-AT_A_TIME = 50
+AT_A_TIME = 500
 NEIGHBOURS = 5
 ROWS_SHOWN = 200
 """Rows of a table in the page."""
@@ -47,8 +47,7 @@ HIDDEN = {"row_id", "partition", "nearest", "completion_key", "probabilities"}
 def report(arena: Arena, warehouse: Warehouse, ledger: Ledger, written: str) -> str:
     """The page, from what is materialized; a section whose table is not there says so. `written` says when that was."""
     sections = [section(name, read(arena, warehouse, name)) for name in TITLES]
-    tables = Tables(arena, warehouse)
-    chosen, left_out = within(tables, ledger)
+    chosen, left_out = within(arena, warehouse, ledger)
     settings = shown_settings(arena)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("warrior_dagster.report"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -123,18 +122,30 @@ def agreement(arena: Arena, warehouse: Warehouse) -> str:
     return "undefined: no battle has two judges whose votes can be compared" if alpha is None else f"{alpha:.2f}"
 
 
-def within(tables: Tables, ledger: Ledger) -> tuple[list[Lineage], int]:
-    """The lineages of selected instructions that fit into BYTES, the exported and best-scored first; and how many do not."""
-    gold = {one: max((row["score"] for row in rows if row["gold"]), default=-1.0) for one, rows in tables.scores.items()}
-    order = sorted(tables.selected, key=lambda one: (-gold.get(one, -1.0), one))
+def within(arena: Arena, warehouse: Warehouse, ledger: Ledger) -> tuple[list[Lineage], int]:
+    """The lineages of selected instructions that fit into BYTES, the best-scored first; and how many do not."""
+    order = best_first(arena, warehouse)
     chosen, size = list[Lineage](), 0
     for start in range(0, len(order), AT_A_TIME):
-        for one in lineages(tables, ledger, order[start : start + AT_A_TIME]):
+        for one in lineages(arena, warehouse, ledger, order[start : start + AT_A_TIME]):
             size += len(json.dumps(one, ensure_ascii=False).encode("utf-8", "replace"))
             if size > BYTES:
                 return chosen, len(order) - len(chosen)
             chosen.append(one)
     return chosen, 0
+
+
+def best_first(arena: Arena, warehouse: Warehouse) -> list[str]:
+    """The ids of the selected instructions: those with the best gold answers first, those without any last, then by id."""
+    there = warehouse.there("selected_instructions", arena.roster)
+    if not there:
+        return []
+    selected = warehouse.read("selected_instructions", there, ["instruction_id"]).select("instruction_id").unique()
+    if not warehouse.there("answer_scores", [WHOLE]):
+        return sorted(selected["instruction_id"])
+    scored = warehouse.read("answer_scores", [WHOLE], ["instruction_id", "score", "gold"]).filter("gold")
+    ranked = selected.join(scored, on="instruction_id", how="left")
+    return ranked.sort(pl.col("score").fill_null(-1.0).neg(), "instruction_id")["instruction_id"].to_list()
 
 
 def neighbours(arena: Arena, warehouse: Warehouse, rows: Iterable[Lineage]) -> dict[str, list[str]]:
