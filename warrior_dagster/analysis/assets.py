@@ -19,12 +19,14 @@ from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
 from warrior_dagster.storage import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
+COMMON: dict[str, Any] = {"group_name": "analysis", "kinds": {"polars", "matplotlib", "lancedb"}, "owners": OWNERS}
 
 
 def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     """The assets of this stage."""
     sorted_ = [category_asset(arena, parts)] if arena.analysis.categories else []
-    return [*sorted_, *tables_with_pictures(arena)]
+    made = (funnel_asset, novelty_asset, bands_asset, standings_asset, history_asset, audit_asset)
+    return [*sorted_, *(make(arena) for make in made)]
 
 
 def category_asset(arena: Arena, parts: Partitions) -> dg.AssetsDefinition:
@@ -75,15 +77,12 @@ def category_asset(arena: Arena, parts: Partitions) -> dg.AssetsDefinition:
     return task_categories
 
 
-def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
-    """The assets that only read what is there."""
-    common: dict[str, Any] = {"group_name": "analysis", "kinds": {"polars", "matplotlib", "lancedb"}, "owners": OWNERS}
+def funnel_asset(arena: Arena) -> dg.AssetsDefinition:
+    """What each stage left."""
     exported = ["sft_dataset"] if "sft" in arena.export.formats else []
-    leaning = f"judge_votes.{'p_left' if arena.battles.votes == 'soft' else 'verdict'}"
-    with_tests = f"{leaning} execution_votes.p_left"
 
     @dg.asset(
-        **common,
+        **COMMON,
         deps=["mined_instructions", "unique_instructions", "instruction_difficulty", "selected_instructions", "answers",
               "battle_outcomes", *exported],
         code_version=code_version(arena.export, modules=[stages]),
@@ -105,8 +104,14 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
         left, reasons = funnel_stages(arena, warehouse)
         return pictured(context, warehouse, stages.funnel(left, reasons))
 
+    return funnel
+
+
+def novelty_asset(arena: Arena) -> dg.AssetsDefinition:
+    """How new the instructions are."""
+
     @dg.asset(
-        **common,
+        **COMMON,
         deps=["unique_instructions"],
         code_version=code_version(
             references.contents(arena.analysis.references), *arena.analysis.references, modules=[novelty, references]
@@ -132,8 +137,14 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
         }
         return pictured(context, warehouse, rows, {"shares": shares})
 
+    return instruction_novelty
+
+
+def bands_asset(arena: Arena) -> dg.AssetsDefinition:
+    """How hard the instructions are."""
+
     @dg.asset(
-        **common,
+        **COMMON,
         deps=["instruction_difficulty"],
         code_version=code_version(modules=[stages]),
         metadata=origins(
@@ -146,8 +157,14 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
         """How hard and how good each competitor's instructions are, in the judges' eyes: the share of each band of scores."""
         return pictured(context, warehouse, stages.difficulty_bands(warehouse.read("instruction_difficulty", arena.roster)))
 
+    return difficulty_bands
+
+
+def standings_asset(arena: Arena) -> dg.AssetsDefinition:
+    """Who beats whom."""
+
     @dg.asset(
-        **common,
+        **COMMON,
         deps=["battle_outcomes"],
         code_version=code_version(modules=[standings, intervals]),
         metadata=origins(
@@ -157,10 +174,16 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
     )
     def head_to_head(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """How often each competitor beats each other one, with the number of battles and the 95 % interval."""
-        return pictured(context, warehouse, standings.head_to_head(fought(warehouse)))
+        return pictured(context, warehouse, standings.head_to_head(fought(arena, warehouse)))
+
+    return head_to_head
+
+
+def history_asset(arena: Arena) -> dg.AssetsDefinition:
+    """How the ratings came about."""
 
     @dg.asset(
-        **common,
+        **COMMON,
         deps=["battle_outcomes", "elo_ratings"],
         code_version=code_version(arena.ratings, modules=[standings]),
         metadata=origins(
@@ -172,10 +195,18 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
     )
     def rating_history(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """The ratings from more and more of the battles, with their intervals: whether more battles would still change them."""
-        return pictured(context, warehouse, standings.rating_history(fought(warehouse), arena.roster, arena.ratings))
+        return pictured(context, warehouse, standings.rating_history(fought(arena, warehouse), arena.roster, arena.ratings))
+
+    return rating_history
+
+
+def audit_asset(arena: Arena) -> dg.AssetsDefinition:
+    """Which judges are worth listening to."""
+    leaning = f"judge_votes.{'p_left' if arena.battles.votes == 'soft' else 'verdict'}"
+    with_tests = f"{leaning} execution_votes.p_left"
 
     @dg.asset(
-        **common,
+        **COMMON,
         deps=["judge_votes", "answers", *["execution_votes"] * arena.runs_tests],
         code_version=code_version([arena.battles.votes], modules=[audit, intervals, *[tested] * arena.runs_tests]),
         metadata=origins(
@@ -218,10 +249,12 @@ def tables_with_pictures(arena: Arena) -> list[dg.AssetsDefinition]:
         metadata = {"krippendorff_alpha": "undefined" if alpha is None else alpha, "faults": faults}
         return pictured(context, warehouse, audited.with_columns(row_id="judge"), metadata, [sound])
 
-    def fought(warehouse: Warehouse) -> pl.DataFrame:
-        return warehouse.read("battle_outcomes", matchup_keys(arena.roster)).drop_nulls("outcome")
+    return judge_audit
 
-    return [funnel, instruction_novelty, difficulty_bands, head_to_head, rating_history, judge_audit]
+
+def fought(arena: Arena, warehouse: Warehouse) -> pl.DataFrame:
+    """The battles of all matchups that took place."""
+    return warehouse.read("battle_outcomes", matchup_keys(arena.roster)).drop_nulls("outcome")
 
 
 def pictured(

@@ -36,14 +36,11 @@ COLUMNS = {
 
 def assets(arena: Arena) -> list[dg.AssetsDefinition]:
     """The assets of this stage: what overlaps a benchmark, and one for each format that the arena asks for."""
-    makers: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], ModuleType]] = {
-        "sft": (sft.sft_rows, sft),
-        "dpo": (partial(dpo.dpo_rows, margin=arena.export.dpo_margin), dpo),
-        "kto": (kto.kto_rows, kto),
-    }
+    return [overlap_asset(arena), *(dataset_asset(arena, kind) for kind in arena.export.formats)]
 
-    wanted = arena.export.model_copy(update={"folder": ""})  # where the files go changes no row
-    unsaid = {"warehouse", "engine", "export", *arena.unused}
+
+def overlap_asset(arena: Arena) -> dg.AssetsDefinition:
+    """What must not be exported."""
 
     @dg.asset(
         group_name="leaderboard",
@@ -72,50 +69,59 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         metadata = {"instructions": of_instructions, "answers": rows.filter(pl.col("competitor") != "").height}
         return record(context, warehouse, {WHOLE: rows}, metadata=metadata)
 
-    def dataset(kind: str) -> dg.AssetsDefinition:
-        make, module = makers[kind]
+    return benchmark_overlap
 
-        @dg.asset(
-            name=f"{kind}_dataset",
-            description=DESCRIPTIONS[kind] + " Parquet, JSON Lines and a card; answers cut off at the token limit are"
-            " never shown as good ones, and what overlaps a benchmark is left out.",
-            group_name="leaderboard",
-            kinds={"huggingface", "parquet"},
-            owners=OWNERS,
-            deps=[benchmark_overlap, "answer_scores", "answers", "selected_instructions", "judge_votes"],
-            code_version=code_version(
-                wanted,
-                *[[arena.battles.evidence]] * arena.runs_tests,  # the card says it
-                modules=[sft, module, files, jsonlines, card, records, contamination],
-            ),
-            metadata=origins(
-                "answer_scores",
-                row_id="answer_scores.instruction_id" + " answer_scores.competitor" * (kind == "kto"),
-                attacker="selected_instructions.competitor",
-                **COLUMNS[kind],
-            ),
+
+def dataset_asset(arena: Arena, kind: str) -> dg.AssetsDefinition:
+    """One format of the scored answers."""
+    makers: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], ModuleType]] = {
+        "sft": (sft.sft_rows, sft),
+        "dpo": (partial(dpo.dpo_rows, margin=arena.export.dpo_margin), dpo),
+        "kto": (kto.kto_rows, kto),
+    }
+    make, module = makers[kind]
+    wanted = arena.export.model_copy(update={"folder": ""})  # where the files go changes no row
+    unsaid = {"warehouse", "engine", "export", *arena.unused}
+
+    @dg.asset(
+        name=f"{kind}_dataset",
+        description=DESCRIPTIONS[kind] + " Parquet, JSON Lines and a card; answers cut off at the token limit are"
+        " never shown as good ones, and what overlaps a benchmark is left out.",
+        group_name="leaderboard",
+        kinds={"huggingface", "parquet"},
+        owners=OWNERS,
+        deps=["benchmark_overlap", "answer_scores", "answers", "selected_instructions", "judge_votes"],
+        code_version=code_version(
+            wanted,
+            *[[arena.battles.evidence]] * arena.runs_tests,  # the card says it
+            modules=[sft, module, files, jsonlines, card, records, contamination],
+        ),
+        metadata=origins(
+            "answer_scores",
+            row_id="answer_scores.instruction_id" + " answer_scores.competitor" * (kind == "kto"),
+            attacker="selected_instructions.competitor",
+            **COLUMNS[kind],
+        ),
+    )
+    def exported(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+        made = make(records.records(warehouse, arena))
+        rows = contamination.without(made, warehouse.read("benchmark_overlap", [WHOLE]))
+        against = ", ".join(one.name for one in arena.export.benchmarks)
+        left_out = {f"left out of {kind} for {against}": len(made) - len(rows)} if against else {}
+        text = card.dataset_card(
+            title=f"{arena.name} {kind}",
+            kind=kind,
+            rows=len(rows),
+            models=[c.model_dump(include={"name", "model", "revision", "licence"}) for c in arena.competitors],
+            counts=records.counts(warehouse, arena) | left_out,
+            settings=arena.model_dump(mode="json", exclude=unsaid),
+            evidence=arena.battles.evidence,
         )
-        def exported(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
-            made = make(records.records(warehouse, arena))
-            rows = contamination.without(made, warehouse.read("benchmark_overlap", [WHOLE]))
-            against = ", ".join(one.name for one in arena.export.benchmarks)
-            left_out = {f"left out of {kind} for {against}": len(made) - len(rows)} if against else {}
-            text = card.dataset_card(
-                title=f"{arena.name} {kind}",
-                kind=kind,
-                rows=len(rows),
-                models=[c.model_dump(include={"name", "model", "revision", "licence"}) for c in arena.competitors],
-                counts=records.counts(warehouse, arena) | left_out,
-                settings=arena.model_dump(mode="json", exclude=unsaid),
-                evidence=arena.battles.evidence,
-            )
-            paths = files.write_dataset(rows, Path(arena.export.folder), kind, text)
-            identity = ["instruction_id"] if kind != "kto" else ["instruction_id", "competitor"]
-            keyed = rows.with_columns(pl.concat_str(identity, separator=":").alias("row_id"))
-            where = {f"path_{name}": dg.MetadataValue.path(path) for name, path in paths.items()}
-            metadata = {**where, "left_out_for_benchmarks": len(made) - len(rows)}
-            return record(context, warehouse, {WHOLE: keyed}, metadata=metadata)
+        paths = files.write_dataset(rows, Path(arena.export.folder), kind, text)
+        identity = ["instruction_id"] if kind != "kto" else ["instruction_id", "competitor"]
+        keyed = rows.with_columns(pl.concat_str(identity, separator=":").alias("row_id"))
+        where = {f"path_{name}": dg.MetadataValue.path(path) for name, path in paths.items()}
+        metadata = {**where, "left_out_for_benchmarks": len(made) - len(rows)}
+        return record(context, warehouse, {WHOLE: keyed}, metadata=metadata)
 
-        return exported
-
-    return [benchmark_overlap, *(dataset(kind) for kind in arena.export.formats)]
+    return exported
