@@ -60,13 +60,14 @@ def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None
     assert 1 <= selected <= 3
     assert rows["answers"] == 3 * selected
     assert rows["judge_votes"] == 3 * 2 * selected
+    assert rows["execution_votes"] == 3 * selected
     assert rows["answer_scores"] == 3 * selected
     (model,) = first["models"].values()
     unique = rows["instruction_difficulty"]
     assert model["engine_starts"] == 1
     assert model["failed"] == 0
-    mined, sorted_, answered, judged = 24, selected, 3 * selected, 3 * 2 * selected
-    assert model["sent"] + model["from_ledger"] == mined + unique + sorted_ + answered + judged
+    mined, sorted_, answered, tested, judged = 24, selected, 3 * selected, 3 * selected, 3 * 2 * selected
+    assert model["sent"] + model["from_ledger"] == mined + unique + sorted_ + answered + tested + judged
     assert sum(r["rating"] for r in first["ratings"]) == pytest.approx(3000)
     assert set(first["seconds"]) == set(rows)
 
