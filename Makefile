@@ -1,4 +1,4 @@
-# make quickstart | test | test-ui | ui | bench -- each sets up what it needs. EXTRA=gpu installs vLLM's GPU build instead of the CPU's.
+# make quickstart | test | test-ui | ui | bench | experiment-selection -- each sets up what it needs. EXTRA=gpu installs vLLM's GPU build instead of the CPU's.
 EXTRA ?= cpu
 ARENA ?= arenas/quickstart.yaml
 PYTHON ?= python3.11
@@ -14,7 +14,7 @@ export QUICK
 # uv does not look where pip is configured to: pass on the local wheel folders, in one of which the CPU build of torch lies.
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
-.PHONY: setup quickstart test test-ui check bench ui lock schema clean
+.PHONY: setup quickstart test test-ui check bench experiment-selection ui lock schema clean
 
 quickstart: setup
 	$(BIN)/warrior run -c $(ARENA)
@@ -42,6 +42,10 @@ check: setup
 # BENCH_DATA: the folder of CodeAlpaca's two files.
 bench: setup $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks
+
+# docs/selection.md; the coder's folder goes to models/qwen2.5-coder-0.5b.
+experiment-selection: setup
+	@$(BIN)/python -m experiments.selection
 
 $(VENV)/installed-bench $(VENV)/installed-ui: $(VENV)/installed-%: requirements/%.txt $(VENV)/installed-$(EXTRA)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r $<
