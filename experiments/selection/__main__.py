@@ -2,79 +2,86 @@
 
     python -m experiments.selection [ARENA.yaml] [FOLDER]
 
-What was asked before is in the arena's ledger: killed and started again it goes on. docs/selection.md says what it shows.
+What was asked before is in the arena's ledger, and what was run lies beside it: killed and started again it goes on.
+docs/selection.md says what it shows.
 """
 
 import json
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 from rich.console import Console
 
 from experiments.selection import drawing, rules
-from experiments.selection.asking import Evidence, gather, right
+from experiments.selection.asking import Evidence, gather, right, without
 from experiments.selection.simulated import sweep
-from experiments.selection.tasks import tasks
-from warrior_dagster.analysis.pictures import STYLE
+from experiments.selection.tasks import in_hidden, tasks
+from warrior_dagster.analysis.pictures import as_svg
 from warrior_dagster.arena import Arena
 from warrior_dagster.arena_file import load_arena, missing_here
 from warrior_dagster.build import open_engines
+from warrior_dagster.execution import results
 from warrior_dagster.inference.progress import calmly
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 HERE = Path(__file__).parent
+SEEDS = range(20)
+"""Elo depends on the order in which battles are replayed, which a seed fixes: each figure is the mean over these."""
 say = partial(Console(stderr=True, highlight=False, soft_wrap=True).print)
 
 
 def main(file: Path = HERE / "arena.yaml", folder: Path = HERE.parent.parent / "docs" / "selection") -> None:
-    """The simulated arena, then the real one: with the whole prompts, and with tests from prompts without examples."""
+    """The simulated arena, then the real one: tests from the whole prompts, from prompts without examples, and of these those
+    that no hidden test repeats.
+    """
     arena = load_arena(file)
     if missing := missing_here(arena):
-        raise SystemExit("\n".join(map(str, missing)))
+        raise SystemExit("\n".join(missing))
     folder.mkdir(parents=True, exist_ok=True)
     simulated = pl.DataFrame(list(sweep()))
     write(simulated, folder / "simulated.csv")
-    draw(drawing.sweeps(simulated), folder / "simulated.svg")
-    problems = tasks()
+    (folder / "simulated.svg").write_text(as_svg(drawing.sweeps(simulated), "Where does each rule break?"))
+    problems, ran = tasks(), Path(arena.warehouse) / "ran.parquet"
     with open_engines(arena, calmly(say)) as engines:
-        for variant, stripped in (("whole", False), ("stripped", True)):
-            weigh(variant, arena, problems, gather(arena, engines, problems, stripped=stripped), folder)
+        for variant in ("whole", "stripped"):
+            before = pl.read_parquet(ran) if ran.exists() else pl.DataFrame(schema=results.SCHEMA)
+            known = gather(arena, engines, problems, before, stripped=variant == "stripped")
+            pl.concat([before, known.run]).unique("run_key", keep="first", maintain_order=True).write_parquet(ran)
+            weigh(variant, arena, problems, known, folder)
+    weigh("unseen", arena, problems, without(arena, known, in_hidden(known.tests, problems)), folder)
 
 
 def weigh(variant: str, arena: Arena, problems: pl.DataFrame, known: Evidence, folder: Path) -> None:
     """Decide by the hidden tests, and write what came out."""
-    truth = right(known.answers, problems)
-    ids = problems["instruction_id"].to_list()
-    matrix = rules.matrix(known.answers, truth, ids, arena.roster)
-    chosen = rules.picks(known.answers, known.pairs, known.opinions, known.executed, arena.roster, arena.battles)
-    hits = rules.hits(matrix, known.answers, chosen, ids, arena.roster)
-    rows = rules.table(hits, matrix, arena.roster)
+    truth, ids, roster = right(known.answers, problems), problems["instruction_id"].to_list(), arena.roster
+    votes = (known.answers, known.pairs, known.opinions, known.executed)
+    chosen = rules.picks(*votes, roster, arena.battles, arena.ratings, seeds=SEEDS)
+    matrix = rules.matrix(known.answers, truth, ids, roster)
+    hits = rules.hits(matrix, known.answers, chosen, ids, roster)
+    rows = rules.table(hits, matrix, roster)
     judges = rules.verdicts({m: pl.concat([known.opinions[m], known.executed[m]]) for m in known.pairs}, truth)
-    for name, frame in (("rules", rows), ("judges", judges)):
+    kept = known.tests.filter(status="ok")
+    told = {
+        "tasks": len(ids),
+        "answers_differ": int((matrix.min(axis=1) != matrix.max(axis=1)).sum()),
+        "hidden_timeouts": truth.filter(why=results.TIMEOUT).height,
+        "tests_kept": len(kept),
+        "tests_in_hidden": len(in_hidden(kept, problems)),
+        "tasks_with_tests": kept["instruction_id"].n_unique(),
+    }
+    for name, frame in (("rules", rows), ("judges", judges), ("counts", pl.DataFrame([told]))):
         write(frame, folder / f"{name}_{variant}.csv")
         for row in frame.iter_rows(named=True):
-            print(json.dumps({"experiment": "selection", "prompts": variant, "table": name, **row}), flush=True)
+            print(json.dumps({"experiment": "selection", "tests": variant, "table": name, **row}), flush=True)
     write(pl.DataFrame({"task_id": problems["task_id"], **hits}), folder / f"tasks_{variant}.csv")
-    draw(drawing.bars(rows, arena.roster), folder / f"rules_{variant}.svg")
-    draw(drawing.over_alpha(rows), folder / f"alpha_{variant}.svg")
+    (folder / f"rules_{variant}.svg").write_text(as_svg(drawing.bars(rows, roster), f"Pass rates, {variant} prompts"))
+    (folder / f"alpha_{variant}.svg").write_text(as_svg(drawing.over_alpha(rows), f"Pass rate over alpha, {variant} prompts"))
 
 
 def write(frame: pl.DataFrame, file: Path) -> None:
     """As CSV, numbers to four places."""
     frame.with_columns(pl.col(pl.Float64).round(4)).write_csv(file)
-
-
-def draw(figure: "Figure", file: Path) -> None:
-    """As SVG, the same bytes for the same numbers."""
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(file, metadata={"Date": None})
 
 
 if __name__ == "__main__":

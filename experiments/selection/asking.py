@@ -1,7 +1,7 @@
 """What the arena is asked in this experiment: answers, opinions and tests; through its ledger, so that all is asked once."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import polars as pl
@@ -18,13 +18,15 @@ from warrior_dagster.matchups import matchup_keys, sides
 
 OPINIONS = 1
 """Judges a matchup that give opinions, the first of the roster outside it: they cost most of the time without a GPU."""
-HIDDEN_SECONDS = 4.0
+HIDDEN_SECONDS = 10.0
 LOG = logging.getLogger("selection")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of the answers to some tasks, but whether they are right."""
+    """All that is known of the answers to some tasks, but whether they are right. By matchup: `pairs`, the frames of
+    judging.pairs; `opinions` and `executed`, rows of judging.VOTE_SCHEMA.
+    """
 
     answers: pl.DataFrame
     tests: pl.DataFrame
@@ -34,8 +36,8 @@ class Evidence:
     executed: dict[str, pl.DataFrame]
 
 
-def gather(arena: Arena, engines: Engines, tasks: pl.DataFrame, *, stripped: bool) -> Evidence:
-    """The arena's work on the tasks, as its assets do it.
+def gather(arena: Arena, engines: Engines, tasks: pl.DataFrame, before: pl.DataFrame, *, stripped: bool) -> Evidence:
+    """The arena's work on the tasks, as its assets do it; `before` are rows of results.SCHEMA, not to be run again.
 
     Answers and opinions always rest on the whole instructions. `stripped`: those who write tests see no examples.
     """
@@ -43,28 +45,31 @@ def gather(arena: Arena, engines: Engines, tasks: pl.DataFrame, *, stripped: boo
         "instruction_id", "instruction", row_id="instruction_id", competitor=pl.lit(arena.roster[0]), language=pl.lit("Python")
     )
     answers = rows(answering.answer(arena, engines, selected, arena.roster, LOG), answering.SCHEMA)
-    shown = tasks["stripped"] if stripped else tasks["instruction"]
-    tests = rows(writing.write(arena, engines, selected.with_columns(instruction=shown), arena.roster, LOG), writing.SCHEMA)
+    shown = selected.with_columns(instruction=tasks["stripped"] if stripped else tasks["instruction"])
+    tests = rows(writing.write(arena, engines, shown, arena.roster, LOG), writing.SCHEMA)
     pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     few = arena.model_copy(update={"battles": arena.battles.model_copy(update={"judges": OPINIONS})})
     opinions = rows(judging.vote(few, engines, pairs, LOG), judging.VOTE_SCHEMA)
-    run = tested(arena, answers, tests)
-    sheets = voting.sheets(tests, run)
-    return Evidence(
-        answers,
-        tests,
-        run,
-        pairs,
-        {m: opinions.filter(left=sides(m)[0], right=sides(m)[1]) for m in pairs},
-        {m: voting.vote(pairs[m], sheets, arena.judges(*sides(m)), *sides(m)) for m in pairs},
-    )
-
-
-def tested(arena: Arena, answers: pl.DataFrame, tests: pl.DataFrame) -> pl.DataFrame:
-    """All answers under all tests; what was run before is not run again."""
     limits = Limits(arena.execution.seconds, Bounds(memory=arena.execution.memory_mib << 20))
-    before = pl.DataFrame(schema=results.SCHEMA)
-    return results.execute(answers, tests, before, partial(run_all, limits=limits), arena.execution)[0]
+    run, _ = results.execute(answers, tests, before, partial(run_all, limits=limits), arena.execution)
+    by_matchup = {m: opinions.filter(left=sides(m)[0], right=sides(m)[1]) for m in pairs}
+    return Evidence(answers, tests, run, pairs, by_matchup, executed(arena, tests, run, pairs))
+
+
+def executed(arena: Arena, tests: pl.DataFrame, run: pl.DataFrame, pairs: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The votes of everybody's tests, by matchup."""
+    sheets = voting.sheets(tests, run)
+    return {m: voting.vote(pairs[m], sheets, arena.judges(*sides(m)), *sides(m)) for m in pairs}
+
+
+def without(arena: Arena, known: Evidence, row_ids: pl.Series) -> Evidence:
+    """The same, as if some tests had not been written."""
+    dropped = pl.col("row_id").is_in(row_ids.implode())
+    tests = known.tests.with_columns(
+        status=pl.when(dropped).then(pl.lit("dropped")).otherwise("status"),
+        reason=pl.when(dropped).then(pl.lit("left out")).otherwise("reason"),
+    )
+    return replace(known, tests=tests, executed=executed(arena, tests, known.run, known.pairs))
 
 
 def right(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
@@ -77,7 +82,8 @@ def right(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
         if not code.reason:
             programs.append(Program(key, code.text, (checks[identity],)))
     for one in run_all(programs, Limits(HIDDEN_SECONDS)):
-        found[one.key] = (one.outcomes[0] == results.PASSED, one.error or one.reasons[0])
+        why = results.TIMEOUT if one.outcomes[0] == results.TIMEOUT else one.error or one.reasons[0]
+        found[one.key] = (one.outcomes[0] == results.PASSED, why)
     keys = answers.select("instruction_id", "competitor", key=pl.format("{}:{}", "instruction_id", "competitor"))
     values = [found[key] for key in keys["key"]]
     return keys.drop("key").with_columns(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from experiments.selection.rules import KINDS, Rule
+from experiments.selection.rules import ALPHAS, KINDS, PAPER_ALPHA, Rule
 from experiments.selection.simulated import SHOWN, SWEEPS
 from warrior_dagster.analysis.pictures import COLOURS, canvas
 
@@ -12,19 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = "osD^v"
-BARS = (
-    "random",
-    "shortest",
-    *(Rule(kind, 0.0).name for kind in KINDS),
-    *(Rule(kind, 0.7).name for kind in KINDS),
-    "oracle",
-)
+BARS = ("random", "shortest", *(Rule(kind, alpha).name for kind in KINDS for alpha in (0.0, PAPER_ALPHA)), "oracle")
 
 
 def bars(rows: pl.DataFrame, roster: list[str]) -> "Figure":
     """Pass rates with their intervals: competitors alone, then rules, then the oracle."""
     names = [*roster, *BARS]
-    figure, (axes,) = canvas(7.5, 0.32 * len(names) + 1, 1)
+    figure, (axes,) = canvas(7.5, 0.3 * len(names) + 1, 1)
     for place, name in enumerate(reversed(names)):
         row = rows.row(by_predicate=pl.col("rule") == name, named=True)
         colour = COLOURS[7] if name in roster else COLOURS[1] if name in ("random", "shortest", "oracle") else COLOURS[0]
@@ -32,9 +26,7 @@ def bars(rows: pl.DataFrame, roster: list[str]) -> "Figure":
         axes.barh(place, row["pass_rate"], color=colour, xerr=[[low], [high]], error_kw={"linewidth": 0.8})
         axes.text(row["pass_rate_high"] + 0.01, place, f"{row['pass_rate']:.1%}", va="center", fontsize=8)
     axes.set_yticks(range(len(names)), [f"{name} alone" if name in roster else name for name in reversed(names)])
-    axes.set(
-        xlim=(0, 1), xlabel="share of tasks whose picked answer passes the hidden tests", title="Does the arena choose well?"
-    )
+    axes.set(xlim=(0, 1), xlabel="share of tasks whose picked answer passes the hidden tests")
     return figure
 
 
@@ -42,10 +34,9 @@ def over_alpha(rows: pl.DataFrame) -> "Figure":
     """Pass rate by the weight of the ratings, a line a kind of evidence."""
     figure, (axes,) = canvas(7, 3.6, 1)
     for place, kind in enumerate(KINDS):
-        of_kind = [Rule(kind, round(0.1 * step, 1)) for step in range(11)]
-        rates = [rows.row(by_predicate=pl.col("rule") == rule.name, named=True)["pass_rate"] for rule in of_kind]
-        alphas = [rule.alpha for rule in of_kind]
-        axes.plot(alphas, rates, color=COLOURS[place], marker=MARKERS[place], markersize=4, label=kind)
+        named = [Rule(kind, alpha).name for alpha in ALPHAS]
+        rates = [rows.row(by_predicate=pl.col("rule") == name, named=True)["pass_rate"] for name in named]
+        axes.plot(ALPHAS, rates, color=COLOURS[place], marker=MARKERS[place], markersize=4, label=kind)
     axes.set(xlabel="alpha: weight of the ratings in the final score", ylabel="pass rate of the picks")
     axes.legend(frameon=False, ncols=2)
     return figure
@@ -57,9 +48,10 @@ def sweeps(rows: pl.DataFrame) -> "Figure":
     for axes, (name, (_, _, label)) in zip(panels, SWEEPS.items(), strict=True):
         for place, rule in enumerate(SHOWN):
             own = rows.filter(sweep=name, rule=rule.name).sort("value")
-            axes.plot(
-                own["value"], own["of_the_way"], color=COLOURS[place], marker=MARKERS[place], markersize=3, label=rule.name
-            )
+            line = axes.errorbar(own["value"], own["random_to_oracle"], own["spread"], label=rule.name, capsize=2, linewidth=1)
+            line[0].set(color=COLOURS[place], marker=MARKERS[place], markersize=3)
+            for bar in (*line[1], *line[2]):
+                bar.set_color(COLOURS[place])
         axes.axhline(0, color=COLOURS[7], linewidth=0.8, linestyle="--")
         axes.set(title=name, xlabel=label, ylim=(-1.0, 1.05))
     panels[0].set_ylabel("from random (0) to the oracle (1)")

