@@ -25,7 +25,7 @@ SKILLS = (0.55, 0.5, 0.45, 0.4, 0.1)
 """The share of tasks that each gets right: four of a kind and a weak one, as in the experiment."""
 ALIKE = 0.6
 """Correlation of who is right: some tasks are hard for all."""
-TASKS, TESTS, REPEATS = 150, 5, 4
+TASKS, TESTS, REPEATS = 150, 5, 3
 LENGTHS = 100.0
 SHOWN = (
     *(Rule("opinions, hard", alpha) for alpha in (0.0, PAPER_ALPHA, 1.0)),

@@ -5,6 +5,7 @@ The daemon is Dagster's own, asked to look every second instead of every thirty.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -214,7 +215,11 @@ def served(arena: Path) -> Iterator[Dagster]:
             for process in started:
                 process.terminate()
             for process in started:
-                process.wait(30)
+                try:
+                    process.wait(60)
+                except subprocess.TimeoutExpired:  # in the middle of a run
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
 
 
 def answers(dagster: Dagster) -> bool:

@@ -1,4 +1,7 @@
-"""A new competitor through a real daemon, by each way there is: all of its work is done, and nothing is silently left out."""
+"""A new competitor through a real daemon, by each way there is: all of its work is done, and nothing is silently left out.
+
+The fourth way, automation that was on before, is among its ticks in test_by_itself.
+"""
 
 import pytest
 
@@ -9,14 +12,14 @@ from warrior_dagster.matchups import matchup_keys
 pytestmark = pytest.mark.served
 
 
-def test_a_newcomer_is_told_of_and_all_of_its_work_is_done_by_one_choice_by_the_sensor_or_by_automation(
+def test_a_newcomer_is_told_of_and_all_of_its_work_is_done_by_one_choice_by_the_sensor_or_in_steps(
     ui: tuple[Dagster, Arena],
 ) -> None:
     dagster, arena = ui
     waited(lambda: dagster.said("roster") == "no competitor is new")
     brought_by_one_choice(dagster, arena, "dan")
     brought_by_the_sensor(dagster, arena, "eve")
-    finished_by_automation(dagster, arena, "fay")
+    brought_in_steps(dagster, arena, "fay")
 
 
 def brought_by_one_choice(dagster: Dagster, arena: Arena, newcomer: str) -> None:
@@ -48,17 +51,17 @@ def brought_by_the_sensor(dagster: Dagster, arena: Arena, newcomer: str) -> None
     assert set(dagster.backfills()) - there == {started}
 
 
-def finished_by_automation(dagster: Dagster, arena: Arena, newcomer: str) -> None:
+def brought_in_steps(dagster: Dagster, arena: Arena, newcomer: str) -> None:
     """Missing partitions only, group by group: what the earlier competitors must answer is out of date and not missing, so the
-    matchups stop with an error, and nothing is silently left out. The automation sensor, turned on, does what is left.
+    matchups stop with an error, and nothing is silently left out. Everybody's answers, and what follows, is the rest.
     """
     arena.append(newcomer)
     dagster.reload()
-    competitors = arena.assets()[:5]
+    competitors, rest = arena.assets()[:5], arena.assets()[5:]
     assert competitors[-1] == "selected_instructions"
     assert dagster.finished(dagster.backfill(competitors, [newcomer])) == "COMPLETED_SUCCESS"
     new = [m for m in matchup_keys(arena.names) if newcomer in m]
     assert dagster.finished(dagster.backfill(["judge_votes"], new)) == "COMPLETED_FAILED"
     assert set(arena.stale()["answers"]) == set(arena.names)
-    dagster.turn_on("automation")
-    waited(arena.complete)
+    assert dagster.finished(dagster.backfill(rest, arena.names)) == "COMPLETED_SUCCESS"
+    assert arena.complete()

@@ -88,7 +88,7 @@ def test_a_newcomer_s_backfill_is_launched_from_one_dialog_and_finishes(page: Pa
     button(dialog, "Launch backfill").click()
     expect(dialog).to_be_hidden()
     page.goto(f"{address}/runs?view=backfills")
-    expect(page.get_by_text(re.compile("^(Success|Completed)$")).first).to_be_visible(timeout=15 * MINUTES)
+    expect(page.get_by_text(re.compile("^(Success|Completed)$")).first).to_be_visible(timeout=30 * MINUTES)
     page.goto(f"{address}/assets/elo_ratings")
     expect(page.get_by_text("rating tester").first).to_be_visible()
 
