@@ -5,7 +5,9 @@ import pytest
 import yaml
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
+from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
+from warrior_dagster.execution import sandbox
+from warrior_dagster.execution.isolation import IsolationError
 
 ARENAS = Path(__file__).parent.parent / "arenas"
 GOOD = """\
@@ -134,6 +136,21 @@ def test_what_is_missing_on_this_machine_is_named_before_anything_starts(tmp_pat
     folder, key = missing_here(load_arena(written(tmp_path, GOOD + served)))
     assert folder.startswith("competitors.b.model: expected a model folder")
     assert key.startswith("engine.serve.api_key_env: expected the environment variable NO_SUCH_KEY")
+
+
+def test_where_code_cannot_be_isolated_an_arena_that_runs_some_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_here(levels: tuple[str, ...]) -> None:
+        raise IsolationError(f"none of {levels}")
+
+    monkeypatch.setattr(sandbox, "best", none_here)
+    assert no_isolation(load_arena(written(tmp_path, GOOD))) == []
+    runs = "battles: {evidence: execution}\n"
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs)))
+    assert line == "execution.isolation: none of ('bubblewrap', 'namespaces')"
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs + "execution: {isolation: limits}\n")))
+    assert line == "execution.isolation: none of ('bubblewrap', 'namespaces', 'limits')"
 
 
 def test_a_context_too_short_for_the_longest_battle_is_told(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
+from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
 from warrior_dagster.report.text import printable
 from warrior_dagster.settings.serving import is_local
 from warrior_dagster.storage import WHOLE, Warehouse
@@ -44,7 +44,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object i
 @app.command()
 def check(file: ArenaFile) -> None:
     """Validate an arena's YAML: one line for each mistake, before anything starts."""
-    arena = ready(file)
+    arena = ready(file, to_run=True)
     unpinned = [c.name for c in arena.competitors if not is_local(c.model) and c.revision is None]
     if unpinned:
         errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: a moved branch would change the model")
@@ -56,7 +56,7 @@ def check(file: ArenaFile) -> None:
 @app.command()
 def run(config: Config, as_json: AsJson = False) -> None:
     """Materialize the whole graph of an arena, as the UI would."""
-    arena = ready(config)
+    arena = ready(config, to_run=True)
     from warrior_dagster.running import run_arena
 
     materialize(arena, run_arena, as_json)
@@ -65,7 +65,7 @@ def run(config: Config, as_json: AsJson = False) -> None:
 @app.command()
 def retry(config: Config, as_json: AsJson = False) -> None:
     """Ask failed requests again, and bring up to date what follows from their answers."""
-    arena = ready(config)
+    arena = ready(config, to_run=True)
     from warrior_dagster.running import failed_requests, retry_failed
 
     failed = failed_requests(arena)
@@ -196,13 +196,13 @@ def models(folder: Annotated[Path, typer.Argument(help="Where the model folders 
         fail(str(error))
 
 
-def ready(file: Path) -> Arena:
+def ready(file: Path, *, to_run: bool = False) -> Arena:
     """The arena of a file, with all it needs on this machine in place, or exit with a line for each thing that is wrong."""
     try:
         arena = load_arena(file)
     except ArenaError as error:
         fail(str(error))
-    if missing := missing_here(arena):
+    if missing := [*missing_here(arena), *(no_isolation(arena) if to_run else [])]:
         fail("\n".join(f"{file}: {line}" for line in missing))
     return arena
 

@@ -116,9 +116,8 @@ def agreement(arena: Arena, warehouse: Warehouse) -> str:
     matchups = warehouse.there("judge_votes", matchup_keys(arena.roster))
     if not matchups:
         return ""
-    alpha = audit.krippendorff_alpha(
-        audit.leanings(warehouse.read("judge_votes", matchups), soft=arena.battles.votes == "soft")
-    )
+    votes = warehouse.read("judge_votes", matchups, [*audit.BATTLE, "judge", "status", "verdict", "p_left"])
+    alpha = audit.krippendorff_alpha(audit.leanings(votes, soft=arena.battles.votes == "soft"))
     return "undefined: no battle has two judges whose votes can be compared" if alpha is None else f"{alpha:.2f}"
 
 
@@ -154,8 +153,8 @@ def neighbours(arena: Arena, warehouse: Warehouse, rows: Iterable[Lineage]) -> d
     there = warehouse.there("instruction_embeddings", arena.roster)
     if not there or len(wanted) < 2:
         return {}
-    embedded = warehouse.read("instruction_embeddings", there, ["instruction_id", "vector"])
-    embedded = embedded.filter(pl.col("instruction_id").is_in(wanted)).unique("instruction_id", maintain_order=True)
+    embedded = warehouse.read("instruction_embeddings", there, ["instruction_id", "vector"], wanted)
+    embedded = embedded.unique("instruction_id", maintain_order=True)
     ids, vectors = embedded["instruction_id"].to_list(), embedded["vector"].to_numpy().astype(np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     likeness = vectors @ vectors.T
