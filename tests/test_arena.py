@@ -75,6 +75,7 @@ def test_an_object_store_is_left_as_it_is(tmp_path: Path) -> None:
             "once",
         ),
         ("engine: {serve: {kind: endpoint, urls: []}}\n", 6, "engine.serve.urls", "at least 1 item"),
+        ("engine: {serve: {kind: endpoint, urls: ['http://a:1/v1/']}}\n", 6, "engine.serve.urls", "up to and without /v1"),
         ("engine: {serve: {kind: vllm, gpus: 2}}\n", 6, "engine.serve.gpus", "expected a key of the schema"),
         (
             "engine: {serve: {kind: vllm, extra_args: [--hf-overrides=x]}}\n",

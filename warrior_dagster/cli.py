@@ -138,9 +138,10 @@ def show(
     instruction: Annotated[str, typer.Argument(help="The beginning of an instruction's id.")] = "",
     text: Annotated[str, typer.Option(help="Find instructions by their words.")] = "",
     like: Annotated[str, typer.Option(help="Find instructions by their meaning.")] = "",
+    most: Annotated[int, typer.Option(min=1, help="Find at most so many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show an instruction with its answers, votes, prompts and how it was mined; or find some by words or meaning."""
+    """Show an instruction with its answers, votes and how it was mined (and its prompts: --json); or find some."""
     arena = ready(config)
     if (bool(instruction) + bool(text) + bool(like)) != 1:
         fail("expected one of: the beginning of an instruction's id, --text, --like")
@@ -150,8 +151,11 @@ def show(
     warehouse, console = Warehouse(arena.warehouse), Console(highlight=False)
     try:
         if text or like:
-            found = (lineage.by_text if text else lineage.by_meaning)(arena, warehouse, text or like)
-            typer.echo(json.dumps(found.to_dicts(), ensure_ascii=False)) if as_json else terminal.show_found(console, found)
+            found = lineage.by_text(arena, warehouse, text) if text else lineage.by_meaning(arena, warehouse, like, most)
+            shown = found.head(most)
+            typer.echo(json.dumps(shown.to_dicts(), ensure_ascii=False)) if as_json else terminal.show_found(console, shown)
+            if text and (found.is_empty() or len(found) > most):
+                errors.print(f"{len(shown)} of the {len(found)} instructions with these words; --most N shows more")
             return
         one = lineage.whole_id(arena, warehouse, instruction)
         with Ledger(arena.warehouse) as ledger:
@@ -234,7 +238,7 @@ def show_plan(lines: "list[Line]", total: dict[str, Any]) -> None:
     console.print(table)
     if total["to_send"]:
         console.print(
-            "`expected` is the part of `to send` that cannot be known yet; `prompt` and `new` are tokens to be sent for."
+            "`expected` is the part of `send` that cannot be known yet; `prompt` and `new` are tokens to be sent for."
         )
     for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.to_send):
         console.print(basis, soft_wrap=True)
@@ -287,4 +291,4 @@ def show_result(arena: Arena, result: dict[str, Any]) -> None:
     for kind, path in result["exports"].items():
         console.print(f"{kind} data set: {path}", soft_wrap=True)
     console.print(f"tables and ledger: {result['warehouse']}", soft_wrap=True)
-    console.print(f"runs: {os.environ['DAGSTER_HOME']}   open the UI with: make ui", soft_wrap=True)
+    console.print(f"runs: {os.environ['DAGSTER_HOME']}   open the UI with: make ui ARENA=FILE", soft_wrap=True)

@@ -84,6 +84,8 @@ def section(name: str, rows: pl.DataFrame | None) -> dict[str, Any]:
     if rows is None:
         return told
     kept = rows.select(c for c in rows.columns if c not in HIDDEN)
+    if name == "rating_history":  # row ids sort numbers as text
+        kept = kept.sort("battles", "competitor")
     return told | {
         "picture": pictures.as_svg(pictures.PICTURES[name](rows), TITLES[name]),
         "columns": kept.columns,
@@ -94,7 +96,9 @@ def section(name: str, rows: pl.DataFrame | None) -> dict[str, Any]:
 
 def cell(value: Any) -> str:
     """A value of a table as text."""
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return "" if value is None else str(value)
 
 
 def standings(warehouse: Warehouse) -> list[dict[str, Any]]:
