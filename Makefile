@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-export DAGSTER_HOME := $(CURDIR)/dagster_home
+export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 export WARRIOR_ARENA := $(abspath $(ARENA))
 # Set HF_HUB_OFFLINE=0 for arenas whose models come from a hub.
 export HF_HUB_OFFLINE ?= 1

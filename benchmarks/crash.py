@@ -110,8 +110,9 @@ def killed(folder: Path, log: Path, moment: str | None, chance: random.Random) -
 
 def state(folder: Path, answer: Connection) -> None:
     """What is on disk: ledger rows by question, doubled keys and rows, and a hash of each table's partitions."""
+    from warrior_dagster.digest import rows_sha256
     from warrior_dagster.inference.ledger import Ledger
-    from warrior_dagster.storage import Warehouse, rows_sha256
+    from warrior_dagster.storage import Warehouse
 
     with Ledger(str(folder / "warehouse")) as ledger:
         rows = ledger.newest(10**9, ["key", "prompt", "params"])

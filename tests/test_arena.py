@@ -5,7 +5,9 @@ import pytest
 import yaml
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
+from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
+from warrior_dagster.execution import sandbox
+from warrior_dagster.execution.isolation import IsolationError
 
 ARENAS = Path(__file__).parent.parent / "arenas"
 GOOD = """\
@@ -73,6 +75,7 @@ def test_an_object_store_is_left_as_it_is(tmp_path: Path) -> None:
             "once",
         ),
         ("engine: {serve: {kind: endpoint, urls: []}}\n", 6, "engine.serve.urls", "at least 1 item"),
+        ("engine: {serve: {kind: endpoint, urls: ['http://a:1/v1/']}}\n", 6, "engine.serve.urls", "up to and without /v1"),
         ("engine: {serve: {kind: vllm, gpus: 2}}\n", 6, "engine.serve.gpus", "expected a key of the schema"),
         (
             "engine: {serve: {kind: vllm, extra_args: [--hf-overrides=x]}}\n",
@@ -134,6 +137,21 @@ def test_what_is_missing_on_this_machine_is_named_before_anything_starts(tmp_pat
     folder, key = missing_here(load_arena(written(tmp_path, GOOD + served)))
     assert folder.startswith("competitors.b.model: expected a model folder")
     assert key.startswith("engine.serve.api_key_env: expected the environment variable NO_SUCH_KEY")
+
+
+def test_where_code_cannot_be_isolated_an_arena_that_runs_some_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_here(levels: tuple[str, ...]) -> None:
+        raise IsolationError(f"none of {levels}")
+
+    monkeypatch.setattr(sandbox, "best", none_here)
+    assert no_isolation(load_arena(written(tmp_path, GOOD))) == []
+    runs = "battles: {evidence: execution}\n"
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs)))
+    assert line == "execution.isolation: none of ('bubblewrap', 'namespaces')"
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs + "execution: {isolation: limits}\n")))
+    assert line == "execution.isolation: none of ('bubblewrap', 'namespaces', 'limits')"
 
 
 def test_a_context_too_short_for_the_longest_battle_is_told(tmp_path: Path) -> None:

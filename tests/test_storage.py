@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from warrior_dagster import storage
-from warrior_dagster.storage import Warehouse, rows_sha256
+from warrior_dagster.digest import rows_sha256
+from warrior_dagster.storage import Warehouse
 
 
 def frame(*ids: str, value: float = 1.0) -> pl.DataFrame:
@@ -31,6 +32,16 @@ def test_a_partition_holds_exactly_what_was_written_last(tmp_path: Path) -> None
     assert warehouse.read("t", ["p"])["value"].to_list() == [2.0, 2.0]
     assert warehouse.read("t", ["q"])["row_id"].to_list() == ["a"]
     assert len(warehouse.read("t")) == 3
+
+
+def test_the_rows_of_some_instructions_are_read_whatever_their_ids_hold(tmp_path: Path) -> None:
+    warehouse = Warehouse(str(tmp_path))
+    named = ["a", "b'; --", "c", "b'; --"]
+    warehouse.write("t", "p", frame(*"wxyz").with_columns(instruction_id=pl.Series(named)))
+    warehouse.write("t", "q", frame("w").with_columns(instruction_id=pl.lit("c")))
+    read = warehouse.read("t", ["p"], ["instruction_id"], ["b'; --", "c"])
+    assert read.select("row_id", "instruction_id").rows() == [("x", "b'; --"), ("y", "c"), ("z", "b'; --")]
+    assert len(warehouse.read("t", instructions=["c", "absent"])) == 2
 
 
 def test_the_same_rows_are_not_written_again_and_keep_their_hash(tmp_path: Path) -> None:

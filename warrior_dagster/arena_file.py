@@ -88,6 +88,19 @@ def missing_here(arena: Arena) -> list[str]:
     return missing
 
 
+def no_isolation(arena: Arena) -> list[str]:
+    """One line if the arena runs what models write, and this machine has no isolation that its file allows."""
+    from warrior_dagster.execution.isolation import ALLOWED, IsolationError
+    from warrior_dagster.execution.sandbox import best
+
+    try:
+        if arena.runs_tests:
+            best(ALLOWED[arena.execution.isolation])
+    except IsolationError as error:
+        return [f"execution.isolation: {error}"]
+    return []
+
+
 def tight_contexts(arena: Arena) -> list[str]:
     """One line for each competitor that may be unable to judge the longest battle, which would end in abstentions."""
     answer = max(c.sampling.max_tokens if c.sampling else arena.answers.sampling.max_tokens for c in arena.competitors)

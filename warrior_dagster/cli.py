@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, tight_contexts
+from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
 from warrior_dagster.report.text import printable
 from warrior_dagster.settings.serving import is_local
 from warrior_dagster.storage import WHOLE, Warehouse
@@ -44,7 +44,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object i
 @app.command()
 def check(file: ArenaFile) -> None:
     """Validate an arena's YAML: one line for each mistake, before anything starts."""
-    arena = ready(file)
+    arena = ready(file, to_run=True)
     unpinned = [c.name for c in arena.competitors if not is_local(c.model) and c.revision is None]
     if unpinned:
         errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: a moved branch would change the model")
@@ -56,7 +56,7 @@ def check(file: ArenaFile) -> None:
 @app.command()
 def run(config: Config, as_json: AsJson = False) -> None:
     """Materialize the whole graph of an arena, as the UI would."""
-    arena = ready(config)
+    arena = ready(config, to_run=True)
     from warrior_dagster.running import run_arena
 
     materialize(arena, run_arena, as_json)
@@ -65,7 +65,7 @@ def run(config: Config, as_json: AsJson = False) -> None:
 @app.command()
 def retry(config: Config, as_json: AsJson = False) -> None:
     """Ask failed requests again, and bring up to date what follows from their answers."""
-    arena = ready(config)
+    arena = ready(config, to_run=True)
     from warrior_dagster.running import failed_requests, retry_failed
 
     failed = failed_requests(arena)
@@ -138,9 +138,10 @@ def show(
     instruction: Annotated[str, typer.Argument(help="The beginning of an instruction's id.")] = "",
     text: Annotated[str, typer.Option(help="Find instructions by their words.")] = "",
     like: Annotated[str, typer.Option(help="Find instructions by their meaning.")] = "",
+    most: Annotated[int, typer.Option(min=1, help="Find at most so many.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show an instruction with its answers, votes, prompts and how it was mined; or find some by words or meaning."""
+    """Show an instruction with its answers, votes and how it was mined (and its prompts: --json); or find some."""
     arena = ready(config)
     if (bool(instruction) + bool(text) + bool(like)) != 1:
         fail("expected one of: the beginning of an instruction's id, --text, --like")
@@ -150,8 +151,11 @@ def show(
     warehouse, console = Warehouse(arena.warehouse), Console(highlight=False)
     try:
         if text or like:
-            found = (lineage.by_text if text else lineage.by_meaning)(arena, warehouse, text or like)
-            typer.echo(json.dumps(found.to_dicts(), ensure_ascii=False)) if as_json else terminal.show_found(console, found)
+            found = lineage.by_text(arena, warehouse, text) if text else lineage.by_meaning(arena, warehouse, like, most)
+            shown = found.head(most)
+            typer.echo(json.dumps(shown.to_dicts(), ensure_ascii=False)) if as_json else terminal.show_found(console, shown)
+            if text and (found.is_empty() or len(found) > most):
+                errors.print(f"{len(shown)} of the {len(found)} instructions with these words; --most N shows more")
             return
         one = lineage.whole_id(arena, warehouse, instruction)
         with Ledger(arena.warehouse) as ledger:
@@ -196,13 +200,13 @@ def models(folder: Annotated[Path, typer.Argument(help="Where the model folders 
         fail(str(error))
 
 
-def ready(file: Path) -> Arena:
+def ready(file: Path, *, to_run: bool = False) -> Arena:
     """The arena of a file, with all it needs on this machine in place, or exit with a line for each thing that is wrong."""
     try:
         arena = load_arena(file)
     except ArenaError as error:
         fail(str(error))
-    if missing := missing_here(arena):
+    if missing := [*missing_here(arena), *(no_isolation(arena) if to_run else [])]:
         fail("\n".join(f"{file}: {line}" for line in missing))
     return arena
 
@@ -234,7 +238,7 @@ def show_plan(lines: "list[Line]", total: dict[str, Any]) -> None:
     console.print(table)
     if total["to_send"]:
         console.print(
-            "`expected` is the part of `to send` that cannot be known yet; `prompt` and `new` are tokens to be sent for."
+            "`expected` is the part of `send` that cannot be known yet; `prompt` and `new` are tokens to be sent for."
         )
     for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.to_send):
         console.print(basis, soft_wrap=True)
@@ -287,4 +291,4 @@ def show_result(arena: Arena, result: dict[str, Any]) -> None:
     for kind, path in result["exports"].items():
         console.print(f"{kind} data set: {path}", soft_wrap=True)
     console.print(f"tables and ledger: {result['warehouse']}", soft_wrap=True)
-    console.print(f"runs: {os.environ['DAGSTER_HOME']}   open the UI with: make ui", soft_wrap=True)
+    console.print(f"runs: {os.environ['DAGSTER_HOME']}   open the UI with: make ui ARENA=FILE", soft_wrap=True)

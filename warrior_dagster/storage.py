@@ -6,12 +6,10 @@ partitions were written, so that one that is missing is an error and never an em
 each what it was made from.
 """
 
-import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,9 +22,9 @@ from lance.fragment import write_fragments
 from lancedb.table import Table
 from numpy.typing import NDArray
 
+from warrior_dagster.digest import PARTITION, SLICE, RowsDigest
 from warrior_dagster.turns import machine_folder, our_turn
 
-PARTITION = "partition"
 ROW_ID = "row_id"
 WHOLE = "_all"
 """The one partition of an unpartitioned table; no competitor can be called so."""
@@ -35,8 +33,6 @@ RECORDS = "_partitions"
 RECORDS_SCHEMA = pa.schema([(name, pa.string()) for name in ("table", PARTITION, "sha256")] + [("rows", pa.int64())])
 BASES = "_bases"
 BASES_SCHEMA = pa.schema([(name, pa.string()) for name in ("table", PARTITION, "basis")])
-SLICE = 10_000
-"""Rows hashed, spooled and read at a time: what keeps the memory of a large partition flat."""
 VERSIONS_KEPT = timedelta(days=1)
 """Who began to read a table before it was written goes on reading that version of it; after this time it is deleted."""
 READ_AHEAD = 2**26
@@ -52,32 +48,6 @@ class Written:
     table_version: int
     first: pl.DataFrame = field(compare=False)
     """Its first rows, as they were handed over."""
-
-
-class RowsDigest:
-    """A hash of rows, whatever order they come in: the sum of the SHA-256 of each, modulo 2^256. NaN counts as null.
-
-    It tells rows that changed by accident; who can choose rows can make two sets with one sum.
-    """
-
-    def __init__(self) -> None:
-        self.rows, self._sum, self._columns = 0, 0, ""
-
-    def update(self, frame: pl.DataFrame) -> None:
-        """Take in more rows. The partition is not part of what they hold."""
-        columns = sorted(c for c in frame.columns if c != PARTITION)
-        vectors = [c for c in columns if frame.schema[c] == pl.Array(pl.Float32, shape=getattr(frame.schema[c], "shape", 1))]
-        self._columns = repr([(c, str(frame.schema[c])) for c in columns])
-        for rows in frame.select(columns).iter_slices(SLICE):
-            lines = rows.drop(vectors).write_ndjson().encode().split(b"\n")
-            numbers = [rows[c].to_numpy() for c in vectors]
-            for i in range(len(rows)):
-                self._sum += int.from_bytes(sha256(b"".join([lines[i], *(n[i].tobytes() for n in numbers)])).digest(), "big")
-        self.rows += len(frame)
-
-    def hexdigest(self) -> str:
-        """The hash of all rows so far, and of their columns."""
-        return sha256(json.dumps([self._columns, self.rows, self._sum % 2**256]).encode()).hexdigest()
 
 
 class Warehouse:
@@ -286,7 +256,7 @@ def quoted(text: str) -> str:
 
 def among(values: Sequence[str], column: str = PARTITION) -> str:
     """Lance's filter for the rows of some partitions, or with one of some values of another column."""
-    return f"{column} IN ({', '.join(map(quoted, values))})" if values else "false"
+    return f"{column} IN ({', '.join(map(quoted, values))})"
 
 
 def to_arrow(rows: pl.DataFrame) -> pa.Table:
@@ -317,10 +287,3 @@ def _spooled(
         raise ValueError(f"{table}, partition {partition}: expected each {ROW_ID} once")
     spool.seek(0)
     return pa.ipc.open_stream(spool).schema, digest, first
-
-
-def rows_sha256(rows: pl.DataFrame) -> str:
-    """A hash of a partition's rows, whatever order they come in: the data version of what they hold."""
-    digest = RowsDigest()
-    digest.update(rows)
-    return digest.hexdigest()

@@ -1,6 +1,7 @@
 """Lineage: from a gold answer back to how its instruction was mined, with what every model was really asked."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,12 @@ def test_instructions_are_found_by_all_of_their_words_and_by_meaning(finished: t
     warehouse = Warehouse(arena.warehouse)
     rows: list[dict[str, Any]] = warehouse.read("unique_instructions", arena.roster).filter("kept").to_dicts()
     words = rows[0]["instruction"].split()
-    found = by_text(arena, warehouse, f"{words[1].upper()} {words[-1]}", most=100)
+    found = by_text(arena, warehouse, f"{words[1].upper()} {words[-1]}")
     expected = {r["instruction_id"] for r in rows if words[1] in r["instruction"] and words[-1] in r["instruction"]}
     assert set(found["instruction_id"]) == expected
     assert rows[0]["instruction_id"] in expected
     embedded = warehouse.read("instruction_embeddings", arena.roster, ["instruction_id", "instruction"])
-    near = by_meaning(arena, warehouse, embedded["instruction"][0])
+    near = by_meaning(arena, warehouse, embedded["instruction"][0], 10)
     assert near["instruction"][0] == embedded["instruction"][0]
     assert near["similarity"].is_sorted(descending=True)
     assert near["similarity"][0] == pytest.approx(1, abs=1e-3)
@@ -98,6 +99,6 @@ def test_instructions_are_found_by_all_of_their_words_and_by_meaning(finished: t
 
 def test_a_search_in_an_arena_without_tables_says_what_to_materialize(make_arena: MakeArena) -> None:
     arena = make_arena()
-    for search in (by_text, by_meaning):
+    for search in (by_text, partial(by_meaning, most=10)):
         with pytest.raises(LookupError, match="was never materialized"):
             search(arena, Warehouse(arena.warehouse), "anything")

@@ -13,8 +13,8 @@ from warrior_dagster.battles import judging
 from warrior_dagster.battles.assets import battled
 from warrior_dagster.columns import origins
 from warrior_dagster.execution import code, results, voting, writing
-from warrior_dagster.execution.isolation import ISOLATED, Bounds, Level
-from warrior_dagster.execution.sandbox import Limits, run_all
+from warrior_dagster.execution.isolation import ALLOWED, ISOLATED, Bounds
+from warrior_dagster.execution.sandbox import Limits, best, run_all
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.matchups import sides
@@ -39,7 +39,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     one_run: dict[str, Any] = {"owners": OWNERS, "backfill_policy": dg.BackfillPolicy.single_run()}
     asked_for = [arena.execution.prompt, arena.execution.sampling.model_dump_json(), str(arena.execution.max_tests)]
     limits = Limits(arena.execution.seconds, Bounds(memory=arena.execution.memory_mib << 20))
-    levels: tuple[Level, ...] = ISOLATED if arena.execution.isolation == "required" else (*ISOLATED, "limits")
+    levels = ALLOWED[arena.execution.isolation]
 
     @dg.asset(
         **one_run,
@@ -65,6 +65,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         """The tests that a competitor, as a judge, writes for every selected instruction without seeing an answer. Those that
         do not parse or may differ from run to run are dropped, with the reason; where nothing can be run it says so.
         """
+        best(levels)  # before judges are asked for what could not be run
         names = context.partition_keys
         selected = warehouse.read("selected_instructions", arena.roster)
         asked = writing.write(arena, engines, selected, names, context.log)

@@ -26,6 +26,8 @@ from warrior_dagster.execution import inner, kernel, tested, values
 Level = Literal["bubblewrap", "namespaces", "limits"]
 ISOLATED: tuple[Level, ...] = ("bubblewrap", "namespaces")
 """The levels that isolate, the best first."""
+ALLOWED: dict[str, tuple[Level, ...]] = {"required": ISOLATED, "limits": (*ISOLATED, "limits")}
+"""The levels that code may run at, by the YAML's execution.isolation."""
 HELP = "install bubblewrap (`apt-get install bubblewrap`), or let this user make namespaces (user.max_user_namespaces, and in \
 containers --security-opt seccomp=unconfined or CAP_SYS_ADMIN), or name the level `limits` in the YAML, which isolates nothing"
 

@@ -81,7 +81,6 @@ def dataset_asset(arena: Arena, kind: str) -> dg.AssetsDefinition:
     }
     make, module = makers[kind]
     wanted = arena.export.model_copy(update={"folder": ""})  # where the files go changes no row
-    unsaid = {"warehouse", "engine", "export", *arena.unused}
 
     @dg.asset(
         name=f"{kind}_dataset",
@@ -106,17 +105,7 @@ def dataset_asset(arena: Arena, kind: str) -> dg.AssetsDefinition:
     def exported(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         made = make(records.records(warehouse, arena))
         rows = contamination.without(made, warehouse.read("benchmark_overlap", [WHOLE]))
-        against = ", ".join(one.name for one in arena.export.benchmarks)
-        left_out = {f"left out of {kind} for {against}": len(made) - len(rows)} if against else {}
-        text = card.dataset_card(
-            title=f"{arena.name} {kind}",
-            kind=kind,
-            rows=len(rows),
-            models=[c.model_dump(include={"name", "model", "revision", "licence"}) for c in arena.competitors],
-            counts=records.counts(warehouse, arena) | left_out,
-            settings=arena.model_dump(mode="json", exclude=unsaid),
-            evidence=arena.battles.evidence,
-        )
+        text = card_of(arena, kind, rows, records.counts(warehouse, arena), len(made) - len(rows))
         paths = files.write_dataset(rows, Path(arena.export.folder), kind, text)
         identity = ["instruction_id"] if kind != "kto" else ["instruction_id", "competitor"]
         keyed = rows.with_columns(pl.concat_str(identity, separator=":").alias("row_id"))
@@ -125,3 +114,17 @@ def dataset_asset(arena: Arena, kind: str) -> dg.AssetsDefinition:
         return record(context, warehouse, {WHOLE: keyed}, metadata=metadata)
 
     return exported
+
+
+def card_of(arena: Arena, kind: str, rows: pl.DataFrame, counts: dict[str, int], left_out: int) -> str:
+    """The card of one data set; `left_out` rows of it overlap a benchmark."""
+    against = ", ".join(one.name for one in arena.export.benchmarks)
+    return card.dataset_card(
+        title=f"{arena.name} {kind}",
+        kind=kind,
+        rows=len(rows),
+        models=[c.model_dump(include={"name", "model", "revision", "licence"}) for c in arena.competitors],
+        counts=counts | ({f"left out of {kind} for {against}": left_out} if against else {}),
+        settings=arena.model_dump(mode="json", exclude={"warehouse", "engine", "export", *arena.unused}),
+        evidence=arena.battles.evidence,
+    )

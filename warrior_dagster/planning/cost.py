@@ -108,7 +108,10 @@ def gpu_hours(
         return samples * sum(measured) / len(measured) / 3600 * devices, "hours: at the speed measured so far"
     if arena.engine.tokens_per_second:
         hours = completion_tokens / arena.engine.tokens_per_second / 3600 * devices
-        return hours, f"hours: at the stated {arena.engine.tokens_per_second:g} tokens/s"
+        return (
+            hours,
+            f"hours: at the stated {arena.engine.tokens_per_second:g} new tokens/s; prompts are not counted",
+        )
     return None, "hours: unknown, for no speed is measured or stated in engine.tokens_per_second"
 
 

@@ -126,18 +126,18 @@ def whole_id(arena: Arena, warehouse: Warehouse, start: str) -> str:
     return str(found[0])
 
 
-def by_text(arena: Arena, warehouse: Warehouse, text: str, most: int = 10) -> pl.DataFrame:
-    """Unique instructions with all words of a text, whatever their case: instruction_id, competitor, instruction."""
+def by_text(arena: Arena, warehouse: Warehouse, text: str) -> pl.DataFrame:
+    """All unique instructions with the words of a text, whatever their case: instruction_id, competitor, instruction."""
     names = warehouse.there("unique_instructions", arena.roster)
     if not names:
         raise LookupError(f"unique_instructions {NEVER_MATERIALIZED}")
     rows = warehouse.read("unique_instructions", names, ["instruction_id", "competitor", "instruction", "kept"]).filter("kept")
     for word in text.casefold().split():
         rows = rows.filter(pl.col("instruction").str.to_lowercase().str.contains(word, literal=True))
-    return rows.select("instruction_id", "competitor", "instruction").head(most)
+    return rows.select("instruction_id", "competitor", "instruction")
 
 
-def by_meaning(arena: Arena, warehouse: Warehouse, text: str, most: int = 10) -> pl.DataFrame:
+def by_meaning(arena: Arena, warehouse: Warehouse, text: str, most: int) -> pl.DataFrame:
     """The embedded instructions nearest in meaning, by cosine: instruction_id, competitor, instruction, similarity."""
     from warrior_dagster.curation.embedding import embed
 

@@ -84,6 +84,8 @@ def section(name: str, rows: pl.DataFrame | None) -> dict[str, Any]:
     if rows is None:
         return told
     kept = rows.select(c for c in rows.columns if c not in HIDDEN)
+    if name == "rating_history":  # row ids sort numbers as text
+        kept = kept.sort("battles", "competitor")
     return told | {
         "picture": pictures.as_svg(pictures.PICTURES[name](rows), TITLES[name]),
         "columns": kept.columns,
@@ -94,7 +96,9 @@ def section(name: str, rows: pl.DataFrame | None) -> dict[str, Any]:
 
 def cell(value: Any) -> str:
     """A value of a table as text."""
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return "" if value is None else str(value)
 
 
 def standings(warehouse: Warehouse) -> list[dict[str, Any]]:
@@ -116,9 +120,8 @@ def agreement(arena: Arena, warehouse: Warehouse) -> str:
     matchups = warehouse.there("judge_votes", matchup_keys(arena.roster))
     if not matchups:
         return ""
-    alpha = audit.krippendorff_alpha(
-        audit.leanings(warehouse.read("judge_votes", matchups), soft=arena.battles.votes == "soft")
-    )
+    votes = warehouse.read("judge_votes", matchups, [*audit.BATTLE, "judge", "status", "verdict", "p_left"])
+    alpha = audit.krippendorff_alpha(audit.leanings(votes, soft=arena.battles.votes == "soft"))
     return "undefined: no battle has two judges whose votes can be compared" if alpha is None else f"{alpha:.2f}"
 
 
@@ -154,8 +157,8 @@ def neighbours(arena: Arena, warehouse: Warehouse, rows: Iterable[Lineage]) -> d
     there = warehouse.there("instruction_embeddings", arena.roster)
     if not there or len(wanted) < 2:
         return {}
-    embedded = warehouse.read("instruction_embeddings", there, ["instruction_id", "vector"])
-    embedded = embedded.filter(pl.col("instruction_id").is_in(wanted)).unique("instruction_id", maintain_order=True)
+    embedded = warehouse.read("instruction_embeddings", there, ["instruction_id", "vector"], wanted)
+    embedded = embedded.unique("instruction_id", maintain_order=True)
     ids, vectors = embedded["instruction_id"].to_list(), embedded["vector"].to_numpy().astype(np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     likeness = vectors @ vectors.T

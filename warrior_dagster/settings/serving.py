@@ -58,6 +58,15 @@ class Endpoint(Strict):
     kind: Literal["endpoint"]
     urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = Field(min_length=1)
     """Base URLs up to and without `/v1`."""
+
+    @field_validator("urls")
+    @classmethod
+    def are_bases(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if url.rstrip("/").endswith("/v1"):
+                raise ValueError(f"expected the URL up to and without /v1, which is added to it; found {url}")
+        return urls
+
     served_model: str | None = None
     """The model's name at the endpoint; the competitor's model when absent."""
     api_key_env: str | None = None
