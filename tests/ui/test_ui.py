@@ -19,6 +19,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.ui.browser import CHROMIUM, MINUTES, append, chromium, copied_arena, dagster_dev, page_of
 from warrior_dagster.report.page import TITLES
 
+SETTLED = 3_000
+"""Milliseconds in which the graph moves to its place and takes its colours, for the screenshot alone."""
 pytestmark = [pytest.mark.served, pytest.mark.skipif(not CHROMIUM, reason="`make test-ui` installs Chromium")]
 
 
@@ -61,13 +63,20 @@ def finished(page: Page, run: str) -> None:
     expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=5 * MINUTES)
 
 
-def test_the_graph_shows_every_group_and_a_stage_is_materialized_from_it(page: Page, address: str) -> None:
+def test_the_graph_shows_every_group_and_asset(browser: Browser, address: str) -> None:
     groups = ("competitors", "matchups", "leaderboard", "analysis")
     expanded = ",".join(f"global@global:{group}" for group in groups)  # as the UI writes it once they are clicked on
-    page.goto(f"{address}/asset-groups?expanded={quote(expanded)}")
-    for drawn in (*groups, "mined_instructions", "judge_votes", "sft_dataset", "arena_report"):
-        expect(page.locator("foreignObject").get_by_text(drawn, exact=True)).to_be_attached()
-    shoot(page, "graph")
+    with page_of(browser, device_scale_factor=1.5) as page:
+        page.set_viewport_size({"width": 1900, "height": 1350})
+        page.goto(f"{address}/asset-groups?expanded={quote(expanded)}")
+        for drawn in (*groups, "mined_instructions", "generated_tests", "judge_votes", "sft_dataset", "arena_report"):
+            expect(page.locator("foreignObject").get_by_text(drawn, exact=True)).to_be_attached()
+        page.get_by_text("Hide navigation").first.click()
+        page.wait_for_timeout(SETTLED)
+        shoot(page, "graph")
+
+
+def test_a_stage_is_materialized_from_its_page(page: Page, address: str) -> None:
     page.goto(f"{address}/assets/difficulty_bands")
     button(page, "^Materialize$").click()
     launched = page.get_by_role("link", name="View", exact=True)
