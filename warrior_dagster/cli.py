@@ -130,6 +130,10 @@ def plan(config: Config, as_json: AsJson = False) -> None:
         typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": totals(lines)}, ensure_ascii=False))
     else:
         show_plan(lines, totals(lines))
+        mined = Warehouse(arena.warehouse).partitions("mined_instructions")
+        if new := [name for name in arena.roster if name not in mined]:
+            typer.echo(f"never mined: {', '.join(new)}")
+        typer.echo(f"warrior run -c {config} asks this" if totals(lines)["to_send"] else "nothing is left to ask")
 
 
 @app.command()
