@@ -30,6 +30,7 @@ class Arena(Strict):
     """One arena: who competes, and every value of the method."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Lower-case letters, digits and underscores; its tables go to data/NAME unless `warehouse` says otherwise."""
     competitors: tuple[Competitor, ...] = Field(min_length=3)
     """The roster. Its order matters; append new competitors at the end, and no row of the others changes."""
     languages: tuple[str, ...] = Field(("Python",), min_length=1)

@@ -9,6 +9,7 @@ class Schedule(Strict):
     """When matchups battle by themselves."""
 
     cron: str = "0 2 * * *"
+    """Five fields: minute, hour, day of the month, month, day of the week."""
     timezone: str = "UTC"
     """A name of the time zone database, such as Europe/Berlin."""
     matchups: int = Field(10, ge=1)

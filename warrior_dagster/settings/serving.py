@@ -18,7 +18,9 @@ class Sampling(Strict):
     """How one model is sampled for one purpose."""
 
     temperature: float = Field(1.0, ge=0, le=2)
+    """0 takes the likeliest token each time."""
     top_p: float = Field(0.95, gt=0, le=1)
+    """The share of probability that the next token is drawn from."""
     max_tokens: int = Field(2048, ge=1)
     """Longest completion, in tokens."""
 
@@ -27,21 +29,25 @@ class VllmServer(Strict):
     """The stage starts vLLM's own server as a child process and stops it when its work is done."""
 
     kind: Literal["vllm"] = "vllm"
+    """vLLM on this machine."""
     tensor_parallel_size: int = Field(1, ge=1)
     """GPUs that one copy of the model is spread over."""
     max_model_len: int = Field(8192, ge=64)
     """Prompt and completion together, in tokens. A longer request becomes an error row; it is never cut."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """`auto`: as the weights are; float32 on a CPU that cannot multiply bfloat16."""
     enforce_eager: bool = False
     """Skip torch.compile and CUDA graphs: a quicker start, slower tokens on a GPU."""
     kv_cache_gib: int | None = Field(None, ge=1)
     """On a CPU: GiB for the key-value cache. On a GPU vLLM takes what gpu_memory_utilization leaves."""
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
+    """Share of a GPU that vLLM takes."""
     quantization: str | None = None
     """vLLM's on-the-fly quantization, such as fp8. It changes what the model says, and so the key of its completions."""
     extra_args: tuple[str, ...] = ()
     """Further arguments of vLLM's server, for speed and memory only: no completion's key knows of them."""
     startup_timeout_s: float = Field(1800, gt=0)
+    """Seconds until a server that is not ready has failed."""
 
     @field_validator("extra_args")
     @classmethod
@@ -56,6 +62,7 @@ class Endpoint(Strict):
     """OpenAI-compatible servers that already run: one URL, or many that serve the same model."""
 
     kind: Literal["endpoint"]
+    """Servers that already run."""
     urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = Field(min_length=1)
     """Base URLs up to and without `/v1`."""
 
@@ -99,11 +106,13 @@ class Engine(Strict):
     """How requests are served."""
 
     serve: Server = VllmServer()
+    """Where competitors without a `serve` of their own are served."""
     max_in_flight: int = Field(256, ge=1)
     """Requests in flight at each URL."""
     attempts: int = Field(6, ge=1)
     """Tries of a request that met a transient failure before it becomes an error row."""
     request_timeout_s: float = Field(1800, gt=0)
+    """Seconds until a request that was not answered is tried again."""
     tokens_per_second: float | None = Field(None, gt=0)
     """Tokens that one model generates in a second, for the hours of a plan where no speed is measured yet."""
     max_error_rate: float = Field(0.01, ge=0, le=1)

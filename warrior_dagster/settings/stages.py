@@ -18,7 +18,9 @@ class MiningSetting(Strict):
     """One point of the mining grid."""
 
     temperature: float = Field(gt=0, le=2)
+    """Of the model that reveals instructions."""
     top_p: float = Field(gt=0, le=1)
+    """The share of probability that its next token is drawn from."""
 
 
 class Mining(Strict):
@@ -35,6 +37,7 @@ class Mining(Strict):
     samples_per_request: int = Field(32, ge=1, le=1024)
     """Samples that one request asks for; it changes the speed, never the rows."""
     max_tokens: int = Field(2048, ge=1)
+    """Longest sample, in tokens; a longer one is unusable."""
     min_chars: int = Field(15, ge=1)
     """Shorter instructions are dropped. Unpublished."""
     max_chars: int = Field(8000, ge=1)
@@ -54,6 +57,7 @@ class Deduplication(Strict):
     threshold: float = Field(0.7, gt=0, le=1)
     """Jaccard similarity from which on a later instruction goes. The paper's 0.5 drops many that ask for something else."""
     shingle_words: int = Field(1, ge=1)
+    """Consecutive words that make a shingle; 1 compares sets of words."""
 
 
 class Difficulty(Strict):
@@ -62,10 +66,13 @@ class Difficulty(Strict):
     panel: int = Field(1, ge=1)
     """Judges an instruction: the first competitors of the roster that did not mine it. The score is their mean."""
     keep: float = Field(6.0, ge=1, le=10)
+    """Lowest score, from 1 to 10, that goes on."""
     verdict: Literal["reasoned", "direct"] = "reasoned"
     """`reasoned`: text that ends in [[score]]. `direct`: one digit, the score is the mean under its probabilities."""
     prompt: Annotated[str, with_placeholders("instruction")] = ""
+    """Asks for the verdict; absent: the one that comes with its kind."""
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=512)
+    """Of a reasoned verdict; a direct one is greedy."""
 
     @model_validator(mode="before")
     @classmethod
@@ -77,8 +84,11 @@ class Embedding(Strict):
     """The sentence-transformers model whose space the selection is made in (METHOD 3)."""
 
     model: str = "sentence-transformers/all-roberta-large-v1"
+    """A hub id, or a local folder as for competitors."""
     revision: str | None = None
+    """Commit of the hub's repository."""
     batch_size: int = Field(64, ge=1)
+    """Texts embedded at once; it changes the speed and the memory."""
 
 
 class Selection(Strict):
@@ -101,12 +111,14 @@ class Answers(Strict):
     """Every competitor answers every selected instruction (METHOD 4)."""
 
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=2048)
+    """Of all competitors without a sampling of their own."""
 
 
 class Weights(Strict):
     """What a vote of each kind counts where both are evidence."""
 
     opinion: float = Field(1.0, gt=0)
+    """One opinion."""
     execution: float = Field(2.0, gt=0)
     """A judge gives two opinions of a battle, one an order, and one vote by its tests: with 2 they weigh the same."""
 
@@ -128,8 +140,11 @@ class Battles(Strict):
     """`opinion`: what judges think, as in the paper. `execution`: what tests say that judges write blind, opinions where they
     say nothing. `both`: their votes add up."""
     weights: Weights = Weights()
+    """Only where evidence is `both`."""
     prompt: Annotated[str, with_placeholders("instruction", "answer_a", "answer_b")] = ""
+    """Asks which answer is better; absent: the one that comes with its kind of verdict."""
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.995, max_tokens=1024)
+    """Of a reasoned verdict; a direct one is greedy."""
 
     @model_validator(mode="before")
     @classmethod
@@ -170,7 +185,9 @@ class Ratings(Strict):
     """Ratings from all outcomes, and the final score that mixes them with the votes (METHOD 5)."""
 
     method: Literal["elo", "bradley_terry"] = "elo"
+    """`elo`, as in the paper, depends on the order of battles; `bradley_terry` does not."""
     k: float = Field(40, gt=0)
+    """How far one battle moves an Elo rating at most."""
     initial: float = 1000.0
     """Rating before the first battle. Unpublished; it moves every rating alike."""
     alpha: float = Field(0.7, ge=0, le=1)
@@ -185,6 +202,7 @@ class ReferenceSet(Strict):
     """A public set of tasks that instructions are compared with."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """How tables and pictures call it."""
     source: str = Field(min_length=1)
     """`humaneval`, a hub id, or a local .json, .jsonl or .parquet file that starts with '.', '/' or '~'."""
     column: str = "instruction"
@@ -224,6 +242,7 @@ class Export(Strict):
     """What is written for the trainers."""
 
     formats: tuple[Literal["sft", "dpo", "kto"], ...] = Field(("sft", "dpo", "kto"), min_length=1)
+    """Each is a data set of its own: supervised fine-tuning, preference pairs, single answers good or bad."""
     folder: str = ""
     """Where the files go; absent: `exports` in the warehouse, or in data/NAME beside the arena if that is no folder."""
     dpo_margin: float = Field(0.0, ge=0)
