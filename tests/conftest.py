@@ -41,9 +41,9 @@ def bundled_embedder() -> Path:
     return MODELS / EMBEDDER
 
 
-def small_arena(folder: Path, model: Path, embedder: Path, names: tuple[str, ...], **values: Any) -> Arena:
-    """An arena on the bundled model with its warehouse in a folder; keyword arguments replace top-level values."""
-    settings: dict[str, Any] = {
+def small_settings(folder: Path, model: Path, embedder: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """The values of an arena on the bundled model with its warehouse in a folder."""
+    return {
         "name": "small",
         "competitors": [{"name": n, "model": str(model), "system_prompt": f"You are {n}, who writes Python."} for n in names],
         "warehouse": str(folder / "warehouse"),
@@ -56,15 +56,14 @@ def small_arena(folder: Path, model: Path, embedder: Path, names: tuple[str, ...
         "ratings": {"bootstrap_rounds": 20},
         "export": {"folder": str(folder / "exports")},
     }
-    return Arena.model_validate(settings | values)
 
 
 @pytest.fixture
 def make_arena(bundled_model: Path, bundled_embedder: Path, tmp_path: Path) -> Callable[..., Arena]:
-    """Small arenas in the test's own folder."""
+    """Small arenas in the test's own folder; keyword arguments replace top-level values."""
 
     def make(names: tuple[str, ...] = ("ann", "bob", "cyd"), **values: Any) -> Arena:
-        return small_arena(tmp_path, bundled_model, bundled_embedder, names, **values)
+        return Arena.model_validate(small_settings(tmp_path, bundled_model, bundled_embedder, names) | values)
 
     return make
 
@@ -77,7 +76,8 @@ def finished(
     from tests.runs import materialize
     from warrior_dagster.running import GROUPS
 
-    arena = small_arena(tmp_path_factory.mktemp("finished"), bundled_model, bundled_embedder, ("ann", "bob", "cyd"))
+    folder = tmp_path_factory.mktemp("finished")
+    arena = Arena.model_validate(small_settings(folder, bundled_model, bundled_embedder, ("ann", "bob", "cyd")))
     log: list[Request] = []
     with scripted_engines(arena, log, []) as engines:
         materialize(arena, engines, *((group, None) for group in GROUPS))

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.increment import needed, paid
 from tests import conftest
-from tests.conftest import scripted_engines
+from tests.conftest import scripted_engines, small_settings
 from tests.test_graph import everything, keys, materialize, tables
 from warrior_dagster.arena import Arena
 from warrior_dagster.inference.ledger import Ledger
@@ -37,18 +37,9 @@ def before(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundle
             {"name": n.split("=")[-1], "model": str(bundled_model), "system_prompt": f"You are {n.split('=')[0]}."}
             for n in roster
         ]
-        base: dict[str, Any] = {
-            "name": "increments",
+        base = small_settings(folder, bundled_model, bundled_embedder, ()) | {
             "competitors": competitors,
-            "warehouse": str(folder / "warehouse"),
-            "mining": {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 8, "max_tokens": 64},
             "difficulty": {"verdict": "direct", "keep": 5.0, "panel": 2},
-            "embedding": {"model": str(bundled_embedder)},
-            "selection": {"centres": 3},
-            "answers": {"sampling": {"max_tokens": 64}},
-            "battles": {"verdict": "direct", "votes": "soft"},
-            "ratings": {"bootstrap_rounds": 20},
-            "export": {"folder": str(folder / "exports")},
             "analysis": {"categories": True},
         }
         return Arena.model_validate(base | {k: base.get(k, {}) | v if isinstance(v, dict) else v for k, v in values.items()})

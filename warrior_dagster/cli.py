@@ -121,19 +121,21 @@ def plan(config: Config, as_json: AsJson = False) -> None:
     from warrior_dagster.planning.cost import plan as make_plan
     from warrior_dagster.planning.cost import totals
 
+    warehouse = Warehouse(arena.warehouse)
     try:
         with Ledger(arena.warehouse) as ledger:
-            lines = make_plan(arena, ledger, Warehouse(arena.warehouse))
+            lines = make_plan(arena, ledger, warehouse)
     except (LedgerError, RuntimeError) as error:
         fail(str(error))
+    total = totals(lines)
     if as_json:
-        typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": totals(lines)}, ensure_ascii=False))
+        typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": total}, ensure_ascii=False))
     else:
-        show_plan(lines, totals(lines))
-        mined = Warehouse(arena.warehouse).partitions("mined_instructions")
+        show_plan(lines, total)
+        mined = warehouse.partitions("mined_instructions")
         if new := [name for name in arena.roster if name not in mined]:
             typer.echo(f"never mined: {', '.join(new)}")
-        typer.echo(f"warrior run -c {config} asks this" if totals(lines)["to_send"] else "nothing is left to ask")
+        typer.echo(f"warrior run -c {config} asks this" if total["to_send"] else "nothing is left to ask")
 
 
 @app.command()

@@ -56,19 +56,22 @@ def simulate(folder: Path) -> None:
 
 
 def battle(arena: Arena, engines: Engines, problems: pl.DataFrame, folder: Path) -> None:
-    """The real one, with each kind of tests."""
+    """The real one, with each kind of tests. The answers are the same for all, and so is what the hidden tests say of them."""
     ran = Path(arena.warehouse) / "ran.parquet"
+    known = dict[str, Evidence]()
     for variant in ("whole", "stripped"):
         before = pl.read_parquet(ran) if ran.exists() else pl.DataFrame(schema=results.SCHEMA)
-        known = gather(arena, engines, problems, before, stripped=variant == "stripped")
-        pl.concat([before, known.run]).unique("run_key", keep="first", maintain_order=True).write_parquet(ran)
-        weigh(variant, arena, problems, known, folder)
-    weigh("unseen", arena, problems, without(arena, known, in_hidden(known.tests, problems)), folder)
+        one = known[variant] = gather(arena, engines, problems, before, stripped=variant == "stripped")
+        pl.concat([before, one.run]).unique("run_key", keep="first", maintain_order=True).write_parquet(ran)
+    known["unseen"] = without(arena, known["stripped"], in_hidden(known["stripped"].tests, problems))
+    truth = right(known["whole"].answers, problems)
+    for variant, one in known.items():
+        weigh(variant, arena, problems, one, truth, folder)
 
 
-def weigh(variant: str, arena: Arena, problems: pl.DataFrame, known: Evidence, folder: Path) -> None:
-    """Decide by the hidden tests, and write what came out."""
-    truth, ids, roster = right(known.answers, problems), problems["instruction_id"].to_list(), arena.roster
+def weigh(variant: str, arena: Arena, problems: pl.DataFrame, known: Evidence, truth: pl.DataFrame, folder: Path) -> None:
+    """Have every rule pick, and write how often it was right; `truth` are the rows of asking.right."""
+    ids, roster = problems["instruction_id"].to_list(), arena.roster
     votes = (known.answers, known.pairs, known.opinions, known.executed)
     chosen = rules.picks(*votes, roster, arena.battles, arena.ratings, seeds=SEEDS)
     matrix = rules.matrix(known.answers, truth, ids, roster)
@@ -89,8 +92,8 @@ def weigh(variant: str, arena: Arena, problems: pl.DataFrame, known: Evidence, f
         for row in frame.iter_rows(named=True):
             print(json.dumps({"experiment": "selection", "tests": variant, "table": name, **row}), flush=True)
     write(pl.DataFrame({"task_id": problems["task_id"], **hits}), folder / f"tasks_{variant}.csv")
-    (folder / f"rules_{variant}.svg").write_text(as_svg(drawing.bars(rows, roster), f"Pass rates, {variant} prompts"))
-    (folder / f"alpha_{variant}.svg").write_text(as_svg(drawing.over_alpha(rows), f"Pass rate over alpha, {variant} prompts"))
+    (folder / f"rules_{variant}.svg").write_text(as_svg(drawing.bars(rows, roster), f"Pass rates, tests: {variant}"))
+    (folder / f"alpha_{variant}.svg").write_text(as_svg(drawing.over_alpha(rows), f"Pass rate over alpha, tests: {variant}"))
 
 
 def write(frame: pl.DataFrame, file: Path) -> None:

@@ -10,7 +10,6 @@ from warrior_dagster.arena import Arena
 from warrior_dagster.battles import answering, judging
 from warrior_dagster.execution import results, voting, writing
 from warrior_dagster.execution.code import code_of
-from warrior_dagster.execution.isolation import Bounds
 from warrior_dagster.execution.sandbox import Limits, Program, run_all
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.inference.roster import Asked
@@ -50,8 +49,8 @@ def gather(arena: Arena, engines: Engines, tasks: pl.DataFrame, before: pl.DataF
     pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     few = arena.model_copy(update={"battles": arena.battles.model_copy(update={"judges": OPINIONS})})
     opinions = rows(judging.vote(few, engines, pairs, LOG), judging.VOTE_SCHEMA)
-    limits = Limits(arena.execution.seconds, Bounds(memory=arena.execution.memory_mib << 20))
-    run, _ = results.execute(answers, tests, before, partial(run_all, limits=limits), arena.execution)
+    sandboxed = partial(run_all, limits=results.limits(arena.execution))
+    run, _ = results.execute(answers, tests, before, sandboxed, arena.execution)
     by_matchup = {m: opinions.filter(left=sides(m)[0], right=sides(m)[1]) for m in pairs}
     return Evidence(answers, tests, run, pairs, by_matchup, executed(arena, tests, run, pairs))
 

@@ -46,6 +46,7 @@ def test_the_last_point_of_the_history_is_the_rating_itself(battles: list[tuple[
     settings = Ratings(bootstrap_rounds=5)
     history = rating_history(table(battles), ROSTER, settings)
     assert history["battles"].is_sorted()
+    assert history.sort("row_id")["battles"].is_sorted()  # as the table is read, by row id
     if battles:
         last = history.filter(battles=len(battles)).select("competitor", "rating", "low", "high")
         assert last.equals(rate(table(battles), ROSTER, settings).select("competitor", "rating", "low", "high"))

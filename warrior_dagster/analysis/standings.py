@@ -37,14 +37,14 @@ def head_to_head(outcomes: pl.DataFrame) -> pl.DataFrame:
 def rating_history(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
     """The ratings from more and more of the battles, drawn with the ratings' seed: a row for each point and competitor.
 
-    Gives battles (how many), competitor, rating, and low and high of its interval (null without bootstrap). The last point is
-    of all battles: the ratings themselves.
+    Gives row_id (which sorts as the points do), battles (how many), competitor, rating, and low and high of its interval (null
+    without bootstrap). The last point is of all battles: the ratings themselves.
     """
     order = np.random.default_rng(settings.seed).permutation(len(outcomes))
     points = sorted({round(len(outcomes) * step / POINTS) for step in range(1, POINTS + 1)} - {0})
     found = [
         leaderboard.rate(outcomes[np.sort(order[:count])], roster, settings).select(
-            pl.format("{}:{}", pl.lit(count), "competitor").alias("row_id"), "competitor", "rating", "low", "high",
+            pl.format("{}:{}", pl.lit(f"{count:012}"), "competitor").alias("row_id"), "competitor", "rating", "low", "high",
             battles=pl.lit(count, pl.Int64),
         )
         for count in points

@@ -13,8 +13,8 @@ from warrior_dagster.battles import judging
 from warrior_dagster.battles.assets import battled
 from warrior_dagster.columns import origins
 from warrior_dagster.execution import code, results, voting, writing
-from warrior_dagster.execution.isolation import ALLOWED, ISOLATED, Bounds
-from warrior_dagster.execution.sandbox import Limits, best, run_all
+from warrior_dagster.execution.isolation import ALLOWED, ISOLATED
+from warrior_dagster.execution.sandbox import best, run_all
 from warrior_dagster.inference import ASKING
 from warrior_dagster.inference.engine import Engines
 from warrior_dagster.matchups import sides
@@ -38,7 +38,6 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
     everyone = partial(dg.AssetDep, partition_mapping=parts.everyone)
     one_run: dict[str, Any] = {"owners": OWNERS, "backfill_policy": dg.BackfillPolicy.single_run()}
     asked_for = [arena.execution.prompt, arena.execution.sampling.model_dump_json(), str(arena.execution.max_tests)]
-    limits = Limits(arena.execution.seconds, Bounds(memory=arena.execution.memory_mib << 20))
     levels = ALLOWED[arena.execution.isolation]
 
     @dg.asset(
@@ -102,7 +101,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         names = context.partition_keys
         tests = warehouse.read("generated_tests", arena.roster)
         before = results_so_far(warehouse, names)
-        run = partial(run_all, limits=limits, levels=levels)
+        run = partial(run_all, limits=results.limits(arena.execution), levels=levels)
         rows, spent = results.execute(warehouse.read("answers", names), tests, before, run, arena.execution)
         return record(
             context,

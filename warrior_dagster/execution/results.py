@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.execution.code import Code, bound_to, code_of
-from warrior_dagster.execution.sandbox import Program, Result
+from warrior_dagster.execution.isolation import Bounds
+from warrior_dagster.execution.sandbox import Limits, Program, Result
 from warrior_dagster.settings.stages import Execution
 
 SCHEMA = {
@@ -57,6 +58,11 @@ class Trial:
 
     code: str
     checks: dict[str, str] = field(default_factory=dict)
+
+
+def limits(settings: Execution) -> Limits:
+    """What the sandbox lets each test of an arena use."""
+    return Limits(settings.seconds, Bounds(memory=settings.memory_mib << 20))
 
 
 def execute(

@@ -84,8 +84,6 @@ def section(name: str, rows: pl.DataFrame | None) -> dict[str, Any]:
     if rows is None:
         return told
     kept = rows.select(c for c in rows.columns if c not in HIDDEN)
-    if name == "rating_history":  # row ids sort numbers as text
-        kept = kept.sort("battles", "competitor")
     return told | {
         "picture": pictures.as_svg(pictures.PICTURES[name](rows), TITLES[name]),
         "columns": kept.columns,
