@@ -55,22 +55,19 @@ def sheets(tests: pl.DataFrame, results: pl.DataFrame) -> dict[tuple[str, str], 
         found[identity, writer].kept, found[identity, writer].reason = count, ""
     on = ["row_id", "test", "instruction_id", "writer"]
     run = kept.join(results.select(*on, "competitor", "outcome", "answer_key"), on=on)
-    for (identity, writer), own in run.partition_by("instruction_id", "writer", as_dict=True).items():
-        fill(found[identity, writer], own.filter(pl.col("competitor") != writer))
-    return found
-
-
-def fill(sheet: Sheet, run: pl.DataFrame) -> None:
-    """Put down what became of a sheet's tests: row_id, competitor, outcome and answer_key."""
-    passes = pl.col("outcome") == PASSED
-    per_test = run.group_by("row_id").agg(
-        decides=passes.any() & ~passes.all() & ((pl.col("outcome") == UNSTABLE).sum() < FAULTY_FROM)
+    others = run.filter(pl.col("competitor") != pl.col("writer")).with_columns(passes=pl.col("outcome") == PASSED)
+    faulty = (pl.col("outcome") == UNSTABLE).sum() >= FAULTY_FROM
+    decides = pl.col("passes").any() & ~pl.col("passes").all() & ~faulty
+    of_answers = (
+        others.with_columns(decides=decides.over("row_id"))
+        .group_by("instruction_id", "writer", "competitor")
+        .agg(pl.len(), pl.col("answer_key").unique(), passed=pl.col("row_id").filter("passes", "decides"))
     )
-    deciding = set(per_test.filter("decides")["row_id"])
-    for (competitor,), own in run.partition_by("competitor", as_dict=True).items():
-        if len(own) == sheet.kept and own["answer_key"].n_unique() == 1:
-            sheet.passed[competitor] = frozenset(own.filter(passes)["row_id"]) & deciding
-            sheet.answer_keys[competitor] = own["answer_key"][0]
+    for identity, writer, competitor, ran, answer_keys, passed in of_answers.rows():
+        sheet = found[identity, writer]
+        if ran == sheet.kept and len(answer_keys) == 1:
+            sheet.passed[competitor], sheet.answer_keys[competitor] = frozenset(passed), answer_keys[0]
+    return found
 
 
 def vote(
