@@ -45,7 +45,7 @@ bench: setup $(VENV)/installed-bench
 
 # docs/selection.md; the coder's folder goes to models/qwen2.5-coder-0.5b. TASKS: how many of HumanEval's 164.
 experiment-selection: setup
-	@$(BIN)/python -m experiments.selection --tasks $(or $(TASKS),164)
+	@$(BIN)/python -m experiments.selection --tasks $(or $(TASKS),164) --judged $(or $(JUDGED),164)
 
 $(VENV)/installed-bench $(VENV)/installed-ui: $(VENV)/installed-%: requirements/%.txt $(VENV)/installed-$(EXTRA)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r $<

@@ -16,7 +16,7 @@ from rich.console import Console
 from experiments.selection import drawing, rules
 from experiments.selection.asking import Evidence, gather, right, without
 from experiments.selection.simulated import sweep
-from experiments.selection.tasks import in_hidden, tasks
+from experiments.selection.tasks import may_repeat, tasks
 from warrior_dagster.analysis.pictures import as_svg
 from warrior_dagster.arena import Arena
 from warrior_dagster.arena_file import load_arena, missing_here, no_isolation
@@ -33,19 +33,20 @@ say = partial(Console(stderr=True, highlight=False, soft_wrap=True).print)
 
 def main(
     most: Annotated[int, typer.Option("--tasks", min=2, max=164, help="So many tasks, the same each time.")] = 164,
+    judged: Annotated[
+        int, typer.Option(min=2, max=164, help="So many of these get opinions, and tests without examples: both take long.")
+    ] = 164,
     file: Annotated[Path, typer.Option("--arena", help="Who competes.")] = HERE / "arena.yaml",
     folder: Annotated[Path, typer.Option(help="Where tables and pictures go.")] = HERE.parent.parent / "docs" / "selection",
 ) -> None:
-    """The simulated arena, then the real one: tests from the whole prompts, from prompts without examples, and of these those
-    that no hidden test repeats.
-    """
+    """The simulated arena, then the real one."""
     arena = load_arena(file)
     if missing := [*missing_here(arena), *no_isolation(arena)]:
         raise SystemExit("\n".join(missing))
     folder.mkdir(parents=True, exist_ok=True)
     simulate(folder)
     with open_engines(arena, calmly(say)) as engines:
-        battle(arena, engines, tasks().sort("instruction_id").head(most), folder)  # hashes: a random sample
+        battle(arena, engines, tasks(), most, judged, folder)
 
 
 def simulate(folder: Path) -> None:
@@ -55,50 +56,67 @@ def simulate(folder: Path) -> None:
     (folder / "simulated.svg").write_text(as_svg(drawing.sweeps(rows), "Where does each rule break?"))
 
 
-def battle(arena: Arena, engines: Engines, problems: pl.DataFrame, folder: Path) -> None:
-    """The real one, with each kind of tests. The answers are the same for all, and so is what the hidden tests say of them."""
+def battle(arena: Arena, engines: Engines, every: pl.DataFrame, most: int, judged: int, folder: Path) -> None:
+    """The real one: tests alone on `most` of the tasks; on the first `judged` of these opinions too, with tests from the whole
+    prompts, from prompts without examples, and of these those that repeat no hidden one. The answers are the same for all.
+    """
     ran = Path(arena.warehouse) / "ran.parquet"
+    some = every.sort("instruction_id").head(most)  # hashes: a random sample
+    fewer = some.head(judged)
+    variants = {"whole": (fewer, False, True), "stripped": (fewer, True, True)}
+    if judged < most:
+        variants = {"whole_all_tasks": (some, False, False), **variants}
     known = dict[str, Evidence]()
-    for variant in ("whole", "stripped"):
+    for variant, (asked, stripped, opinions) in variants.items():
         before = pl.read_parquet(ran) if ran.exists() else pl.DataFrame(schema=results.SCHEMA)
-        one = known[variant] = gather(arena, engines, problems, before, stripped=variant == "stripped")
+        one = known[variant] = gather(arena, engines, asked, before, stripped=stripped, opinions=opinions)
         pl.concat([before, one.run]).unique("run_key", keep="first", maintain_order=True).write_parquet(ran)
-    known["unseen"] = without(arena, known["stripped"], in_hidden(known["stripped"].tests, problems))
-    truth = right(known["whole"].answers, problems)
+    known["unseen"] = without(arena, known["stripped"], may_repeat(known["stripped"].tests, fewer))
+    truth = right(next(iter(known.values())).answers, some)
     for variant, one in known.items():
-        weigh(variant, arena, problems, one, truth, folder)
+        weigh(variant, arena, some if variant == "whole_all_tasks" else fewer, one, truth, folder)
 
 
 def weigh(variant: str, arena: Arena, problems: pl.DataFrame, known: Evidence, truth: pl.DataFrame, folder: Path) -> None:
-    """Have every rule pick, and write how often it was right; `truth` are the rows of asking.right."""
+    """Have every rule pick, where there are no opinions every rule of tests alone, and write how often it was right; `truth`
+    has the rows of asking.right.
+    """
     ids, roster = problems["instruction_id"].to_list(), arena.roster
     votes = (known.answers, known.pairs, known.opinions, known.executed)
-    chosen = rules.picks(*votes, roster, arena.battles, arena.ratings, seeds=SEEDS)
+    opined = any(map(len, known.opinions.values()))
+    can_pick = [rule for rule in rules.RULES if opined or rule.kind in rules.WITHOUT_OPINIONS]
+    chosen = rules.picks(*votes, roster, arena.battles, arena.ratings, rules=can_pick, seeds=SEEDS)
     matrix = rules.matrix(known.answers, truth, ids, roster)
-    hits = rules.hits(matrix, known.answers, chosen, ids, roster)
+    hits = rules.hits(matrix, known.answers, truth, chosen, ids, roster)
     rows = rules.table(hits, matrix, roster)
     judges = rules.verdicts({m: pl.concat([known.opinions[m], known.executed[m]]) for m in known.pairs}, truth)
-    kept = known.tests.filter(status="ok")
+    kept, of_these = known.tests.filter(status="ok"), truth.filter(pl.col("instruction_id").is_in(ids))
+    telling = pl.concat(list(known.executed.values())).filter(pl.col("p_left") != 0.5)
     told = {
         "tasks": len(ids),
         "answers_differ": int((matrix.min(axis=1) != matrix.max(axis=1)).sum()),
-        "hidden_timeouts": truth.filter(why=results.TIMEOUT).height,
+        "answers_right": of_these["right"].sum(),
+        "answers_that_do_not_load": (~of_these["loads"]).sum(),
+        "hidden_timeouts": of_these["why"].str.starts_with(results.TIMEOUT).sum(),
         "tests_kept": len(kept),
-        "tests_in_hidden": len(in_hidden(kept, problems)),
+        "tests_that_may_repeat": len(may_repeat(kept, problems)),
         "tasks_with_tests": kept["instruction_id"].n_unique(),
+        "tasks_where_tests_tell": telling["instruction_id"].n_unique(),
     }
     for name, frame in (("rules", rows), ("judges", judges), ("counts", pl.DataFrame([told]))):
-        write(frame, folder / f"{name}_{variant}.csv")
-        for row in frame.iter_rows(named=True):
+        for row in write(frame, folder / f"{name}_{variant}.csv").iter_rows(named=True):
             print(json.dumps({"experiment": "selection", "tests": variant, "table": name, **row}), flush=True)
+    title = f"tests: {variant.replace('_', ' ')}, {len(ids)} tasks"
     write(pl.DataFrame({"task_id": problems["task_id"], **hits}), folder / f"tasks_{variant}.csv")
-    (folder / f"rules_{variant}.svg").write_text(as_svg(drawing.bars(rows, roster), f"Pass rates, tests: {variant}"))
-    (folder / f"alpha_{variant}.svg").write_text(as_svg(drawing.over_alpha(rows), f"Pass rate over alpha, tests: {variant}"))
+    (folder / f"rules_{variant}.svg").write_text(as_svg(drawing.bars(rows, roster), f"Pass rates, {title}"))
+    (folder / f"alpha_{variant}.svg").write_text(as_svg(drawing.over_alpha(rows), f"Pass rate over alpha, {title}"))
 
 
-def write(frame: pl.DataFrame, file: Path) -> None:
-    """As CSV, numbers to four places."""
-    frame.with_columns(pl.col(pl.Float64).round(4)).write_csv(file)
+def write(frame: pl.DataFrame, file: Path) -> pl.DataFrame:
+    """As CSV, numbers to four places; the frame so rounded."""
+    rounded = frame.with_columns(pl.col(pl.Float64).round(4))
+    rounded.write_csv(file)
+    return rounded
 
 
 if __name__ == "__main__":

@@ -35,10 +35,13 @@ class Evidence:
     executed: dict[str, pl.DataFrame]
 
 
-def gather(arena: Arena, engines: Engines, tasks: pl.DataFrame, before: pl.DataFrame, *, stripped: bool) -> Evidence:
+def gather(
+    arena: Arena, engines: Engines, tasks: pl.DataFrame, before: pl.DataFrame, *, stripped: bool, opinions: bool
+) -> Evidence:
     """The arena's work on the tasks, as its assets do it; `before` are rows of results.SCHEMA, not to be run again.
 
     Answers and opinions always rest on the whole instructions. `stripped`: those who write tests see no examples.
+    `opinions`: whether any are asked for.
     """
     selected = tasks.select(
         "instruction_id", "instruction", row_id="instruction_id", competitor=pl.lit(arena.roster[0]), language=pl.lit("Python")
@@ -47,11 +50,11 @@ def gather(arena: Arena, engines: Engines, tasks: pl.DataFrame, before: pl.DataF
     shown = selected.with_columns(instruction=tasks["stripped"] if stripped else tasks["instruction"])
     tests = rows(writing.write(arena, engines, shown, arena.roster, LOG), writing.SCHEMA)
     pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
-    few = arena.model_copy(update={"battles": arena.battles.model_copy(update={"judges": OPINIONS})})
-    opinions = rows(judging.vote(few, engines, pairs, LOG), judging.VOTE_SCHEMA)
+    one_judge = arena.model_copy(update={"battles": arena.battles.model_copy(update={"judges": OPINIONS})})
+    given = rows(judging.vote(one_judge, engines, pairs if opinions else {}, LOG), judging.VOTE_SCHEMA)
     sandboxed = partial(run_all, limits=results.limits(arena.execution))
     run, _ = results.execute(answers, tests, before, sandboxed, arena.execution)
-    by_matchup = {m: opinions.filter(left=sides(m)[0], right=sides(m)[1]) for m in pairs}
+    by_matchup = {m: given.filter(left=sides(m)[0], right=sides(m)[1]) for m in pairs}
     return Evidence(answers, tests, run, pairs, by_matchup, executed(arena, tests, run, pairs))
 
 
@@ -72,22 +75,23 @@ def without(arena: Arena, known: Evidence, row_ids: pl.Series) -> Evidence:
 
 
 def right(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
-    """Whether each answer passes the hidden tests as it stands: instruction_id, competitor, right, and why not."""
+    """Whether each answer is code that `loads`, and passes the hidden tests as it stands: instruction_id, competitor, loads,
+    right, and why not.
+    """
     checks = dict(tasks.select("instruction_id", "hidden").iter_rows())
-    found, programs = dict[str, tuple[bool, str]](), []
+    found, programs = dict[str, tuple[bool, bool, str]](), []
     for identity, competitor, text in answers.select("instruction_id", "competitor", "answer").iter_rows():
         code, key = code_of(text), f"{identity}:{competitor}"
-        found[key] = (False, code.reason)
+        found[key] = (False, False, code.reason)
         if not code.reason:
             programs.append(Program(key, code.text, (checks[identity],)))
     for one in run_all(programs, Limits(HIDDEN_SECONDS)):
-        why = results.TIMEOUT if one.outcomes[0] == results.TIMEOUT else one.error or one.reasons[0]
-        found[one.key] = (one.outcomes[0] == results.PASSED, why)
+        why = one.error or (results.TIMEOUT if one.outcomes[0] == results.TIMEOUT else one.reasons[0])
+        found[one.key] = (not one.error, one.outcomes[0] == results.PASSED, why)
     keys = answers.select("instruction_id", "competitor", key=pl.format("{}:{}", "instruction_id", "competitor"))
-    values = [found[key] for key in keys["key"]]
-    return keys.drop("key").with_columns(
-        right=pl.Series([ok for ok, _ in values], dtype=pl.Boolean), why=pl.Series([why for _, why in values], dtype=pl.String)
-    )
+    told = {"loads": pl.Boolean, "right": pl.Boolean, "why": pl.String}
+    values = pl.DataFrame([found[key] for key in keys["key"]], schema=told, orient="row")
+    return pl.concat([keys.drop("key"), values], how="horizontal")
 
 
 def rows(asked: Asked, schema: dict[str, pl.DataType]) -> pl.DataFrame:

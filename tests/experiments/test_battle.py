@@ -29,12 +29,16 @@ TESTS = {"HumanEval/23": "strlen('abc') == 3", "HumanEval/35": "max_element([3, 
 class Knowing:
     """Who is asked tersely answers two tasks rightly, who minds edge cases the other two, and all others none."""
 
+    def __init__(self) -> None:
+        self.judged = set[str]()
+
     async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
         async for request in requests:
             yield request, [self.said(request, *one) for one in zip(request.samples, request.keys(), strict=True)]
 
     def said(self, request: Request, sample: int, key: str) -> Completion:
         if json.loads(request.params).get("structured_outputs"):
+            self.judged |= {name for name, problem in PROBLEMS.items() if f"def {problem['entry_point']}(" in request.prompt}
             return Completion(key, sample, "A", "stop", 9, 1, {"A": -0.1, "B": -3.0})
         found = [name for name, problem in PROBLEMS.items() if f"def {problem['entry_point']}(" in request.prompt]
         if not found:
@@ -48,6 +52,11 @@ class Knowing:
         )
         body = problem["canonical_solution"] if knows else "    return None\n"
         return Completion(key, sample, f"```python\n{problem['prompt']}{body}```", "stop", 9, 9)
+
+
+def pass_rates(rows: pl.DataFrame, *rules: str) -> list[float]:
+    rates = dict(rows.select("rule", "pass_rate").iter_rows())
+    return [rates[rule] for rule in rules]
 
 
 @pytest.fixture
@@ -65,19 +74,26 @@ def test_tests_pick_what_is_right_where_judges_only_look_at_the_place(
 ) -> None:
     monkeypatch.setattr("experiments.selection.__main__.SEEDS", (0, 1))
     problems = tasks().filter(pl.col("task_id").is_in(CHOSEN))
+    knowing = Knowing()
     with (
         Ledger(arena.warehouse) as ledger,
-        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Knowing()) as engines,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: knowing) as engines,
     ):
-        battle(arena, engines, problems, tmp_path)
+        battle(arena, engines, problems, 4, 3, tmp_path)
+    assert knowing.judged == {"HumanEval/60", "HumanEval/23", "HumanEval/53"}
+    alone = pl.read_csv(tmp_path / "rules_whole_all_tasks.csv")
+    assert pass_rates(alone, "terse", "careful", "oracle", "tests alone; votes only") == [0.5, 0.5, 1, 1]
+    assert not alone["rule"].str.contains("opinions|both").any()
+    assert set(pl.read_csv(tmp_path / "judges_whole_all_tasks.csv")["evidence"]) == {"execution"}
     for variant in ("whole", "stripped", "unseen"):
-        rows = {row["rule"]: row for row in pl.read_csv(tmp_path / f"rules_{variant}.csv").iter_rows(named=True)}
-        assert (rows["terse"]["pass_rate"], rows["careful"]["pass_rate"], rows["oracle"]["pass_rate"]) == (0.5, 0.5, 1)
-        assert rows["tests alone; votes only"]["best_to_oracle"] == 1
-        assert rows["opinions, soft; votes only"]["pass_rate"] == rows["shortest"]["pass_rate"]  # all tie
+        rows = pl.read_csv(tmp_path / f"rules_{variant}.csv")
+        assert pass_rates(rows, "terse", "careful", "oracle", "tests alone; votes only") == [0.3333, 0.6667, 1, 1]
+        assert pass_rates(rows, "opinions, soft; votes only") == pass_rates(rows, "shortest")  # all tie
         judges = pl.read_csv(tmp_path / f"judges_{variant}.csv")
-        assert set(judges.filter(evidence="opinion")["right"]) == {0.5}
-        assert set(judges.filter(evidence="execution")["right"]) == {1.0}
+        assert set(judges.filter(evidence="opinion")["right_in_all"]) == {0.5}
+        assert set(judges.filter(evidence="execution")["right_where_said"]) == {1.0}
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {(row["experiment"], row["tests"]) for row in printed} == {("selection", v) for v in ("whole", "stripped", "unseen")}
+    assert {(row["experiment"], row["tests"]) for row in printed} == {
+        ("selection", variant) for variant in ("whole_all_tasks", "whole", "stripped", "unseen")
+    }
     assert all((tmp_path / f"{name}_whole.svg").read_text().startswith("<svg") for name in ("rules", "alpha"))

@@ -20,13 +20,18 @@ ANSWERS = pl.DataFrame(
     for identity in IDS
     for name, length in zip(ROSTER, (3, 2, 1), strict=True)
 )
+RIGHT = pl.DataFrame(
+    {"instruction_id": identity, "competitor": name, "loads": (identity, name) != ("c", "cyd")}
+    for identity in IDS
+    for name in ROSTER
+)
 
 
 def found() -> dict[str, NDArray[np.float64]]:
     picked = [
         pl.DataFrame({"instruction_id": IDS, "competitor": names}) for names in (["ann", "ann", "bob", "ann"], ["ann"] * 4)
     ]
-    return hits(TRUTH, ANSWERS, {"clever": picked[:1], "seeds": picked}, IDS, ROSTER)
+    return hits(TRUTH, ANSWERS, RIGHT, {"clever": picked[:1], "seeds": picked}, IDS, ROSTER)
 
 
 def test_each_rule_is_right_where_the_answer_that_it_picks_is() -> None:
@@ -37,6 +42,7 @@ def test_each_rule_is_right_where_the_answer_that_it_picks_is() -> None:
         "cyd": [0, 1, 0, 0],  # no usable answer is a wrong one
         "random": [0.5, 1, pytest.approx(1 / 3), 0],
         "shortest": [0, 1, 0, 0],
+        "shortest that loads": [0, 1, 1, 0],
         "clever": [1, 1, 1, 0],
         "seeds": [1, 1, 0.5, 0],
         "oracle": [1, 1, 1, 0],
@@ -48,13 +54,15 @@ def test_the_way_to_the_oracle_starts_at_the_best_competitor() -> None:
     assert rows["ann"]["over_best"] == rows["ann"]["best_to_oracle"] == 0
     assert (rows["clever"]["pass_rate"], rows["clever"]["over_best"], rows["clever"]["best_to_oracle"]) == (0.75, 0.25, 1)
     assert rows["clever"]["right_where_they_differ"] == 1
+    assert [(rows[name]["won"], rows[name]["lost"]) for name in ("clever", "seeds", "bob")] == [(1, 0), (0.5, 0), (1, 1)]
+    assert rows["clever"]["best_to_oracle_low"] == 1  # though some resamplings hold nothing between best and oracle
     for row in rows.values():
         assert row["pass_rate_low"] <= row["pass_rate"] <= row["pass_rate_high"]
 
 
 def test_where_one_competitor_is_the_oracle_there_is_no_way_to_go() -> None:
     same = np.ones((4, 3))
-    rows = table(hits(same, ANSWERS, {}, IDS, ROSTER), same, ROSTER)
+    rows = table(hits(same, ANSWERS, RIGHT, {}, IDS, ROSTER), same, ROSTER)
     assert rows["best_to_oracle"].null_count() == rows["right_where_they_differ"].null_count() == len(rows)
 
 
@@ -72,8 +80,8 @@ def test_a_judge_is_right_by_its_mean_over_both_orders_where_one_answer_is_right
         }
     )
     cyd, dan = verdicts({"ann__bob": votes}, right).sort("judge").iter_rows(named=True)
-    assert (cyd["battles"], cyd["said"], cyd["right"]) == (2, 1, 0.75)
-    assert (dan["battles"], dan["said"], dan["right"]) == (1, 0, None)
+    assert (cyd["battles"], cyd["said"], cyd["right_where_said"], cyd["right_in_all"]) == (2, 1, 0.75, 0.75)
+    assert (dan["battles"], dan["said"], dan["right_where_said"], dan["right_in_all"]) == (1, 0, None, 0.5)
 
 
 def test_the_picks_are_the_gold_answers_of_the_graph(finished: tuple[Arena, list[Request]]) -> None:

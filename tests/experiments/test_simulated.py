@@ -16,9 +16,10 @@ def test_votes_of_judges_and_tests_that_know_pick_a_right_answer_wherever_there_
         assert np.array_equal(found[rule], found["oracle"])
 
 
-def test_votes_that_guess_pick_no_better_than_chance_and_those_that_are_always_wrong_worse() -> None:
-    guessed = random_to_oracle(replace(PERFECT, accuracy=0.5))[VOTES]
-    assert abs(np.mean(guessed)) < 0.2
+def test_votes_that_guess_pick_no_better_than_chance_whatever_ratings_say_and_those_that_are_always_wrong_worse() -> None:
+    guessed = random_to_oracle(replace(PERFECT, accuracy=0.5), 8)
+    assert abs(np.mean(guessed[VOTES])) < 0.15
+    assert abs(np.mean(guessed["opinions, hard; alpha 0.7"])) < 0.25
     (wrong,) = random_to_oracle(replace(PERFECT, accuracy=0.0), 1)[VOTES]
     assert wrong < -0.5
 
@@ -36,3 +37,8 @@ def test_tests_that_misunderstand_pick_what_shares_their_mistake() -> None:
 def test_ratings_alone_always_pick_the_same_competitor() -> None:
     found = arena(PERFECT, seed=3)
     assert any(np.array_equal(found[RATINGS], found[name]) for name in ("ann", "bob", "cyd"))
+
+
+def test_writers_that_misunderstand_together_do_not_correct_each_other() -> None:
+    alone, together = (random_to_oracle(Judges(understood=0.5, writers_shared=share), 2)[TESTS] for share in (0.0, 1.0))
+    assert max(together) < min(alone)

