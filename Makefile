@@ -43,7 +43,7 @@ check: setup
 bench: setup $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks
 
-# docs/selection.md; the coder's folder goes to models/qwen2.5-coder-0.5b. TASKS: how many of HumanEval's 164.
+# docs/selection.md; the coder's folder goes to models/qwen2.5-coder-0.5b. TASKS of HumanEval's 164, the first JUDGED of them with opinions too.
 experiment-selection: setup
 	@$(BIN)/python -m experiments.selection --tasks $(or $(TASKS),164) --judged $(or $(JUDGED),164)
 
