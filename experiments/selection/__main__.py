@@ -102,6 +102,7 @@ def weigh(variant: str, arena: Arena, problems: pl.DataFrame, known: Evidence, t
         "tests_that_may_repeat": len(may_repeat(kept, problems)),
         "tasks_with_tests": kept["instruction_id"].n_unique(),
         "tasks_where_tests_tell": telling["instruction_id"].n_unique(),
+        **rules.missed(chosen[rules.MEASURE][0], known.executed, matrix, ids, roster),
     }
     for name, frame in (("rules", rows), ("judges", judges), ("counts", pl.DataFrame([told]))):
         for row in write(frame, folder / f"{name}_{variant}.csv").iter_rows(named=True):

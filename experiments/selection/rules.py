@@ -42,6 +42,8 @@ KINDS = {
     "tests, else opinions": Kind("execution"),
     "both": Kind("both"),
 }
+MEASURE = "tests alone; votes only"
+"""The rule that docs/selection.md names as the measure."""
 WITHOUT_OPINIONS = [name for name, kind in KINDS.items() if kind.evidence == "execution" and not kind.fallback]
 
 
@@ -191,6 +193,26 @@ def table(found: Mapping[str, Hits], truth: Hits, roster: list[str], seed: int =
 
     schema = {f"best_to_oracle{end}": pl.Float64 for end in ("", "_low", "_high")} | {"right_where_they_differ": pl.Float64}
     return pl.DataFrame([row(name, own) for name, own in found.items()], schema_overrides=schema)
+
+
+def missed(
+    picked: pl.DataFrame, executed: Mapping[str, pl.DataFrame], truth: Hits, ids: list[str], roster: list[str]
+) -> dict[str, int]:
+    """In how many tasks a rule `missed` a right answer that there was, and in how many of these no test told the picked answer
+    from any right one (`missed_untold`).
+    """
+    told = {
+        (identity, frozenset(sides(m)))
+        for m, votes in executed.items()
+        for identity in votes.filter(pl.col("p_left") != 0.5)["instruction_id"]
+    }
+    places = [(ids.index(one), roster.index(name)) for one, name in picked.select("instruction_id", "competitor").iter_rows()]
+    wrong = [(task, own) for task, own in places if not truth[task, own] and truth[task].any()]
+    untold = [
+        not any((ids[task], frozenset({roster[own], roster[other]})) in told for other in np.flatnonzero(truth[task]))
+        for task, own in wrong
+    ]
+    return {"missed": len(wrong), "missed_untold": sum(untold)}
 
 
 def verdicts(votes: Mapping[str, pl.DataFrame], right: pl.DataFrame) -> pl.DataFrame:

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from experiments.selection.rules import RULES, Rule, hits, picks, table, verdicts
+from experiments.selection.rules import RULES, Rule, hits, missed, picks, table, verdicts
 from warrior_dagster.arena import Arena
 from warrior_dagster.battles import judging
 from warrior_dagster.inference.request import Request
@@ -64,6 +64,14 @@ def test_where_one_competitor_is_the_oracle_there_is_no_way_to_go() -> None:
     same = np.ones((4, 3))
     rows = table(hits(same, ANSWERS, RIGHT, {}, IDS, ROSTER), same, ROSTER)
     assert rows["best_to_oracle"].null_count() == rows["right_where_they_differ"].null_count() == len(rows)
+
+
+def test_what_a_rule_misses_is_told_from_a_right_answer_by_a_test_or_by_none() -> None:
+    picked = pl.DataFrame({"instruction_id": IDS, "competitor": ["cyd", "ann", "ann", "ann"]})
+    votes = {m: pl.DataFrame({"instruction_id": ["a", "b"], "p_left": [None, 1.0]}) for m in matchup_keys(ROSTER)}
+    assert missed(picked, votes, TRUTH, IDS, ROSTER) == {"missed": 2, "missed_untold": 2}
+    votes["ann__bob"] = pl.DataFrame({"instruction_id": ["a", "c"], "p_left": [1.0, 1.0]})
+    assert missed(picked, votes, TRUTH, IDS, ROSTER) == {"missed": 2, "missed_untold": 1}
 
 
 def test_a_judge_is_right_by_its_mean_over_both_orders_where_one_answer_is_right_and_the_other_wrong() -> None:
