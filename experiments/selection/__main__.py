@@ -67,21 +67,22 @@ def battle(arena: Arena, engines: Engines, every: pl.DataFrame, most: int, judge
     if judged < most:
         variants = {"whole_all_tasks": (some, False, False), **variants}
     known = dict[str, Evidence]()
-    for variant, (asked, stripped, opinions) in variants.items():
+    for variant, (asked_on, stripped, opinions) in variants.items():
         before = pl.read_parquet(ran) if ran.exists() else pl.DataFrame(schema=results.SCHEMA)
-        one = known[variant] = gather(arena, engines, asked, before, stripped=stripped, opinions=opinions)
+        one = known[variant] = gather(arena, engines, asked_on, before, stripped=stripped, opinions=opinions)
         pl.concat([before, one.run]).unique("run_key", keep="first", maintain_order=True).write_parquet(ran)
     known["unseen"] = without(arena, known["stripped"], may_repeat(known["stripped"].tests, fewer))
-    truth = right(next(iter(known.values())).answers, some)
+    widest = next(iter(known.values()))
+    truth = right(widest.answers, widest.tasks)
     for variant, one in known.items():
-        weigh(variant, arena, some if variant == "whole_all_tasks" else fewer, one, truth, folder)
+        weigh(variant, arena, one, truth, folder)
 
 
-def weigh(variant: str, arena: Arena, problems: pl.DataFrame, known: Evidence, truth: pl.DataFrame, folder: Path) -> None:
+def weigh(variant: str, arena: Arena, known: Evidence, truth: pl.DataFrame, folder: Path) -> None:
     """Have every rule pick, where there are no opinions every rule of tests alone, and write how often it was right; `truth`
     has the rows of asking.right.
     """
-    ids, roster = problems["instruction_id"].to_list(), arena.roster
+    ids, roster = known.tasks["instruction_id"].to_list(), arena.roster
     votes = (known.answers, known.pairs, known.opinions, known.executed)
     opined = any(map(len, known.opinions.values()))
     can_pick = [rule for rule in rules.RULES if opined or rule.kind in rules.WITHOUT_OPINIONS]
@@ -90,27 +91,32 @@ def weigh(variant: str, arena: Arena, problems: pl.DataFrame, known: Evidence, t
     hits = rules.hits(matrix, known.answers, truth, chosen, ids, roster)
     rows = rules.table(hits, matrix, roster)
     judges = rules.verdicts({m: pl.concat([known.opinions[m], known.executed[m]]) for m in known.pairs}, truth)
-    kept, of_these = known.tests.filter(status="ok"), truth.filter(pl.col("instruction_id").is_in(ids))
-    telling = pl.concat(list(known.executed.values())).filter(pl.col("p_left") != 0.5)
-    told = {
-        "tasks": len(ids),
-        "answers_differ": int((matrix.min(axis=1) != matrix.max(axis=1)).sum()),
-        "answers_right": of_these["right"].sum(),
-        "answers_that_do_not_load": (~of_these["loads"]).sum(),
-        "hidden_timeouts": of_these["why"].str.starts_with(results.TIMEOUT).sum(),
-        "tests_kept": len(kept),
-        "tests_that_may_repeat": len(may_repeat(kept, problems)),
-        "tasks_with_tests": kept["instruction_id"].n_unique(),
-        "tasks_where_tests_tell": telling["instruction_id"].n_unique(),
-        **rules.missed(chosen[rules.MEASURE][0], known.executed, matrix, ids, roster),
-    }
+    missed = rules.missed(chosen[rules.MEASURE][0], known.executed, matrix, ids, roster)
+    told = counts(known, truth, matrix) | missed
     for name, frame in (("rules", rows), ("judges", judges), ("counts", pl.DataFrame([told]))):
         for row in write(frame, folder / f"{name}_{variant}.csv").iter_rows(named=True):
             print(json.dumps({"experiment": "selection", "tests": variant, "table": name, **row}), flush=True)
     title = f"tests: {variant.replace('_', ' ')}, {len(ids)} tasks"
-    write(pl.DataFrame({"task_id": problems["task_id"], **hits}), folder / f"tasks_{variant}.csv")
+    write(pl.DataFrame({"task_id": known.tasks["task_id"], **hits}), folder / f"tasks_{variant}.csv")
     (folder / f"rules_{variant}.svg").write_text(as_svg(drawing.bars(rows, roster), f"Pass rates, {title}"))
     (folder / f"alpha_{variant}.svg").write_text(as_svg(drawing.over_alpha(rows), f"Pass rate over alpha, {title}"))
+
+
+def counts(known: Evidence, truth: pl.DataFrame, matrix: rules.Hits) -> dict[str, int]:
+    """How many answers and tests there were, and of what kind."""
+    kept, of_these = known.tests.filter(status="ok"), truth.join(known.tasks, on="instruction_id", how="semi")
+    telling = pl.concat(list(known.executed.values())).filter(pl.col("p_left") != 0.5)
+    return {
+        "tasks": len(known.tasks),
+        "answers_differ": int((matrix.min(axis=1) != matrix.max(axis=1)).sum()),
+        "answers_right": of_these.filter("right").height,
+        "answers_that_do_not_load": of_these.filter(~pl.col("loads")).height,
+        "hidden_timeouts": of_these.filter(pl.col("why").str.starts_with(results.TIMEOUT)).height,
+        "tests_kept": len(kept),
+        "tests_that_may_repeat": len(may_repeat(kept, known.tasks)),
+        "tasks_with_tests": kept["instruction_id"].n_unique(),
+        "tasks_where_tests_tell": telling["instruction_id"].n_unique(),
+    }
 
 
 def write(frame: pl.DataFrame, file: Path) -> pl.DataFrame:

@@ -23,10 +23,11 @@ LOG = logging.getLogger("selection")
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of the answers to some tasks, but whether they are right. By matchup: `pairs`, the frames of
-    judging.pairs; `opinions` and `executed`, rows of judging.VOTE_SCHEMA.
+    """All that is known of the answers to some `tasks`, rows of tasks.tasks, but whether they are right. By matchup: `pairs`,
+    the frames of judging.pairs; `opinions` and `executed`, rows of judging.VOTE_SCHEMA.
     """
 
+    tasks: pl.DataFrame
     answers: pl.DataFrame
     tests: pl.DataFrame
     run: pl.DataFrame
@@ -55,7 +56,7 @@ def gather(
     sandboxed = partial(run_all, limits=results.limits(arena.execution))
     run, _ = results.execute(answers, tests, before, sandboxed, arena.execution)
     by_matchup = {m: given.filter(left=sides(m)[0], right=sides(m)[1]) for m in pairs}
-    return Evidence(answers, tests, run, pairs, by_matchup, executed(arena, tests, run, pairs))
+    return Evidence(tasks, answers, tests, run, pairs, by_matchup, executed(arena, tests, run, pairs))
 
 
 def executed(arena: Arena, tests: pl.DataFrame, run: pl.DataFrame, pairs: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

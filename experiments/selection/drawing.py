@@ -12,13 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = "osD^vP"
-BARS = (
-    "random",
-    "shortest",
-    "shortest that loads",
-    *(Rule(kind, alpha).name for kind in KINDS for alpha in (0.0, PAPER_ALPHA)),
-    "oracle",
-)
+COMPARED = ("random", "shortest", "shortest that loads", "oracle")
+BARS = (*COMPARED[:-1], *(Rule(kind, alpha).name for kind in KINDS for alpha in (0.0, PAPER_ALPHA)), COMPARED[-1])
 
 
 def bars(rows: pl.DataFrame, roster: list[str]) -> "Figure":
@@ -27,13 +22,7 @@ def bars(rows: pl.DataFrame, roster: list[str]) -> "Figure":
     figure, (axes,) = canvas(7.5, 0.3 * len(names) + 1, 1)
     for place, name in enumerate(reversed(names)):
         row = rows.row(by_predicate=pl.col("rule") == name, named=True)
-        colour = (
-            COLOURS[7]
-            if name in roster
-            else COLOURS[1]
-            if name in ("random", "shortest", "shortest that loads", "oracle")
-            else COLOURS[0]
-        )
+        colour = COLOURS[7] if name in roster else COLOURS[1] if name in COMPARED else COLOURS[0]
         low, high = row["pass_rate"] - row["pass_rate_low"], row["pass_rate_high"] - row["pass_rate"]
         axes.barh(place, row["pass_rate"], color=colour, xerr=[[low], [high]], error_kw={"linewidth": 0.8})
         axes.text(row["pass_rate_high"] + 0.01, place, f"{row['pass_rate']:.1%}", va="center", fontsize=8)

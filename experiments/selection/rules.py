@@ -31,7 +31,7 @@ class Kind:
     fallback: bool = True
     """Whether opinions decide where no test does."""
     one_writer: bool = False
-    """Whether only the first judge's tests count: as many judges as give opinions."""
+    """Whether only the tests of one judge count, the one that gives opinions: the first outside a matchup."""
 
 
 KINDS = {
@@ -145,9 +145,9 @@ def hits(
     roster: list[str],
 ) -> dict[str, Hits]:
     """Of each rule, and of what it is compared with, the share of each task that it gets right, over the seeds."""
-    usable = answers.filter("usable").with_columns(pl.col("competitor").cast(pl.Enum(roster)))
+    usable = answers.filter("usable")
     counts = dict(usable.group_by("instruction_id").len().iter_rows())
-    by_length = usable.sort(pl.col("answer").str.len_chars(), "competitor").with_columns(pl.col("competitor").cast(pl.String))
+    by_length = usable.sort(pl.col("answer").str.len_chars(), pl.col("competitor").cast(pl.Enum(roster)))
     loading = by_length.join(right.filter("loads"), on=["instruction_id", "competitor"], how="semi", maintain_order="left")
     simple = {"shortest": by_length, "shortest that loads": loading}
     found = {name: truth[:, place] for place, name in enumerate(roster)}

@@ -90,7 +90,7 @@ def test_tests_pick_what_is_right_where_judges_only_look_at_the_place(
         assert pass_rates(rows, "terse", "careful", "oracle", "tests alone; votes only") == [0.3333, 0.6667, 1, 1]
         assert pass_rates(rows, "opinions, soft; votes only") == pass_rates(rows, "shortest")  # all tie
         judges = pl.read_csv(tmp_path / f"judges_{variant}.csv")
-        assert set(judges.filter(evidence="opinion")["right_in_all"]) == {0.5}
+        assert set(judges.filter(evidence="opinion")["right_where_said"]) == {0.5}
         assert set(judges.filter(evidence="execution")["right_where_said"]) == {1.0}
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {(row["experiment"], row["tests"]) for row in printed} == {
