@@ -8,8 +8,8 @@ import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-from warrior_dagster.arena_file import load_arena  # noqa: E402
-from warrior_dagster.build import build_definitions  # noqa: E402
+from warrior_dagster.config.arena_file import load_arena  # noqa: E402
+from warrior_dagster.orchestration.definitions import build_definitions  # noqa: E402
 
 QUICKSTART = Path(__file__).parent / "arenas" / "quickstart.yaml"
 

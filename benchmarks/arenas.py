@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.inference.bundled import EMBEDDER, LLM
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.bundled_models import EMBEDDER, LLM
 
 MODELS = Path(__file__).parent.parent / "models"
 ROSTER = ("ann", "bob", "cyd", "dan")

@@ -19,11 +19,11 @@ import aiohttp
 import uvloop
 
 from benchmarks.scripted import number_of, scripted_server
-from warrior_dagster.inference.engine import Engines
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.serving import Endpoint, Engine, Sampling
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params
-from warrior_dagster.settings.serving import Endpoint, Engine, Sampling
 
 LATENCY, IN_FLIGHT = 0.1, 256
 SLOW, BUSY, REFUSED, RETRY_AFTER = 0.02, 0.05, 0.02, 1.0

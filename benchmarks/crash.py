@@ -53,13 +53,13 @@ def imports_once() -> None:
 
 def one_run(folder: Path, log: Path, tell: Connection) -> None:
     """Materialize everything with an engine of its own; tells the stages it comes to."""
-    from warrior_dagster.inference.endpoint import EndpointEngine
-    from warrior_dagster.inference.engine import Engines
-    from warrior_dagster.inference.ledger import Ledger
+    from warrior_dagster.inference.backends.vllm import free_port, guarded_server
+    from warrior_dagster.inference.engines import Engines
+    from warrior_dagster.inference.http_client import EndpointEngine
+    from warrior_dagster.inference.ledger.writer import Ledger
     from warrior_dagster.inference.progress import Progress
-    from warrior_dagster.inference.server import free_port, guarded_server
-    from warrior_dagster.running import run_arena
-    from warrior_dagster.storage import Warehouse
+    from warrior_dagster.orchestration.running import run_arena
+    from warrior_dagster.warehouse.tables import Warehouse
 
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
@@ -110,9 +110,9 @@ def killed(folder: Path, log: Path, moment: str | None, chance: random.Random) -
 
 def state(folder: Path, answer: Connection) -> None:
     """What is on disk: ledger rows by question, doubled keys and rows, and a hash of each table's partitions."""
-    from warrior_dagster.digest import rows_sha256
-    from warrior_dagster.inference.ledger import Ledger
-    from warrior_dagster.storage import Warehouse
+    from warrior_dagster.inference.ledger.writer import Ledger
+    from warrior_dagster.warehouse.row_hash import rows_sha256
+    from warrior_dagster.warehouse.tables import Warehouse
 
     with Ledger(str(folder / "warehouse")) as ledger:
         rows = ledger.newest(10**9, ["key", "prompt", "params"])

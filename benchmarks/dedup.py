@@ -11,7 +11,7 @@ from typing import Any
 from datasketch import MinHash, MinHashLSH
 
 from benchmarks.measure import QUICK, instructions, paired, result
-from warrior_dagster.curation.dedup import find_duplicates, shingle_sets
+from warrior_dagster.stages.curation.dedup import find_duplicates, shingle_sets
 
 THRESHOLD = 0.5
 BANDS = (42, 3)

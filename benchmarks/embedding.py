@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from benchmarks.measure import QUICK, instructions, paired, result
-from warrior_dagster.curation import embedding, selection
-from warrior_dagster.settings.stages import Embedding
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.config.stages import Embedding
+from warrior_dagster.stages.curation import embedding, selection
+from warrior_dagster.warehouse.tables import Warehouse
 
 
 def main() -> None:

@@ -22,12 +22,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.measure import QUICK, paired, result
-from warrior_dagster.export.dpo import dpo_rows
-from warrior_dagster.export.files import write_dataset
-from warrior_dagster.export.kto import kto_rows
-from warrior_dagster.export.sft import sft_rows
-from warrior_dagster.ratings.elo import expected
-from warrior_dagster.ratings.scores import final_scores
+from warrior_dagster.stages.export.dpo import dpo_rows
+from warrior_dagster.stages.export.files import write_dataset
+from warrior_dagster.stages.export.kto import kto_rows
+from warrior_dagster.stages.export.sft import sft_rows
+from warrior_dagster.stages.ratings.elo import expected
+from warrior_dagster.stages.ratings.scores import final_scores
 
 ROSTER = [f"model-{number}" for number in range(5)]
 RATINGS = dict(zip(ROSTER, (1000.0, 1040.0, 950.0, 1110.0, 900.0), strict=True))

@@ -20,12 +20,12 @@ import polars as pl
 
 from benchmarks.measure import QUICK, instructions, result, timed
 from warrior_dagster.analysis.novelty import nearest_references
-from warrior_dagster.curation import selection
-from warrior_dagster.export.files import write_dataset
-from warrior_dagster.export.sft import sft_rows
-from warrior_dagster.ratings import leaderboard, scores
-from warrior_dagster.settings.stages import Deduplication, Embedding, Ratings, Selection
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.config.stages import Deduplication, Embedding, Ratings, Selection
+from warrior_dagster.stages.curation import selection
+from warrior_dagster.stages.export.files import write_dataset
+from warrior_dagster.stages.export.sft import sft_rows
+from warrior_dagster.stages.ratings import leaderboard, scores
+from warrior_dagster.warehouse.tables import Warehouse
 
 SIZES = [10_000] if QUICK else [10_000, 30_000, 100_000, 300_000, 1_000_000]
 EMBEDDED = 10_000

@@ -20,12 +20,12 @@ import dagster as dg
 
 from benchmarks.arenas import ROSTER, quiet_home, small_arena
 from benchmarks.scripted import scripted_server
-from warrior_dagster.arena import Arena
-from warrior_dagster.build import open_engines
-from warrior_dagster.inference.ledger import Ledger
-from warrior_dagster.mining import cleaning, sampling
-from warrior_dagster.running import engine_bound, run_arena
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.orchestration.definitions import open_engines
+from warrior_dagster.orchestration.running import engine_bound, run_arena
+from warrior_dagster.stages.mining import cleaning, sampling
+from warrior_dagster.warehouse.tables import Warehouse
 
 CHANGES: dict[str, dict[str, Any]] = {
     "nothing": {},

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import pairwise_distances
 
 from benchmarks.measure import QUICK, paired, result, timed
-from warrior_dagster.curation.kcenter import k_center_greedy, k_center_in_parts
+from warrior_dagster.stages.curation.kcenter import k_center_greedy, k_center_in_parts
 
 Array = NDArray[np.floating]
 

@@ -11,9 +11,9 @@ import sys
 import tempfile
 import time
 
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.serving import Sampling, VllmServer
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params
-from warrior_dagster.settings.serving import Sampling, VllmServer
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
 PARAMS = params(Sampling(max_tokens=512))

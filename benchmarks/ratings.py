@@ -15,8 +15,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.measure import QUICK, result, timed
-from warrior_dagster.ratings.bootstrap import bradley_terry_samples, draws, elo_samples
-from warrior_dagster.ratings.elo import WINNER_OF_OUTCOME, bradley_terry, elo, expected, numbered
+from warrior_dagster.stages.ratings.bootstrap import bradley_terry_samples, draws, elo_samples
+from warrior_dagster.stages.ratings.elo import WINNER_OF_OUTCOME, bradley_terry, elo, expected, numbered
 
 NAMES = [f"model-{number}" for number in range(5)]
 K, INITIAL, ROUNDS, SEED = 40.0, 1000.0, 1_000, 0

@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from benchmarks.measure import QUICK, paired, result
-from warrior_dagster.execution.isolation import Bounds, Box, interpreter
-from warrior_dagster.execution.sandbox import Limits, Program, fault, run_in
-from warrior_dagster.execution.worker import Worker
+from warrior_dagster.sandbox.host import Worker
+from warrior_dagster.sandbox.isolation import Bounds, Box, interpreter
+from warrior_dagster.sandbox.pool import Limits, Program, fault, run_in
 
 BOXES = (
     Box("bubblewrap", True),

@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.dedup import datasketch
 from benchmarks.measure import instructions
-from warrior_dagster.curation.dedup import find_duplicates
+from warrior_dagster.stages.curation.dedup import find_duplicates
 
 THRESHOLDS = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
 

@@ -14,10 +14,10 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.inference.bundled import EMBEDDER, LLM
-from warrior_dagster.inference.engine import Engines
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.bundled_models import EMBEDDER, LLM
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 
 # Machines are noisy: no test is timed.
@@ -74,7 +74,7 @@ def finished(
 ) -> tuple[Arena, list[Request]]:
     """A small arena with everything materialized, and every request that was sent. To be read only; see `finished_copy`."""
     from tests.runs import materialize
-    from warrior_dagster.running import GROUPS
+    from warrior_dagster.orchestration.running import GROUPS
 
     folder = tmp_path_factory.mktemp("finished")
     arena = Arena.model_validate(small_settings(folder, bundled_model, bundled_embedder, ("ann", "bob", "cyd")))

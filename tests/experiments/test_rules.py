@@ -6,11 +6,11 @@ import pytest
 from numpy.typing import NDArray
 
 from experiments.selection.rules import RULES, Rule, hits, missed, picks, table, verdicts
-from warrior_dagster.arena import Arena
-from warrior_dagster.battles import judging
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.inference.request import Request
-from warrior_dagster.matchups import matchup_keys, sides
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 ROSTER = ["ann", "bob", "cyd"]
 IDS = ["a", "b", "c", "d"]

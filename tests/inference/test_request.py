@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warrior_dagster.config.serving import Endpoint, Sampling, VllmServer
 from warrior_dagster.inference.request import Request, ServedModel, folder_identity, params
-from warrior_dagster.settings.serving import Endpoint, Sampling, VllmServer
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
 prompts = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -9,11 +9,11 @@ import pytest
 
 from tests.conftest import scripted_engines
 from tests.runs import materialize
-from warrior_dagster.arena import Arena
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.request import Request
 from warrior_dagster.report.lineage import by_meaning, by_text, lineages, whole_id
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from tests.conftest import ScriptedEngine, scripted_engines
 from tests.runs import materialize
-from warrior_dagster.arena import Arena
-from warrior_dagster.inference.engine import Engines
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.orchestration.running import GROUPS
 from warrior_dagster.report import page
 from warrior_dagster.report.assets import NAME
-from warrior_dagster.running import GROUPS
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
 EVERYTHING = [(group, None) for group in GROUPS]

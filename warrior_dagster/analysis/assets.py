@@ -6,17 +6,26 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from warrior_dagster import references
-from warrior_dagster.analysis import audit, categories, intervals, novelty, pictures, stages, standings, tested
+from warrior_dagster.analysis import (
+    audit,
+    categories,
+    instruction_flow,
+    intervals,
+    novelty,
+    pictures,
+    standings,
+    test_agreement,
+)
 from warrior_dagster.analysis.tables import funnel_stages
-from warrior_dagster.arena import Arena
-from warrior_dagster.columns import origins
+from warrior_dagster.config import reference_sets
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.inference import ASKING
-from warrior_dagster.inference.engine import Engines
-from warrior_dagster.matchups import matchup_keys
-from warrior_dagster.partitions import Partitions
-from warrior_dagster.recording import FEW_FAILED, OWNERS, code_version, record
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.partitions import Partitions
+from warrior_dagster.materialization.recording import FEW_FAILED, OWNERS, code_version, record
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
 COMMON: dict[str, Any] = {"group_name": "analysis", "kinds": {"polars", "matplotlib", "lancedb"}, "owners": OWNERS}
@@ -85,7 +94,7 @@ def funnel_asset(arena: Arena) -> dg.AssetsDefinition:
         **COMMON,
         deps=["mined_instructions", "unique_instructions", "instruction_difficulty", "selected_instructions", "answers",
               "battle_outcomes", *exported],
-        code_version=code_version(arena.export, modules=[stages]),
+        code_version=code_version(arena.export, modules=[instruction_flow]),
         metadata=origins(
             competitor="mined_instructions.competitor",
             why="mined_instructions.status",
@@ -102,7 +111,7 @@ def funnel_asset(arena: Arena) -> dg.AssetsDefinition:
         and competitor, and one for all (no competitor).
         """
         left, reasons = funnel_stages(arena, warehouse)
-        return pictured(context, warehouse, stages.funnel(left, reasons))
+        return pictured(context, warehouse, instruction_flow.funnel(left, reasons))
 
     return funnel
 
@@ -114,7 +123,7 @@ def novelty_asset(arena: Arena) -> dg.AssetsDefinition:
         **COMMON,
         deps=["unique_instructions"],
         code_version=code_version(
-            references.contents(arena.analysis.references), *arena.analysis.references, modules=[novelty, references]
+            reference_sets.contents(arena.analysis.references), *arena.analysis.references, modules=[novelty, reference_sets]
         ),
         metadata=origins(
             "unique_instructions",
@@ -128,7 +137,7 @@ def novelty_asset(arena: Arena) -> dg.AssetsDefinition:
         """
         kept = warehouse.read("unique_instructions", arena.roster).filter("kept")
         rows = pl.concat(
-            [novelty.against(kept, one.name, references.texts_of(one)) for one in arena.analysis.references]
+            [novelty.against(kept, one.name, reference_sets.texts_of(one)) for one in arena.analysis.references]
             or [novelty.against(kept.clear(), "", [])]
         )
         shares = {
@@ -146,7 +155,7 @@ def bands_asset(arena: Arena) -> dg.AssetsDefinition:
     @dg.asset(
         **COMMON,
         deps=["instruction_difficulty"],
-        code_version=code_version(modules=[stages]),
+        code_version=code_version(modules=[instruction_flow]),
         metadata=origins(
             row_id="instruction_difficulty.competitor instruction_difficulty.band",
             competitor="instruction_difficulty.competitor",
@@ -155,7 +164,9 @@ def bands_asset(arena: Arena) -> dg.AssetsDefinition:
     )
     def difficulty_bands(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
         """How hard and how good each competitor's instructions are, in the judges' eyes: the share of each band of scores."""
-        return pictured(context, warehouse, stages.difficulty_bands(warehouse.read("instruction_difficulty", arena.roster)))
+        return pictured(
+            context, warehouse, instruction_flow.difficulty_bands(warehouse.read("instruction_difficulty", arena.roster))
+        )
 
     return difficulty_bands
 
@@ -208,7 +219,7 @@ def audit_asset(arena: Arena) -> dg.AssetsDefinition:
     @dg.asset(
         **COMMON,
         deps=["judge_votes", "answers", *["execution_votes"] * arena.runs_tests],
-        code_version=code_version([arena.battles.votes], modules=[audit, intervals, *[tested] * arena.runs_tests]),
+        code_version=code_version([arena.battles.votes], modules=[audit, intervals, *[test_agreement] * arena.runs_tests]),
         metadata=origins(
             **dict.fromkeys(("row_id", "judge"), "judge_votes.judge"),
             **dict.fromkeys(("votes", "abstained", "tied"), "judge_votes.status"),
@@ -216,7 +227,7 @@ def audit_asset(arena: Arena) -> dg.AssetsDefinition:
             **of_shares("consistent", "judge_votes.verdict"),
             **of_shares("agrees", leaning),
             **of_shares("longer", "judge_votes.verdict answers.answer"),
-            **(of_shares(tested.SHARE, with_tests) | {"accuracy": with_tests} if arena.runs_tests else {}),
+            **(of_shares(test_agreement.SHARE, with_tests) | {"accuracy": with_tests} if arena.runs_tests else {}),
         ),
         check_specs=[
             dg.AssetCheckSpec(
@@ -239,7 +250,7 @@ def audit_asset(arena: Arena) -> dg.AssetsDefinition:
         audited = audit.audit(votes, given, soft=soft)
         if arena.runs_tests:
             executed = warehouse.read("execution_votes", matchup_keys(arena.roster))
-            audited = tested.with_tests(audited, votes, executed, soft=soft)
+            audited = test_agreement.with_tests(audited, votes, executed, soft=soft)
         faults = audit.faults(audited)
         # A finding about the models, not about the run: nothing has to be repeated.
         sound = dg.AssetCheckResult(

@@ -6,7 +6,7 @@ No truth is needed: a judge is compared with itself when it sees the two answers
 import polars as pl
 
 from warrior_dagster.analysis.intervals import wilson
-from warrior_dagster.battles.judging import LEFT_FIRST
+from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST
 
 ALWAYS = 0.9
 """A judge that decides for one place this often reads the order rather than the answers. Our choice."""

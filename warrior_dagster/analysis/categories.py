@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.inference.asking import TRACE, Seat, choice_probabilities, judge_prompt, trace
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.serving import Sampling
+from warrior_dagster.inference.dispatch import Asked, Asker, ask_each
+from warrior_dagster.inference.prompting import TRACE, Seat, choice_probabilities, judge_prompt, trace
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.inference.roster import Asked, Asker, ask_each
-from warrior_dagster.settings.serving import Sampling
 
 CATEGORIES = {
     "1": "code generation",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from warrior_dagster.analysis import tested
+from warrior_dagster.analysis import test_agreement
 from warrior_dagster.analysis.audit import SHARES
-from warrior_dagster.analysis.stages import BAND_NAMES
+from warrior_dagster.analysis.instruction_flow import BAND_NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ QUESTIONS = {
     "consistent": "same verdict in both orders",
     "agrees": "on the other judges' side",
     "longer": "votes for the longer answer",
-    tested.SHARE: "on the side of the tests",
+    test_agreement.SHARE: "on the side of the tests",
 }
 STYLE: dict[Any, Any] = {"svg.fonttype": "path", "svg.hashsalt": "warrior", "font.size": 9}
 
@@ -140,7 +140,7 @@ def funnel(rows: pl.DataFrame) -> "Figure":
 
 def judges(rows: pl.DataFrame) -> "Figure":
     """Each judge's shares with their intervals, and a line at one half."""
-    shares = [*SHARES, *[tested.SHARE] * (tested.SHARE in rows.columns)]
+    shares = [*SHARES, *[test_agreement.SHARE] * (test_agreement.SHARE in rows.columns)]
     figure, panels = canvas(2.25 * len(shares), 0.4 * len(rows) + 1.6, 1, len(shares))
     for axes, name in zip(panels, shares, strict=True):
         own = rows.with_row_index("place").drop_nulls(name)

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 
 from warrior_dagster.analysis.intervals import wilson
-from warrior_dagster.ratings import leaderboard
-from warrior_dagster.settings.stages import Ratings
+from warrior_dagster.config.stages import Ratings
+from warrior_dagster.stages.ratings import leaderboard
 
 POINTS = 10
 """Shares of the battles after which ratings are taken."""

@@ -4,9 +4,9 @@ from collections import Counter
 
 import polars as pl
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.matchups import matchup_keys
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 
 def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.DataFrame], dict[str, str]]:

@@ -1,5 +1,5 @@
 """The one way in which stages ask models. `ASKING` is what a prompt and its reading rest on: part of every code version."""
 
-from warrior_dagster.inference import asking, chat, request
+from warrior_dagster.inference import chat_template, prompting, request
 
-ASKING = (asking, chat, request)
+ASKING = (prompting, chat_template, request)

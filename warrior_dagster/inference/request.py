@@ -21,8 +21,8 @@ from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.settings.serving import Competitor, Sampling, Server, VllmServer, is_local
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.serving import Competitor, Sampling, Server, VllmServer, is_local
 
 SAMPLED_BYTES = 1 << 16
 SAMPLED_PLACES = 64

@@ -6,12 +6,12 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.columns import origins
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.recording import OWNERS, code_version, markdown, record
 from warrior_dagster.planning import cost, forecast, plan
-from warrior_dagster.recording import OWNERS, code_version, markdown, record
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 SCHEMA: dict[str, Any] = {
     "row_id": pl.String,

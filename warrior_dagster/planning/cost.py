@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.planning.forecast import CHARS_A_TOKEN, Forecast
 from warrior_dagster.planning.plan import StagePlan, walk
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.warehouse.tables import Warehouse
 
 IDLE_SECONDS = 60.0
 """A model that gave nothing for so long was not being asked."""

@@ -9,10 +9,10 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from warrior_dagster.inference.ledger import Ledger
+from warrior_dagster.inference.coalescing import Settling, Usage
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request, ServedModel
-from warrior_dagster.inference.settling import Settling, Usage
 
 CHARS_A_TOKEN = 4
 """Of code and English, about."""

@@ -15,16 +15,17 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.analysis import categories
-from warrior_dagster.arena import Arena
-from warrior_dagster.battles import answering, judging
-from warrior_dagster.curation import difficulty, selection
-from warrior_dagster.execution import writing
-from warrior_dagster.inference.ledger import Ledger
-from warrior_dagster.inference.roster import Asked
-from warrior_dagster.matchups import matchup_keys, sides
-from warrior_dagster.mining import sampling
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys, sides
+from warrior_dagster.inference.dispatch import Asked
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.planning.forecast import Forecast, Lack, LedgerAlone
-from warrior_dagster.storage import Warehouse
+from warrior_dagster.stages.battles import answering
+from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.unit_tests import generation
+from warrior_dagster.stages.curation import difficulty, selection
+from warrior_dagster.stages.mining import sampling
+from warrior_dagster.warehouse.tables import Warehouse
 
 LOG = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ def categories_plan(arena: Arena, asker: LedgerAlone, selected: pl.DataFrame, to
 
 def tests_plan(arena: Arena, asker: LedgerAlone, selected: pl.DataFrame, to_come: Counter[str], how: str) -> StagePlan:
     """What everybody is asked to write tests of."""
-    done(writing.write(arena, asker, selected, arena.roster, LOG))
+    done(generation.write(arena, asker, selected, arena.roster, LOG))
     stage = StagePlan("generated_tests", asker.take_stage(), how=how)
     for competitor in arena.competitors:
         stage.expected[competitor.model] += to_come.total()

@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from warrior_dagster.arena import Arena
-from warrior_dagster.inference.ledger import Ledger
-from warrior_dagster.matchups import matchup_keys
-from warrior_dagster.storage import NEVER_MATERIALIZED, WHOLE, Warehouse
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys
+from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
 Lineage = dict[str, Any]
 VOTE = ("judge", "left", "right", "evidence", "order", "status", "reason", "verdict", "p_left", "p_right", "text")
@@ -139,7 +139,7 @@ def by_text(arena: Arena, warehouse: Warehouse, text: str) -> pl.DataFrame:
 
 def by_meaning(arena: Arena, warehouse: Warehouse, text: str, most: int) -> pl.DataFrame:
     """The embedded instructions nearest in meaning, by cosine: instruction_id, competitor, instruction, similarity."""
-    from warrior_dagster.curation.embedding import embed
+    from warrior_dagster.stages.curation.embedding import embed
 
     names = warehouse.there("instruction_embeddings", arena.roster)
     if not names:

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 
 from warrior_dagster.analysis import audit, pictures
-from warrior_dagster.arena import Arena
-from warrior_dagster.inference.ledger import Ledger
-from warrior_dagster.matchups import matchup_keys
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys
+from warrior_dagster.inference.ledger.writer import Ledger
 from warrior_dagster.report.lineage import Lineage, lineages
-from warrior_dagster.storage import WHOLE, Warehouse
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 BYTES = 20_000_000
 """Of lineages in one file: what a browser opens at once. Those of the rest are shown by `warrior show`."""

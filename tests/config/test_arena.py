@@ -1,0 +1,182 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
+from warrior_dagster.sandbox import pool
+from warrior_dagster.sandbox.isolation import IsolationError
+
+ARENAS = Path(__file__).parents[2] / "arenas"
+GOOD = """\
+name: mine
+competitors:
+  - {name: a, model: org/a}
+  - {name: b, model: ./b}
+  - {name: c, model: org/c, revision: abc}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_are_the_methods(tmp_path: Path) -> None:
+    arena = load_arena(written(tmp_path, GOOD))
+    assert len(arena.mining.settings) == 9
+    assert (1.2, 0.99) in [(s.temperature, s.top_p) for s in arena.mining.settings]
+    assert (arena.deduplication.threshold, arena.deduplication.shingle_words) == (0.7, 1)
+    assert (arena.difficulty.keep, arena.difficulty.verdict) == (6, "reasoned")
+    assert (arena.battles.orders, arena.battles.instructions, arena.battles.votes) == ("both", "all", "hard")
+    assert (arena.ratings.k, arena.ratings.alpha, arena.ratings.method) == (40, 0.7, "elo")
+    assert (arena.answers.sampling.temperature, arena.answers.sampling.top_p) == (1.0, 0.95)
+    assert arena.battles.sampling.top_p == 0.995
+
+
+def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
+    arena = load_arena(written(tmp_path, GOOD))
+    assert arena.competitor("b").model == str(tmp_path / "b")
+    assert arena.competitor("a").model == "org/a"
+    assert arena.warehouse == str(tmp_path / "data" / "mine")
+    assert arena.export.folder == str(tmp_path / "data" / "mine" / "exports")
+
+
+def test_an_object_store_is_left_as_it_is(tmp_path: Path) -> None:
+    arena = load_arena(written(tmp_path, GOOD + "warehouse: s3://bucket/arena\n"))
+    assert arena.warehouse == "s3://bucket/arena"
+    assert arena.export.folder == str(tmp_path / "data" / "mine" / "exports")
+
+
+@pytest.mark.parametrize(
+    ("extra", "line", "key", "expected"),
+    [
+        ("minning: {}\n", 6, "minning", "expected a key of the schema"),
+        ("mining: {sample: 3}\n", 6, "mining.sample", "expected a key of the schema"),
+        ("mining:\n  samples: many\n", 7, "mining.samples", "valid integer"),
+        ("deduplication: {threshold: 1.5}\n", 6, "deduplication.threshold", "less than or equal to 1"),
+        ("ratings: {alpha: -0.1}\n", 6, "ratings.alpha", "greater than or equal to 0"),
+        ("difficulty: {keep: 11}\n", 6, "difficulty.keep", "less than or equal to 10"),
+        ("difficulty: {panel: 3}\n", 1, "arena", "difficulty.panel: expected at most 2"),
+        ("difficulty: {prompt: Grade it.}\n", 6, "difficulty.prompt", "expected the placeholder $instruction"),
+        ("battles: {prompt: $instruction $answer_a}\n", 6, "battles.prompt", "expected the placeholder $answer_b"),
+        ("battles: {prompt: $instruction $answer_a $answer_b $x}\n", 6, "battles.prompt", "found $x"),
+        ("battles: {prompt: $instruction costs $ 5}\n", 6, "battles.prompt", "expected every '$'"),
+        ("battles: {votes: soft}\n", 6, "battles.votes", "verdict: direct"),
+        ("battles: {judges: 2}\n", 1, "arena", "battles.judges: expected at most 1"),
+        ("battles: {orders: random}\n", 6, "battles.orders", "'both' or 'alternate'"),
+        (
+            "mining: {settings: [{temperature: 1, top_p: 1}, {temperature: 1, top_p: 1}]}\n",
+            6,
+            "mining.settings",
+            "once",
+        ),
+        ("engine: {serve: {kind: endpoint, urls: []}}\n", 6, "engine.serve.urls", "at least 1 item"),
+        ("engine: {serve: {kind: endpoint, urls: ['http://a:1/v1/']}}\n", 6, "engine.serve.urls", "up to and without /v1"),
+        ("engine: {serve: {kind: vllm, gpus: 2}}\n", 6, "engine.serve.gpus", "expected a key of the schema"),
+        (
+            "engine: {serve: {kind: vllm, extra_args: [--hf-overrides=x]}}\n",
+            6,
+            "engine.serve.extra_args",
+            "changes what a model",
+        ),
+        ("selection: {centres: 50, part_rows: 99}\n", 6, "selection.part_rows", "expected at least 100"),
+        ("selection: {centres: 500_001}\n", 6, "selection.part_rows", "expected at least 1000002"),
+        ("languages: []\n", 6, "languages", "at least 1 item"),
+        ("name: again\n", 6, "name", "expected each key once"),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_line_key_and_what_was_expected(
+    tmp_path: Path, extra: str, line: int, key: str, expected: str
+) -> None:
+    path = written(tmp_path, GOOD + extra)
+    with pytest.raises(ArenaError) as error:
+        load_arena(path)
+    (told,) = str(error.value).splitlines()
+    assert told.startswith(f"{path}:{line}: {key}: ")
+    assert expected in told
+
+
+@pytest.mark.parametrize(
+    ("roster", "key", "expected"),
+    [
+        (["{name: a, model: x}", "{name: b, model: x}"], "competitors", "at least 3 items"),
+        (["{name: a, model: x}"] * 3, "competitors", "'a' is there twice"),
+        (["{name: a, model: x}", "{name: b__c, model: x}", "{name: c, model: x}"], "competitors[1].name", "pattern"),
+        (["{name: a, model: x}", "{name: b}", "{name: c, model: x}"], "competitors[1].model", "there is none"),
+    ],
+)
+def test_a_roster_that_cannot_compete_is_refused(tmp_path: Path, roster: list[str], key: str, expected: str) -> None:
+    path = written(tmp_path, "name: mine\ncompetitors:\n" + "".join(f"  - {c}\n" for c in roster))
+    with pytest.raises(ArenaError) as error:
+        load_arena(path)
+    (told,) = str(error.value).splitlines()
+    assert f": {key}: " in told
+    assert expected in told
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ArenaError) as error:
+        load_arena(written(tmp_path, GOOD + "ratings: {alpha: 2, k: -1}\nexport: {formats: [ppo]}\n"))
+    assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "name: [\n"])
+def test_what_is_no_arena_at_all_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ArenaError, match=r"mine\.yaml: expected"):
+        load_arena(written(tmp_path, text))
+    with pytest.raises(ArenaError, match="expected a readable UTF-8 YAML file"):
+        load_arena(tmp_path / "absent.yaml")
+
+
+def test_what_is_missing_on_this_machine_is_named_before_anything_starts(tmp_path: Path) -> None:
+    served = "engine: {serve: {kind: endpoint, urls: ['http://localhost:1'], api_key_env: NO_SUCH_KEY}}\n"
+    folder, key = missing_here(load_arena(written(tmp_path, GOOD + served)))
+    assert folder.startswith("competitors.b.model: expected a model folder")
+    assert key.startswith("engine.serve.api_key_env: expected the environment variable NO_SUCH_KEY")
+
+
+def test_where_code_cannot_be_isolated_an_arena_that_runs_some_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_here(levels: tuple[str, ...]) -> None:
+        raise IsolationError(f"none of {levels}")
+
+    monkeypatch.setattr(pool, "best", none_here)
+    assert no_isolation(load_arena(written(tmp_path, GOOD))) == []
+    runs = "battles: {evidence: execution}\n"
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs)))
+    assert line == "execution.isolation: none of ('bubblewrap', 'namespaces')"
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs + "execution: {isolation: limits}\n")))
+    assert line == "execution.isolation: none of ('bubblewrap', 'namespaces', 'limits')"
+
+
+def test_a_context_too_short_for_the_longest_battle_is_told(tmp_path: Path) -> None:
+    assert tight_contexts(load_arena(written(tmp_path, GOOD))) == []
+    short = load_arena(written(tmp_path, GOOD + "engine: {serve: {kind: vllm, max_model_len: 4096}}\n"))
+    assert len(tight_contexts(short)) == 3
+
+
+@pytest.mark.parametrize("path", sorted(ARENAS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_each_arena_that_ships_is_valid(path: Path) -> None:
+    arena = load_arena(path)
+    assert arena.name == path.stem
+    assert Arena.model_validate(arena.model_dump()) == arena
+
+
+def test_the_schema_for_editors_is_up_to_date() -> None:
+    assert json.loads((ARENAS / "arena.schema.json").read_text()) == Arena.model_json_schema()
+
+
+def test_appending_a_competitor_moves_nobody_elses_judges(tmp_path: Path) -> None:
+    values = yaml.safe_load(GOOD) | {"difficulty": {"panel": 2}, "battles": {"judges": 1}}
+    before = Arena.model_validate(values)
+    values["competitors"].append({"name": "d", "model": "org/d"})
+    after = Arena.model_validate(values)
+    for name in before.roster:
+        assert after.panel(name) == before.panel(name)
+        assert name not in after.panel(name)
+    assert after.judges("a", "b") == before.judges("a", "b") == ["c"]

@@ -1,0 +1,287 @@
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from warrior_dagster.config.serving import Sampling, VllmServer
+from warrior_dagster.inference.backends.vllm import free_port
+from warrior_dagster.inference.http_client import EndpointEngine, Unreachable
+from warrior_dagster.inference.request import Completion, Request, ServedModel, params
+
+MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
+Handler = Callable[[dict[str, Any], int], Awaitable[web.Response] | web.Response]
+
+
+def requests(count: int, samples: int = 1) -> list[Request]:
+    return [Request(MODEL, f"p{n}", params(Sampling()), tuple(range(samples))) for n in range(count)]
+
+
+async def one_by_one(asked: Iterable[Request]) -> AsyncIterator[Request]:
+    for request in asked:
+        yield request
+
+
+def good(body: dict[str, Any], _: int = 0) -> web.Response:
+    choices = [{"text": f"{body['prompt']}#{n}", "finish_reason": "stop"} for n in range(body["n"])]
+    return web.json_response({"choices": choices, "usage": {"prompt_tokens": 7, "completion_tokens": 10}})
+
+
+async def serve(
+    handlers: list[Handler], asked: Iterable[Request], **settings: Any
+) -> tuple[list[Completion], list[Counter[str]]]:
+    """Ask scripted servers, one a handler; a handler is told the body and how often its prompt was seen before."""
+    seen = [Counter[str]() for _ in handlers]
+    urls, runners = [], []
+    for handler, counter in zip(handlers, seen, strict=True):
+
+        async def answer(request: web.Request, handler: Handler = handler, counter: Counter[str] = counter) -> web.Response:
+            body = await request.json()
+            counter[body["prompt"]] += 1
+            response = handler(body, counter[body["prompt"]] - 1)
+            return response if isinstance(response, web.Response) else await response
+
+        app = web.Application()
+        app.router.add_post("/v1/completions", answer)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        urls.append(f"http://127.0.0.1:{port}")
+        runners.append(runner)
+    engine = EndpointEngine(urls, "m", **({"max_in_flight": 8, "attempts": 3, "timeout_s": 5} | settings))
+    try:
+        done = [c async for _, completions in engine.stream(one_by_one(asked)) for c in completions]
+    finally:
+        for runner in runners:
+            await runner.cleanup()
+    return done, seen
+
+
+def test_every_sample_of_every_request_comes_back_under_its_key() -> None:
+    asked = requests(30, samples=3)
+    done, _ = asyncio.run(serve([good], asked))
+    assert {c.key for c in done} == {key for r in asked for key in r.keys()}
+    assert {c.text for c in done} == {f"p{n}#{s}" for n in range(30) for s in range(3)}
+    assert sum(c.prompt_tokens for c in done) == 30 * 7
+    assert sum(c.completion_tokens for c in done) == 30 * 10
+
+
+def test_a_refused_request_is_an_error_with_its_reason_and_the_rest_goes_on() -> None:
+    def picky(body: dict[str, Any], _: int) -> web.Response:
+        return web.Response(status=400, text="too long") if body["prompt"] in ("p3", "p7") else good(body)
+
+    done, (seen,) = asyncio.run(serve([picky], requests(10)))
+    failed = [c for c in done if c.error]
+    assert len(done) == 10
+    assert sorted(c.error for c in failed if c.error) == ["Refused: HTTP 400: too long"] * 2
+    assert seen["p3"] == seen["p7"] == 1
+
+
+@pytest.mark.parametrize("status", [500, 502, 408])
+def test_a_passing_failure_is_tried_again(status: int) -> None:
+    def flaky(body: dict[str, Any], before: int) -> web.Response:
+        return good(body) if before else web.Response(status=status)
+
+    done, (seen,) = asyncio.run(serve([flaky], requests(5)))
+    assert [c.error for c in done] == [None] * 5
+    assert [c.attempts for c in done] == [2] * 5
+    assert set(seen.values()) == {2}
+
+
+def test_a_failure_that_stays_is_an_error_after_all_attempts() -> None:
+    done, (seen,) = asyncio.run(serve([lambda *_: web.Response(status=500, text="broken")], requests(2)))
+    assert [(c.error, c.attempts) for c in done] == [("Transient: HTTP 500: broken", 3)] * 2
+    assert set(seen.values()) == {3}
+
+
+def test_a_busy_server_is_waited_for_as_long_as_it_says_and_costs_no_attempt() -> None:
+    def busy(body: dict[str, Any], before: int) -> web.Response:
+        return good(body) if before >= 5 else web.Response(status=429, headers={"Retry-After": "0.05"})
+
+    done, (seen,) = asyncio.run(serve([busy], requests(3)))
+    assert [(c.error, c.attempts) for c in done] == [(None, 1)] * 3
+    assert set(seen.values()) == {6}
+
+
+def test_an_answer_with_too_few_choices_is_no_answer() -> None:
+    def short(body: dict[str, Any], _: int) -> web.Response:
+        return web.json_response({"choices": [{"text": "one"}]})
+
+    done, _ = asyncio.run(serve([short], requests(1, samples=2)))
+    assert len(done) == 2
+    assert all(c.error and "expected 2 choices" in c.error for c in done)
+
+
+def test_a_fleet_shares_the_work() -> None:
+    async def slow(body: dict[str, Any], _: int) -> web.Response:
+        await asyncio.sleep(0.01)
+        return good(body)
+
+    _, seen = asyncio.run(serve([slow, slow], requests(64)))
+    assert sum(seen[0].values()) + sum(seen[1].values()) == 64
+    assert min(sum(s.values()) for s in seen) >= 16
+
+
+def test_requests_are_pulled_only_as_fast_as_they_are_answered() -> None:
+    pulled: list[int] = []
+    most_ahead = 0
+
+    def answer(body: dict[str, Any], _: int) -> web.Response:
+        nonlocal most_ahead
+        most_ahead = max(most_ahead, len(pulled) - int(body["prompt"][1:]))
+        return good(body)
+
+    def pull() -> Any:
+        for number, request in enumerate(requests(200)):
+            pulled.append(number)
+            yield request
+
+    asyncio.run(serve([answer], pull(), max_in_flight=4))
+    assert len(pulled) == 200
+    assert most_ahead <= 5
+
+
+def test_servers_that_cannot_be_reached_stop_the_stage() -> None:
+    engine = EndpointEngine([f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=2, timeout_s=5, patience_s=0.2)
+
+    async def ask() -> None:
+        async for _ in engine.stream(one_by_one(requests(3))):
+            pass
+
+    with pytest.raises(Unreachable, match="no connection"):
+        asyncio.run(ask())
+
+
+def test_a_server_that_comes_back_in_time_is_waited_for() -> None:
+    port = free_port()
+    engine = EndpointEngine([f"http://127.0.0.1:{port}"], "m", max_in_flight=2, attempts=1, timeout_s=5, patience_s=30)
+
+    async def ask() -> list[Completion]:
+        async def come_back() -> web.AppRunner:
+            await asyncio.sleep(1)
+            app = web.Application()
+
+            async def answer(request: web.Request) -> web.Response:
+                return good(await request.json())
+
+            app.router.add_post("/v1/completions", answer)
+            runner = web.AppRunner(app)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+            return runner
+
+        starting = asyncio.create_task(come_back())
+        done = [c async for _, completions in engine.stream(one_by_one(requests(3))) for c in completions]
+        await (await starting).cleanup()
+        return done
+
+    assert [(c.error, c.attempts) for c in asyncio.run(ask())] == [(None, 1)] * 3
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_server_that_turns_everything_away_stops_the_stage(status: int) -> None:
+    with pytest.raises(Unreachable, match=f"turned us away: HTTP {status}"):
+        asyncio.run(serve([lambda *_: web.Response(status=status)], requests(3)))
+
+
+def test_half_an_answer_of_a_server_that_was_stopped_is_asked_again() -> None:
+    def restarted(body: dict[str, Any], before: int) -> web.Response:
+        choice = {"text": "half an ans", "finish_reason": "abort"}
+        return good(body) if before else web.json_response({"choices": [choice]})
+
+    done, _ = asyncio.run(serve([restarted], requests(2)))
+    assert [(c.text, c.attempts) for c in sorted(done, key=lambda c: c.text)] == [("p0#0", 2), ("p1#0", 2)]
+
+
+@pytest.mark.parametrize("body", [b'{"choices": [null]}', b'{"choices": ["x"]}', b"[]", b"\xff\xfe", b"<html>"])
+def test_what_is_no_answer_is_a_failure_of_that_request_alone(body: bytes) -> None:
+    def odd(asked: dict[str, Any], _: int) -> web.Response:
+        return web.Response(body=body) if asked["prompt"] == "p1" else good(asked)
+
+    done, _ = asyncio.run(serve([odd], requests(3)))
+    assert sorted(bool(c.error) for c in done) == [False, False, True]
+
+
+def test_samples_and_not_requests_are_limited_in_flight() -> None:
+    now = most = 0
+
+    async def slow(body: dict[str, Any], _: int) -> web.Response:
+        nonlocal now, most
+        now += body["n"]
+        most = max(most, now)
+        await asyncio.sleep(0.02)
+        now -= body["n"]
+        return good(body)
+
+    done, _ = asyncio.run(serve([slow], requests(12, samples=5), max_in_flight=12))
+    assert len(done) == 60
+    assert most == 10
+
+
+def test_the_body_is_the_key_s_own_words() -> None:
+    bodies: list[dict[str, Any]] = []
+
+    def note(body: dict[str, Any], _: int) -> web.Response:
+        bodies.append(body)
+        return good(body)
+
+    (asked,) = requests(1, samples=2)
+    asyncio.run(serve([note], [asked]))
+    (body,) = bodies
+    assert body == {"model": "m", "prompt": "p0", "n": 2, "add_special_tokens": False, **json.loads(asked.params)}
+    assert "seed" not in body
+
+
+def test_a_request_that_was_told_to_wait_leaves_its_place_to_others() -> None:
+    answered: list[str] = []
+
+    def busy(body: dict[str, Any], before: int) -> web.Response:
+        if body["prompt"] in ("p0", "p1") and not before:
+            return web.Response(status=429, headers={"Retry-After": "0.6"})
+        answered.append(body["prompt"])
+        return good(body)
+
+    done, _ = asyncio.run(serve([busy], requests(10), max_in_flight=3))
+    assert len(done) == 10
+    assert set(answered[-2:]) == {"p0", "p1"}
+
+
+def test_a_server_that_is_busy_for_everybody_is_not_sent_all_there_is() -> None:
+    pulled, started = [0], time.monotonic()
+
+    def pull() -> Iterable[Request]:
+        for request in requests(100):
+            pulled[0] += 1
+            yield request
+
+    def busy(body: dict[str, Any], _: int) -> web.Response:
+        if time.monotonic() - started < 1:
+            assert pulled[0] <= 2 * 4
+            return web.Response(status=503, headers={"Retry-After": "0.1"})
+        return good(body)
+
+    done, _ = asyncio.run(serve([busy], pull(), max_in_flight=4))
+    assert [c.error for c in done] == [None] * 100
+
+
+def test_a_server_that_stays_busy_is_given_up_after_the_request_s_time() -> None:
+    busy = web.Response
+    done, _ = asyncio.run(
+        serve([lambda *_: busy(status=429, headers={"Retry-After": "0.05"})], requests(2), timeout_s=0.3, attempts=2)
+    )
+    assert [(c.attempts, c.error is not None and "busy for" in c.error) for c in done] == [(2, True)] * 2
+
+
+def test_a_server_that_is_away_for_longer_than_a_request_s_time_costs_no_attempt() -> None:
+    engine = EndpointEngine([f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=1, timeout_s=0.3, patience_s=2)
+
+    async def ask() -> list[Completion]:
+        return [c async for _, completions in engine.stream(one_by_one(requests(3))) for c in completions]
+
+    with pytest.raises(Unreachable):
+        asyncio.run(ask())

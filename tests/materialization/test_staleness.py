@@ -1,0 +1,113 @@
+"""Which partitions are out of date: exactly those whose basis has changed, with the reason."""
+
+from collections.abc import Callable
+
+import dagster as dg
+import polars as pl
+
+from tests.conftest import scripted_engines
+from tests.runs import materialize
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.materialization.staleness import MISSING, out_of_date, reads
+from warrior_dagster.orchestration.checks.up_to_date import UP_TO_DATE
+from warrior_dagster.orchestration.definitions import arena_assets, build_definitions
+from warrior_dagster.orchestration.running import GROUPS
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
+
+MakeArena = Callable[..., Arena]
+EVERYTHING = [(group, None) for group in GROUPS]
+
+
+def stale(arena: Arena) -> dict[str, dict[str, str]]:
+    """Of each asset that has any, the partitions that are out of date."""
+    graph = build_definitions(arena).resolve_asset_graph()
+    found = {a.key.to_user_string(): out_of_date(graph, a.key, Warehouse(arena.warehouse)) for a in arena_assets(arena)}
+    return {name: partitions for name, partitions in found.items() if partitions}
+
+
+def test_a_partition_reads_what_the_graph_says(make_arena: MakeArena) -> None:
+    graph = build_definitions(make_arena(("ann", "bob", "cyd", "dan"))).resolve_asset_graph()
+    roster = ["ann", "bob", "cyd", "dan"]
+    assert reads(graph, dg.AssetKey("mined_instructions"), "bob") == {}
+    assert reads(graph, dg.AssetKey("unique_instructions"), "bob") == {"mined_instructions": ["ann", "bob"]}
+    assert reads(graph, dg.AssetKey("answers"), "bob") == {"selected_instructions": roster}
+    assert reads(graph, dg.AssetKey("judge_votes"), "bob__dan") == {
+        "answers": ["bob", "dan"],
+        "selected_instructions": roster,
+    }
+    assert len(reads(graph, dg.AssetKey("elo_ratings"), WHOLE)["battle_outcomes"]) == 6
+    assert reads(graph, dg.AssetKey("answer_scores"), WHOLE)["elo_ratings"] == [WHOLE]
+
+
+def test_everything_is_missing_then_up_to_date_and_a_second_run_keeps_it_so(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    before = stale(arena)
+    assert set(before) == {a.key.to_user_string() for a in arena_assets(arena)}
+    assert {reason for partitions in before.values() for reason in partitions.values()} == {MISSING}
+    with scripted_engines(arena, [], []) as engines:
+        for _ in range(2):
+            materialize(arena, engines, *EVERYTHING)
+            assert stale(arena) == {}
+
+
+def test_other_settings_make_their_stage_out_of_date_and_what_follows_only_once_rows_have_changed(
+    make_arena: MakeArena,
+) -> None:
+    arena, other = make_arena(), make_arena(answers={"sampling": {"max_tokens": 65}})
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines, *EVERYTHING)
+    why = "its settings or its code are others"
+    assert stale(other) == {"answers": dict.fromkeys(other.roster, why), "arena_report": {WHOLE: why}}  # it shows the settings
+    with scripted_engines(other, [], []) as engines:
+        materialize(other, engines, ("answers", "cyd"))
+        found = stale(other)
+        assert set(found["answers"]) == {"ann", "bob"}
+        assert found["judge_votes"] == dict.fromkeys(["ann__cyd", "bob__cyd"], "answers has other rows")
+        assert set(found) == {"answers", "judge_votes", "battle_outcomes", "answer_scores", "sft_dataset", "dpo_dataset",
+                              "kto_dataset", "benchmark_overlap", "funnel", "judge_audit", "arena_report"}  # fmt: skip
+        materialize(other, engines, *EVERYTHING)
+    assert stale(other) == {}
+
+
+def test_an_appended_competitor_is_missing_and_what_reads_all_is_out_of_date(make_arena: MakeArena) -> None:
+    arena, grown = make_arena(), make_arena(("ann", "bob", "cyd", "dan"))
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines, *EVERYTHING)
+    found = stale(grown)
+    assert found["mined_instructions"] == {"dan": MISSING}
+    assert found["unique_instructions"] == {"dan": MISSING}
+    assert set(found["answers"]) == set(grown.roster)  # all of them will be asked what dan reveals
+    assert found["judge_votes"]["ann__dan"] == MISSING
+
+
+def test_rows_that_were_read_are_what_counts_though_others_came_meanwhile(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines, *EVERYTHING)
+    graph, warehouse = build_definitions(arena).resolve_asset_graph(), Warehouse(arena.warehouse)
+    rows = warehouse.read("elo_ratings", [WHOLE])
+    Warehouse(arena.warehouse).write("elo_ratings", WHOLE, rows.drop("partition").with_columns(pl.col("rating") + 1))
+    from warrior_dagster.materialization.staleness import vouch
+
+    vouch(graph, dg.AssetKey("answer_scores"), [WHOLE], warehouse)
+    found = out_of_date(graph, dg.AssetKey("answer_scores"), Warehouse(arena.warehouse))
+    assert found == {WHOLE: "elo_ratings has other rows"}
+
+
+def test_the_check_can_be_run_alone_and_names_what_is_out_of_date(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    defs = build_definitions(arena)
+    with scripted_engines(arena, [], []) as engines, dg.instance_for_test() as instance:
+        materialize(arena, engines, ("competitors", None), ("matchups", "ann__bob"))
+        checks = [c for c in defs.asset_checks or [] if isinstance(c, dg.AssetChecksDefinition)]
+        result = dg.materialize(
+            [*arena_assets(arena), *checks],
+            selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("judge_votes"), UP_TO_DATE)),
+            resources={"warehouse": Warehouse(arena.warehouse), "engines": engines},
+            instance=instance,
+        )
+    (check,) = result.get_asset_check_evaluations()
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    said = {name: value.value for name, value in check.metadata.items()}
+    assert said == {"out_of_date": 2, "ann__cyd": MISSING, "bob__cyd": MISSING}

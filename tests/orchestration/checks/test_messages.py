@@ -1,0 +1,115 @@
+"""What every asset tells: whose it is and what, and of each materialization its rows, its columns, their lineage, its cost."""
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.conftest import scripted_engines
+from tests.runs import materialize
+from tests.stages.battles.unit_tests.scripts import code_writers
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.materialization.column_lineage import lineage, origins
+from warrior_dagster.orchestration.definitions import arena_assets
+from warrior_dagster.orchestration.running import GROUPS, engine_bound
+from warrior_dagster.planning import assets as planning
+from warrior_dagster.warehouse.tables import Warehouse
+
+MakeArena = Callable[..., Arena]
+Told = dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(params=["opinion", "both"])
+def arena(make_arena: MakeArena, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Arena:
+    code_writers(monkeypatch)
+    battles = {"verdict": "direct", "votes": "soft", "evidence": request.param}
+    return make_arena(engine={"price_per_gpu_hour": 2.5}, analysis={"categories": True}, battles=battles)
+
+
+def test_every_asset_says_what_it_is_whose_it_is_and_where_it_belongs(arena: Arena) -> None:
+    groups: dict[str, set[object]] = {}
+    for asset in [*arena_assets(arena), *planning.assets(arena)]:
+        (spec,) = asset.specs
+        assert spec.description, spec.key
+        assert len(spec.description.split()) >= 8
+        assert spec.description.strip().endswith("."), spec.key
+        assert spec.owners == ["team:warrior"]
+        assert spec.kinds
+        assert spec.group_name
+        groups.setdefault(spec.group_name, set()).add(spec.partitions_def)
+    assert all(len(schemes) == 1 for schemes in groups.values())
+
+
+def test_every_materialization_tells_its_rows_its_columns_where_they_come_from_and_what_asking_took(arena: Arena) -> None:
+    told: Told = {}
+    with scripted_engines(arena, [], []) as engines:
+        for result in materialize(arena, engines, *((group, None) for group in GROUPS)):
+            for event in result.get_asset_materialization_events():
+                own = dict(event.step_materialization_data.materialization.metadata)
+                told.setdefault(event.asset_key.to_user_string(), []).append(own)  # type: ignore[union-attr]
+        (again,) = materialize(arena, engines, ("answers", None))
+    assert set(told) == {a.key.to_user_string() for a in arena_assets(arena)}
+    tables = {name: Warehouse(arena.warehouse).read(name) for name in told}
+    upstream = {a.key.to_user_string(): {k.to_user_string() for k in a.asset_deps[a.key]} for a in arena_assets(arena)}
+    for name, materializations in told.items():
+        rows = [own["dagster/row_count"].value for own in materializations]
+        assert sum(rows) == len(tables[name]), name
+        for column, sources in columns_of(materializations, tables[name]).items():
+            for table, source in sources:
+                assert table in upstream[name], (name, column)
+                assert source in tables[table].columns, (name, column)
+    passed = sum(
+        equal_where_ids_are(tables[name], tables[sources[0][0]], column, name)
+        for name, materializations in told.items()
+        for column, sources in columns_of(materializations, tables[name]).items()
+        if [source for _, source in sources] == [column]
+    )
+    assert passed > 20
+    for name in engine_bound(arena):
+        hours, seconds = (told[name][0][of].value for of in ("gpu_hours", "seconds_asking"))
+        assert hours == pytest.approx(seconds / 3600, abs=1e-6)  # on one GPU
+        assert told[name][0]["cost"].value == pytest.approx(2.5 * hours)
+        assert told[name][0]["completion_tokens"].value > 0
+    assert "cost" not in told["elo_ratings"][0]
+    (first, *_) = again.asset_materializations_for_node("answers")  # all in the ledger by then
+    assert (first.metadata["gpu_hours"].value, first.metadata["cost"].value) == (0, 0)
+
+
+def columns_of(materializations: list[dict[str, Any]], table: pl.DataFrame) -> dict[str, list[tuple[str, str]]]:
+    """The lineage that an asset tells, the same for each partition, and of exactly the columns that it has."""
+    found = [own["dagster/column_lineage"].value.deps_by_column for own in materializations]
+    schema = [[column.name for column in own["dagster/column_schema"].value.columns] for own in materializations]
+    assert all(set(one) == set(names) == set(table.columns) - {"partition"} for one, names in zip(found, schema, strict=True))
+    assert all(one == found[0] for one in found)
+    return {c: [(d.asset_key.to_user_string(), d.column_name) for d in deps] for c, deps in found[0].items()}
+
+
+def equal_where_ids_are(table: pl.DataFrame, upstream: pl.DataFrame, column: str, name: str) -> bool:
+    """Whether a column is the upstream one where ids (and partitions, if both have them) are shared; False if none are."""
+    on = ["row_id", "partition"] if set(table["partition"]) & set(upstream["partition"]) else ["row_id"]
+    if column in on or upstream.select(on).is_duplicated().any():
+        return False
+    both = table.join(upstream.select(*on, pl.col(column).alias("theirs")), on=on)
+    assert both[column].equals(both["theirs"].alias(column), null_equal=True), (name, column)
+    return len(both) > 0
+
+
+def test_without_a_price_there_are_hours_only_and_more_gpus_are_more_hours(make_arena: MakeArena) -> None:
+    arena = make_arena(engine={"serve": {"kind": "vllm", "tensor_parallel_size": 4}})
+    with scripted_engines(arena, [], []) as engines:
+        (result,) = materialize(arena, engines, ("mined_instructions", None))
+    (first, *_) = result.asset_materializations_for_node("mined_instructions")
+    assert "cost" not in first.metadata
+    seconds = first.metadata["seconds_asking"].value
+    assert first.metadata["gpu_hours"].value == pytest.approx(4 * seconds / 3600, abs=1e-6)  # type: ignore[operator]
+
+
+def test_a_column_comes_from_what_is_named_else_from_the_same_name_else_from_nowhere() -> None:
+    declared = origins("up", b="up.a other.c", c="")["column_origins"]
+    found = lineage(declared, ["a", "b", "c", "d"], {"up": ["a", "b", "c"]}.__getitem__).deps_by_column
+    assert {c: [(d.asset_key.to_user_string(), d.column_name) for d in deps] for c, deps in found.items()} == {
+        "a": [("up", "a")], "b": [("other", "c"), ("up", "a")], "c": [], "d": []
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="origins of columns that are not there: e; there are a"):
+        lineage({"e": "up.a"}, ["a"], lambda _: [])

@@ -1,0 +1,211 @@
+"""Wrong rows, in the warehouse or out of an engine, fail their check, which names them; and nothing goes on from there."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import lancedb
+import polars as pl
+import pytest
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from tests.conftest import ScriptedEngine, scripted_engines
+from tests.runs import materialize
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.reference_sets import tasks_of
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.materialization.staleness import MISSING, out_of_date
+from warrior_dagster.orchestration.checks.row_checks import checks
+from warrior_dagster.orchestration.definitions import arena_assets
+from warrior_dagster.orchestration.running import GROUPS, RunFailed, run_arena
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
+
+MakeArena = Callable[..., Arena]
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Arena:
+    """An arena that was run through."""
+    folder = tmp_path_factory.mktemp("whole")
+    arena = Arena.model_validate(
+        {
+            "name": "small",
+            "competitors": [{"name": n, "model": str(bundled_model), "system_prompt": n} for n in ("ann", "bob", "cyd")],
+            "warehouse": str(folder / "warehouse"),
+            "mining": {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 6, "max_tokens": 64},
+            "difficulty": {"verdict": "direct", "keep": 1.0},
+            "embedding": {"model": str(bundled_embedder)},
+            "selection": {"centres": 2},
+            "battles": {"verdict": "direct", "votes": "soft"},
+            "ratings": {"bootstrap_rounds": 0},
+            "export": {"folder": str(folder / "exports")},
+        }
+    )
+    with scripted_engines(arena, [], []) as engines:
+        results = materialize(arena, engines, *((group, None) for group in GROUPS[:-1]))
+    assert [c for r in results for c in r.get_asset_check_evaluations() if not c.passed] == []
+    return arena
+
+
+def evaluated(arena: Arena, table: str) -> dict[str, Any]:
+    """The evaluations of an asset's checks, by name, in a run of these alone."""
+    (alone,) = (one for one in checks(arena) if {key.asset_key for key in one.check_keys} == {dg.AssetKey(table)})
+    result = dg.materialize(
+        [alone],
+        selection=dg.AssetSelection.checks(alone),
+        resources={"warehouse": Warehouse(arena.warehouse)},
+        raise_on_error=False,
+    )
+    return {check.check_name: check for check in result.get_asset_check_evaluations()}
+
+
+def first(value: pl.Expr, column: str) -> Change:
+    return lambda rows: rows.with_columns(pl.when(pl.int_range(pl.len()) == 0).then(value).otherwise(column).alias(column))
+
+
+def shown(role: str, text: str) -> pl.Expr:
+    return pl.lit([{"role": role, "content": text}], pl.List(pl.Struct({"role": pl.String, "content": pl.String})))
+
+
+HUMANEVAL = tasks_of(Arena.model_fields["export"].default.benchmarks[0])["HumanEval/3"]
+WRONG: list[tuple[str, str, str, Change, str]] = [
+    ("answers", "bob", "not_empty", lambda r: r.with_columns(usable=False), "bob: none of its 6 rows is a usable answer"),
+    ("judge_votes", "ann__cyd", "not_empty", lambda r: r.with_columns(status=pl.lit("failed")), "none of its 12 rows"),
+    ("judge_votes", "ann__cyd", "verdicts_are_readable", lambda r: r.with_columns(
+        status=pl.when(pl.int_range(pl.len()) < 7).then(pl.lit("failed")).otherwise("status")), "7 of 12 verdicts"),
+    ("instruction_difficulty", "cyd", "verdicts_are_readable", lambda r: r.with_columns(scored_by=0, abstained=1).cast(
+        {"scored_by": pl.Int64, "abstained": pl.Int64}), "verdicts could not be read; at most 50% may be"),
+    ("battle_outcomes", "bob__cyd", "not_empty", lambda r: r.with_columns(outcome=pl.lit(None, pl.Float64)), "a battle that"),
+    ("battle_outcomes", "bob__cyd", "numbers_add_up", first(pl.col("local_left") + 0.1, "local_left"), "shares of the votes"),
+    ("selected_instructions", "bob", "texts_are_unique", lambda r: r.with_columns(instruction=pl.lit("one")), "2 rows with"),
+    ("elo_ratings", WHOLE, "numbers_add_up", first(pl.col("rating") + 1, "rating"), "ratings add up to +1 around 1000"),
+    ("elo_ratings", WHOLE, "not_empty", lambda r: r.clear(), "no row is there"),
+    ("answer_scores", WHOLE, "numbers_add_up", first(pl.col("score") + 0.1, "score"), "do not add up to their number of pairs"),
+    ("answer_scores", WHOLE, "not_empty", lambda r: r.clear(), "no row is there"),
+    ("sft_dataset", WHOLE, "texts_are_unique", lambda r: r.with_columns(messages=pl.col("messages").first()), "the prompt"),
+    ("sft_dataset", WHOLE, "only_the_best_is_shown", first(shown("assistant", "pass"), "messages"), "not the best answer"),
+    ("dpo_dataset", WHOLE, "only_the_best_is_shown",
+     lambda r: r.with_columns(chosen_competitor="rejected_competitor", chosen="rejected"), "not the best answer"),
+    ("kto_dataset", WHOLE, "only_the_best_is_shown", lambda r: r.with_columns(label=True), "not the best answer"),
+    ("dpo_dataset", WHOLE, "no_benchmark_inside", first(shown("assistant", HUMANEVAL), "rejected"), "such as HumanEval/3 in '"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "partition", "check", "change", "words"), WRONG, ids=[f"{w[0]}-{w[2]}" for w in WRONG])
+def test_wrong_rows_fail_their_check_which_names_them_and_are_read_no_more(
+    whole: Arena, tmp_path: Path, table: str, partition: str, check: str, change: Change, words: str
+) -> None:
+    exports = whole.export.model_copy(update={"folder": str(tmp_path / "exports")})
+    arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse"), "export": exports})
+    shutil.copytree(whole.warehouse, arena.warehouse)
+    shutil.copytree(whole.export.folder, exports.folder)
+    warehouse = Warehouse(arena.warehouse)
+    right = warehouse.read(table, [partition]).drop("partition")
+    wrong = change(right)
+    assert wrong.schema == right.schema
+    warehouse.write(table, partition, wrong)
+    found = evaluated(arena, table)
+    assert not found[check].passed
+    assert found[check].severity == dg.AssetCheckSeverity.ERROR
+    assert words in found[check].description
+    assert found[check].metadata["partitions_wrong"].value == 1
+    there = {kind for kind in exports.formats if (Path(exports.folder) / kind).exists()}
+    assert there == set(exports.formats) - {table.removesuffix("_dataset")}  # nobody trains on what was withdrawn
+    with pytest.raises(LookupError, match=f"never materialized for {partition} .*a failed check withdrew it"):
+        warehouse.read(table, [partition])
+    warehouse.write(table, partition, right)  # written again, they are there again
+    assert warehouse.read(table, [partition]).height == right.height
+
+
+def test_rows_that_are_there_twice_fail_their_check(whole: Arena, tmp_path: Path) -> None:
+    arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
+    shutil.copytree(whole.warehouse, arena.warehouse)
+    table = lancedb.connect(arena.warehouse).open_table("answers")
+    table.add(table.search().where("partition = 'cyd'").limit(2).to_arrow())
+    found = evaluated(arena, "answers")
+    assert found["rows_are_unique"].description.startswith("cyd: 4 rows with the id of another: ")
+    assert set(Warehouse(arena.warehouse).partitions("answers")) == {"ann", "bob"}
+    (asset,) = (a for a in arena_assets(arena) if a.key.to_user_string() == "answers")
+    graph = AssetGraph.from_assets(arena_assets(arena))
+    assert out_of_date(graph, asset.key, Warehouse(arena.warehouse)) == {"cyd": MISSING}
+
+
+def test_a_stage_without_anything_is_wrong_and_a_competitor_without_is_not(whole: Arena, tmp_path: Path) -> None:
+    arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
+    shutil.copytree(whole.warehouse, arena.warehouse)
+    warehouse = Warehouse(arena.warehouse)
+    for table in ("unique_instructions", "instruction_difficulty", "instruction_embeddings", "selected_instructions"):
+        for partition in arena.roster:
+            assert evaluated(arena, table)["not_empty"].passed
+            rows = warehouse.read(table, [partition]).drop("partition")
+            warehouse.write(table, partition, rows.with_columns(kept=False) if "kept" in rows.columns else rows.clear())
+        assert "nor is one of any other partition" in evaluated(arena, table)["not_empty"].description
+        assert warehouse.partitions(table) == {}
+
+
+def test_an_empty_export_and_a_silent_competitor_are_warnings_which_withdraw_nothing(whole: Arena, tmp_path: Path) -> None:
+    arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
+    shutil.copytree(whole.warehouse, arena.warehouse)
+    warehouse = Warehouse(arena.warehouse)
+    warehouse.write("sft_dataset", WHOLE, warehouse.read("sft_dataset").drop("partition").clear())
+    mined = warehouse.read("mined_instructions", ["bob"]).drop("partition")
+    warehouse.write("mined_instructions", "bob", mined.with_columns(status=pl.lit("empty")))
+    for table, name in (("sft_dataset", "not_empty"), ("mined_instructions", "everybody_contributes")):
+        found = evaluated(arena, table)
+        assert {c.check_name for c in found.values() if not c.passed} == {name}
+        assert found[name].severity == dg.AssetCheckSeverity.WARN
+    assert set(warehouse.partitions("mined_instructions")) == set(arena.roster)
+
+
+class Garbled(ScriptedEngine):
+    """Where one of two letters is asked for it says something else; with `silent`, it says nothing else either."""
+
+    def __init__(self, silent: bool) -> None:
+        super().__init__([])
+        self.silent = silent
+
+    async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+        async for request, completions in super().stream(requests):
+            judged = "choice" in request.params and '"B"' in request.params
+            if judged or self.silent:
+                garbled = [Completion(c.key, c.sample, "?" * judged, "stop", 100, 1, {}) for c in completions]
+                yield request, garbled
+            else:
+                yield request, completions
+
+
+@contextmanager
+def garbled(arena: Arena, silent: bool = False) -> Iterator[Engines]:
+    with (
+        Ledger(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Garbled(silent)) as engines,
+    ):
+        yield engines
+
+
+def test_a_failed_check_stops_what_follows_in_its_run_and_in_any_later_one(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    with garbled(arena) as engines:
+        materialize(arena, engines, ("competitors", None))
+        (result,) = materialize(arena, engines, ("matchups", None), succeeds=False)
+        made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
+        assert made == {"judge_votes"}
+        (check,) = (c for c in result.get_asset_check_evaluations() if c.check_name == "verdicts_are_readable")
+        assert "ann__bob: " in str(check.description)
+        with pytest.raises(LookupError, match="judge_votes was never materialized for ann__bob"):
+            materialize(arena, engines, ("battle_outcomes", "ann__bob"))
+
+
+def test_warrior_run_ends_with_what_is_wrong(make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    arena = make_arena()
+    with garbled(arena, silent=True) as engines, pytest.raises(RunFailed) as failed:
+        run_arena(arena, engines)
+    told = "\n".join(f"{name}: no row is usable, nor is one of any other partition" for name in arena.roster)
+    assert str(failed.value) == f"mined_instructions: the check not_empty failed\n{told}"

@@ -1,0 +1,129 @@
+"""The automation condition, tick by tick: what each event makes it ask for."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from warrior_dagster.materialization.partitions import Partitions, partitions_of
+from warrior_dagster.orchestration.automation_sensor import automated, automation_sensor
+
+NAMES = ["ann", "bob", "cyd"]
+
+
+class Graph:
+    """A small graph of the arena's shape, whose rows and failures the test decides."""
+
+    def __init__(self) -> None:
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.cursor: Any = None
+        self.rows, self.failing, self.code = dict[str, str](), set[str](), "1"
+
+    def assets(self, names: list[str]) -> list[dg.AssetsDefinition]:
+
+        parts: Partitions = partitions_of(SimpleNamespace(roster=names))  # type: ignore[arg-type]
+
+        def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+            key = context.partition_key
+            if key in self.failing:
+                raise RuntimeError(key)
+            return dg.MaterializeResult(data_version=dg.DataVersion(self.rows.get(key, "first")))
+
+        @dg.asset(partitions_def=parts.competitors)
+        def mined(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+            return made(context)
+
+        @dg.asset(
+            partitions_def=parts.matchups,
+            deps=[dg.AssetDep("mined", partition_mapping=parts.both_sides)],
+            code_version=self.code,
+        )
+        def votes(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+            return made(context)
+
+        @dg.asset(deps=["votes"])
+        def ratings() -> dg.MaterializeResult[Any]:
+            return dg.MaterializeResult(data_version=dg.DataVersion("ratings"))
+
+        return automated([mined, votes, ratings])
+
+    def tick(self, names: list[str]) -> set[str]:
+        """What a tick asks for, which is then materialized."""
+        assets = self.assets(names)
+        result = dg.evaluate_automation_conditions(assets, self.instance, cursor=self.cursor)
+        self.cursor = result.cursor
+        asked = set()
+        for asset in assets:
+            for partition in sorted(result.get_requested_partitions(asset.key), key=str):
+                asked.add(f"{asset.key.to_user_string()}[{partition}]" if partition else asset.key.to_user_string())
+                dg.materialize(assets, selection=[asset], partition_key=partition, instance=self.instance, raise_on_error=False)
+        return asked
+
+
+def of(asset: str, *partitions: str) -> set[str]:
+    return {f"{asset}[{partition}]" for partition in partitions}
+
+
+@pytest.fixture
+def graph() -> Graph:
+    """A graph whose three competitors are all there, made by automation from nothing."""
+    graph = Graph()
+    assert graph.tick(NAMES) == of("mined", *NAMES)
+    assert graph.tick(NAMES) == of("votes", "ann__bob", "ann__cyd", "bob__cyd")
+    assert graph.tick(NAMES) == {"ratings"}
+    assert graph.tick(NAMES) == set()
+    return graph
+
+
+def test_a_new_competitor_brings_its_own_partitions_and_matchups_only(graph: Graph) -> None:
+    more = [*NAMES, "dan"]
+    assert graph.tick(more) == of("mined", "dan")
+    assert graph.tick(more) == of("votes", "ann__dan", "bob__dan", "cyd__dan")
+    assert graph.tick(more) == {"ratings"}
+    assert graph.tick(more) == set()
+
+
+def test_what_failed_is_asked_once_more_and_then_waits_for_somebody(graph: Graph) -> None:
+    more = [*NAMES, "dan"]
+    graph.failing = {"bob__dan"}
+    graph.tick(more)
+    assert graph.tick(more) == of("votes", "ann__dan", "bob__dan", "cyd__dan")
+    assert graph.tick(more) == of("votes", "bob__dan")
+    assert [graph.tick(more) for _ in range(3)] == [set()] * 3  # and no ratings without it
+
+
+@pytest.mark.parametrize(("rows", "asked"), [("first", set()), ("second", of("votes", "ann__bob", "ann__cyd"))])
+def test_a_partition_made_again_matters_only_if_its_rows_are_others(graph: Graph, rows: str, asked: set[str]) -> None:
+    graph.rows["ann"] = rows
+    assets = graph.assets(NAMES)
+    dg.materialize(assets, selection=[assets[0]], partition_key="ann", instance=graph.instance)
+    assert graph.tick(NAMES) == asked
+
+
+def test_another_code_version_makes_its_asset_again(graph: Graph) -> None:
+    graph.code = "2"
+    assert graph.tick(NAMES) == of("votes", "ann__bob", "ann__cyd", "bob__cyd")
+    assert graph.tick(NAMES) == set()  # the rows are the same
+
+
+def test_nothing_is_made_from_what_failed_a_blocking_check_until_it_passes(graph: Graph) -> None:
+    passes = False
+
+    @dg.asset_check(asset="mined", blocking=True)
+    def is_sound() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=passes)
+
+    graph.rows["ann"] = "wrong"
+    (mined, *_) = assets = graph.assets(NAMES)
+    definitions, instance = dg.Definitions(assets, asset_checks=[is_sound]), graph.instance
+    for passes, asked in ((False, set()), (True, {"ann__bob", "ann__cyd"})):  # noqa: B007
+        dg.materialize([*assets, is_sound], selection=[mined], partition_key="ann", instance=instance, raise_on_error=False)
+        result = dg.evaluate_automation_conditions(definitions, instance, cursor=graph.cursor)
+        graph.cursor = result.cursor
+        assert result.get_requested_partitions(dg.AssetKey("votes")) == asked
+
+
+def test_the_sensor_ships_stopped() -> None:
+
+    assert automation_sensor([]).default_status == dg.DefaultSensorStatus.STOPPED

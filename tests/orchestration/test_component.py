@@ -1,0 +1,184 @@
+"""An arena in somebody's own dg project: scaffolded and checked by dg itself, materialized beside the host's assets."""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from click.testing import CliRunner
+from dagster.components.core.component_tree import ComponentTreeException
+from dagster_dg_cli.cli import cli
+
+from tests.conftest import scripted_engines
+from warrior_dagster.config.arena_file import load_arena
+from warrior_dagster.orchestration import definitions
+from warrior_dagster.orchestration.component import ArenaComponent
+from warrior_dagster.warehouse.tables import Warehouse
+
+TYPE = "warrior_dagster.orchestration.component.ArenaComponent"
+PYPROJECT = """
+[project]
+name = "their-project"
+version = "1.0"
+[tool.dg]
+directory_type = "project"
+[tool.dg.project]
+root_module = "their_project"
+"""
+DEFINITIONS = """
+from pathlib import Path
+import dagster as dg
+
+@dg.definitions
+def defs():
+    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+"""
+ASSET = """
+import dagster as dg
+
+@dg.asset(deps=["mined_instructions"])
+def their_report():
+    return 1
+"""
+
+
+class Project:
+    """A dg project with an asset of its own, and an arena that dg scaffolded in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.defs = root, root / "src" / "their_project" / "defs"
+        self.arena = self.defs / "my_arena" / "defs.yaml"
+        self.defs.mkdir(parents=True)
+        files = {"pyproject.toml": PYPROJECT, "src/their_project/definitions.py": DEFINITIONS}
+        files |= {
+            "dagster.yaml": "telemetry: {enabled: false}",
+            "src/their_project/__init__.py": "",
+            "src/their_project/defs/__init__.py": "",
+        }
+        for name, text in files.items():
+            (root / name).write_text(text)
+        self.write_own(ASSET)
+
+    def command(self, *words: str) -> tuple[int, str]:
+        """What the dg command exits with, and says."""
+        result = CliRunner().invoke(cli, words)
+        return result.exit_code, result.output
+
+    def write_own(self, text: str) -> None:
+        """The project's own assets."""
+        (self.defs / "own.py").write_text(text)
+
+    def write(self, **attributes: Any) -> None:
+        """The arena, with some of its keys replaced."""
+        scaffolded = yaml.safe_load(self.arena.read_text())
+        self.arena.write_text(yaml.safe_dump({**scaffolded, "attributes": scaffolded["attributes"] | attributes}))
+
+    def load(self) -> dg.Definitions:
+        """The project's definitions, read anew."""
+        for name in [name for name in sys.modules if name.startswith("their_project")]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+        defs: dg.Definitions = importlib.import_module("their_project.definitions").defs()
+        dg.Definitions.validate_loadable(defs)
+        return defs
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    made = Project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "src")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert made.command("scaffold", "defs", TYPE, "my_arena")[0] == 0
+    yield made
+    for name in [name for name in sys.modules if name.startswith("their_project")]:
+        del sys.modules[name]
+
+
+def test_dg_finds_the_component_in_every_project() -> None:
+    assert "warrior_dagster.orchestration.component" in {
+        one.value for one in entry_points(group="dagster_dg_cli.registry_modules")
+    }
+
+
+def test_dg_scaffolds_an_arena_that_is_valid_and_names_a_wrong_key_with_its_line(project: Project) -> None:
+    assert project.command("check", "yaml")[0] == 0
+    lines = project.arena.read_text().splitlines()
+    wrong = next(i for i, line in enumerate(lines) if "licence" in line)
+    lines[wrong] = lines[wrong].replace("licence", "license")
+    project.arena.write_text("\n".join(lines))
+    status, told = project.command("check", "yaml")
+    assert status == 1
+    assert f"{project.arena}:{wrong + 1}" in told
+    assert "license" in told
+
+
+def test_the_attributes_are_the_arena_that_the_same_keys_in_a_file_are(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative paths are seen from the file's folder, a template is filled in, and a prompt keeps its last line break."""
+    prompt = "You speak $language.\n"
+    project.write(warehouse="{{ env.WAREHOUSE }}", mining={"prompt": prompt}, embedding={"model": "./models/one"})
+    monkeypatch.setenv("WAREHOUSE", "../tables")
+    attributes = yaml.safe_load(project.arena.read_text())["attributes"]
+    file = project.arena.parent / "arena.yaml"
+    file.write_text(yaml.safe_dump(attributes | {"warehouse": "../tables"}))
+    component = dg.ComponentTree.for_project(project.root).load_component("my_arena", ArenaComponent)
+    assert component.arena == load_arena(file)
+    assert component.arena.mining.prompt == prompt
+    assert component.arena.warehouse == str(project.defs / "tables")
+
+
+def test_an_arena_s_asset_and_the_host_s_are_materialized_in_one_run(
+    project: Project, bundled_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The arena's resources are its own, its tables lie in the project's folder, and the executor is the host's to choose."""
+    monkeypatch.setattr(definitions, "open_engines", lambda arena: scripted_engines(arena, [], []))
+    competitors = [{"name": name, "model": str(bundled_model)} for name in ("ann", "bob", "cyd")]
+    settings = [{"temperature": 1.0, "top_p": 0.99}]
+    project.write(competitors=competitors, mining={"settings": settings, "samples": 4, "max_tokens": 32})
+    defs = project.load()
+    assert defs.executor is None
+    selection = [dg.AssetKey(name) for name in ("mined_instructions", "their_report")]
+    job = defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(asset_selection=selection, partition_key="bob")
+    assert result.output_for_node("their_report") == 1
+    warehouse = Warehouse(str(project.root / "data" / "my_arena"))
+    assert warehouse.partitions("mined_instructions").keys() == {"bob"}
+
+
+def test_the_host_s_automation_stays_the_host_s(project: Project) -> None:
+    """The arena's stopped sensor takes over no asset that is not the arena's."""
+    project.write_own(ASSET.replace("deps=", "automation_condition=dg.AutomationCondition.eager(), deps="))
+    sensors = {sensor.name: sensor for sensor in project.load().get_repository_def().sensor_defs}
+    graph = project.load().resolve_asset_graph()
+    theirs = dg.AssetKey("their_report")
+    targets = {name: sensor.asset_selection.resolve(graph) for name, sensor in sensors.items() if sensor.asset_selection}
+    assert {name for name, keys in targets.items() if theirs in keys} == {"default_automation_condition_sensor"}
+
+
+def test_a_resource_of_the_same_name_is_an_error(project: Project) -> None:
+    project.write_own(ASSET + "\ndefs = dg.Definitions(resources={'warehouse': 3})\n")
+    with pytest.raises(ComponentTreeException) as error:
+        project.load()
+    assert "different resources with same key 'warehouse'" in str(error.value.__cause__)
+
+
+def test_a_second_arena_is_an_error_that_says_what_to_do(project: Project) -> None:
+    assert project.command("scaffold", "defs", TYPE, "another")[0] == 0
+    with pytest.raises(ComponentTreeException) as error:
+        project.load()
+    assert "one arena in a project" in str(error.value.__cause__)
+    assert "another, my_arena" in str(error.value.__cause__)
+
+
+def test_a_defs_yaml_without_attributes_says_what_it_lacks(project: Project) -> None:
+    project.arena.write_text(f"type: {TYPE}\n")
+    with pytest.raises(ComponentTreeException) as error:
+        project.load()
+    assert "expected the keys of an arena" in str(error.value.__cause__)

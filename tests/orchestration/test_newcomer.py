@@ -1,0 +1,67 @@
+"""A new competitor through a real daemon, by each way there is: all of its work is done, and nothing is silently left out.
+
+The fourth way, automation that was on before, is among its ticks in test_by_itself.
+"""
+
+import pytest
+
+from tests.orchestration.growing import Arena
+from tests.orchestration.served import Dagster, waited
+from warrior_dagster.config.matchups import matchup_keys
+
+pytestmark = pytest.mark.served
+
+
+def test_a_newcomer_is_told_of_and_all_of_its_work_is_done_by_one_choice_by_the_sensor_or_in_steps(
+    ui: tuple[Dagster, Arena],
+) -> None:
+    dagster, arena = ui
+    waited(lambda: dagster.said("roster") == "no competitor is new")
+    brought_by_one_choice(dagster, arena, "dan")
+    brought_by_the_sensor(dagster, arena, "eve")
+    brought_in_steps(dagster, arena, "fay")
+
+
+def brought_by_one_choice(dagster: Dagster, arena: Arena, newcomer: str) -> None:
+    """The roster sensor says what is new and what it costs; one backfill from the newcomer's partition does all of it."""
+    before = arena.starts()
+    arena.append(newcomer)
+    waited(lambda: dagster.said("roster") == f"arena.yaml has changed: new are {newcomer}; reload the code location")
+    dagster.reload()
+    to_start = f"to start it, materialize mined_instructions and everything downstream of it for {newcomer}"
+    waited(lambda: dagster.said("roster").startswith(f"new: {newcomer}; {to_start}; materializing everything will send "))
+    assert "requests" in dagster.said("roster")
+    assert dagster.backfills() == {}
+    assert dagster.finished(dagster.backfill(arena.assets(), [newcomer])) == "COMPLETED_SUCCESS"
+    assert arena.complete()
+    started = arena.starts() - before
+    assert len(started) <= 3  # the competitors', the matchups', and at most one between
+    assert set(started.values()) == {1}
+
+
+def brought_by_the_sensor(dagster: Dagster, arena: Arena, newcomer: str) -> None:
+    """Where the arena's file asks for it, the sensor starts that backfill itself, once."""
+    there = set(dagster.backfills())
+    arena.append(newcomer, automation={"backfill_new_competitors": True})
+    dagster.reload()
+    (started,) = waited(lambda: set(dagster.backfills()) - there)
+    assert dagster.finished(started) == "COMPLETED_SUCCESS"
+    assert arena.complete()
+    waited(lambda: dagster.said("roster") == "no competitor is new")
+    assert set(dagster.backfills()) - there == {started}
+
+
+def brought_in_steps(dagster: Dagster, arena: Arena, newcomer: str) -> None:
+    """Missing partitions only, group by group: what the earlier competitors must answer is out of date and not missing, so the
+    matchups stop with an error, and nothing is silently left out. Everybody's answers, and what follows, is the rest.
+    """
+    arena.append(newcomer)
+    dagster.reload()
+    competitors, rest = arena.assets()[:5], arena.assets()[5:]
+    assert competitors[-1] == "selected_instructions"
+    assert dagster.finished(dagster.backfill(competitors, [newcomer])) == "COMPLETED_SUCCESS"
+    new = [m for m in matchup_keys(arena.names) if newcomer in m]
+    assert dagster.finished(dagster.backfill(["judge_votes"], new)) == "COMPLETED_FAILED"
+    assert set(arena.stale()["answers"]) == set(arena.names)
+    assert dagster.finished(dagster.backfill(rest, arena.names)) == "COMPLETED_SUCCESS"
+    assert arena.complete()

@@ -1,0 +1,73 @@
+"""The roster sensor: each newcomer is told of, and started where that is asked for, once."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from tests.conftest import scripted_engines
+from tests.runs import materialize
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.orchestration import roster_sensor
+from warrior_dagster.orchestration.definitions import build_definitions
+
+MakeArena = Callable[..., Arena]
+
+
+def tick(arena: Arena, instance: dg.DagsterInstance, cursor: str | None = None) -> tuple[str, str | None]:
+    """What the sensor says, and the cursor that it leaves."""
+    defs = build_definitions(arena)
+    with dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=defs.get_repository_def()) as context:
+        found = defs.get_sensor_def(roster_sensor.SENSOR).evaluate_tick(context)
+    return str(found.skip_message), found.cursor
+
+
+def started(instance: dg.DagsterInstance) -> list[set[str]]:
+    """The newcomers of each backfill, the oldest first."""
+    return [
+        set(str(b.title).removeprefix("new: ").split(", "))
+        for b in sorted(instance.get_backfills(), key=lambda b: b.backfill_timestamp)
+    ]
+
+
+def test_it_says_who_is_new_what_to_do_and_what_it_costs_and_falls_silent_when_all_are_there(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    with dg.instance_for_test() as instance, scripted_engines(arena, [], []) as engines:
+        said, cursor = tick(arena, instance)
+        assert said.startswith(
+            "new: ann, bob, cyd; to start it, materialize mined_instructions and everything downstream of it"
+        )
+        assert "materializing everything will send" in said
+        assert "requests" in said
+        assert tick(arena, instance, cursor)[0] == said
+        assert started(instance) == []
+        materialize(arena, engines, ("mined_instructions", None))
+        assert tick(arena, instance, cursor) == ("no competitor is new", "{}")
+
+
+def test_each_newcomer_s_work_is_started_once_whoever_else_comes_meanwhile(make_arena: MakeArena) -> None:
+    asked: dict[str, Any] = {"automation": {"backfill_new_competitors": True}}
+    arena = make_arena()
+    with dg.instance_for_test() as instance:
+        with scripted_engines(arena, [], []) as engines:
+            materialize(arena, engines, ("mined_instructions", None))
+        grown = make_arena(("ann", "bob", "cyd", "dan"), **asked)
+        _, cursor = tick(grown, instance)
+        _, cursor = tick(grown, instance, cursor)
+        assert started(instance) == [{"dan"}]
+        more = make_arena(("ann", "bob", "cyd", "dan", "dan-large", "da"), **asked)
+        said, cursor = tick(more, instance, cursor)
+        assert [line.split(";")[0] for line in said.splitlines()] == ["new: dan", "new: dan-large, da"]
+        with scripted_engines(more, [], []) as engines:
+            materialize(more, engines, ("mined_instructions", "dan-large"))
+        tick(more, instance, cursor)
+        assert started(instance) == [{"dan"}, {"dan-large", "da"}]
+
+
+def test_a_plan_that_takes_too_long_keeps_nobody_from_being_told(make_arena: MakeArena, monkeypatch: Any) -> None:
+    monkeypatch.setattr(roster_sensor, "PLAN_SECONDS", 0)
+    with dg.instance_for_test() as instance:
+        said, cursor = tick(make_arena(), instance)
+    assert said.endswith("will send what `arena_plan` says: planning so much takes longer than a sensor may")
+    assert set(json.loads(str(cursor))) == {"ann", "bob", "cyd"}

@@ -1,0 +1,29 @@
+"""Pruning: old runs go, and what the UI shows of each partition stays."""
+
+import time
+
+import dagster as dg
+
+from warrior_dagster.orchestration.run_pruning import DAY, Pruning, old_runs, prune_runs
+
+PARTS = dg.StaticPartitionsDefinition(["ann", "bob"])
+
+
+@dg.asset(partitions_def=PARTS)
+def mined() -> int:
+    return 1
+
+
+def test_only_old_runs_without_a_newest_materialization_are_deleted() -> None:
+    with dg.instance_for_test() as instance:
+        first, second, other = (
+            dg.materialize([mined], partition_key=key, instance=instance).run_id for key in ("ann", "ann", "bob")
+        )
+        assert old_runs(instance, time.time() - DAY) == []
+        assert old_runs(instance, time.time() + 1) == [first]
+        result = prune_runs.execute_in_process(run_config=dg.RunConfig(ops={"prune": Pruning(keep_days=-1)}), instance=instance)
+        assert result.output_for_node("prune") == 1
+        assert instance.get_run_by_id(first) is None
+        assert instance.get_run_by_id(second)
+        assert instance.get_run_by_id(other)
+        assert instance.get_materialized_partitions(mined.key) == {"ann", "bob"}

@@ -1,0 +1,243 @@
+"""What a caller of the sandbox is promised; test_hostile.py has what the tested code may not do."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from warrior_dagster.sandbox import pool
+from warrior_dagster.sandbox.host import Outcome, Ran, Worker
+from warrior_dagster.sandbox.isolation import Bounds, Box, IsolationError, Level
+from warrior_dagster.sandbox.pool import LOOP, REFERENCE_SECONDS, Limits, Program, Result, best, run_all, slowness
+
+QUICK = Limits(seconds=0.5)
+
+
+@pytest.fixture(scope="module")
+def levels() -> tuple[Level, ...]:
+    """The levels that isolate, where there are any."""
+    try:
+        return (best(("bubblewrap", "namespaces")).level,)
+    except IsolationError as error:
+        pytest.skip(str(error))
+
+
+def run_one(levels: tuple[Level, ...], code: str, *checks: str) -> Result:
+    """The result of one program."""
+    (result,) = run_all([Program("key", code, checks)], QUICK, levels=levels, workers=1)
+    return result
+
+
+CODE = """
+import dataclasses, random
+seen = []
+def count(): return len(seen)
+def double(n): return n + n
+def sort(items): items.sort()
+@dataclasses.dataclass
+class Point:
+    x: "int"
+    def moved(self, by): return Point(self.x + by)
+def kinds():
+    import collections
+    Pair = collections.namedtuple("Pair", "one other")
+    return collections.OrderedDict(a=Pair(1, 2.5), b={None, True}, c=b"x")
+if __name__ == "__main__":
+    print(input())
+"""
+EXPECTED: tuple[tuple[str, Outcome], ...] = (
+    ("assert double(2) == 4", "passed"),
+    ("assert double(2) == 5", "failed"),
+    ("assert double(2) == 4, 'the message is left out'", "passed"),
+    ("assert double(None) == 5", "error"),
+    ("assert missing(2) == 5", "error"),
+    ("assert double(2) == double(2.0) and double('a') in ('aa', 'bb') and 3 < double(2) < 5", "passed"),
+    ("assert double(2) == 4 and double(3) == 5", "failed"),
+    ("assert double(2) == 5 or double(3) == 6", "passed"),
+    ("assert not double(1) == 3", "passed"),
+    ("assert double([1]) == sorted([1, 1])", "passed"),
+    ("assert double(0.1) == 0.2 and abs(double(0.1) - 0.3) > 0.05", "passed"),
+    ("for n in range(3):\n    assert double(n) == 2 * n", "passed"),
+    ("for n in range(3):\n    assert double(n) == n", "failed"),
+    ("try:\n    double(None)\n    assert False\nexcept TypeError:\n    pass", "passed"),
+    ("try:\n    double(1)\n    assert False\nexcept TypeError:\n    pass", "failed"),
+    ("try:\n    assert double(1) == 3\nexcept AssertionError:\n    pass", "passed"),
+    ("items = [3, 1]\nsort(items)\nassert items == [1, 3]", "passed"),
+    ("assert Point(1).moved(2) == Point(3) and Point(1) != Point(2) and isinstance(Point(1), Point)", "passed"),
+    ("assert Point(1) == Point(3)", "failed"),
+    ("assert Point(1) == 1", "failed"),
+    ("assert kinds() == {'a': (1, 2.5), 'b': {None, True}, 'c': b'x'}", "passed"),
+    ("from decimal import Decimal\nassert double(Decimal('0.75')) == 1.5 and Decimal('1.5') < Decimal(2)", "passed"),
+    ("import datetime\nassert double(datetime.timedelta(1)) == datetime.timedelta(2) > datetime.timedelta(1)", "passed"),
+    ("assert (n for n in [1]) and 2 in (n for n in [1, 2]) and 2 in double([2])", "passed"),
+    ("assert sum(seen) == 0\nseen.append(1)\nassert seen == [1] and count() == 1", "passed"),
+    ("open('kept', 'x').write('1')\nassert open('kept').read() == '1'", "passed"),
+    ("assert double(2) is None", "failed"),
+    ("raise AssertionError", "failed"),
+    ("double(2)", "passed"),
+    ("assert double(2) = 4", "error"),
+    ("while True: pass", "timeout"),
+    ("import sys\nassert len(sys.stdin.read()) == 0 and __name__ == 'answer'", "passed"),
+)
+
+
+def test_each_check_is_judged_by_itself(levels: tuple[Level, ...]) -> None:
+    result = run_one(levels, CODE, *(check for check, _ in EXPECTED))
+    told = list(zip((check for check, _ in EXPECTED), result.outcomes, result.reasons, strict=True))
+    assert [row for row, (_, outcome) in zip(told, EXPECTED, strict=True) if row[1] != outcome] == []
+    assert all((outcome == "passed") == (reason == "") for _, outcome, reason in told)
+    assert (result.error, (result.level,)) == ("", levels)
+    assert result.seconds > 0.5  # one of them runs into its time limit
+
+
+def test_nothing_of_a_check_is_left_for_the_next(levels: tuple[Level, ...]) -> None:
+    check = "assert double(1) == 2 and seen == []\nseen.append(1)\nimport sys, os\n"
+    check += "assert os.listdir('.') == [] and not hasattr(sys, 'left')\n"
+    check += "sys.left = open('left', 'w').write('x')"
+    results = list(run_all([Program(str(n), CODE, (check, check)) for n in range(3)], QUICK, levels=levels, workers=1))
+    assert [result.outcomes for result in results] == [("passed", "passed")] * 3
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [("def f(:", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), ("import numpy", "ModuleNotFoundError"),
+     ("input()", "EOFError"),
+     ("import os; os.abort()", "ended by SIGABRT while loading"), ("while True: pass", "timeout while loading"),
+     ("x = '\0'\0", "null bytes")],
+)  # fmt: skip
+def test_code_that_cannot_be_loaded_says_why_and_is_not_judged(levels: tuple[Level, ...], code: str, error: str) -> None:
+    result = run_one(levels, code, "assert 1 == 1", "assert 2 == 2")
+    assert error in result.error
+    assert result.outcomes == ("not run", "not run")
+    assert error in run_one(levels, code).error
+
+
+def test_a_program_without_checks_is_only_loaded(levels: tuple[Level, ...]) -> None:
+    assert run_one(levels, "x = 1") == Result("key", (), (), "", 0.0, levels[0])
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_sandbox_that_ends_takes_only_one_verdict_with_it(levels: tuple[Level, ...], nested: bool) -> None:
+    worker = Worker(Box(levels[0], nested), Bounds(), 60.0)
+    name = f"ends-{os.getpid() % 10_000}"
+
+    def kill() -> None:
+        wait_for(lambda: named(name) == 1)
+        assert worker.running
+        os.killpg(worker.running.pid, 9)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        sleeps = f"import ctypes\nctypes.CDLL(None).prctl(15, b'{name}')\ntime.sleep(1e6)"
+        ran = worker.run("import time", ("assert 1 == 1", sleeps, "assert time.sleep(0) is None"))
+    finally:
+        killer.join()
+        worker.end()
+    assert ran.outcomes == ["passed", "error", "passed"]
+    assert "ended" in ran.reasons[1]
+
+
+def test_programs_are_taken_as_they_are_needed_and_results_come_as_they_are_ready(levels: tuple[Level, ...]) -> None:
+    taken = []
+
+    def programs() -> Iterator[Program]:
+        for number in range(1000):
+            taken.append(number)
+            yield Program(str(number), "", ("assert 1 == 1",))
+
+    results = run_all(programs(), QUICK, levels=levels, workers=2)
+    assert next(results).outcomes == ("passed",)
+    results.close()  # type: ignore[attr-defined]
+    assert len(taken) < 20
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sandbox-")]
+
+
+def test_an_error_of_the_callers_own_reaches_the_caller(levels: tuple[Level, ...]) -> None:
+    def programs() -> Iterator[Program]:
+        yield Program("one", "", ())
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError, match="no more"):
+        list(run_all(programs(), QUICK, levels=levels, workers=2))
+
+
+def test_where_there_is_no_isolation_it_refuses_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "probed", lambda level: Box(level, False) if level == "limits" else "Linux refuses")
+    with pytest.raises(IsolationError, match=r"apt-get install bubblewrap[\s\S]*namespaces: Linux refuses"):
+        run_all([], QUICK)
+    assert best(("bubblewrap", "limits")) == Box("limits", False)
+
+
+def test_no_level_is_taken_that_does_not_isolate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Worker, "run", lambda self, code, checks: Ran(["failed"], [*[""] * (len(checks) - 1), "it read a file"], [0.0])
+    )
+    assert "it read a file" in pool.fault(Box("namespaces", True))
+
+
+@pytest.mark.parametrize(("seconds", "factor"), [(0.0, 1.0), (REFERENCE_SECONDS * 3, 3.0), (60.0, 10.0)])
+def test_time_limits_follow_the_machine_within_bounds(monkeypatch: pytest.MonkeyPatch, seconds: float, factor: float) -> None:
+    monkeypatch.setattr(Worker, "run", lambda self, code, checks: Ran(["passed"], [""], [seconds]))
+    assert slowness(Worker(Box("limits", False), Bounds(), 1.0)) == pytest.approx(factor)
+
+
+def test_what_the_machine_is_measured_by_is_right(levels: tuple[Level, ...]) -> None:
+    assert run_one(levels, LOOP, *pool.CALIBRATION).outcomes == ("passed",)
+
+
+def test_nothing_of_this_process_is_inherited(levels: tuple[Level, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANTED", "secret")
+    descriptor = os.open("/etc/passwd", os.O_RDONLY)
+    os.set_inheritable(descriptor, True)
+    try:
+        code = "import os\ndef opened(): return [n for n in range(3, 999) if exists(n)]\n"
+        code += "def exists(n):\n    try: os.fstat(n)\n    except OSError: return False\n    return True"
+        result = run_one(levels, code, "assert opened() == [3]", "assert dict(os.environ) == {}")
+    finally:
+        os.close(descriptor)
+    assert result.outcomes == ("passed", "passed")
+
+
+@pytest.mark.parametrize("level", ["bubblewrap", "namespaces"])
+def test_nothing_runs_on_when_the_process_is_killed_that_asked(level: Level) -> None:
+    if not isinstance(pool.probed(level), Box):
+        pytest.skip(f"no {level} here")
+    name = f"orphan-{os.getpid() % 10_000}"
+    script = f"""
+from warrior_dagster.sandbox.pool import Limits, Program, run_all
+code = "import ctypes; ctypes.CDLL(None).prctl(15, b'{name}')"
+list(run_all([Program("", code, ("import time; time.sleep(1e6)",))], Limits(seconds=600), levels=("{level}",), workers=1))
+"""
+    asking = subprocess.Popen(
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(Path(pool.__file__).parents[2])}
+    )
+    try:
+        wait_for(lambda: named(name) == 1)
+    finally:
+        asking.kill()
+        asking.wait()
+    wait_for(lambda: named(name) == 0)
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    """Fails after half a minute."""
+    deadline = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def named(name: str) -> int:
+    """How many processes have given themselves this name."""
+    count = 0
+    for file in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):
+            count += file.read_text(encoding="utf-8").strip() == name
+    return count

@@ -1,0 +1,101 @@
+"""Answers against tests: what is run, what is not run again, and what two runs that differ make of a test."""
+
+from collections.abc import Iterable, Iterator
+
+import polars as pl
+import pytest
+
+from warrior_dagster.config.stages import Execution
+from warrior_dagster.sandbox.host import Outcome
+from warrior_dagster.sandbox.pool import Program, Result, run_all
+from warrior_dagster.stages.battles import answering
+from warrior_dagster.stages.battles.unit_tests import execution, generation
+
+SETTINGS = Execution()
+EMPTY = pl.DataFrame(schema=execution.SCHEMA)
+PLUS = "def plus(a, b):\n    return a + b"
+
+
+def answers(**texts: str) -> pl.DataFrame:
+    rows = [
+        {"row_id": "00", "instruction_id": "00", "competitor": n, "answer": text, "usable": True, "completion_key": f"of {n}"}
+        for n, text in texts.items()
+    ]
+    return pl.DataFrame(rows, schema=answering.SCHEMA)
+
+
+def asserts_of(**written: str) -> pl.DataFrame:
+    said = {"instruction_id": "00", "completion_key": "k", "attempts": 1, "error": None}
+    rows = [row for name, text in written.items() for row in generation.rows_of(said | {"writer": name, "text": text}, 8)]
+    return pl.DataFrame(rows, schema=generation.SCHEMA)
+
+
+class Sandbox:
+    """Says of each check whatever comes next; notes what it was given."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.outcomes, self.ran = iter(outcomes), list[Program]()
+
+    def __call__(self, programs: Iterable[Program]) -> Iterator[Result]:
+        for program in programs:
+            self.ran.append(program)
+            outcome: Outcome = next(self.outcomes, "passed")
+            n = len(program.checks)
+            yield Result(program.key, (outcome,) * n, (f"<f at 0x{len(self.ran)}af>",) * n, "", 0.5, "namespaces")
+
+
+def outcomes(rows: pl.DataFrame) -> dict[tuple[str, str], str]:
+    return {(competitor, test): o for competitor, test, o in rows.select("competitor", "test", "outcome").rows()}
+
+
+def test_every_answer_meets_every_kept_test_in_the_real_sandbox() -> None:
+    given = answers(ann=PLUS, bob="```python\ndef add(a, b):\n    return a - b\n```", cyd="I cannot.")
+    written = asserts_of(ann="assert add(1, 2) == 3\nassert add(", bob="assert add(2, 0) == 2")
+    rows, spent = execution.execute(given, written, EMPTY, run_all, SETTINGS)
+    assert outcomes(rows) == {
+        ("ann", "assert add(1, 2) == 3"): "passed", ("ann", "assert add(2, 0) == 2"): "passed",
+        ("bob", "assert add(1, 2) == 3"): "failed", ("bob", "assert add(2, 0) == 2"): "passed",
+        ("cyd", "assert add(1, 2) == 3"): "not run", ("cyd", "assert add(2, 0) == 2"): "not run",
+    }  # fmt: skip
+    assert set(rows.filter(competitor="ann")["bound"]) == {"add = plus"}
+    assert set(rows.filter(competitor="cyd")["reason"]) == {"no code: nothing in it is Python"}
+    assert (spent.runs, spent.reused) == (4, 0)
+
+
+def test_what_was_run_before_is_not_run_again_and_its_rows_stay() -> None:
+    given, written = answers(ann=PLUS), asserts_of(ann="assert add(1, 2) == 3")
+    before, _ = execution.execute(given, written, EMPTY, Sandbox("timeout", "timeout"), SETTINGS)
+    more, sandbox = pl.concat([written, asserts_of(bob="assert add(0, 0) == 0\nassert add(1, 2) == 3")]), Sandbox()
+    rows, spent = execution.execute(given, more, before, sandbox, SETTINGS)
+    assert [program.checks for program in sandbox.ran] == [("assert plus(0, 0) == 0",)] * 2
+    assert rows.filter(writer="ann").equals(before)
+    assert outcomes(rows) == {("ann", "assert add(1, 2) == 3"): "timeout", ("ann", "assert add(0, 0) == 0"): "passed"}
+    assert (spent.runs, spent.reused) == (1, 2)
+
+
+@pytest.mark.parametrize("changed", ["answer", "limit"])
+def test_another_answer_or_limit_is_run_again(changed: str) -> None:
+    written = asserts_of(ann="assert add(1, 2) == 3")
+    before, _ = execution.execute(answers(ann=PLUS), written, EMPTY, Sandbox(), SETTINGS)
+    settings = Execution(seconds=9) if changed == "limit" else SETTINGS
+    sandbox = Sandbox()
+    execution.execute(answers(ann=PLUS + "\n\n" if changed == "answer" else PLUS), written, before, sandbox, settings)
+    assert len(sandbox.ran) == execution.ROUNDS
+
+
+def test_two_runs_that_differ_are_unstable_in_whatever_order_they_come() -> None:
+    given, written = answers(ann=PLUS), asserts_of(ann="assert add(1, 2) == 3")
+    one, other = (
+        execution.execute(given, written, EMPTY, Sandbox(*said), SETTINGS)[0]
+        for said in (("passed", "failed"), ("failed", "passed"))
+    )
+    assert one["outcome"].to_list() == ["unstable"]
+    assert one.equals(other)
+    assert "0x..." in execution.execute(given, written, EMPTY, Sandbox("failed", "failed"), SETTINGS)[0]["reason"][0]
+
+
+def test_equal_code_is_run_once_for_all_who_wrote_it() -> None:
+    sandbox = Sandbox()
+    rows, _ = execution.execute(answers(ann=PLUS, bob=PLUS), asserts_of(ann="assert add(1, 2) == 3"), EMPTY, sandbox, SETTINGS)
+    assert len(sandbox.ran) == execution.ROUNDS
+    assert rows["answer_key"].to_list() == ["of ann", "of bob"]

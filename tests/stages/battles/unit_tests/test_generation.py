@@ -1,0 +1,118 @@
+"""What a judge writes becomes tests, or the reason why there are none."""
+
+import ast
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import scripted_engines
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.sandbox.code_extraction import parsed
+from warrior_dagster.stages.battles.unit_tests import generation
+
+
+def rows(text: str, most: int = 8, error: str | None = None) -> list[dict[str, Any]]:
+    request: Any = Request(None, "p", "{}", tag=("ann", "00"))  # type: ignore[arg-type]
+    return generation.rows_of(generation.read(request, Completion("key", 0, text, "stop", error=error)), most)
+
+
+def kept(text: str, most: int = 8) -> list[str]:
+    return [row["test"] for row in rows(text, most) if row["status"] == "ok"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\nassert f(1) == 2\nassert f(2) == 3\n```",
+        "assert f(1) == 2\nassert f(2) == 3",
+        "Tests:\n1. `assert f(1) == 2`\n- assert f(2) == 3\nThat is all.",
+        "```\n>>> assert f(1) == 2\nassert f(2) == 3, 'a message that (is no test'\nassert f(\n```",
+        "```python\nimport math\n\ndef test_f():\n    assert f(1) == 2\n    assert f(2) == 3\n\ntest_f()\n```",
+    ],
+)
+def test_asserts_are_found_however_they_are_laid_out(text: str) -> None:
+    assert kept(text) == ["assert f(1) == 2", "assert f(2) == 3"]
+
+
+@pytest.mark.parametrize(
+    ("test", "reason"),
+    [
+        ("assert f(", "does not parse"),
+        ("x = f(1)", "is not an assert"),
+        ("assert f(random.choice([1])) == 1", "not deterministic: random"),
+        ("assert f(time.time()) > 0", "not deterministic: time"),
+        ("assert f(clock.now()) > 0", "not deterministic: .now"),
+        ("assert f(open('x').read()) == ''", "not deterministic: open"),
+        ("assert f(input()) == ''", "not deterministic: input"),
+        ("assert hash(f(1)) == 5", "not deterministic: hash"),
+        ("assert f.__code__.co_argcount == 1", "not deterministic: .__code__"),
+        ("assert __import__('os').getcwd() == f()", "not deterministic: __import__"),
+        ("assert (yield f(1))", "does not parse"),
+        ("assert len([1]) == 1", "calls nothing of an answer"),
+        (f"assert f({'1' * generation.LONGEST_TEST}) == 2", f"longer than {generation.LONGEST_TEST} characters"),
+    ],
+)
+def test_what_cannot_be_kept_is_dropped_with_its_reason(test: str, reason: str) -> None:
+    (row,) = rows(f"```\n{test}\n```")
+    assert (row["status"], row["reason"]) == ("dropped", reason)
+
+
+def test_a_test_is_kept_once_and_no_more_than_asked_for() -> None:
+    found = rows("```\nassert f(1)==2\nassert f( 1 ) == 2, 'again'\nassert f(2) == 3\nassert f(3) == 4\n```", most=2)
+    assert [row["reason"] for row in found] == ["", "a duplicate", "", "beyond 2 tests"]
+    assert len({row["row_id"] for row in found}) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "status", "reason"),
+    [
+        ("NONE", None, "none", "not runnable: the judge said NONE"),
+        ("**None.**", None, "none", "not runnable: the judge said NONE"),
+        ("I would test it by hand.", None, "none", "no test could be read"),
+        ("", None, "none", "no test could be read"),
+        ("", "HTTP 500", "failed", "HTTP 500"),
+    ],
+)
+def test_an_instruction_without_tests_has_one_row_that_says_why(text: str, error: str | None, status: str, reason: str) -> None:
+    (row,) = rows(text, error=error)
+    assert (row["test"], row["status"], row["reason"], row["error"]) == (None, status, reason, error)
+    assert row["row_id"] == "00:ann:00"
+
+
+def test_an_instruction_in_a_language_that_cannot_be_run_is_put_to_nobody_and_says_so(make_arena: Callable[..., Arena]) -> None:
+    arena, log = make_arena(), list[Request]()
+    languages = {"00": "JavaScript", "01": "Python"}
+    rows_ = [{"row_id": one, "instruction_id": one, "language": of, "instruction": "Add!"} for one, of in languages.items()]
+    with scripted_engines(arena, log, []) as engines:
+        asked = generation.write(arena, engines, pl.DataFrame(rows_), ["ann", "bob"], logging.getLogger())
+    assert len(log) == 2
+    assert all("Add!" in request.prompt and "You will never see an answer" in request.prompt for request in log)
+    found = pl.DataFrame(asked.rows, schema=generation.SCHEMA).sort("row_id")
+    assert found["reason"].to_list() == ["not runnable: JavaScript"] * 2 + ["no test could be read"] * 2
+    assert found["completion_key"].null_count() == 2
+
+
+PIECES = ("assert ", "f(1)", " == ", "2", "\n", "```", "python", "def t():\n    ", "import os", "(", "'", "NONE", "; ", "\\")
+words = st.sampled_from(PIECES)
+
+
+@given(st.text(max_size=200) | st.lists(words, max_size=30).map("".join))
+def test_no_text_is_an_error_and_what_is_kept_is_an_assert_in_its_one_form(text: str) -> None:
+    found = rows(text, most=3)
+    assert len(found) >= 1
+    assert len({row["row_id"] for row in found}) == len(found)
+    good = [row["test"] for row in found if row["status"] == "ok"]
+    assert len(good) == len(set(good)) <= 3
+    for test in good:
+        tree = parsed(test)
+        assert tree
+        assert isinstance(tree.body[0], ast.Assert)
+        assert ast.unparse(tree) == test
+        assert not generation.changing(tree)
+    assert all(row["reason"] for row in found if row["status"] != "ok")

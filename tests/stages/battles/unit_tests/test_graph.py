@@ -1,0 +1,194 @@
+"""Execution in the graph: what is asked, run and counted, that an appended competitor adds only its own, and the report."""
+
+from collections import Counter
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+from rich.console import Console
+
+from benchmarks.increment import needed, paid
+from tests.conftest import scripted_engines
+from tests.runs import materialize
+from tests.stages.battles.unit_tests.scripts import code_writers
+from tests.test_graph import everything, keys, tables
+from tests.test_graph import materialize as requested
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import sides
+from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.orchestration.definitions import arena_assets
+from warrior_dagster.orchestration.running import GROUPS
+from warrior_dagster.planning.cost import plan
+from warrior_dagster.report.lineage import lineages
+from warrior_dagster.report.page import report
+from warrior_dagster.report.terminal import show_lineage
+from warrior_dagster.stages.battles.unit_tests import execution
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
+
+MakeArena = Callable[..., Arena]
+BOTH = {"verdict": "direct", "votes": "soft", "evidence": "both"}
+TESTED = ("generated_tests", "execution_results", "execution_votes")
+
+
+def to_send(arena: Arena) -> dict[str, int]:
+    with Ledger(arena.warehouse) as ledger:
+        return {line.stage: line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))}
+
+
+def battles(arena: Arena) -> Counter[str]:
+    """Materialize all that asks or runs; the keys that were asked."""
+    return keys(requested(arena, ("competitors", None), ("matchups", None)))
+
+
+def rows(arena: Arena, table: str) -> pl.DataFrame:
+    return Warehouse(arena.warehouse).read(table)
+
+
+def test_judges_write_tests_all_answers_are_run_and_an_appended_competitor_adds_only_its_own(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_writers(monkeypatch)
+    roster = ("ann", "bob", "cyd")
+    small, grown = make_arena(roster, battles=BOTH), make_arena((*roster, "dan"), battles=BOTH)
+    fresh = to_send(small)
+    assert fresh["generated_tests"] == fresh["answers"] == 3 * 9
+    battles(small)
+    before = {name: rows(small, name) for name in TESTED}
+    tests, run, votes = before.values()
+    selected = len(rows(small, "selected_instructions"))
+    assert tests.select("instruction_id", "writer").n_unique() == 3 * selected
+    assert set(tests["status"]) == {"ok", "dropped", "none"}
+    usable = rows(small, "answers").filter("usable")
+    assert len(run) == sum(usable.filter(instruction_id=one).height for one in tests.filter(status="ok")["instruction_id"])
+    assert {"passed", "failed", "not run"} <= set(run["outcome"])
+    assert all(row["judge"] not in (row["left"], row["right"]) for row in votes.iter_rows(named=True))
+    outcomes = rows(small, "battle_outcomes")
+    assert len(outcomes) == 3 * selected
+    assert set(outcomes["from_execution"]) == {0.0, 2.0}
+    assert outcomes["from_opinion"].to_list() == pytest.approx([2.0] * len(outcomes))
+
+    ran, had = runs_counted(monkeypatch), paid(grown)
+    sent = battles(grown)
+    assert set(sent) == needed(grown) - had
+    assert max(sent.values()) == 1
+    assert set(to_send(grown).values()) == {0}
+    after = {name: rows(grown, name) for name in TESTED}
+    for name in ("generated_tests", "execution_results"):
+        mine = before[name].select("partition", "row_id")
+        assert after[name].join(mine, on=["partition", "row_id"], how="semi").equals(before[name]), name
+    started = after["execution_results"].filter(pl.col("outcome") != "not run")["run_key"]
+    assert sum(ran) == len(set(started) - set(run["run_key"])) > 0
+    ran.clear()
+    with scripted_engines(grown, [], []) as engines:
+        materialize(grown, engines, ("execution_results", None), ("execution_votes", None))
+    assert sum(ran) == 0
+    assert all(rows(grown, name).equals(after[name]) for name in after)
+
+
+def runs_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that gets the number of tests of each answer that is run from now on."""
+    ran, run_twice = list[int](), execution.run_twice
+
+    def counted(trials: list[execution.Trial], *rest: Any) -> dict[str, execution.Verdict]:
+        ran.extend(len(trial.checks) for trial in trials)
+        return run_twice(trials, *rest)
+
+    monkeypatch.setattr(execution, "run_twice", counted)
+    return ran
+
+
+def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_writers(monkeypatch)
+    arena = make_arena(("ann", "bob", "cyd", "dan"), battles=BOTH | {"evidence": "execution"})
+    with scripted_engines(arena, [], []) as engines:
+        runs = materialize(arena, engines, *((group, None) for group in GROUPS))
+    checks = {check.check_name: check for run in runs for check in run.get_asset_check_evaluations()}
+    for name in ("runs_are_isolated", "few_timeouts", "tests_decide"):
+        assert checks[name].passed, name
+        assert checks[name].severity == dg.AssetCheckSeverity.WARN
+    assert checks["tests_decide"].metadata["share_of_battles"].value
+    warehouse = Warehouse(arena.warehouse)
+    found = tables(arena)
+    votes = found["execution_votes"]
+    said = votes.filter(pl.col("status") != "failed")
+    by_tests = found["battle_outcomes"].join(said, on=["instruction_id", "left", "right"], how="semi")
+    assert len(by_tests)
+    assert (by_tests["from_execution"] > 0).all()
+    assert (by_tests["from_opinion"] == 0).all()
+    others = found["battle_outcomes"].join(said, on=["instruction_id", "left", "right"], how="anti").drop_nulls("outcome")
+    assert (others["from_opinion"] > 0).all()
+    audited = warehouse.read("judge_audit", [WHOLE])
+    assert audited["tested_of"].sum() > 0
+    assert audited.filter(pl.col("tested_of") > 0)["accuracy"].is_between(0, 1).all()
+    with Ledger(arena.warehouse) as ledger:
+        one = lineages(arena, warehouse, ledger, [said["instruction_id"][0]])[0]
+        page = report(arena, warehouse, ledger, "today")
+    own = [vote for vote in one["votes"] if vote["evidence"] == "execution"]
+    assert len(own) == 6 * 2
+    assert all(vote["judge"] not in sides("__".join((vote["left"], vote["right"]))) for vote in own)
+    assert any(vote["asked"] and "assert double(4) == 8" in vote["asked"]["prompt"] for vote in own)
+    assert one["tests"]
+    assert all(set(test["outcomes"]) <= set(arena.roster) and test["test"].startswith("assert") for test in one["tests"])
+    assert "Tests (${row.tests.length})" in page
+    show_lineage(Console(file=(shown := StringIO()), width=400), one)
+    assert one["tests"][0]["test"] in shown.getvalue()
+
+
+def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_nothing_of_it(make_arena: MakeArena) -> None:
+    def versions(**values: object) -> dict[str, str]:
+        battles = {"verdict": "direct", "votes": "soft"} | values.pop("battles", {})  # type: ignore[operator]
+        assets = arena_assets(make_arena(battles=battles, **values))
+        found = {k.to_user_string(): v or "" for a in assets for k, v in a.code_versions_by_key.items()}
+        return found | {"arena_report": ""}  # it shows all settings
+
+    plain = versions()
+    assert not set(TESTED) & set(plain)
+    unused = {"evidence": "opinion", "weights": {"execution": 5.0}}
+    assert versions(battles=unused, execution={"seconds": 9.0, "prompt": "$instruction"}) == plain
+    changed = versions(battles={"evidence": "both"})
+    read_votes, with_cards = {"battle_outcomes", "judge_audit"}, {"sft_dataset", "dpo_dataset", "kto_dataset"}
+    assert {name for name in plain if plain[name] != changed[name]} == read_votes | with_cards
+    assert changed != versions(battles={"evidence": "both", "weights": {"execution": 5.0}})
+    arena = make_arena()
+    everything(arena)
+    assert "from_execution" not in rows(arena, "battle_outcomes").columns
+    assert "tested" not in rows(arena, "judge_audit").columns
+
+
+def test_judges_that_write_no_test_at_all_are_warned_of_and_opinions_decide(make_arena: MakeArena) -> None:
+    arena = make_arena(battles=BOTH)
+    with scripted_engines(arena, [], []) as engines:
+        runs = materialize(arena, engines, ("competitors", None), ("matchups", None))
+    failed = [check for run in runs for check in run.get_asset_check_evaluations() if not check.passed]
+    assert {(check.asset_key.to_user_string(), check.check_name) for check in failed} == {
+        ("generated_tests", "not_empty"), ("execution_votes", "tests_decide")
+    }  # fmt: skip
+    assert {check.severity for check in failed} == {dg.AssetCheckSeverity.WARN}
+    assert rows(arena, "execution_results").is_empty()
+    assert set(rows(arena, "execution_votes")["status"]) == {"failed"}
+    assert rows(arena, "battle_outcomes")["from_execution"].sum() == 0
+
+
+def test_what_was_not_asked_or_not_run_is_an_error_that_names_the_asset(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_writers(monkeypatch)
+    arena = make_arena(battles=BOTH)
+    requested(arena, ("competitors", None))
+    more = make_arena(battles=BOTH, selection={"centres": 5})
+    steps = [("selected_instructions", None), ("answers", None)]
+    with scripted_engines(more, [], []) as engines:
+        materialize(more, engines, *steps)
+        with pytest.raises(LookupError, match="materialize generated_tests first"):
+            materialize(more, engines, ("execution_votes", None))
+        materialize(more, engines, ("generated_tests", None))
+        with pytest.raises(LookupError, match="materialize execution_results first"):
+            materialize(more, engines, ("execution_votes", None))
+        materialize(more, engines, ("execution_results", None), ("judge_votes", None))
+        with pytest.raises(LookupError, match="execution_votes was never materialized"):
+            materialize(more, engines, ("battle_outcomes", None))

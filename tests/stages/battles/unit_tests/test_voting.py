@@ -1,0 +1,175 @@
+"""Votes of tests: who may decide, what says nothing, agreement in groups, and how they count beside opinions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warrior_dagster.config.stages import Battles
+from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
+
+OTHERS = ("left", "right", "cyd", "dan", "eve")
+Passed = Mapping[str, tuple[bool, ...]]
+"""Which of the judge's tests each competitor's answer passes."""
+
+
+def written(judge: str, count: int, reason: str = "") -> pl.DataFrame:
+    of_row = {"completion_key": f"tests of {judge}", "attempts": 1, "error": None}
+    rows = [generation.row("00", judge, n, f"assert f({n}) == {n}", "ok", "", **of_row) for n in range(count)]
+    return pl.DataFrame(rows or [generation.only_row("00", judge, "none", reason, **of_row)], schema=generation.SCHEMA)
+
+
+def ran(judge: str, outcomes: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
+    rows = [
+        {"row_id": f"00:{judge}:{n:02}", "instruction_id": "00", "competitor": name, "writer": judge,
+         "test": f"assert f({n}) == {n}", "outcome": outcome, "answer_key": f"of {name}"}
+        for name, own in outcomes.items()
+        for n, outcome in enumerate(own)
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=execution.SCHEMA)
+
+
+def battled(left: str = "left", right: str = "right") -> pl.DataFrame:
+    columns = {
+        "instruction_id": "00", "attacker": left, "instruction": "i",
+        "answer_left": "x", "key_left": f"of {left}", "answer_right": "y", "key_right": f"of {right}",
+    }  # fmt: skip
+    return pl.DataFrame([columns], schema=dict.fromkeys(columns, pl.String))
+
+
+def told(outcomes: Mapping[str, tuple[str, ...]], left: str = "left", right: str = "right") -> dict[str, Any]:
+    """The vote of `judge` by its tests."""
+    tests = written("judge", len(outcomes["left"]), "not runnable: the judge said NONE")
+    found = voting.sheets(tests, ran("judge", outcomes))
+    (row,) = voting.vote(battled(left, right), found, ["judge"], left, right).to_dicts()
+    return row
+
+
+def said(passed: Passed, left: str = "left", right: str = "right") -> dict[str, Any]:
+    return told({n: tuple("passed" if p else "failed" for p in own) for n, own in passed.items()}, left, right)
+
+
+@st.composite
+def passes(draw: st.DrawFn, names: tuple[str, ...] = (*OTHERS, "judge")) -> Passed:
+    count = draw(st.integers(0, 4))
+    return {name: tuple(draw(st.lists(st.booleans(), min_size=count, max_size=count))) for name in names}
+
+
+@given(passes())
+def test_a_vote_is_whole_and_turns_around_with_the_sides(passed: Passed) -> None:
+    row, other = said(passed), said(passed, "right", "left")
+    if row["status"] == "failed":
+        assert (row["p_left"], row["p_right"], row["verdict"]) == (None, None, None)
+        assert row["reason"] == other["reason"] != ""
+        return
+    assert row["p_left"] + row["p_right"] == 1
+    assert (row["p_left"], row["p_right"]) == (other["p_right"], other["p_left"])
+    assert row["verdict"] == {1.0: "left", 0.5: "tie", 0.0: "right"}[row["p_left"]]
+    assert (row["evidence"], row["completion_key"], row["key_left"]) == ("execution", "tests of judge", "of left")
+
+
+@given(passes(), st.booleans())
+def test_a_test_that_all_pass_or_all_fail_changes_nothing(passed: Passed, outcome: bool) -> None:
+    before, after = said(passed), said({name: (*own, outcome) for name, own in passed.items()})
+    assert (before["p_left"], before["status"]) == (after["p_left"], after["status"])
+
+
+@given(passes(), passes())
+def test_the_answer_of_whoever_wrote_the_tests_changes_nothing(passed: Passed, other: Passed) -> None:
+    count = len(passed["left"])
+    own = (*other["judge"], *[False] * count)[:count]
+    assert said(passed) == said({**passed, "judge": own})
+
+
+@given(passes())
+def test_another_answer_like_the_left_one_never_turns_the_vote_from_it(passed: Passed) -> None:
+    before, after = said(passed), said({**passed, "fay": passed["left"]})
+    assert (before["status"] == "failed") == (after["status"] == "failed")
+    assert (after["p_left"] or 0.0) >= (before["p_left"] or 0.0)
+
+
+def test_what_more_answers_agree_on_counts_more() -> None:
+    alone = {"left": (True, True, False), "right": (False, False, True), "cyd": (False,) * 3}
+    assert said(alone)["verdict"] == "left"
+    agreed = {**alone, "dan": alone["right"], "eve": alone["right"]}
+    assert said(agreed)["verdict"] == "right"
+    assert said({**alone, "dan": alone["right"]})["verdict"] == "tie"
+    assert "right passes 1, one of 3 that pass these" in said(agreed)["text"]
+
+
+def test_tests_that_do_not_tell_two_answers_apart_or_are_not_there_abstain_with_the_reason() -> None:
+    same = said({"left": (True, False), "right": (True, False), "cyd": (False, True)})
+    assert (same["status"], same["reason"]) == ("failed", "2 tests do not tell them apart")
+    none = said({"left": (), "right": ()})
+    assert (none["status"], none["reason"]) == ("failed", "not runnable: the judge said NONE")
+
+
+def test_an_unstable_answer_passes_nothing_and_a_test_that_is_unstable_twice_is_dropped() -> None:
+    once = {"left": ("unstable",), "right": ("passed",), "cyd": ("passed",)}
+    assert told(once)["verdict"] == "right"
+    assert told({**once, "cyd": ("unstable",)})["status"] == "failed"
+    assert told({**once, "judge": ("unstable",)})["verdict"] == "right"
+
+
+def test_nobodys_tests_are_asked_about_itself_and_missing_runs_are_an_error() -> None:
+    tests = pl.concat([written("judge", 1), written("left", 1)])
+    outcomes = {"left": ("passed",), "right": ("failed",)}
+    found = voting.sheets(tests, pl.concat([ran("judge", outcomes), ran("left", outcomes)]))
+    assert voting.vote(battled(), found, ["judge"], "left", "right")["judge"].to_list() == ["judge"]
+    with pytest.raises(LookupError, match="materialize generated_tests first"):
+        voting.vote(battled(), found, ["cyd"], "left", "right")
+    stale = voting.sheets(written("judge", 2), ran("judge", outcomes))
+    with pytest.raises(LookupError, match="materialize execution_results first"):
+        voting.vote(battled(), stale, ["judge"], "left", "right")
+    with pytest.raises(LookupError, match="materialize execution_votes first"):
+        judging.check_votes(battled(), pl.DataFrame(schema=judging.VOTE_SCHEMA), 1, "execution_votes")
+
+
+def votes(kind: str, *shares: float | None) -> pl.DataFrame:
+    verdicts = [None if p is None else "tie" if p == 0.5 else "left" if p > 0.5 else "right" for p in shares]
+    rows = [
+        {"row_id": f"00:{kind}:{n}", "instruction_id": "00", "judge": f"{n}", "evidence": kind, "verdict": verdict,
+         "status": "failed" if verdict is None else "tie" if verdict == "tie" else "decided",
+         "p_left": p, "p_right": None if p is None else 1 - p}
+        for n, (p, verdict) in enumerate(zip(shares, verdicts, strict=True))
+    ]  # fmt: skip
+    return pl.DataFrame([dict.fromkeys(judging.VOTE_SCHEMA) | row for row in rows], schema=judging.VOTE_SCHEMA)
+
+
+def outcome(opinions: pl.DataFrame, executed: pl.DataFrame, **settings: Any) -> dict[str, Any]:
+    battles = Battles.model_validate({"verdict": "direct", "votes": "soft"} | settings)
+    (row,) = voting.outcomes(battled(), [opinions, executed], "left", "right", battles).to_dicts()
+    return row
+
+
+Shares = list[float | None]
+shares = st.lists(st.none() | st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]), max_size=5)
+
+
+@given(shares, shares, st.floats(0.5, 4), st.sampled_from(["hard", "soft"]))
+def test_both_add_up_each_times_its_weight(opinions: Shares, executed: Shares, w: float, how: str) -> None:
+    settings = {"evidence": "both", "weights": {"execution": w}, "votes": how}
+    row = outcome(votes("opinion", *opinions), votes("execution", *executed), **settings)
+
+    def mass(ps: Shares) -> list[float]:
+        return [p if how == "soft" else (p > 0.5) + 0.5 * (p == 0.5) for p in ps if p is not None]
+
+    left = sum(mass(opinions)) + w * sum(mass(executed))
+    assert row["votes_left"] == pytest.approx(left)
+    assert row["from_opinion"] == pytest.approx(len(mass(opinions)))
+    assert row["from_execution"] == pytest.approx(w * len(mass(executed)))
+    assert row["votes_left"] + row["votes_right"] == pytest.approx(row["from_opinion"] + row["from_execution"])
+
+
+@given(shares, shares)
+def test_tests_decide_alone_where_any_says_something(opinions: Shares, executed: Shares) -> None:
+    row = outcome(votes("opinion", *opinions), votes("execution", *executed), evidence="execution")
+    alone = judging.outcomes(battled(), votes("execution", *executed), "left", "right", "soft").to_dicts()[0]
+    without = judging.outcomes(battled(), votes("opinion", *opinions), "left", "right", "soft").to_dicts()[0]
+    decided = any(p is not None for p in executed)
+    assert row["outcome"] == (alone if decided else without)["outcome"]
+    assert row["from_opinion" if decided else "from_execution"] == 0

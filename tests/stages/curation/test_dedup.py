@@ -1,0 +1,196 @@
+"""Deduplication against its definition: the all-pairs rule, written without any index."""
+
+import random
+from functools import cache
+from itertools import combinations, pairwise
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warrior_dagster.stages.curation import dedup, jaccard
+from warrior_dagster.stages.curation.dedup import find_duplicates, shingle_sets
+
+# Few distinct words and short texts, so that hypothesis meets duplicates, near-duplicates and chains all the time.
+TEXTS = st.lists(st.lists(st.sampled_from(["a", "b", "c", "d", "ü", "漢", "🙂"]), max_size=5).map(" ".join), max_size=15)
+THRESHOLDS = st.sampled_from([0.2, 0.5, 0.55, 0.7, 1.0])
+
+
+@cache
+def shingles(text: str, size: int = 1) -> frozenset[tuple[str, ...]]:
+    words = text.split()
+    if 0 < len(words) < size:
+        return frozenset([tuple(words)])
+    return frozenset(tuple(words[i : i + size]) for i in range(len(words) - size + 1))
+
+
+def jaccard_of(a: str, b: str, size: int = 1) -> float:
+    left, right = shingles(a, size), shingles(b, size)
+    return len(left & right) / len(left | right) if left | right else 1.0
+
+
+def all_pairs(texts: list[str], threshold: float, size: int = 1) -> list[int | None]:
+    kept: list[int] = []
+    decisions: list[int | None] = []
+    for i, text in enumerate(texts):
+        match = next((j for j in kept if jaccard_of(texts[j], text, size) >= threshold), None)
+        if match is None:
+            kept.append(i)
+        decisions.append(match)
+    return decisions
+
+
+def duplicate_of(texts: list[str], threshold: float = 0.5, size: int = 1) -> list[int | None]:
+    return find_duplicates(texts, threshold=threshold, shingle_words=size)["duplicate_of"].to_list()
+
+
+def near_duplicates(seed: int, families: int, size: int) -> list[str]:
+    """Families of texts that share between nothing and everything with their first member, in a shuffled order."""
+    rng = random.Random(seed)
+    vocabulary = [f"word{i}" for i in range(3000)]
+    texts = []
+    for _ in range(families):
+        words = rng.sample(vocabulary, size)
+        texts.append(" ".join(words))
+        for _ in range(4):
+            fresh = rng.randrange(size // 2)
+            texts.append(" ".join(rng.sample(words, size - fresh) + rng.sample(vocabulary, fresh)))
+    rng.shuffle(texts)
+    return texts
+
+
+@given(TEXTS, THRESHOLDS, st.integers(1, 3))
+def test_every_duplicate_names_an_earlier_kept_text_with_its_exact_similarity(
+    texts: list[str], threshold: float, size: int
+) -> None:
+    found = find_duplicates(texts, threshold=threshold, shingle_words=size)
+    assert found.schema == {"duplicate_of": pl.Int64, "similarity": pl.Float64}
+    assert found.height == len(texts)
+    kept = {i for i, j in enumerate(found["duplicate_of"]) if j is None}
+    for i, (j, similarity) in enumerate(found.iter_rows()):
+        if j is None:
+            assert similarity is None
+        else:
+            assert j < i
+            assert j in kept
+            assert similarity == jaccard_of(texts[i], texts[j], size) >= threshold
+
+
+@given(TEXTS, st.integers(1, 3))
+def test_equal_sets_of_shingles_are_always_found(texts: list[str], size: int) -> None:
+    assert duplicate_of(texts, threshold=1.0, size=size) == all_pairs(texts, 1.0, size)
+
+
+@given(TEXTS, THRESHOLDS)
+def test_no_two_kept_texts_have_the_same_words_at_any_threshold(texts: list[str], threshold: float) -> None:
+    decisions = duplicate_of(texts, threshold)
+    kept = [frozenset(text.split()) for text, decision in zip(texts, decisions, strict=True) if decision is None]
+    assert len(kept) == len(set(kept))
+
+
+@given(TEXTS, TEXTS, THRESHOLDS)
+def test_appending_texts_changes_no_earlier_decision(texts: list[str], more: list[str], threshold: float) -> None:
+    before = find_duplicates(texts, threshold=threshold)
+    after = find_duplicates(texts + more, threshold=threshold)
+    assert after.head(len(texts)).equals(before)
+
+
+@pytest.mark.parametrize("block", [1, 7, 8192])
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.56, 0.9])
+@pytest.mark.parametrize("size", [2, 10, 40, 300])
+def test_it_is_the_rule_over_all_pairs_for_texts_of_every_likeness_and_length(
+    size: int, threshold: float, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaccard, "BLOCK", block)
+    texts = near_duplicates(seed=size, families=40, size=size)
+    texts += [" ".join(text.split()[: size // 2]) for text in texts[:40]]  # and of unlike lengths
+    assert duplicate_of(texts, threshold) == all_pairs(texts, threshold)
+
+
+@given(TEXTS, THRESHOLDS, st.integers(1, 3), st.sampled_from([1, 3, 8192]))
+def test_it_is_the_rule_over_all_pairs_whatever_the_blocks(texts: list[str], threshold: float, size: int, block: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaccard, "BLOCK", block)
+        assert duplicate_of(texts, threshold, size) == all_pairs(texts, threshold, size)
+
+
+@pytest.mark.parametrize(("shared", "own"), [(10, 5), (60, 30)])
+def test_of_a_thousand_pairs_exactly_at_the_threshold_none_is_missed(shared: int, own: int) -> None:
+    texts = []
+    for pair in range(1000):
+        words = [f"{pair}.{i}" for i in range(shared + 2 * own)]
+        texts += [" ".join(words[: shared + own]), " ".join(words[:shared] + words[shared + own :])]
+    assert jaccard_of(texts[0], texts[1]) == 0.5
+    assert duplicate_of(texts, 0.5) == [None if i % 2 == 0 else i - 1 for i in range(2000)]
+
+
+@given(
+    st.lists(st.text(st.characters(codec="utf-8"), max_size=8), max_size=6), st.integers(1, 3), st.sampled_from([1, 2, 50_000])
+)
+def test_words_are_what_python_splits_a_text_into(texts: list[str], size: int, part: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedup, "SLICE", part)
+        starts, elements = shingle_sets(texts, size)
+    sets = [elements[a:b].tolist() for a, b in pairwise(starts)]
+    assert all(own == sorted(set(own)) for own in sets)
+    expected = [shingles(text, size) or frozenset([()]) for text in texts]
+    assert [len(own) for own in sets] == [len(own) for own in expected]
+    numbers = {
+        number: words for own, words in zip(sets, expected, strict=True) if len(own) == 1 for number, words in [(own[0], words)]
+    }
+    assert all(numbers[own[0]] == words for own, words in zip(sets, expected, strict=True) if len(own) == 1)
+    for (a, own_a), (b, own_b) in combinations(zip(expected, sets, strict=True), 2):
+        assert len(a & b) == len(set(own_a) & set(own_b))
+
+
+def test_a_chain_is_cut_where_a_text_resembles_no_kept_one() -> None:
+    # a ~ b and b ~ c, but a !~ c: b goes, and c, whose only likeness is gone, stays.
+    texts = ["1 2 3 4 5 6 7 8", "3 4 5 6 7 8 9 10", "5 6 7 8 9 10 11 12"]
+    assert [jaccard_of(texts[i], texts[j]) for i, j in [(0, 1), (1, 2), (0, 2)]] == [0.6, 0.6, 1 / 3]
+    assert duplicate_of(texts) == [None, 0, None]
+
+
+def test_the_earliest_of_several_likenesses_is_named_even_if_a_later_one_is_closer() -> None:
+    texts = ["1 2 3 4 5 6", "5 6 7 8 9 10", "1 2 3 4 5 6 7 8 9 10"]
+    assert duplicate_of([*texts[:2], "4 5 6 7 8 9 10", texts[2]]) == [None, None, 1, 0]
+
+
+def test_a_similarity_of_exactly_the_threshold_is_enough() -> None:
+    # In floating point 0.56 * 25 exceeds 14, while 14 / 25 is 0.56.
+    words = [str(i) for i in range(25)]
+    assert duplicate_of([" ".join(words), " ".join(words[:14])], threshold=0.56) == [None, 0]
+    assert duplicate_of([" ".join(words), " ".join(words[:13])], threshold=0.56) == [None, None]
+
+
+def test_order_and_repetition_of_words_do_not_matter_but_case_does() -> None:
+    assert duplicate_of(["sort a list", "list  a\nsort sort", "Sort A List"]) == [None, 0, None]
+
+
+def test_longer_shingles_make_the_order_of_words_matter() -> None:
+    texts = ["sort the list of words", "words of the list sort", "sort  the list of words"]
+    assert duplicate_of(texts, size=2) == [None, None, 0]
+
+
+def test_a_text_shorter_than_a_shingle_is_its_own_only_shingle() -> None:
+    assert duplicate_of(["a b", "a c", "a  b", "a b c"], size=3) == [None, None, 0, None]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_texts_without_words_are_duplicates_of_one_another_only(size: int) -> None:
+    assert duplicate_of(["a", "", " \n\t", "\u3000", "b"], size=size) == [None, None, 1, 1, None]
+
+
+def test_no_text_and_one_text_and_all_equal() -> None:
+    assert duplicate_of([]) == []
+    assert duplicate_of(["a"]) == [None]
+    assert duplicate_of(["a b c"] * 50) == [None] + [0] * 49
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"threshold": 0.0}, {"threshold": 1.1}, {"threshold": float("nan")}, {"shingle_words": 0}],
+)
+def test_arguments_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        find_duplicates(["a"], **({"threshold": 0.5} | wrong))  # type: ignore[arg-type]

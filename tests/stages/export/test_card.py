@@ -1,0 +1,45 @@
+"""What the card of a data set tells the Hub and its readers."""
+
+from typing import Any, Literal
+
+import pytest
+import yaml
+
+from tests.stages.export.examples import card
+
+
+def test_the_card_is_read_by_the_hub_library() -> None:
+    from huggingface_hub import DatasetCard
+
+    data: dict[str, Any] = DatasetCard(card()).data.to_dict()  # type: ignore[no-untyped-call]
+    assert data["license"] == "other"
+    assert data["pretty_name"] == "Quick: #1"
+    assert data["size_categories"] == ["1K<n<10K"]
+    assert data["configs"][0]["data_files"] == [{"split": "train", "path": "train.parquet"}]
+
+
+def test_the_card_tells_models_counts_settings_and_limits_but_no_address() -> None:
+    text = card()
+    assert "| a\\|b | tiny | unknown | Apache-2.0 |" in text
+    assert "| mined | 12,345 |" in text
+    assert "gpu7" not in text
+    assert "/srv" not in text
+    fence = "`" * 5
+    block = text.split(f"{fence}yaml\n")[1].split(f"\n{fence}\n")[0]
+    assert yaml.safe_load(block)["system"] == "/no_think\n````\n# Not a heading"
+
+
+@pytest.mark.parametrize("evidence", ["execution", "both"])
+def test_the_card_says_whether_answers_were_run_and_that_this_proves_nothing(evidence: Literal["execution", "both"]) -> None:
+    unverified = "nothing was verified by execution"
+    assert unverified in card()
+    assert "tests" not in card()
+    text = card(evidence=evidence)
+    assert unverified not in text
+    assert "does not mean that it was run or passed" in text
+    assert text != card(evidence="both" if evidence == "execution" else "execution")
+
+
+def test_a_kind_without_a_format_has_no_card() -> None:
+    with pytest.raises(KeyError):
+        card("grpo")

@@ -1,0 +1,157 @@
+"""How an export lies on disk: the same rows in both files, and never half of one."""
+
+import json
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.stages.export.examples import ROWS, arena, card
+from warrior_dagster.stages.export import files
+from warrior_dagster.stages.export.files import withdraw_dataset, write_dataset
+from warrior_dagster.stages.export.jsonlines import json_lines
+from warrior_dagster.stages.export.kto import kto_rows
+from warrior_dagster.stages.export.sft import sft_rows
+
+
+def test_the_folder_holds_the_rows_twice_and_the_card(tmp_path: Path) -> None:
+    rows = sft_rows(arena())
+    paths = write_dataset(rows, tmp_path, "sft", card())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".sft.lock", "sft"]
+    assert sorted(path.name for path in (tmp_path / "sft").iterdir()) == ["README.md", "train.jsonl", "train.parquet"]
+    assert pl.read_parquet(paths["parquet"]).equals(rows)
+    assert pl.read_ndjson(paths["jsonl"], schema=rows.schema).equals(rows)
+    assert "ä" in Path(paths["jsonl"]).read_text(encoding="utf-8")
+    assert Path(paths["card"]).read_text() == card()
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_equal_rows_make_equal_bytes(kind: str, tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        write_dataset(ROWS[kind](arena()), tmp_path / place, kind, card(kind))
+    for name in ("train.parquet", "train.jsonl", "README.md"):
+        assert (tmp_path / "one" / kind / name).read_bytes() == (tmp_path / "two" / kind / name).read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 8, 9])
+def test_rows_arrive_in_order_whatever_slice_they_fall_into(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SLICE", 4)
+    rows = kto_rows(arena(3)).head(count)
+    assert len(rows) == count
+    paths = write_dataset(rows, tmp_path, "kto", "")
+    assert pl.read_parquet(paths["parquet"]).equals(rows)
+    assert pl.read_ndjson(paths["jsonl"], schema=rows.schema).equals(rows)
+    written = pq.ParquetFile(paths["parquet"])
+    groups = [written.metadata.row_group(i).num_rows for i in range(written.num_row_groups)]
+    assert groups == [4] * (count // 4) + [count % 4] * (count % 4 > 0)
+
+
+def test_more_rows_than_one_slice_arrive_in_order(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"n": range(2 * files.SLICE + 1)})
+    paths = write_dataset(rows, tmp_path, "many", "")
+    assert pl.read_parquet(paths["parquet"]).equals(rows)
+    assert pl.read_ndjson(paths["jsonl"]).equals(rows)
+
+
+def test_the_parquet_has_plain_types_and_the_features_of_the_hub(tmp_path: Path) -> None:
+    import datasets
+
+    schema = pq.read_schema(write_dataset(sft_rows(arena()), tmp_path, "sft", "")["parquet"])
+    assert schema.field("instruction_id").type == pa.string()
+    assert schema.field("messages").type == pa.list_(pa.struct({"role": pa.string(), "content": pa.string()}))
+    features = datasets.Features.from_arrow_schema(schema)
+    assert json.loads(schema.metadata[b"huggingface"]) == {"info": {"features": features.to_dict()}}
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.text(), st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**63 - 1))))
+def test_any_text_and_any_number_come_back_from_both_files(rows: list[tuple[str, float, int]]) -> None:
+    frame = pl.DataFrame(rows, schema={"text": pl.String, "float": pl.Float64, "int": pl.Int64}, orient="row")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_dataset(frame, Path(folder), "any", "")
+        lines = Path(paths["jsonl"]).read_text(encoding="utf-8").split("\n")[:-1]
+        assert [tuple(json.loads(line).values()) for line in lines] == rows
+        assert pl.read_parquet(paths["parquet"]).rows() == rows
+
+
+def test_an_export_replaces_an_earlier_one_and_what_an_interrupted_one_left(tmp_path: Path) -> None:
+    write_dataset(sft_rows(arena(4)), tmp_path, "sft", card())
+    for leftover in (".sft.new", ".sft.old"):
+        (tmp_path / leftover).mkdir()
+        (tmp_path / leftover / "train.parquet").write_bytes(b"half")
+    paths = write_dataset(sft_rows(arena(2)), tmp_path, "sft", card())
+    assert len(pl.read_parquet(paths["parquet"])) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".sft.lock", "sft"]
+
+
+def test_exports_at_once_take_turns_and_leave_one_whole(tmp_path: Path) -> None:
+    sizes = [1, 4, 1, 4, 1, 4]
+    with ThreadPoolExecutor(3) as threads:
+        written = list(threads.map(lambda n: write_dataset(sft_rows(arena(n)), tmp_path, "sft", card()), sizes))
+    rows = pl.read_parquet(written[0]["parquet"])
+    assert len(rows) in sizes
+    assert pl.read_ndjson(written[0]["jsonl"], schema=rows.schema).equals(rows)
+
+
+def test_a_failed_export_leaves_the_earlier_one_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = write_dataset(sft_rows(arena(4)), tmp_path, "sft", card())
+    before = {name: Path(paths[name]).read_bytes() for name in ("parquet", "jsonl", "card")}
+    with pytest.raises(TypeError):
+        write_dataset(sft_rows(arena(2)), tmp_path, "sft", None)  # type: ignore[arg-type]  # Fails at the last file.
+    assert {name: Path(paths[name]).read_bytes() for name in before} == before
+    write_dataset(sft_rows(arena(2)), tmp_path, "sft", card())
+    assert len(pl.read_parquet(paths["parquet"])) == 2
+
+
+def test_an_error_between_two_slices_leaves_the_earlier_export_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = write_dataset(kto_rows(arena(3)), tmp_path, "kto", card())
+    before = Path(paths["parquet"]).read_bytes()
+    made = list[memoryview]()
+
+    def full(table: pa.Table) -> memoryview:
+        if made:
+            raise OSError("no space left on device")
+        made.append(json_lines(table))
+        return made[0]
+
+    monkeypatch.setattr(files, "SLICE", 4)
+    monkeypatch.setattr(files, "json_lines", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_dataset(kto_rows(arena(2)), tmp_path, "kto", card())
+    assert Path(paths["parquet"]).read_bytes() == before
+
+
+def test_a_type_that_no_trainer_reads_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="column day: expected String"):
+        write_dataset(pl.DataFrame({"day": []}, schema={"day": pl.Date}), tmp_path, "days", "")
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_no_rows_make_files_with_their_columns(kind: str, tmp_path: Path) -> None:
+    rows = ROWS[kind](arena().clear())
+    paths = write_dataset(rows, tmp_path, kind, card(kind))
+    assert pl.read_parquet(paths["parquet"]).schema == rows.schema
+    assert Path(paths["jsonl"]).read_bytes() == b""
+
+
+def test_a_withdrawn_export_is_not_where_it_was_and_the_next_one_is(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"a": ["x"]})
+    withdraw_dataset(tmp_path, "sft")  # there is none
+    write_dataset(rows, tmp_path, "sft", "card")
+    withdraw_dataset(tmp_path, "sft")
+    assert not (tmp_path / "sft").exists()
+    assert (tmp_path / "sft.withdrawn" / "train.parquet").exists()
+    write_dataset(rows, tmp_path, "sft", "card")
+    withdraw_dataset(tmp_path, "sft")
+    write_dataset(rows, tmp_path, "sft", "card")
+    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {"sft", "sft.withdrawn"}

@@ -1,0 +1,167 @@
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from warrior_dagster.stages.mining.cleaning import clean
+
+FIBONACCI = '''Why does this function return None? How can I make it faster?
+
+```python
+def fibonacci(n):
+    """Returns the n-th number of the sequence."""
+    if n < 0:
+        return None
+    if n == 0:
+        return 0
+    if n == 1:
+        return 1
+    a, b = 0, 1
+    for i in range(n - 1):
+        a, b = b, a + b
+```'''
+PALINDROME = (
+    "Provide some code for a function that takes an integer and determines if it is a palindrome. \n\n"
+    "Here is the code.\ndef is_palindrome(n):\nIs the function written to check only numbers?"
+)
+REQUEST = "Write a function that reverses a list."
+
+
+def cleaned(text: str, *, finished: bool = True, min_chars: int = 20, max_chars: int = 2000) -> tuple[str, str]:
+    return clean(text, finished=finished, min_chars=min_chars, max_chars=max_chars)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Can you provide a sample of python code that logs a message to an output window in a terminal?",
+        PALINDROME,
+        FIBONACCI,
+        "Here is the code that I have so far:\nprint(1\nWhy does Python say SyntaxError?",
+        "Here's my function. Add type hints to it: def add(a, b): return a + b",
+        "Sure, Python is slow, but how slow is it really?",
+        "Explain what `assistant: Assistant` means in:\nclass Chat:\n    assistant: Assistant\n    ai: int",
+        "Is 7 prime? Answer: yes or no, in a Python comment.",
+        '"a" + "b" is "ab" in Python. Why is it not the same as "b" + "a"',
+        "Schreibe eine Funktion, die prüft, ob ein Wort ein Palindrom ist.",
+        "写一个函数,判断一个整数是否为回文数,并解释时间复杂度和空间复杂度。",
+        "Sum up the columns of this table:\n1 2 3\n4 5 6\n7 8 9\n10 11 12",
+    ],
+)
+def test_an_instruction_passes_as_it_is(text: str) -> None:
+    assert cleaned(text) == (text, "ok")
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("", "empty"),
+        (" \n\t", "empty"),
+        ("User:", "empty"),
+        ("Any ideas?", "too_short"),
+        ("Write code. " + "x" * 2000, "too_long"),
+        ("\N{REPLACEMENT CHARACTER}" * 4 + " write a function", "garbled"),
+        ("{}[]();:!@ $%^&*() 1234567890 a", "garbled"),
+        ("Sure, here is a function that reverses a list:", "answer"),
+        ("Certainly! To reverse a list, use slicing.", "answer"),
+        ("Of course! I'd write it like this.", "answer"),
+        ("Here is the code:\n\ndef add(a, b):\n    return a + b", "answer"),
+        ("Here's an example of a list comprehension: [x for x in y]", "answer"),
+        ("As an AI language model, I cannot run code.", "answer"),
+        ("the the the " * 30, "repetitive"),
+        ("Write a function that adds two numbers and returns the sum of them. " * 4, "repetitive"),
+        ("Fix this:\n" + "    self.assertEqual(add(2, 3), 5)\n" * 5, "repetitive"),
+        ("".join(f"Step {n}: what does the function return in this version?\n" for n in range(25)), "repetitive"),
+        ("".join("a b c d".replace("a", word) + "? Why so? " for word in ("How", "Who") * 5), "repetitive"),
+    ],
+)
+def test_what_is_no_instruction_is_named(text: str, status: str) -> None:
+    assert cleaned(text)[1] == status
+
+
+def test_a_completion_that_never_ended_is_unfinished() -> None:
+    assert cleaned(REQUEST, finished=False) == (REQUEST, "unfinished")
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        "\nAssistant: Sure, use slicing.",
+        "\n\n### Response:\ndef reverse(x): ...",
+        "\nAI: Use slicing.",
+        "\n**Assistant:** Use slicing.",
+        "\nAnswer:\nUse slicing.",
+        "\n\nBest answer:\n\nUse slicing.",
+        "\nassistant\nUse slicing.",
+        " [/INST] Use slicing.",
+        "<|im_start|>assistant\nUse slicing.",
+        "\nAssistant: Use slicing.\nUser: And a tuple?\nAssistant: The same.",
+    ],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_leaked_answer_is_cut_off_and_ends_the_instruction(leak: str, finished: bool) -> None:
+    assert cleaned(REQUEST + leak, finished=finished) == (REQUEST, "ok")
+
+
+def test_nothing_but_a_leaked_answer_is_empty() -> None:
+    assert cleaned("Assistant: Use slicing, it is the fastest way.") == ("", "empty")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"User: {REQUEST}",
+        f"### Instruction:\n{REQUEST}",
+        f"### Instruction\n{REQUEST}",
+        f"**Question:** {REQUEST}",
+        f"user\n{REQUEST}",
+        f'"{REQUEST}"',
+        f"'{REQUEST}'",
+        f"\N{LEFT DOUBLE QUOTATION MARK}{REQUEST}\N{RIGHT DOUBLE QUOTATION MARK}",
+        f' User: "Human: {REQUEST}"\r\n\r\nAssistant: Sure.',
+    ],
+)
+def test_role_labels_and_quotes_around_an_instruction_are_removed(text: str) -> None:
+    assert cleaned(text) == (REQUEST, "ok")
+
+
+def test_limits_count_the_cleaned_characters_and_include_both_ends() -> None:
+    length = len(REQUEST)
+    assert cleaned(f"User: {REQUEST}  ", min_chars=length, max_chars=length) == (REQUEST, "ok")
+    assert cleaned(REQUEST, min_chars=len(REQUEST) + 1)[1] == "too_short"
+    assert cleaned(REQUEST, max_chars=len(REQUEST) - 1)[1] == "too_long"
+
+
+# Any characters, lone surrogates too, between pieces of what the rules look for.
+pieces = st.sampled_from(
+    [
+        "User: ",
+        "### Instruction:\n",
+        "Assistant: ",
+        "\nAnswer:\n",
+        "\n",
+        '"',
+        "'",
+        "Sure, here",
+        "[/INST]",
+        REQUEST,
+        "\r",
+    ]
+)
+anything = st.text(st.characters(exclude_categories=[])) | st.lists(pieces | st.text(max_size=8)).map("".join)
+
+
+@given(text=anything, finished=st.booleans(), min_chars=st.integers(0, 30), max_chars=st.integers(0, 300))
+@example(text="\ud800", finished=True, min_chars=0, max_chars=10)
+def test_any_text_gets_a_storable_instruction_and_a_status(text: str, finished: bool, min_chars: int, max_chars: int) -> None:
+    instruction, status = clean(text, finished=finished, min_chars=min_chars, max_chars=max_chars)
+    instruction.encode("utf-8")
+    assert instruction == instruction.strip()
+    if status == "ok":
+        assert instruction
+        assert min_chars <= len(instruction) <= max_chars
+        assert clean(instruction, finished=True, min_chars=min_chars, max_chars=max_chars) == (instruction, "ok")
+
+
+@given(line=st.text(st.characters(codec="utf-8"), min_size=1, max_size=80), times=st.integers(60, 120))
+def test_a_line_said_again_and_again_never_passes(line: str, times: int) -> None:
+    assert cleaned(f"{line}\n" * times, max_chars=100_000)[1] != "ok"

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from warrior_dagster.config.serving import VllmServer
+from warrior_dagster.config.stages import Mining, MiningSetting
+from warrior_dagster.inference import chat_template
+from warrior_dagster.inference.prompting import Seat
+from warrior_dagster.inference.request import Completion, Request, ServedModel
+from warrior_dagster.stages.mining import sampling
+
+GRID = (MiningSetting(temperature=1.0, top_p=0.9), MiningSetting(temperature=1.2, top_p=0.99))
+
+
+@pytest.fixture(scope="module")
+def seat(bundled_model: Path) -> Seat:
+    tokenizer = chat_template.load_tokenizer(str(bundled_model), None)
+    ids, strings = chat_template.turn_end(tokenizer)
+    return Seat("ann", ServedModel("local@x", "m", None, VllmServer()), tokenizer, None, tuple(ids), tuple(strings))
+
+
+def keys(seat: Seat, mining: Mining, languages: tuple[str, ...] = ("Python",)) -> list[str]:
+    return [key for request in sampling.requests(seat, languages, mining) for key in request.keys()]
+
+
+@settings(max_examples=20)
+@given(samples=st.integers(1, 40), together=st.integers(1, 40))
+def test_the_grid_is_asked_completely_and_once_however_it_is_cut_up(seat: Seat, samples: int, together: int) -> None:
+    languages = ("Python", "Rust")
+    found = keys(seat, Mining(settings=GRID, samples=samples, samples_per_request=together), languages)
+    assert len(found) == len(set(found)) == samples * 2 * 2
+    assert set(found) == set(keys(seat, Mining(settings=GRID, samples=samples, samples_per_request=7), languages))
+
+
+def test_more_samples_and_another_setting_keep_the_keys_of_the_old(seat: Seat) -> None:
+    old = keys(seat, Mining(settings=GRID[:1], samples=5))
+    assert set(old) < set(keys(seat, Mining(settings=GRID, samples=9)))
+
+
+def test_the_model_stops_at_its_own_end_of_turn_and_not_at_a_newline(seat: Seat) -> None:
+    request = next(sampling.requests(seat, ("Python",), Mining(settings=GRID)))
+    assert seat.tokenizer.convert_tokens_to_ids("<|im_end|>") in seat.stop_token_ids
+    assert '"stop_token_ids"' in request.params
+    assert '"stop":' not in request.params
+    assert request.prompt.endswith("<|im_start|>user\n")
+    assert "Python" in request.prompt
+
+
+def test_every_sample_keeps_where_it_came_from_and_why_it_was_dropped(seat: Seat) -> None:
+    mining = Mining(settings=GRID, samples=3)
+    request = list(sampling.requests(seat, ("Python",), mining))[1]
+    texts = ["How do I reverse a list in Python without a loop?", "", "word " * 10]
+    rows = [
+        sampling.read(request, Completion(key, n, text, "length" if n == 2 else "stop", 5, 9), mining)
+        for n, (key, text) in enumerate(zip(request.keys(), texts, strict=True))
+    ]
+    assert [row["status"] for row in rows] == ["ok", "empty", rows[2]["status"]]
+    assert rows[2]["status"] in ("unfinished", "repetitive")
+    assert [row["instruction"] for row in rows] == [texts[0], "", ""]
+    assert [(r["temperature"], r["top_p"], r["sample"]) for r in rows] == [(1.2, 0.99, n) for n in range(3)]
+    assert len({row["row_id"] for row in rows}) == 3
+    failed = sampling.read(request, Completion("k", 0, error="HTTP 400: no", attempts=6), mining)
+    assert (failed["status"], failed["error"], failed["attempts"]) == ("failed", "HTTP 400: no", 6)
+
+
+def test_an_instruction_is_named_after_its_completion_and_not_after_who_gave_it() -> None:
+    mining = Mining(settings=(MiningSetting(temperature=1.0, top_p=0.99),), samples=1)
+    model, rows = ServedModel("local@x", "m", None, VllmServer()), []
+    for name in ("ann", "bob"):
+        source = sampling.Source(name, "Python", mining.settings[0])
+        request = Request(model, "prefix", "{}", tag=source)
+        rows.append(sampling.read(request, Completion(request.keys()[0], 0, "How do I sort a list?", "stop"), mining))
+    assert rows[0]["instruction_id"] == rows[1]["instruction_id"] == rows[0]["completion_key"][:16]

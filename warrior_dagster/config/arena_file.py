@@ -1,0 +1,173 @@
+"""Reading an arena's YAML: every mistake is one line with file, line, key and what was expected."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.serving import Endpoint, VllmServer, is_local
+from warrior_dagster.config.stages import ReferenceSet
+
+
+class ArenaError(ValueError):
+    """What is wrong with an arena's file, one line a mistake."""
+
+
+def load_arena(path: Path | str) -> Arena:
+    """Read and validate an arena. Raises ArenaError, with all mistakes at once."""
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArenaError(f"{path}: expected a readable UTF-8 YAML file: {error}") from error
+    try:
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
+        refuse_repeated_keys(document, path)
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ArenaError(f"{path}: expected YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise ArenaError(f"{path}: expected a mapping of an arena's keys at the top level")
+    try:
+        arena = Arena.model_validate(values)
+    except ValidationError as error:
+        raise ArenaError("\n".join(explain(e, document, path) for e in first_causes(error.errors()))) from error
+    return located(arena, path.resolve().parent)
+
+
+def located(arena: Arena, folder: Path) -> Arena:
+    """The arena with its relative paths made absolute, seen from the folder of its YAML."""
+
+    def local(model: str) -> str:
+        return str((folder / Path(model).expanduser()).resolve()) if is_local(model) else model
+
+    def beside(path: str) -> str:
+        return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
+
+    def sets(references: tuple[ReferenceSet, ...]) -> list[dict[str, Any]]:
+        return [r.model_dump() | {"source": local(r.source)} for r in references]
+
+    data = f"data/{arena.name}"
+    warehouse = beside(arena.warehouse or data)
+    exports = beside(arena.export.folder or f"{data if '://' in warehouse else warehouse}/exports")
+    return Arena.model_validate(
+        arena.model_dump()
+        | {
+            "warehouse": warehouse,
+            "competitors": [c.model_dump() | {"model": local(c.model)} for c in arena.competitors],
+            "embedding": arena.embedding.model_dump() | {"model": local(arena.embedding.model)},
+            "export": arena.export.model_dump() | {"folder": exports, "benchmarks": sets(arena.export.benchmarks)},
+            "analysis": arena.analysis.model_dump() | {"references": sets(arena.analysis.references)},
+        }
+    )
+
+
+def missing_here(arena: Arena) -> list[str]:
+    """One line for each thing that the arena needs on this machine and that is not there: model folders, keys of endpoints."""
+    named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors]
+    named.append(("embedding.model", arena.embedding.model))
+    missing = [
+        f"{key}: expected a model folder with config.json, or a hub id; {model} is neither"
+        for key, model in named
+        if is_local(model) and not (Path(model) / "config.json").is_file()
+    ]
+    missing += [
+        f"{key}.{r.name}.source: expected a file; there is none at {r.source}"
+        for key, sets in (("analysis.references", arena.analysis.references), ("export.benchmarks", arena.export.benchmarks))
+        for r in sets
+        if is_local(r.source) and not Path(r.source).is_file()
+    ]
+    serving = [(f"competitors.{c.name}.serve", c.serve) for c in arena.competitors] + [("engine.serve", arena.engine.serve)]
+    for key, serve in serving:
+        if isinstance(serve, Endpoint) and serve.api_key_env and serve.api_key_env not in os.environ:
+            missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
+    return missing
+
+
+def no_isolation(arena: Arena) -> list[str]:
+    """One line if the arena runs what models write, and this machine has no isolation that its file allows."""
+    from warrior_dagster.sandbox.isolation import ALLOWED, IsolationError
+    from warrior_dagster.sandbox.pool import best
+
+    try:
+        if arena.runs_tests:
+            best(ALLOWED[arena.execution.isolation])
+    except IsolationError as error:
+        return [f"execution.isolation: {error}"]
+    return []
+
+
+def tight_contexts(arena: Arena) -> list[str]:
+    """One line for each competitor that may be unable to judge the longest battle, which would end in abstentions."""
+    answer = max(c.sampling.max_tokens if c.sampling else arena.answers.sampling.max_tokens for c in arena.competitors)
+    verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1
+    longest = arena.mining.max_tokens + 2 * answer + verdict
+    return [
+        f"competitors.{c.name}: max_model_len {serve.max_model_len} may be too short for the longest battle:"
+        f" an instruction of {arena.mining.max_tokens} tokens, two answers of {answer}, a verdict of {verdict}"
+        for c in arena.competitors
+        if isinstance(serve := c.serve or arena.engine.serve, VllmServer) and serve.max_model_len < longest
+    ]
+
+
+def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
+    """YAML keeps the last of two equal keys without a word; half a configuration would be lost."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise ArenaError(f"{path}:{key.start_mark.line + 1}: {key.value}: expected each key once")
+            seen.add(key.value)
+            refuse_repeated_keys(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            refuse_repeated_keys(value, path)
+
+
+def first_causes(errors: list[Any]) -> list[Any]:
+    """Without "too short" for a list that only lacks its items that have errors of their own."""
+    paths = [error["loc"] for error in errors]
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short" or not any(p[: len(error["loc"])] == error["loc"] and p != error["loc"] for p in paths)
+    ]
+
+
+def explain(error: Any, document: yaml.Node | None, path: Path) -> str:
+    """One line of a pydantic error: where in the file, which key, what was expected, what was there."""
+    steps, line = locate(error["loc"], document)
+    key = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".") or "arena"
+    given = error["input"]
+    if error["type"] == "extra_forbidden":
+        expected = "expected a key of the schema; this one is unknown"
+    elif error["type"] == "missing":
+        expected = "expected a value; there is none"
+    elif error["type"] == "value_error":
+        expected = str(error["ctx"]["error"])
+    else:
+        expected = re.sub(r"^\w+ should ", "expected to ", error["msg"]).removesuffix(" after validation")
+        if isinstance(given, str | int | float | bool | None):
+            expected += f"; found {given!r}"
+    return f"{path}:{line}: {key}: {expected}"
+
+
+def locate(loc: tuple[int | str, ...], document: yaml.Node | None) -> tuple[list[int | str], int]:
+    """Follow pydantic's path through the YAML; steps that are not keys of it (a union's tag) are left out."""
+    node, line, steps = document, 1, list[int | str]()
+    for step in loc:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+        elif isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == step), None)
+            if pair is None and step in ("vllm", "endpoint"):
+                continue
+            node = pair[1] if pair else None
+            line = pair[0].start_mark.line + 1 if pair else line
+        steps.append(step)
+    return steps, line

@@ -1,0 +1,67 @@
+"""Every competitor answers every selected instruction, as itself (METHOD 4)."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import polars as pl
+
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.serving import Sampling
+from warrior_dagster.inference.dispatch import Asked, Asker, ask_each
+from warrior_dagster.inference.prompting import TRACE, Seat, question, trace
+from warrior_dagster.inference.request import Completion, Request
+
+SCHEMA = {
+    "row_id": pl.String,
+    "instruction_id": pl.String,
+    "competitor": pl.String,
+    "status": pl.String,
+    "answer": pl.String,
+    "usable": pl.Boolean,
+    "tokens": pl.Int64,
+    **TRACE,
+}
+USABLE = ("ok", "unfinished")
+"""Answers that battle. One that hit the token limit does, and is never exported as something to imitate."""
+
+
+def answer(arena: Arena, engines: Asker, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> Asked:
+    """The answers of some competitors to the selected instructions; rows of SCHEMA."""
+    ordered = selected.sort("row_id")
+    return ask_each(
+        arena,
+        engines,
+        names,
+        lambda seat: requests(seat, ordered, arena.competitor(seat.name).sampling or arena.answers.sampling),
+        read,
+        engines.progress("answers", len(selected) * len(names), log),
+    )
+
+
+def requests(seat: Seat, selected: pl.DataFrame, sampling: Sampling) -> Iterator[Request]:
+    """One request an instruction; `selected` has instruction_id and instruction."""
+    for identity, instruction in selected.select("instruction_id", "instruction").iter_rows():
+        yield seat.request(question(seat, instruction), sampling, (seat.name, identity))
+
+
+def read(request: Request, completion: Completion) -> dict[str, Any]:
+    """The row of one answer."""
+    competitor, identity = request.tag
+    text = completion.text.strip()
+    if completion.error is not None:
+        status = "failed"
+    elif not text:
+        status = "empty"
+    else:
+        status = "unfinished" if completion.finish_reason == "length" else "ok"
+    return {
+        "row_id": identity,
+        "instruction_id": identity,
+        "competitor": competitor,
+        "status": status,
+        "answer": text,
+        "usable": status in USABLE,
+        "tokens": completion.completion_tokens,
+        **trace(completion),
+    }

@@ -1,0 +1,98 @@
+"""A panel of judges scores each instruction 1-10; bands and the threshold follow METHOD section 3."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.stages import Difficulty
+from warrior_dagster.inference.dispatch import Asked, Asker, ask_each
+from warrior_dagster.inference.prompting import TRACE, Seat, choice_probabilities, judge_prompt, last_line_verdict, trace
+from warrior_dagster.inference.request import Completion, Request
+
+DIGITS = tuple("0123456789")
+"""A direct verdict is one digit, because one token cannot tell 1 from 10: digit d stands for score d + 1."""
+RATING_SCHEMA = {
+    "instruction_id": pl.String,
+    "judge": pl.String,
+    "score": pl.Float64,
+    "reason": pl.String,
+    "text": pl.String,
+    **TRACE,
+}
+BANDS = ((8.5, "excellent"), (5.5, "good"), (2.5, "average"), (0.0, "poor"))
+
+
+def rate(arena: Arena, engines: Asker, unique: pl.DataFrame, log: logging.Logger) -> Asked:
+    """The panels' ratings of unique instructions (instruction_id, competitor, instruction); rows of RATING_SCHEMA."""
+    panels = {name: arena.panel(name) for name in arena.roster}
+    judged_by = {
+        judge: unique.filter(pl.col("competitor").is_in([name for name in arena.roster if judge in panels[name]]))
+        for judge in arena.roster
+    }
+    return ask_each(
+        arena,
+        engines,
+        [judge for judge, frame in judged_by.items() if len(frame)],
+        lambda seat: requests(seat, judged_by[seat.name], arena.difficulty),
+        partial(read, settings=arena.difficulty),
+        engines.progress("difficulty", sum(map(len, judged_by.values())), log),
+    )
+
+
+def requests(judge: Seat, instructions: pl.DataFrame, settings: Difficulty) -> Iterator[Request]:
+    """One request an instruction; `instructions` has instruction_id and instruction."""
+    choice = DIGITS if settings.verdict == "direct" else ()
+    for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
+        prompt = judge_prompt(judge, settings.prompt, instruction=instruction)
+        yield judge.request(prompt, settings.sampling, (judge.name, identity), choice=choice)
+
+
+def read(request: Request, completion: Completion, settings: Difficulty) -> dict[str, Any]:
+    """One judge's rating of one instruction; `score` is null where the judge abstained, and `reason` says why."""
+    judge, identity = request.tag
+    score, reason = score_of(completion, settings)
+    return {
+        "instruction_id": identity,
+        "judge": judge,
+        "score": score,
+        "reason": reason,
+        "text": completion.text,
+        **trace(completion),
+    }
+
+
+def score_of(completion: Completion, settings: Difficulty) -> tuple[float | None, str]:
+    """The score 1-10 that a judge's completion gives, or None and the reason."""
+    if settings.verdict == "direct":
+        probabilities, reason = choice_probabilities(completion, DIGITS)
+        return (sum((int(d) + 1) * p for d, p in probabilities.items()), "") if probabilities else (None, reason)
+    verdict, reason = last_line_verdict(completion, r"\d+(?:\.\d+)?")
+    if verdict is None:
+        return None, reason
+    if not 1 <= float(verdict) <= 10:
+        return None, f"expected a score from 1 to 10; found {verdict}"
+    return float(verdict), ""
+
+
+def difficulty(instructions: pl.DataFrame, ratings: Iterable[dict[str, Any]], keep: float) -> pl.DataFrame:
+    """One row an instruction: mean score of the judges that gave one, band, and whether it is kept.
+
+    An instruction that no judge scored has null score, band `unrated`, and is not kept: nothing speaks for it.
+    """
+    rated = pl.DataFrame(list(ratings), schema=RATING_SCHEMA).sort("instruction_id", "judge")
+    scores = rated.group_by("instruction_id", maintain_order=True).agg(
+        pl.col("score").mean(),
+        pl.col("score").count().cast(pl.Int64).alias("scored_by"),
+        pl.col("score").null_count().cast(pl.Int64).alias("abstained"),
+        pl.struct(c for c in RATING_SCHEMA if c != "instruction_id").alias("ratings"),
+    )
+    band = pl.lit("unrated")
+    for least, name in reversed(BANDS):
+        band = pl.when(pl.col("score") >= least).then(pl.lit(name)).otherwise(band)
+    return instructions.join(scores, on="instruction_id", how="left", maintain_order="left").with_columns(
+        band.alias("band"), (pl.col("score") >= keep).fill_null(False).alias("kept")
+    )

@@ -1,0 +1,37 @@
+"""The rows of the DPO data set: each instruction with its best and its worst answer (METHOD, section 6)."""
+
+import polars as pl
+
+from warrior_dagster.stages.export.sft import messages
+
+
+def dpo_rows(records: pl.DataFrame, *, margin: float) -> pl.DataFrame:
+    """One row for each instruction: `prompt`, `chosen` and `rejected` as lists of messages, and where they come from.
+
+    Chosen is the gold answer and rejected the last in rank. An instruction is left out where their scores differ by no
+    more than `margin` (so that equal scores never make a pair), where they are the same text, and where the chosen
+    one is unfinished. `records` as in `sft.py`.
+    """
+    last = pl.col("rank") == pl.col("rank").max().over("instruction_id")
+    rejected = records.filter(last).select(
+        "instruction_id", rejected_competitor="competitor", rejected_answer="answer", rejected_score="score"
+    )
+    # Rounded as scores are, so that a difference of 0.3 is not more than a margin of 0.3 by the error of a subtraction.
+    difference = (pl.col("score") - pl.col("rejected_score")).round(9)
+    return (
+        records.filter(pl.col("gold") & pl.col("finished"))
+        .join(rejected, on="instruction_id", validate="1:1")
+        .filter(difference > margin, pl.col("answer").str.strip_chars() != pl.col("rejected_answer").str.strip_chars())
+        .sort("instruction_id")
+        .select(
+            "instruction_id",
+            messages(user="instruction").alias("prompt"),
+            messages(assistant="answer").alias("chosen"),
+            messages(assistant="rejected_answer").alias("rejected"),
+            "attacker",
+            pl.col("competitor").alias("chosen_competitor"),
+            "rejected_competitor",
+            pl.col("score").alias("chosen_score"),
+            "rejected_score",
+        )
+    )

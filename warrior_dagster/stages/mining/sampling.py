@@ -1,0 +1,96 @@
+"""The questions of mining and what becomes of their completions: a grid of settings, many samples of one prefix (METHOD 2)."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from string import Template
+from typing import Any
+
+import polars as pl
+
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.serving import Sampling
+from warrior_dagster.config.stages import Mining, MiningSetting
+from warrior_dagster.inference.dispatch import Asked, Asker, ask_each
+from warrior_dagster.inference.prompting import TRACE, Seat, trace
+from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.stages.mining.cleaning import clean
+from warrior_dagster.stages.mining.prefix import mining_system_prompt, user_turn_prefix
+
+SCHEMA = {
+    "row_id": pl.String,
+    "instruction_id": pl.String,
+    "competitor": pl.String,
+    "language": pl.String,
+    "temperature": pl.Float64,
+    "top_p": pl.Float64,
+    "sample": pl.Int64,
+    "status": pl.String,
+    "instruction": pl.String,
+    "tokens": pl.Int64,
+    **TRACE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a mined sample comes from."""
+
+    competitor: str
+    language: str
+    setting: MiningSetting
+
+
+def mine(arena: Arena, engines: Asker, names: Sequence[str], log: logging.Logger) -> Asked:
+    """Every sample of some competitors' grids; rows of SCHEMA."""
+    samples = len(arena.languages) * len(arena.mining.settings) * arena.mining.samples
+    return ask_each(
+        arena,
+        engines,
+        names,
+        lambda seat: requests(seat, arena.languages, arena.mining),
+        partial(read, mining=arena.mining),
+        engines.progress("mining", samples * len(names), log),
+    )
+
+
+def requests(seat: Seat, languages: tuple[str, ...], mining: Mining) -> Iterator[Request]:
+    """Every sample of a competitor's grid, `samples_per_request` to a request, all of one prefix together."""
+    for language in languages:
+        language_prompt = Template(mining.prompt).substitute(language=language)
+        prefix = user_turn_prefix(seat.tokenizer, mining_system_prompt(seat.tokenizer, seat.system, language_prompt))
+        for setting in mining.settings:
+            sampling = Sampling(temperature=setting.temperature, top_p=setting.top_p, max_tokens=mining.max_tokens)
+            source = Source(seat.name, language, setting)
+            for first in range(0, mining.samples, mining.samples_per_request):
+                samples = tuple(range(first, min(first + mining.samples_per_request, mining.samples)))
+                yield seat.request(prefix, sampling, source, samples=samples)
+
+
+def read(request: Request, completion: Completion, mining: Mining) -> dict[str, Any]:
+    """The row of one sample; what cannot be used stays, with its reason as `status` and no instruction.
+
+    An instruction is named after its completion, so that renaming a competitor renames no instruction. Two that share weights
+    and prompt reveal the same; deduplication leaves one of each.
+    """
+    source: Source = request.tag
+    if completion.error is not None:
+        instruction, status = "", "failed"
+    else:
+        finished = completion.finish_reason != "length"
+        instruction, status = clean(completion.text, finished=finished, min_chars=mining.min_chars, max_chars=mining.max_chars)
+    identity = completion.key[:16]
+    return {
+        "row_id": identity,
+        "instruction_id": identity,
+        "competitor": source.competitor,
+        "language": source.language,
+        "temperature": source.setting.temperature,
+        "top_p": source.setting.top_p,
+        "sample": completion.sample,
+        "status": status,
+        "instruction": instruction if status == "ok" else "",
+        "tokens": completion.completion_tokens,
+        **trace(completion),
+    }

@@ -1,0 +1,48 @@
+"""The table of ratings: each competitor's, with its interval and its record of battles."""
+
+import polars as pl
+
+from warrior_dagster.config.stages import Ratings
+from warrior_dagster.stages.ratings import bootstrap, elo
+
+RATING_SCHEMA = {
+    "row_id": pl.String,
+    "competitor": pl.String,
+    "method": pl.String,
+    "rating": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "battles": pl.Int64,
+    "wins": pl.Int64,
+    "ties": pl.Int64,
+    "losses": pl.Int64,
+}
+
+
+def rate(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
+    """Ratings with intervals and counts, one row a competitor, in roster order; no intervals for no bootstrap rounds."""
+    battles = outcomes.select("left", "right", "outcome")
+    initial, rounds, seed = settings.initial, settings.bootstrap_rounds, settings.seed
+    if settings.method == "elo":
+        ratings = elo.elo(battles, roster, k=settings.k, initial=initial, seed=seed)
+        samples = bootstrap.elo_samples(battles, roster, k=settings.k, initial=initial, rounds=rounds, seed=seed)
+    else:
+        ratings = elo.bradley_terry(battles, roster, initial=initial)
+        samples = bootstrap.bradley_terry_samples(battles, roster, initial=initial, rounds=rounds, seed=seed)
+    intervals = bootstrap.intervals(samples, roster) if rounds else {}
+    rated = [(name, name, settings.method, ratings[name], *intervals.get(name, (None, None))) for name in roster]
+    return (
+        pl.DataFrame(rated, schema=dict(list(RATING_SCHEMA.items())[:6]), orient="row")
+        .join(_records(battles), on="competitor", how="left", maintain_order="left")
+        .with_columns(pl.col("battles", "wins", "ties", "losses").fill_null(0))
+        .cast(RATING_SCHEMA)  # type: ignore[arg-type]
+    )
+
+
+def _records(battles: pl.DataFrame) -> pl.DataFrame:
+    """`battles`, `wins`, `ties` and `losses` of each `competitor` that was in a battle."""
+    lefts = battles.select(competitor="left", own="outcome")
+    rights = battles.select(competitor="right", own=1.0 - pl.col("outcome"))
+    own = pl.col("own")
+    counts = {"wins": (own == 1.0).sum(), "ties": (own == 0.5).sum(), "losses": (own == 0.0).sum()}
+    return pl.concat([lefts, rights]).group_by("competitor").agg(battles=pl.len(), **counts)
