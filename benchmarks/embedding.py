@@ -10,7 +10,7 @@ import polars as pl
 
 from benchmarks.measure import QUICK, instructions, paired, result
 from warrior_dagster.config.stages import Embedding
-from warrior_dagster.stages.curation import embedding, selection
+from warrior_dagster.stages.curation import embedding
 from warrior_dagster.warehouse.tables import Warehouse
 
 
@@ -29,7 +29,7 @@ def main() -> None:
 
         def stream() -> None:
             """Into a partition of its own: the same rows in the same one would not be written again."""
-            warehouse.write("instruction_embeddings", next(partitions), selection.embedded(kept, settings))
+            warehouse.write("instruction_embeddings", next(partitions), embedding.embed_instructions(kept, settings))
 
         stream()
         found = list[Any]()

@@ -21,7 +21,9 @@ import polars as pl
 from benchmarks.measure import QUICK, instructions, result, timed
 from warrior_dagster.analysis.novelty import nearest_references
 from warrior_dagster.config.stages import Deduplication, Embedding, Ratings, Selection
-from warrior_dagster.stages.curation import selection
+from warrior_dagster.stages.curation import embedding, selection
+from warrior_dagster.stages.curation.columns import RATED
+from warrior_dagster.stages.curation.dedup import mark_duplicates
 from warrior_dagster.stages.export.files import write_dataset
 from warrior_dagster.stages.export.sft import sft_rows
 from warrior_dagster.stages.ratings import leaderboard, scores
@@ -47,26 +49,26 @@ def mine(warehouse: Warehouse, n: int) -> None:
 
 
 def deduplicate(warehouse: Warehouse, n: int) -> None:
-    warehouse.write("unique", "a", selection.mark_duplicates(warehouse.read("mined", ["a"]), ["a"], Deduplication()))
+    warehouse.write("unique", "a", mark_duplicates(warehouse.read("mined", ["a"]), ["a"], Deduplication()))
 
 
 def embed(warehouse: Warehouse, n: int) -> None:
     settings = Embedding(model=str(Path("models/all-MiniLM-L6-v2").absolute()))
-    warehouse.write("embedded", "a", selection.embedded(warehouse.read("mined", ["a"], selection.RATED), settings))
+    warehouse.write("embedded", "a", embedding.embed_instructions(warehouse.read("mined", ["a"], RATED), settings))
 
 
 def store_vectors(warehouse: Warehouse, n: int) -> None:
-    rng, rows = np.random.default_rng(0), warehouse.read("mined", ["a"], selection.RATED)
+    rng, rows = np.random.default_rng(0), warehouse.read("mined", ["a"], RATED)
     kind = pl.Array(pl.Float32, WIDTH)
     frames = (
         part.with_columns(pl.Series("vector", rng.standard_normal((len(part), WIDTH), dtype=np.float32), dtype=kind))
-        for part in rows.iter_slices(selection.CHUNK)
+        for part in rows.iter_slices(embedding.CHUNK)
     )
     warehouse.write("vectors", "a", frames)
 
 
 def select(warehouse: Warehouse, n: int, part_rows: int = 10**9) -> None:
-    rows = warehouse.read("vectors", ["a"], selection.RATED)
+    rows = warehouse.read("vectors", ["a"], RATED)
     settings = Selection(centres=CENTRES, part_rows=part_rows)
     chosen = selection.select_centres(
         rows, ["a"], settings, lambda name, some: warehouse.vectors("vectors", name, some["row_id"])

@@ -1,4 +1,4 @@
-"""Deduplication against its definition: the all-pairs rule, written without any index."""
+"""Deduplication against the definition: a comparison of all pairs, without any index."""
 
 import random
 from functools import cache
@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.stages.curation.examples import ROSTER, mined
+from warrior_dagster.config.stages import Deduplication
 from warrior_dagster.stages.curation import dedup, jaccard
-from warrior_dagster.stages.curation.dedup import find_duplicates, shingle_sets
+from warrior_dagster.stages.curation.dedup import find_duplicates, mark_duplicates, shingle_sets
 
-# Few distinct words and short texts, so that hypothesis meets duplicates, near-duplicates and chains all the time.
+# Few distinct words and short texts, so that hypothesis often finds duplicates, near-duplicates and chains.
 TEXTS = st.lists(st.lists(st.sampled_from(["a", "b", "c", "d", "ü", "漢", "🙂"]), max_size=5).map(" ".join), max_size=15)
 THRESHOLDS = st.sampled_from([0.2, 0.5, 0.55, 0.7, 1.0])
 
@@ -46,7 +48,7 @@ def duplicate_of(texts: list[str], threshold: float = 0.5, size: int = 1) -> lis
 
 
 def near_duplicates(seed: int, families: int, size: int) -> list[str]:
-    """Families of texts that share between nothing and everything with their first member, in a shuffled order."""
+    """Shuffled families of texts that share from none to all of their words with the first member."""
     rng = random.Random(seed)
     vocabulary = [f"word{i}" for i in range(3000)]
     texts = []
@@ -99,24 +101,24 @@ def test_appending_texts_changes_no_earlier_decision(texts: list[str], more: lis
 @pytest.mark.parametrize("block", [1, 7, 8192])
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.56, 0.9])
 @pytest.mark.parametrize("size", [2, 10, 40, 300])
-def test_it_is_the_rule_over_all_pairs_for_texts_of_every_likeness_and_length(
+def test_results_equal_all_pairs_for_texts_of_any_similarity_and_length(
     size: int, threshold: float, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jaccard, "BLOCK", block)
     texts = near_duplicates(seed=size, families=40, size=size)
-    texts += [" ".join(text.split()[: size // 2]) for text in texts[:40]]  # and of unlike lengths
+    texts += [" ".join(text.split()[: size // 2]) for text in texts[:40]]  # and of different lengths
     assert duplicate_of(texts, threshold) == all_pairs(texts, threshold)
 
 
 @given(TEXTS, THRESHOLDS, st.integers(1, 3), st.sampled_from([1, 3, 8192]))
-def test_it_is_the_rule_over_all_pairs_whatever_the_blocks(texts: list[str], threshold: float, size: int, block: int) -> None:
+def test_results_equal_all_pairs_for_any_block_size(texts: list[str], threshold: float, size: int, block: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jaccard, "BLOCK", block)
         assert duplicate_of(texts, threshold, size) == all_pairs(texts, threshold, size)
 
 
 @pytest.mark.parametrize(("shared", "own"), [(10, 5), (60, 30)])
-def test_of_a_thousand_pairs_exactly_at_the_threshold_none_is_missed(shared: int, own: int) -> None:
+def test_a_thousand_pairs_exactly_at_the_threshold_are_all_found(shared: int, own: int) -> None:
     texts = []
     for pair in range(1000):
         words = [f"{pair}.{i}" for i in range(shared + 2 * own)]
@@ -128,7 +130,7 @@ def test_of_a_thousand_pairs_exactly_at_the_threshold_none_is_missed(shared: int
 @given(
     st.lists(st.text(st.characters(codec="utf-8"), max_size=8), max_size=6), st.integers(1, 3), st.sampled_from([1, 2, 50_000])
 )
-def test_words_are_what_python_splits_a_text_into(texts: list[str], size: int, part: int) -> None:
+def test_words_are_those_of_str_split(texts: list[str], size: int, part: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dedup, "SLICE", part)
         starts, elements = shingle_sets(texts, size)
@@ -144,14 +146,14 @@ def test_words_are_what_python_splits_a_text_into(texts: list[str], size: int, p
         assert len(a & b) == len(set(own_a) & set(own_b))
 
 
-def test_a_chain_is_cut_where_a_text_resembles_no_kept_one() -> None:
-    # a ~ b and b ~ c, but a !~ c: b goes, and c, whose only likeness is gone, stays.
+def test_a_text_similar_only_to_a_dropped_one_is_kept() -> None:
+    # a ~ b and b ~ c, but a !~ c: b is dropped, and c is kept because the only similar text is gone.
     texts = ["1 2 3 4 5 6 7 8", "3 4 5 6 7 8 9 10", "5 6 7 8 9 10 11 12"]
     assert [jaccard_of(texts[i], texts[j]) for i, j in [(0, 1), (1, 2), (0, 2)]] == [0.6, 0.6, 1 / 3]
     assert duplicate_of(texts) == [None, 0, None]
 
 
-def test_the_earliest_of_several_likenesses_is_named_even_if_a_later_one_is_closer() -> None:
+def test_the_earliest_similar_text_is_reported_even_if_a_later_one_is_closer() -> None:
     texts = ["1 2 3 4 5 6", "5 6 7 8 9 10", "1 2 3 4 5 6 7 8 9 10"]
     assert duplicate_of([*texts[:2], "4 5 6 7 8 9 10", texts[2]]) == [None, None, 1, 0]
 
@@ -172,16 +174,16 @@ def test_longer_shingles_make_the_order_of_words_matter() -> None:
     assert duplicate_of(texts, size=2) == [None, None, 0]
 
 
-def test_a_text_shorter_than_a_shingle_is_its_own_only_shingle() -> None:
+def test_a_text_shorter_than_a_shingle_is_one_shingle() -> None:
     assert duplicate_of(["a b", "a c", "a  b", "a b c"], size=3) == [None, None, 0, None]
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_texts_without_words_are_duplicates_of_one_another_only(size: int) -> None:
+def test_texts_without_words_duplicate_only_one_another(size: int) -> None:
     assert duplicate_of(["a", "", " \n\t", "\u3000", "b"], size=size) == [None, None, 1, 1, None]
 
 
-def test_no_text_and_one_text_and_all_equal() -> None:
+def test_no_texts_one_text_and_equal_texts() -> None:
     assert duplicate_of([]) == []
     assert duplicate_of(["a"]) == [None]
     assert duplicate_of(["a b c"] * 50) == [None] + [0] * 49
@@ -191,6 +193,28 @@ def test_no_text_and_one_text_and_all_equal() -> None:
     "wrong",
     [{"threshold": 0.0}, {"threshold": 1.1}, {"threshold": float("nan")}, {"shingle_words": 0}],
 )
-def test_arguments_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+def test_arguments_out_of_range_are_rejected(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         find_duplicates(["a"], **({"threshold": 0.5} | wrong))  # type: ignore[arg-type]
+
+
+def test_the_first_in_roster_order_is_kept_and_duplicates_name_it() -> None:
+    texts = {"ann": ["sort a list of words", "new"], "zed": ["sort a list of words", ""], "bob": ["new"]}
+    marked = {r["row_id"]: r for r in mark_duplicates(mined(texts), ROSTER, Deduplication()).to_dicts()}
+    assert {k for k, r in marked.items() if r["kept"]} == {"zed0", "ann1"}
+    assert (marked["ann0"]["duplicate_of"], marked["ann0"]["similarity"]) == ("zed0", 1.0)
+    assert marked["bob0"]["duplicate_of"] == "ann1"
+    assert marked["zed0"]["duplicate_of"] is None
+    assert "zed1" not in marked
+
+
+WORD_LISTS = st.lists(st.text("abc ", min_size=1, max_size=12).filter(str.strip), min_size=1, max_size=6)
+
+
+@given(st.tuples(WORD_LISTS, WORD_LISTS, WORD_LISTS), WORD_LISTS)
+def test_a_later_competitor_and_more_samples_change_no_earlier_row(texts: tuple[list[str], ...], more: list[str]) -> None:
+    few = mark_duplicates(mined(dict(zip(ROSTER[:2], texts, strict=False))), ROSTER, Deduplication())
+    appended = mark_duplicates(mined(dict(zip(ROSTER, texts, strict=True))), ROSTER, Deduplication())
+    assert appended.filter(pl.col("competitor") != "bob").equals(few)
+    longer = mark_duplicates(mined({"zed": texts[0] + more}), ROSTER, Deduplication())
+    assert longer.head(len(texts[0])).equals(few.filter(competitor="zed"))

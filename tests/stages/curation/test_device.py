@@ -1,4 +1,4 @@
-"""Where curation computes, told by what it asks of torch and of the engines: a machine of these tests may have no GPU."""
+"""The device of curation, tested with fake engines and a patched torch, so that no GPU is needed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,50 +8,50 @@ import pytest
 import torch
 
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.stages.curation.device import device_alone
+from warrior_dagster.stages.curation.device import exclusive_device
 
 
-class Watched:
-    """Engines that only tell when a GPU was asked for, and when it was let go."""
+class FakeEngines:
+    """Engines that only record when the GPU is acquired and released."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.events: list[str] = []
 
     @contextmanager
     def gpu_alone(self) -> Iterator[None]:
-        self.told.append("alone")
+        self.events.append("acquired")
         try:
             yield
         finally:
-            self.told.append("let go")
+            self.events.append("released")
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    watched = Watched()
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: watched.told.append("memory back"))
-    return watched
+def engines(monkeypatch: pytest.MonkeyPatch) -> FakeEngines:
+    engines = FakeEngines()
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: engines.events.append("cache emptied"))
+    return engines
 
 
 def fail(engines: Any) -> None:
-    with device_alone(cast(Engines, engines)):
+    with exclusive_device(cast(Engines, engines)):
         raise RuntimeError("out of memory")
 
 
-def test_a_gpu_is_ours_alone_and_its_memory_is_back_before_it_is_let_go_also_after_a_failure(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
+def test_a_gpu_is_held_alone_and_its_memory_is_released_first_even_after_a_failure(
+    engines: FakeEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    with device_alone(cast(Engines, watched)) as device:
+    with exclusive_device(cast(Engines, engines)) as device:
         assert device == "cuda"
-        assert watched.told == ["alone"]
+        assert engines.events == ["acquired"]
     with pytest.raises(RuntimeError, match="out of memory"):
-        fail(watched)
-    assert watched.told == ["alone", "memory back", "let go"] * 2
+        fail(engines)
+    assert engines.events == ["acquired", "cache emptied", "released"] * 2
 
 
-def test_without_a_gpu_no_engine_has_to_stop(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_no_engine_has_to_stop(engines: FakeEngines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with device_alone(cast(Engines, watched)) as device:
+    with exclusive_device(cast(Engines, engines)) as device:
         assert device == "cpu"
-    assert watched.told == []
+    assert engines.events == []

@@ -10,8 +10,8 @@ from warrior_dagster.inference.engines import Engines
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import Partitions
 from warrior_dagster.materialization.recording import FEW_FAILED, OWNERS, code_version, record
-from warrior_dagster.stages.curation import covering, dedup, difficulty, embedding, jaccard, kcenter, selection
-from warrior_dagster.stages.curation.device import device_alone
+from warrior_dagster.stages.curation import columns, covering, dedup, difficulty, embedding, jaccard, kcenter, selection
+from warrior_dagster.stages.curation.device import exclusive_device
 from warrior_dagster.warehouse.tables import Warehouse
 
 
@@ -32,7 +32,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         **of_competitor,
         kinds={"polars", "lancedb"},
         deps=[dg.AssetDep("mined_instructions", partition_mapping=parts.itself_and_earlier)],
-        code_version=code_version(arena.deduplication, modules=[dedup, jaccard, selection]),
+        code_version=code_version(arena.deduplication, modules=[columns, dedup, jaccard]),
         metadata=origins(
             "mined_instructions",
             kept="mined_instructions.instruction",
@@ -46,7 +46,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         """
         names = context.partition_keys
         mined = warehouse.read("mined_instructions", up_to(names))
-        unique = selection.mark_duplicates(mined, arena.roster, arena.deduplication)
+        unique = dedup.mark_duplicates(mined, arena.roster, arena.deduplication)
         frames = {name: unique.filter(competitor=name) for name in names}
         return record(context, warehouse, frames, describe=lambda f: {"kept": f.filter("kept").height})
 
@@ -71,7 +71,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         threshold upwards. A judge that gives no score abstains.
         """
         names = context.partition_keys
-        unique = warehouse.read("unique_instructions", names).filter("kept").select(selection.INSTRUCTION)
+        unique = warehouse.read("unique_instructions", names).filter("kept").select(columns.INSTRUCTION)
         asked = difficulty.rate(arena, engines, unique, context.log)
         failures = {n: asked.failures[j] for n in names for j in arena.panel(n) if j in asked.failures}
         rated = difficulty.difficulty(unique, asked.rows, arena.difficulty.keep)
@@ -90,7 +90,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"huggingface", "lancedb"},
         pool="engine",
         deps=[instruction_difficulty],
-        code_version=code_version(arena.embedding, modules=[embedding, selection]),
+        code_version=code_version(arena.embedding, modules=[columns, embedding]),
         metadata=origins("instruction_difficulty", vector="instruction_difficulty.instruction"),
     )
     def instruction_embeddings(
@@ -102,8 +102,8 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         names = context.partition_keys
         kept = warehouse.read("instruction_difficulty", names).filter("kept")
         # Embedded as they are written, so the GPU is held until they are.
-        with device_alone(engines), embedding.loaded():
-            vectors = {name: selection.embedded(kept.filter(competitor=name), arena.embedding) for name in names}
+        with exclusive_device(engines), embedding.release_model():
+            vectors = {name: embedding.embed_instructions(kept.filter(competitor=name), arena.embedding) for name in names}
             return record(context, warehouse, vectors)
 
     @dg.asset(
@@ -111,7 +111,7 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"numpy", "lancedb"},
         pool="engine",
         deps=[dg.AssetDep(instruction_embeddings, partition_mapping=parts.itself_and_earlier)],
-        code_version=code_version(arena.selection, modules=[covering, kcenter, selection]),
+        code_version=code_version(arena.selection, modules=[columns, covering, kcenter, selection]),
         metadata=origins(
             "instruction_embeddings", rank="instruction_embeddings.vector", radius="instruction_embeddings.vector"
         ),
@@ -126,8 +126,8 @@ def assets(arena: Arena, parts: Partitions) -> list[dg.AssetsDefinition]:
         """
         names = context.partition_keys
         table = "instruction_embeddings"
-        embedded = warehouse.read(table, up_to(names), selection.RATED)
-        with device_alone(engines) as device:
+        embedded = warehouse.read(table, up_to(names), columns.RATED)
+        with exclusive_device(engines) as device:
             selected = selection.select_centres(
                 embedded,
                 up_to(names),

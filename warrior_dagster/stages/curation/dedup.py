@@ -1,11 +1,10 @@
 """Near-duplicate instructions by the Jaccard similarity of their shingles (METHOD, section 3).
 
-The released code has MinHash LSH decide. On short instructions that is wrong both ways: at threshold 0.5 it drops texts that
-are far less alike and misses others, and for a recall of 0.99 it has to propose so many pairs that verifying them takes far
-longer than the exact join in `jaccard.py`, which misses none and needs no seed and no permutations (docs/deduplication.md).
+The paper's code uses MinHash LSH. On short instructions at threshold 0.5 that drops texts that are far less similar and misses
+others. For a recall of 0.99 it proposes so many pairs that verifying them takes far longer than the exact join in `jaccard.py`,
+which misses none and needs no seed and no permutations (docs/deduplication.md).
 
-Every decision looks only at texts that come before, which is what lets a roster grow without changing the instructions that its
-earlier competitors keep.
+Each decision depends on earlier texts only. So a roster can grow without changing what its earlier competitors keep.
 """
 
 from collections.abc import Sequence
@@ -18,32 +17,51 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from warrior_dagster.config.stages import Deduplication
+from warrior_dagster.stages.curation.columns import INSTRUCTION
 from warrior_dagster.stages.curation.jaccard import first_matches
 
+SAMPLE_ORDER = ["sample", "language", "temperature", "top_p"]
+"""Within a competitor the lowest sample number comes first, so that mining more samples only appends."""
 SLICE = 50_000
-"""Texts split at a time, which bounds the memory."""
+"""Texts split into words at a time. This bounds the memory."""
 
 Ints = NDArray[np.int64]
 
 
-def find_duplicates(texts: Sequence[str] | pl.Series, *, threshold: float, shingle_words: int = 1) -> pl.DataFrame:
-    """Say of each text, in order, which earlier text it repeats, if any.
+def mark_duplicates(mined: pl.DataFrame, roster: Sequence[str], settings: Deduplication) -> pl.DataFrame:
+    """The usable instructions of all competitors, with `kept`, `duplicate_of` (an instruction id) and `similarity`.
 
-    A text is a duplicate if its set of shingles has a Jaccard similarity of at least `threshold` with that of an
-    earlier text that is itself kept; the earliest such text is named. A shingle is `shingle_words` consecutive
-    whitespace-separated words. A shorter text is its own only shingle, so texts without words repeat one another.
+    Sorted by roster, then by sample. `duplicate_of` and `similarity` are null where an instruction is kept.
+    """
+    usable = mined.filter(status="ok").sort(pl.col("competitor").cast(pl.Enum(list(roster))), *SAMPLE_ORDER)
+    found = find_duplicates(usable["instruction"], threshold=settings.threshold, shingle_words=settings.shingle_words)
+    original = usable["instruction_id"].gather(found["duplicate_of"].fill_null(0))
+    return usable.select(*INSTRUCTION, "completion_key").with_columns(
+        found["duplicate_of"].is_null().alias("kept"),
+        found["similarity"],
+        pl.when(found["duplicate_of"].is_not_null()).then(original).alias("duplicate_of"),
+    )
+
+
+def find_duplicates(texts: Sequence[str] | pl.Series, *, threshold: float, shingle_words: int = 1) -> pl.DataFrame:
+    """Find for each text the earlier text that it duplicates, if any.
+
+    A text is a duplicate if its set of shingles has a Jaccard similarity of at least `threshold` with that of an earlier kept
+    text; the earliest such text is reported. A shingle is `shingle_words` consecutive whitespace-separated words. A shorter
+    text is one shingle, so texts without words duplicate one another.
 
     Args:
-        texts: the texts; the answer for each depends on those before it only.
-        threshold: similarity from which on a text is a duplicate, in (0, 1].
+        texts: the texts; the result for each depends only on those before it.
+        threshold: lowest similarity of a duplicate, in (0, 1].
         shingle_words: words in a shingle.
 
     Returns:
-        A row a text: `duplicate_of` (Int64, index of the kept text, null if this one is kept) and `similarity`
-        (Float64, the exact Jaccard similarity of the two, null if kept).
+        One row per text: `duplicate_of` (Int64, index of the kept text, null if this one is kept) and `similarity`
+        (Float64, exact Jaccard similarity of the two, null if kept).
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of range.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be in (0, 1], got {threshold}")
@@ -56,9 +74,9 @@ def find_duplicates(texts: Sequence[str] | pl.Series, *, threshold: float, shing
 
 
 def shingle_sets(texts: Sequence[str] | pl.Series, size: int = 1) -> tuple[Ints, NDArray[np.int32]]:
-    """The distinct shingles of each text, numbered rarest first, as `first_matches` takes them.
+    """`starts` (n + 1,) and `elements` (total,) for `first_matches`: the distinct shingles of each text, numbered rarest first.
 
-    Shapes (n + 1,) and (total,): text i has the ascending numbers `elements[starts[i]:starts[i + 1]]`, at least one.
+    Text i has the ascending numbers `elements[starts[i]:starts[i + 1]]`, at least one.
     """
     row, code = _shingles(*_words(texts), size)
     frequency = np.bincount(code)
@@ -71,21 +89,21 @@ def shingle_sets(texts: Sequence[str] | pl.Series, size: int = 1) -> tuple[Ints,
 
 
 def _words(texts: Sequence[str] | pl.Series) -> tuple[Ints, Ints]:
-    """For each word of each text, in order, the text's row and the word's number; a text without words has an empty one."""
+    """Each word's text index and the word's number, in order of the texts. A text without words has one empty word."""
 
     def split(first: int) -> tuple[Ints, pa.DictionaryArray]:
         part = pl.Series(texts[first : first + SLICE], dtype=pl.String).to_arrow(compat_level=pl.CompatLevel.oldest())
-        words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(part))  # where str.split does, control characters included
+        words = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(part))  # splits where str.split does
         return first + pc.list_parent_indices(words).to_numpy(), words.values.dictionary_encode()
 
     with ThreadPoolExecutor(cpu_count()) as pool:
         rows, words = zip(*pool.map(split, range(0, max(len(texts), 1), SLICE)), strict=True)
-    numbered = pa.chunked_array(words).unify_dictionaries()  # the same word has the same number in every slice
+    numbered = pa.chunked_array(words).unify_dictionaries()  # a word has the same number in all slices
     return np.concatenate(rows), np.concatenate([part.indices.to_numpy() for part in numbered.chunks]).astype(np.int64)
 
 
 def _shingles(row: Ints, word: Ints, size: int) -> tuple[Ints, Ints]:
-    """For each shingle the text's row and the shingle's number. A text too short for one is padded to its only one."""
+    """Each shingle's text index and the shingle's number. A text that is too short is padded to one shingle."""
     if size == 1:
         return row, word
     position, padding = np.arange(len(row)), word.max(initial=0) + 1

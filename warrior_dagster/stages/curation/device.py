@@ -1,4 +1,4 @@
-"""Where curation computes: on a GPU if there is one, while no inference engine holds nearly all of its memory."""
+"""The device for curation: a GPU if the machine has one, while no inference engine occupies its memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from warrior_dagster.inference.engines import Engines
 
 
 @contextmanager
-def device_alone(engines: Engines) -> Iterator[str]:
-    """Torch's name of the device. A GPU is ours until the end, and then gets its memory back."""
+def exclusive_device(engines: Engines) -> Iterator[str]:
+    """Torch's name of the device. A GPU is held exclusively, and its memory is released on exit."""
     import torch
 
     if not torch.cuda.is_available():

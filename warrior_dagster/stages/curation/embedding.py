@@ -1,40 +1,69 @@
-"""Sentence embeddings of the instructions, the space in which k-centre selects (METHOD, section 3)."""
+"""Sentence embeddings of the instructions: the space in which k-centre selects (METHOD, section 3)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
+
+from warrior_dagster.config.serving import is_local
+from warrior_dagster.config.stages import Embedding
+from warrior_dagster.stages.curation.columns import RATED
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+CHUNK = 4096
+"""Instructions embedded before they are written: a few seconds of work on a CPU, and a few MB."""
+
+
+def embed_instructions(kept: pl.DataFrame, settings: Embedding) -> Iterator[pl.DataFrame]:
+    """Yield one competitor's instructions with `score`, `embedder` and `vector`, a chunk at a time, longest first.
+
+    The last digits of a vector depend on the other texts of its batch. So a batch holds one competitor only: a row must not
+    depend on which partitions a run happens to have. Sorting by length avoids padding.
+    """
+    by_length = kept.sort(pl.col("instruction").str.len_chars(), "row_id", descending=[True, False])
+    for rows in [by_length] if by_length.is_empty() else by_length.iter_slices(CHUNK):
+        vectors = embed(
+            rows["instruction"].to_list(), model=settings.model, revision=settings.revision, batch_size=settings.batch_size
+        )
+        column = pl.Series("vector", vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
+        yield rows.select(RATED).with_columns(pl.lit(embedder_name(settings)).alias("embedder"), column)
+
+
+def embedder_name(settings: Embedding) -> str:
+    """The embedding model and its revision, as stored in the column `embedder`."""
+    return f"{Path(settings.model).name if is_local(settings.model) else settings.model}@{settings.revision or 'main'}"
+
 
 def embed(texts: Sequence[str], *, model: str, revision: str | None, batch_size: int = 64) -> NDArray[np.float32]:
-    """Embed each text, on the device that sentence-transformers picks.
+    """Embed each text, on the device that sentence-transformers chooses.
 
     Args:
         texts: n texts; each is cut at the model's maximum length.
         model: a local folder or a hub id of a sentence-transformers model. Code from the hub is never run.
         revision: commit, tag or branch on the hub; None for its default branch or a folder.
-        batch_size: texts in one forward pass. It may move the last digits of a row.
+        batch_size: texts in one forward pass. It can change the last digits of a vector.
 
     Returns:
-        Shape (n, d), rows in the order of the texts; (0, d) for no texts.
+        Shape (n, d), in the order of the texts; (0, d) for no texts.
 
     Raises:
         OSError: the model cannot be found or loaded.
     """
-    # With no texts the library forgets the width, so embed one and drop it.
+    # Without texts the library returns no width, so embed one and drop it.
     rows = _load(model, revision).encode(list(texts) or [""], batch_size=batch_size, show_progress_bar=False)
     return np.asarray(rows, dtype=np.float32)[: len(texts)]
 
 
 @contextmanager
-def loaded() -> Iterator[None]:
-    """Keep the model that is used within in memory, and let go of it at the end."""
+def release_model() -> Iterator[None]:
+    """Release the loaded model on exit."""
     try:
         yield
     finally:
@@ -43,7 +72,7 @@ def loaded() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _load(model: str, revision: str | None) -> "SentenceTransformer":
-    """Load a model once a process. The import is here because it takes seconds and pulls in torch."""
+    """Load a model once per process. The import is local because it takes seconds and loads torch."""
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 

@@ -1,55 +1,14 @@
-"""Curation's algorithms applied to tables: competitor after competitor, so that appending one changes no earlier row."""
+"""Selection of each competitor's instructions by k-centre-greedy, in roster order (METHOD, section 3)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
 
-from warrior_dagster.config.serving import is_local
-from warrior_dagster.config.stages import Deduplication, Embedding, Selection
+from warrior_dagster.config.stages import Selection
+from warrior_dagster.stages.curation.columns import RATED
 from warrior_dagster.stages.curation.covering import Points
-from warrior_dagster.stages.curation.dedup import find_duplicates
-from warrior_dagster.stages.curation.embedding import embed
 from warrior_dagster.stages.curation.kcenter import k_center_in_parts
-
-INSTRUCTION = ["row_id", "instruction_id", "competitor", "language", "instruction"]
-RATED = [*INSTRUCTION, "score"]
-CHUNK = 4096
-"""Instructions embedded before they are written: some seconds of work on a CPU, and a few MB."""
-SAMPLE_ORDER = ["sample", "language", "temperature", "top_p"]
-"""Within a competitor the lowest sample number comes first: mining more samples only appends."""
-
-
-def mark_duplicates(mined: pl.DataFrame, roster: Sequence[str], settings: Deduplication) -> pl.DataFrame:
-    """Usable instructions of all competitors given, each with `kept`, and what it duplicates and how much if it is not."""
-    usable = mined.filter(status="ok").sort(pl.col("competitor").cast(pl.Enum(list(roster))), *SAMPLE_ORDER)
-    found = find_duplicates(usable["instruction"], threshold=settings.threshold, shingle_words=settings.shingle_words)
-    return usable.select(*INSTRUCTION, "completion_key").with_columns(
-        found["duplicate_of"].is_null().alias("kept"),
-        usable["instruction_id"].gather(found["duplicate_of"].fill_null(0)).alias("repeated"),
-        found["similarity"],
-    ).with_columns(pl.when("kept").then(None).otherwise("repeated").alias("duplicate_of")).drop("repeated")  # fmt: skip
-
-
-def embedded(kept: pl.DataFrame, settings: Embedding) -> Iterator[pl.DataFrame]:
-    """One competitor's instructions with their score and their `vector`, a frame at a time, the longest first.
-
-    The last digits of a vector depend on the batch that it is computed in. Batches of texts of one length waste no padding, and
-    must hold one competitor's only: a row must not depend on which partitions a run happens to have.
-    """
-    by_length = kept.sort(pl.col("instruction").str.len_chars(), "row_id", descending=[True, False])
-    for rows in [by_length] if by_length.is_empty() else by_length.iter_slices(CHUNK):
-        vectors = embed(
-            rows["instruction"].to_list(), model=settings.model, revision=settings.revision, batch_size=settings.batch_size
-        )
-        column = pl.Series("vector", vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
-        yield rows.select(RATED).with_columns(pl.lit(embedder(settings)).alias("embedder"), column)
-
-
-def embedder(settings: Embedding) -> str:
-    """The embedding model, for the rows that it made."""
-    return f"{Path(settings.model).name if is_local(settings.model) else settings.model}@{settings.revision or 'main'}"
 
 
 def select_centres(
@@ -59,9 +18,10 @@ def select_centres(
     vectors: Callable[[str, pl.DataFrame], Points],
     device: str = "cpu",
 ) -> pl.DataFrame:
-    """Each competitor's centres, in order of choice (`rank`), given those of the competitors before it in `roster`.
+    """Select each competitor's centres, in order of choice (`rank`), starting from those of the earlier competitors.
 
-    `vectors` gives the vectors of some rows of a competitor, which come in the order of their ids.
+    Adding a competitor to the end of `roster` changes no earlier row. `vectors(competitor, rows)` returns the vectors of some
+    rows of a competitor; the rows are sorted by id.
     """
     given: Points | None = None
     parts: list[pl.DataFrame] = []
