@@ -1,7 +1,7 @@
-"""Sandboxed runs a second on all cores, and what one costs beside a bare subprocess of the same program, at each level.
+"""Sandboxed runs per second on all cores, and the time of one, against a bare subprocess of the same program, at each level.
 
-The peer is the same interpreter with the same flags (`-I -S`: no site-packages), which starts in a third of the time that the
-virtual environment's takes; and it isolates nothing. A run is an answer with three asserts, judged one by one.
+The peer is the same interpreter without site-packages (`-I -S`), which starts in a third of the time of the virtual
+environment's and isolates nothing. A run is an answer with three asserts, each judged separately.
 """
 
 import os
@@ -10,16 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from benchmarks.measure import QUICK, paired, result
-from warrior_dagster.sandbox.host import Worker
-from warrior_dagster.sandbox.isolation import Bounds, Box, interpreter
-from warrior_dagster.sandbox.pool import Limits, Program, fault, run_in
+from warrior_dagster.sandbox.host import Sandbox
+from warrior_dagster.sandbox.isolation import Isolation, ResourceLimits, interpreter
+from warrior_dagster.sandbox.pool import Program, run_in
+from warrior_dagster.sandbox.probing import probe_isolation
 
-BOXES = (
-    Box("bubblewrap", True),
-    Box("namespaces", True),
-    Box("bubblewrap", False),
-    Box("namespaces", False),
-    Box("limits", False),
+ISOLATIONS = (
+    Isolation("bubblewrap", True),
+    Isolation("namespaces", True),
+    Isolation("bubblewrap", False),
+    Isolation("namespaces", False),
+    Isolation("limits", False),
 )
 N, N_EACH, ROUNDS = (40, 8, 3) if QUICK else (300, 40, 5)
 CORES = len(os.sched_getaffinity(0))
@@ -40,39 +41,47 @@ BARE = [interpreter(), "-I", "-S", "-c", "\n".join((CODE, *CHECKS))]
 
 
 def bare(_: int = 0) -> None:
-    """The program in an interpreter of its own, in no sandbox."""
+    """Run the program in an interpreter of its own, without a sandbox."""
     subprocess.run(BARE, check=True)
 
 
 def together(n: int) -> None:
-    """n bare runs, as many at a time as there are cores."""
+    """n bare runs, one per core at a time."""
     with ThreadPoolExecutor(CORES) as pool:
         list(pool.map(bare, range(n)))
 
 
 def main() -> None:
-    """Two lines a box: many runs on all cores, and one run alone."""
-    for box in BOXES:
-        if fault(box):
+    """Two results per isolation: many runs on all cores, and one run alone."""
+    for isolation in ISOLATIONS:
+        if probe_isolation(isolation):
             continue
-        n, least = (N, 0.2) if box.nested else (N_EACH, 0.02)
-        name = f"{box.level}{'' if box.nested else ', a box a check'}"
+        n, least = (N, 0.2) if isolation.nested else (N_EACH, 0.02)
+        name = f"{isolation.level}{'' if isolation.nested else ', one sandbox per check'}"
 
-        def sandboxed(box: Box = box, n: int = n) -> None:
-            results = list(run_in(box, (Program(str(number), CODE, CHECKS) for number in range(n)), Limits(), CORES))
+        def sandboxed(isolation: Isolation = isolation, n: int = n) -> None:
+            programs = (Program(str(number), CODE, CHECKS) for number in range(n))
+            results = list(run_in(isolation, programs, ResourceLimits(), CORES))
             assert all(result.outcomes == ("passed",) * len(CHECKS) for result in results)
 
         mine, theirs, ratio = paired(sandboxed, partial(together, n), ROUNDS)
         result(
-            "sandbox", f"runs a second on {CORES} cores, {name}", n / mine, "bare subprocess", n / theirs, ratio, n, least=least
+            "sandbox",
+            f"runs per second on {CORES} cores, {name}",
+            n / mine,
+            "bare subprocess",
+            n / theirs,
+            ratio,
+            n,
+            least=least,
         )
-        worker = Worker(box, Bounds(), 60.0)
-        worker.run(CODE, CHECKS)
-        mine, theirs, ratio = paired(partial(worker.run, CODE, CHECKS), bare, 3 * ROUNDS)
-        worker.end()
+        sandbox = Sandbox(isolation, ResourceLimits(60.0))
+        sandbox.run(CODE, CHECKS)
+        mine, theirs, ratio = paired(partial(sandbox.run, CODE, CHECKS), bare, 3 * ROUNDS)
+        sandbox.close()
         result(
             "sandbox",
-            f"milliseconds a run, {name}",
+            f"milliseconds per run, {name}",
             1e3 * mine,
             "bare subprocess",
             1e3 * theirs,

@@ -6,7 +6,7 @@ import yaml
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
-from warrior_dagster.sandbox import pool
+from warrior_dagster.sandbox import probing
 from warrior_dagster.sandbox.isolation import IsolationError
 
 ARENAS = Path(__file__).parents[2] / "arenas"
@@ -145,7 +145,7 @@ def test_where_code_cannot_be_isolated_an_arena_that_runs_some_is_refused_before
     def none_here(levels: tuple[str, ...]) -> None:
         raise IsolationError(f"none of {levels}")
 
-    monkeypatch.setattr(pool, "best", none_here)
+    monkeypatch.setattr(probing, "best_isolation", none_here)
     assert no_isolation(load_arena(written(tmp_path, GOOD))) == []
     runs = "battles: {evidence: execution}\n"
     (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs)))

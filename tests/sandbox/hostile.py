@@ -1,6 +1,6 @@
-"""Programs that want to pass, to stay, or to do harm; and their run beside well-behaved ones, in this process or as a script.
+"""Programs that try to pass unfairly, to survive or to do harm, run next to well-behaved ones.
 
-As a script, it needs the standard library only: another user runs it with an interpreter of their own.
+As a script it needs only the standard library, so that another user can run it with a separate interpreter.
 """
 
 import json
@@ -8,11 +8,12 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from warrior_dagster.sandbox.isolation import Bounds, Box, Level
-from warrior_dagster.sandbox.pool import Limits, Program, Result, fault, run_in
+from warrior_dagster.sandbox.isolation import Isolation, Level, ResourceLimits
+from warrior_dagster.sandbox.pool import Program, Result, run_in
+from warrior_dagster.sandbox.probing import probe_isolation
 
 MARK = "import ctypes; ctypes.CDLL(None).prctl(15, b'{marker}')\nimport os, sys, threading, time\n"
-"""Names the process, and so what it forks."""
+"""Names the process and thereby all that it forks."""
 GOOD = Program(
     "good",
     "def double(n):\n    return [n, n]\nprint('x' * 1_000_000)",
@@ -47,10 +48,10 @@ def objects():
 FORGED = """
 def f():
     for found in objects():
-        if hasattr(found, "token") and hasattr(found, "ask"):
-            for message in (["ended"], ["truth", 0, True], ["assert", 0, ["true"]], ["assert", 0, []], ["assert", 9, []]):
-                found.tell(__import__("json").dumps(message))
-            found.tell("not json")
+        if hasattr(found, "token") and hasattr(found, "request"):
+            for message in (["ended"], ["compared", 0, True], ["assert", 0, ["true"]], ["assert", 0, []], ["assert", 9, []]):
+                found.send(__import__("json").dumps(message))
+            found.send("not json")
     time.sleep(60)
 """
 PATCHED = """
@@ -62,7 +63,7 @@ builtins.exec = builtins.compile = lambda *_, **__: None
 operator.eq = lambda *_: True
 for name, module in list(sys.modules.items()):
     for key, value in list(vars(module).items()):
-        if key in ("judged", "compared", "dumps", "plain", "OPERATORS", "HOOK", "__judge__"):
+        if key in ("evaluate_assert", "compare_chain", "dumps", "encoded", "OPERATORS", "ASSERT_HOOK", "__judge__"):
             setattr(module, key, lambda *_, **__: True)
 __judge__ = lambda *_: None
 def abs(x): return 0
@@ -84,7 +85,7 @@ EVERYWHERE: dict[str, tuple[str, tuple[str, ...]]] = {
         ("assert exits() == 1", "assert ends() == 1", "assert thread() == 1", "assert raises() == 1", "ends()", "exits()",
          "try:\n    exits()\nfinally:\n    assert True", "end_later()\nimport time; time.sleep(5)\nassert True"),
     ),
-    "patches what tells": ("import json\njson.dumps = lambda *_, **__: '[\"ended\"]'\ndef f(): return 1", ("assert f() == 2",)),
+    "patches json": ("import json\njson.dumps = lambda *_, **__: '[\"ended\"]'\ndef f(): return 1", ("assert f() == 2",)),
     "patches": (
         PATCHED,
         ("assert abs(f(2) - 9.0) < 0.1", "assert f(1) == 2", "assert len([f(2)]) == 5", "assert isinstance(f(3), str)"),
@@ -167,16 +168,16 @@ CONTAINED: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-FEW = ("fork bomb", "end at once", "forges", "daemon", "kills", "sockets", "reads", "fills the disk")
-"""Enough where a box serves one check, which is slow: what such a box does in other ways."""
+SINGLE_USE = ("fork bomb", "end at once", "forges", "daemon", "kills", "sockets", "reads", "fills the disk")
+"""The programs for isolation without nesting, which is slow: those that it stops in another way."""
 
 
-def hostile(box: Box, facts: dict[str, Any]) -> list[Program]:
-    """The programs of a level, each followed by a good one."""
+def hostile_programs(isolation: Isolation, facts: dict[str, Any]) -> list[Program]:
+    """The programs for an isolation, each followed by a well-behaved one."""
     programs = []
-    chosen = EVERYWHERE | ({} if box.level == "limits" else CONTAINED)
+    chosen = EVERYWHERE | ({} if isolation.level == "limits" else CONTAINED)
     for name, (code, checks) in chosen.items():
-        if not box.nested and name not in FEW:
+        if not isolation.nested and name not in SINGLE_USE:
             continue
         texts = [MARK + code, *checks]
         for fact, value in facts.items():
@@ -186,16 +187,17 @@ def hostile(box: Box, facts: dict[str, Any]) -> list[Program]:
 
 
 def run(level: Level, nested: bool, facts: dict[str, Any]) -> list[Result]:
-    """All of them, on two workers."""
-    limits = Limits(seconds=0.4, bounds=Bounds(memory=256 << 20, processes=16))
-    return list(run_in(Box(level, nested), hostile(Box(level, nested), facts), limits, 2))
+    """Run all programs on two workers."""
+    limits = ResourceLimits(seconds=0.4, memory=256 << 20, processes=16)
+    isolation = Isolation(level, nested)
+    return list(run_in(isolation, hostile_programs(isolation, facts), limits, 2))
 
 
 def main() -> None:
-    """Print what is wrong with a box, or what became of all the programs in it."""
+    """Print as JSON why the isolation is unusable here, or the results of all programs."""
     arguments = json.loads(sys.argv[1])
-    wrong = fault(Box(arguments["level"], arguments["nested"]))
-    print(json.dumps(wrong or [asdict(result) for result in run(**arguments)]))
+    unusable = probe_isolation(Isolation(arguments["level"], arguments["nested"]))
+    print(json.dumps(unusable or [asdict(result) for result in run(**arguments)]))
 
 
 if __name__ == "__main__":

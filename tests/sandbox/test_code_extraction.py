@@ -1,4 +1,4 @@
-"""From an answer to its code, and from a test to what is put to that code."""
+"""Extraction of the code in an answer, and the binding of a test to the function of that code."""
 
 import ast
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.sandbox.code_extraction import MOST_CHARS, bound_to, code_of, free_names, parsed
+from warrior_dagster.sandbox.code_extraction import MAX_CHARS, bind_function, extract_code, parse_python, undefined_names
 
 PLUS = "def plus(a, b):\n    return a + b"
 
@@ -22,10 +22,10 @@ PLUS = "def plus(a, b):\n    return a + b"
         PLUS,
     ],
 )
-def test_the_python_of_an_answer_is_its_code_whatever_stands_around_it(answer: str) -> None:
-    code = code_of(answer)
+def test_the_python_in_an_answer_is_extracted_from_the_text_around_it(answer: str) -> None:
+    code = extract_code(answer)
     assert code.functions == ("plus",)
-    assert "plus" in code.defined
+    assert "plus" in code.defined_names
     assert ast.parse(code.text)
 
 
@@ -40,25 +40,25 @@ def test_the_python_of_an_answer_is_its_code_whatever_stands_around_it(answer: s
         "(" * 9_000,
         "\0",
         "\ud800",
-        "x" * (MOST_CHARS + 1),
+        "x" * (MAX_CHARS + 1),
     ],
 )
-def test_what_holds_no_code_says_why(answer: str) -> None:
-    code = code_of(answer)
+def test_an_answer_without_code_has_a_reason(answer: str) -> None:
+    code = extract_code(answer)
     assert code.text == ""
     assert code.reason.startswith("no code: ")
 
 
-def test_blocks_are_one_program() -> None:
-    code = code_of("```python\nimport math\n```\nand then\n```python\ndef area(r):\n    return math.pi * r * r\n```")
-    assert code.defined == {"math", "area"}
+def test_several_blocks_form_one_program() -> None:
+    code = extract_code("```python\nimport math\n```\nand then\n```python\ndef area(r):\n    return math.pi * r * r\n```")
+    assert code.defined_names == {"math", "area"}
 
 
 @given(st.text(max_size=200) | st.text(alphabet="`\n pydef():x=1 ", max_size=80))
-def test_no_text_is_an_error(text: str) -> None:
-    code = code_of(text)
+def test_any_text_gives_either_code_or_a_reason(text: str) -> None:
+    code = extract_code(text)
     assert bool(code.text.strip()) != bool(code.reason)
-    assert not code.text or parsed(code.text)
+    assert not code.text or parse_python(code.text)
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ def test_no_text_is_an_error(text: str) -> None:
         ("assert add(sub(1, 2), 2) == 1", "assert add(sub(1, 2), 2) == 1", ""),
     ],
 )
-def test_the_one_name_that_is_lacking_is_the_one_function(test: str, check: str, bound: str) -> None:
-    assert bound_to(code_of(PLUS), test) == (check, bound)
+def test_the_only_undefined_name_is_bound_to_the_only_function(test: str, check: str, bound: str) -> None:
+    assert bind_function(extract_code(PLUS), test) == (check, bound)
 
 
 @pytest.mark.parametrize(
     "answer", [PLUS + "\ndef minus(a, b):\n    return a - b", "from math import *\n" + PLUS, "class Adder: pass"]
 )
-def test_nothing_is_bound_where_another_could_be_meant(answer: str) -> None:
-    assert bound_to(code_of(answer), "assert add(1, 2) == 3") == ("assert add(1, 2) == 3", "")
+def test_nothing_is_bound_if_the_function_is_ambiguous(answer: str) -> None:
+    assert bind_function(extract_code(answer), "assert add(1, 2) == 3") == ("assert add(1, 2) == 3", "")
 
 
-def test_free_names_are_those_that_an_answer_has_to_define() -> None:
+def test_undefined_names_are_those_that_an_answer_must_define() -> None:
     test = "assert sorted(f(x) for x in g()) == list(map(lambda y: y + z, [1]))"
-    assert free_names(ast.parse(test)) == {"f", "g", "z"}
+    assert undefined_names(ast.parse(test)) == {"f", "g", "z"}

@@ -1,4 +1,4 @@
-"""What a caller of the sandbox is promised; test_hostile.py has what the tested code may not do."""
+"""What the sandbox guarantees to its caller. test_hostile.py has what the tested code cannot do."""
 
 import os
 import subprocess
@@ -11,19 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from warrior_dagster.sandbox import pool
-from warrior_dagster.sandbox.host import Outcome, Ran, Worker
-from warrior_dagster.sandbox.isolation import Bounds, Box, IsolationError, Level
-from warrior_dagster.sandbox.pool import LOOP, REFERENCE_SECONDS, Limits, Program, Result, best, run_all, slowness
+from warrior_dagster.sandbox import pool, probing
+from warrior_dagster.sandbox.host import Outcome, ProgramRun, Sandbox
+from warrior_dagster.sandbox.isolation import Isolation, IsolationError, Level, ResourceLimits
+from warrior_dagster.sandbox.pool import REFERENCE_SECONDS, Program, Result, run_all, slowdown
+from warrior_dagster.sandbox.probing import best_isolation, probe_isolation, probe_level
 
-QUICK = Limits(seconds=0.5)
+QUICK = ResourceLimits(seconds=0.5)
 
 
 @pytest.fixture(scope="module")
 def levels() -> tuple[Level, ...]:
-    """The levels that isolate, where there are any."""
+    """The level that isolates on this machine. Skips the test if none does."""
     try:
-        return (best(("bubblewrap", "namespaces")).level,)
+        return (best_isolation(("bubblewrap", "namespaces")).level,)
     except IsolationError as error:
         pytest.skip(str(error))
 
@@ -87,16 +88,16 @@ EXPECTED: tuple[tuple[str, Outcome], ...] = (
 )
 
 
-def test_each_check_is_judged_by_itself(levels: tuple[Level, ...]) -> None:
+def test_each_check_is_judged_separately(levels: tuple[Level, ...]) -> None:
     result = run_one(levels, CODE, *(check for check, _ in EXPECTED))
-    told = list(zip((check for check, _ in EXPECTED), result.outcomes, result.reasons, strict=True))
-    assert [row for row, (_, outcome) in zip(told, EXPECTED, strict=True) if row[1] != outcome] == []
-    assert all((outcome == "passed") == (reason == "") for _, outcome, reason in told)
+    results = list(zip((check for check, _ in EXPECTED), result.outcomes, result.reasons, strict=True))
+    assert [row for row, (_, outcome) in zip(results, EXPECTED, strict=True) if row[1] != outcome] == []
+    assert all((outcome == "passed") == (reason == "") for _, outcome, reason in results)
     assert (result.error, (result.level,)) == ("", levels)
-    assert result.seconds > 0.5  # one of them runs into its time limit
+    assert result.seconds > 0.5  # one check reaches its time limit
 
 
-def test_nothing_of_a_check_is_left_for_the_next(levels: tuple[Level, ...]) -> None:
+def test_a_check_leaves_nothing_for_the_next(levels: tuple[Level, ...]) -> None:
     check = "assert double(1) == 2 and seen == []\nseen.append(1)\nimport sys, os\n"
     check += "assert os.listdir('.') == [] and not hasattr(sys, 'left')\n"
     check += "sys.left = open('left', 'w').write('x')"
@@ -111,7 +112,7 @@ def test_nothing_of_a_check_is_left_for_the_next(levels: tuple[Level, ...]) -> N
      ("import os; os.abort()", "ended by SIGABRT while loading"), ("while True: pass", "timeout while loading"),
      ("x = '\0'\0", "null bytes")],
 )  # fmt: skip
-def test_code_that_cannot_be_loaded_says_why_and_is_not_judged(levels: tuple[Level, ...], code: str, error: str) -> None:
+def test_code_that_cannot_be_loaded_has_an_error_and_no_check_runs(levels: tuple[Level, ...], code: str, error: str) -> None:
     result = run_one(levels, code, "assert 1 == 1", "assert 2 == 2")
     assert error in result.error
     assert result.outcomes == ("not run", "not run")
@@ -123,28 +124,28 @@ def test_a_program_without_checks_is_only_loaded(levels: tuple[Level, ...]) -> N
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_a_sandbox_that_ends_takes_only_one_verdict_with_it(levels: tuple[Level, ...], nested: bool) -> None:
-    worker = Worker(Box(levels[0], nested), Bounds(), 60.0)
+def test_a_sandbox_that_ends_costs_only_one_verdict(levels: tuple[Level, ...], nested: bool) -> None:
+    sandbox = Sandbox(Isolation(levels[0], nested), ResourceLimits(60.0))
     name = f"ends-{os.getpid() % 10_000}"
 
     def kill() -> None:
-        wait_for(lambda: named(name) == 1)
-        assert worker.running
-        os.killpg(worker.running.pid, 9)
+        wait_for(lambda: count_named(name) == 1)
+        assert sandbox.process
+        os.killpg(sandbox.process.pid, 9)
 
     killer = threading.Thread(target=kill)
     killer.start()
     try:
         sleeps = f"import ctypes\nctypes.CDLL(None).prctl(15, b'{name}')\ntime.sleep(1e6)"
-        ran = worker.run("import time", ("assert 1 == 1", sleeps, "assert time.sleep(0) is None"))
+        run = sandbox.run("import time", ("assert 1 == 1", sleeps, "assert time.sleep(0) is None"))
     finally:
         killer.join()
-        worker.end()
-    assert ran.outcomes == ["passed", "error", "passed"]
-    assert "ended" in ran.reasons[1]
+        sandbox.close()
+    assert run.outcomes == ["passed", "error", "passed"]
+    assert "ended" in run.reasons[1]
 
 
-def test_programs_are_taken_as_they_are_needed_and_results_come_as_they_are_ready(levels: tuple[Level, ...]) -> None:
+def test_programs_are_read_as_needed_and_results_come_when_ready(levels: tuple[Level, ...]) -> None:
     taken = []
 
     def programs() -> Iterator[Program]:
@@ -159,7 +160,7 @@ def test_programs_are_taken_as_they_are_needed_and_results_come_as_they_are_read
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sandbox-")]
 
 
-def test_an_error_of_the_callers_own_reaches_the_caller(levels: tuple[Level, ...]) -> None:
+def test_an_error_of_the_callers_iterator_reaches_the_caller(levels: tuple[Level, ...]) -> None:
     def programs() -> Iterator[Program]:
         yield Program("one", "", ())
         raise KeyError("no more")
@@ -168,28 +169,28 @@ def test_an_error_of_the_callers_own_reaches_the_caller(levels: tuple[Level, ...
         list(run_all(programs(), QUICK, levels=levels, workers=2))
 
 
-def test_where_there_is_no_isolation_it_refuses_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "probed", lambda level: Box(level, False) if level == "limits" else "Linux refuses")
+def test_without_isolation_it_refuses_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "probe_level", lambda level: Isolation(level, False) if level == "limits" else "Linux refuses")
     with pytest.raises(IsolationError, match=r"apt-get install bubblewrap[\s\S]*namespaces: Linux refuses"):
         run_all([], QUICK)
-    assert best(("bubblewrap", "limits")) == Box("limits", False)
+    assert best_isolation(("bubblewrap", "limits")) == Isolation("limits", False)
 
 
-def test_no_level_is_taken_that_does_not_isolate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_isolation_that_does_not_isolate_is_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        Worker, "run", lambda self, code, checks: Ran(["failed"], [*[""] * (len(checks) - 1), "it read a file"], [0.0])
+        Sandbox, "run", lambda self, code, checks: ProgramRun(["failed"], [*[""] * (len(checks) - 1), "it read a file"], [0.0])
     )
-    assert "it read a file" in pool.fault(Box("namespaces", True))
+    assert "it read a file" in probe_isolation(Isolation("namespaces", True))
 
 
 @pytest.mark.parametrize(("seconds", "factor"), [(0.0, 1.0), (REFERENCE_SECONDS * 3, 3.0), (60.0, 10.0)])
 def test_time_limits_follow_the_machine_within_bounds(monkeypatch: pytest.MonkeyPatch, seconds: float, factor: float) -> None:
-    monkeypatch.setattr(Worker, "run", lambda self, code, checks: Ran(["passed"], [""], [seconds]))
-    assert slowness(Worker(Box("limits", False), Bounds(), 1.0)) == pytest.approx(factor)
+    monkeypatch.setattr(Sandbox, "run", lambda self, code, checks: ProgramRun(["passed"], [""], [seconds]))
+    assert slowdown(Sandbox(Isolation("limits", False), ResourceLimits(1.0))) == pytest.approx(factor)
 
 
-def test_what_the_machine_is_measured_by_is_right(levels: tuple[Level, ...]) -> None:
-    assert run_one(levels, LOOP, *pool.CALIBRATION).outcomes == ("passed",)
+def test_the_calibration_check_passes(levels: tuple[Level, ...]) -> None:
+    assert run_one(levels, pool.CALIBRATION_CODE, *pool.CALIBRATION_CHECKS).outcomes == ("passed",)
 
 
 def test_nothing_of_this_process_is_inherited(levels: tuple[Level, ...], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,36 +207,38 @@ def test_nothing_of_this_process_is_inherited(levels: tuple[Level, ...], monkeyp
 
 
 @pytest.mark.parametrize("level", ["bubblewrap", "namespaces"])
-def test_nothing_runs_on_when_the_process_is_killed_that_asked(level: Level) -> None:
-    if not isinstance(pool.probed(level), Box):
-        pytest.skip(f"no {level} here")
+def test_no_process_survives_when_the_caller_is_killed(level: Level) -> None:
+    if not isinstance(probe_level(level), Isolation):
+        pytest.skip(f"{level} does not work on this machine")
     name = f"orphan-{os.getpid() % 10_000}"
     script = f"""
-from warrior_dagster.sandbox.pool import Limits, Program, run_all
+from warrior_dagster.sandbox.isolation import ResourceLimits
+from warrior_dagster.sandbox.pool import Program, run_all
 code = "import ctypes; ctypes.CDLL(None).prctl(15, b'{name}')"
-list(run_all([Program("", code, ("import time; time.sleep(1e6)",))], Limits(seconds=600), levels=("{level}",), workers=1))
+program = Program("", code, ("import time; time.sleep(1e6)",))
+list(run_all([program], ResourceLimits(seconds=600), levels=("{level}",), workers=1))
 """
-    asking = subprocess.Popen(
+    caller = subprocess.Popen(
         [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(Path(pool.__file__).parents[2])}
     )
     try:
-        wait_for(lambda: named(name) == 1)
+        wait_for(lambda: count_named(name) == 1)
     finally:
-        asking.kill()
-        asking.wait()
-    wait_for(lambda: named(name) == 0)
+        caller.kill()
+        caller.wait()
+    wait_for(lambda: count_named(name) == 0)
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
-    """Fails after half a minute."""
+    """Wait until it is true. Fails after 30 seconds."""
     deadline = time.monotonic() + 30
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def named(name: str) -> int:
-    """How many processes have given themselves this name."""
+def count_named(name: str) -> int:
+    """How many processes have this name."""
     count = 0
     for file in Path("/proc").glob("[0-9]*/comm"):
         with suppress(OSError):

@@ -1,106 +1,107 @@
-"""What a check says, taken apart before it runs: the tested code never meets the values that it is compared with.
+"""Rewrites the asserts of a check, so that the tested code never sees the values that its results are compared with.
 
-`assert f(1) == 2` becomes `__judge__(0, (f(1),))` in the sandbox; the 2 stays here, and here, in a process that runs nothing
-generated, the value that the sandbox tells is compared with it. That is the token of the verdict: tested code can neither
-know it, nor print it early, nor patch what compares.
+`assert f(1) == 2` becomes `__judge__(0, (f(1),))` in the sandbox. The literal 2 stays in the host process, which runs no
+generated code and compares it with the value that the sandbox returns. So tested code can neither read the expected value, nor
+print a verdict early, nor patch the comparison.
 """
 
 import ast
 from dataclasses import dataclass, field
 from typing import Any
 
-from warrior_dagster.sandbox.value_codec import HOOK, OPERATORS, Opaque, dumps, loads
+from warrior_dagster.sandbox.value_codec import ASSERT_HOOK, OPERATORS, NotPlain, dumps, loads
 
-MOST_CHARS = 100_000
+MAX_CHARS = 100_000
 MISSING = object()
-"""In the place of what only the sandbox can work out."""
-OPAQUE = object()
-"""In the place of a value that is not plain."""
+"""Placeholder for an operand that only the sandbox can evaluate."""
+NOT_PLAIN = object()
+"""Placeholder for a value that is not plain."""
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """One assert: its operators, and its operands, MISSING where the sandbox works them out. No operators: is it true?"""
+class AssertSite:
+    """The operators and operands of one assert. MISSING: evaluated in the sandbox. No operators: a truth test."""
 
     operators: tuple[str, ...]
     operands: tuple[Any, ...]
-    always: bool
-    """Whether a check that ends has passed here: not within a loop, a condition, a function or a `try`."""
+    always_reached: bool
+    """Whether every check that ends has reached it: it is not in a loop, a condition, a function or a `try`."""
 
 
 @dataclass(slots=True)
-class Check:
-    """A check as the sandbox gets it, and what stays here."""
+class RewrittenCheck:
+    """The source that the sandbox gets, and the assert sites that stay in the host."""
 
     source: str
     names: list[str]
-    """Every name that it uses."""
-    sites: list[Site] = field(default_factory=list)
-    last: int | None = None
-    """The site after which nothing is left to run, if it ends with one."""
+    """Every name that the check uses."""
+    sites: list[AssertSite] = field(default_factory=list)
+    last_site: int | None = None
+    """The index of the final assert, if the check ends with one: nothing runs after it."""
 
 
-def taken_apart(text: str) -> Check:
-    """Raises ValueError for what is not Python, or too much of it."""
-    if len(text) > MOST_CHARS:
-        raise ValueError(f"a check of more than {MOST_CHARS} characters")
+def rewrite_asserts(text: str) -> RewrittenCheck:
+    """Raises ValueError for a text that is not Python, is too long, or is nested too deeply."""
+    if len(text) > MAX_CHARS:
+        raise ValueError(f"a check of more than {MAX_CHARS} characters")
     try:
         tree = ast.parse(text)
         names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
-        asserts = Asserts()
+        rewriter = AssertRewriter()
         body: list[ast.stmt] = []
         for statement in tree.body:
-            asserts.always = isinstance(statement, ast.Assert)
-            new = asserts.visit(statement)
+            rewriter.always_reached = isinstance(statement, ast.Assert)
+            new = rewriter.visit(statement)
             body += new if isinstance(new, list) else [new]
         source = ast.unparse(ast.fix_missing_locations(ast.Module(body, [])))
     except SyntaxError as error:
         raise ValueError(f"SyntaxError: {error}") from error
     except (RecursionError, MemoryError) as error:
         raise ValueError("a check that is nested too deeply") from error
-    if HOOK in names:
-        raise ValueError(f"{HOOK} is not a name for a check")
-    last = len(asserts.sites) - 1 if tree.body and isinstance(tree.body[-1], ast.Assert) else None
-    return Check(source, names, asserts.sites, last)
+    if ASSERT_HOOK in names:
+        raise ValueError(f"{ASSERT_HOOK} is not a name for a check")
+    ends_with_assert = bool(tree.body) and isinstance(tree.body[-1], ast.Assert)
+    return RewrittenCheck(source, names, rewriter.sites, len(rewriter.sites) - 1 if ends_with_assert else None)
 
 
-class Asserts(ast.NodeTransformer):
-    """Each assert becomes a call of the hook with the operands that are not literals."""
+class AssertRewriter(ast.NodeTransformer):
+    """Turns each assert into a call of ASSERT_HOOK with the index of its site and the operands that are not literals."""
 
     def __init__(self) -> None:
-        """No sites yet."""
-        self.sites: list[Site] = []
-        self.always = False
+        """Start without sites."""
+        self.sites: list[AssertSite] = []
+        self.always_reached = False
 
     def visit_Assert(self, node: ast.Assert) -> list[ast.stmt]:
-        """`assert a and b` is two asserts."""
+        """`assert a and b` becomes two sites."""
         tests = node.test.values if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And) else [node.test]
-        return [self.call(test) for test in tests]
+        return [self.hook_call(test) for test in tests]
 
-    def call(self, test: ast.expr) -> ast.stmt:
-        """The hook's call in the place of one test."""
+    def hook_call(self, test: ast.expr) -> ast.stmt:
+        """The statement that replaces one test."""
         operators: tuple[str, ...] = ()
         nodes = [test]
         if isinstance(test, ast.Compare):
             operands = [test.left, *test.comparators]
             names = tuple(type(op).__name__ for op in test.ops)
-            if splits(names, operands):
+            if comparable_by_value(names, operands):
                 operators, nodes = names, operands
-        values = [literal(node) for node in nodes] if operators else [MISSING]
-        self.sites.append(Site(operators, tuple(values), self.always))
-        told = [node for node, value in zip(nodes, values, strict=True) if value is MISSING]
-        arguments: list[ast.expr] = [ast.Constant(len(self.sites) - 1), ast.Tuple(told, ast.Load())]
-        return ast.Expr(ast.Call(ast.Name(HOOK, ast.Load()), arguments, []))
+        values = [literal_value(node) for node in nodes] if operators else [MISSING]
+        self.sites.append(AssertSite(operators, tuple(values), self.always_reached))
+        sent = [node for node, value in zip(nodes, values, strict=True) if value is MISSING]
+        arguments: list[ast.expr] = [ast.Constant(len(self.sites) - 1), ast.Tuple(sent, ast.Load())]
+        return ast.Expr(ast.Call(ast.Name(ASSERT_HOOK, ast.Load()), arguments, []))
 
 
-def splits(operators: tuple[str, ...], operands: list[ast.expr]) -> bool:
-    """Whether operands can be told apart: `is` only with None, True, False or `...`, which are one object in every process."""
-    lone = [isinstance(node, ast.Constant) and any(node.value is one for one in (None, True, False, ...)) for node in operands]
-    return all(a or b for op, a, b in zip(operators, lone, lone[1:], strict=False) if op.startswith("Is"))
+def comparable_by_value(operators: tuple[str, ...], operands: list[ast.expr]) -> bool:
+    """Whether the host can compare copies of the operands. For `is` one must be None, True, False or `...`: singletons."""
+    constants = (node.value if isinstance(node, ast.Constant) else MISSING for node in operands)
+    singleton = [any(value is one for one in (None, True, False, ...)) for value in constants]
+    return all(a or b for op, a, b in zip(operators, singleton, singleton[1:], strict=False) if op.startswith("Is"))
 
 
-def literal(node: ast.expr) -> Any:
-    """A literal's value, else MISSING."""
+def literal_value(node: ast.expr) -> Any:
+    """The value of a literal, MISSING for any other expression."""
     try:
         value = ast.literal_eval(node)
         dumps(value)
@@ -109,32 +110,32 @@ def literal(node: ast.expr) -> Any:
     return value
 
 
-def judged(site: Site, told: list[str]) -> bool | None:
-    """Whether an assert holds by the values that the sandbox told; None: ask it, for only it can compare these.
+def evaluate_assert(site: AssertSite, encoded: list[str]) -> bool | None:
+    """Whether an assert holds, given the values that the sandbox sent ("": not plain). None: only the sandbox can compare them.
 
-    A value that is not plain never equals a plain one, nor is it more or less than one. Raises Opaque for what was not asked.
+    A value that is not plain never equals a plain one and is neither more nor less. Raises NotPlain for malformed values.
     """
-    operands, values = list(site.operands), iter(told)
+    operands, values = list(site.operands), iter(encoded)
     for number, operand in enumerate(operands):
         if operand is MISSING:
             text = next(values, None)
             if text is None:
-                raise Opaque("an operand is missing")
-            operands[number] = OPAQUE if text == "" else loads(text)
+                raise NotPlain("an operand is missing")
+            operands[number] = NOT_PLAIN if text == "" else loads(text)
     if not site.operators:
         return bool(operands[0])
-    answers = [judged_pair(*pair) for pair in zip(site.operators, operands, operands[1:], strict=False)]
+    answers = [compare(*pair) for pair in zip(site.operators, operands, operands[1:], strict=False)]
     return False if False in answers else None if None in answers else True
 
 
-def judged_pair(name: str, left: Any, right: Any) -> bool | None:
-    """One comparison of a chain."""
-    opaque = (left is OPAQUE) + (right is OPAQUE)
-    if not opaque:
+def compare(operator: str, left: Any, right: Any) -> bool | None:
+    """One comparison of a chain. None: only the sandbox can make it."""
+    not_plain = (left is NOT_PLAIN) + (right is NOT_PLAIN)
+    if not not_plain:
         try:
-            return bool(OPERATORS[name](left, right))
+            return bool(OPERATORS[operator](left, right))
         except (TypeError, ArithmeticError, RecursionError):
             return None  # the sandbox raises it where the check may catch it
-    if opaque == 2 or (name in ("In", "NotIn") and right is OPAQUE):
+    if not_plain == 2 or (operator in ("In", "NotIn") and right is NOT_PLAIN):
         return None
-    return name in ("NotEq", "IsNot", "NotIn")
+    return operator in ("NotEq", "IsNot", "NotIn")

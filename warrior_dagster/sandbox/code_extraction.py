@@ -1,4 +1,4 @@
-"""From an answer, which is prose with code in it, to the code that can be run. Nothing is run here; texts are only parsed."""
+"""Extracts runnable code from an answer, which is prose with code in it. Nothing runs here: texts are only parsed."""
 
 import ast
 import builtins
@@ -9,42 +9,42 @@ from dataclasses import dataclass
 from textwrap import dedent
 
 FENCED = re.compile(r"^[ \t]*```[ \t]*([^\s`]*)[^\n`]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
-PYTHON = ("", "python", "py", "python3")
-"""How a block of Python may be labelled."""
-MOST_CHARS = 100_000
+PYTHON_LABELS = ("", "python", "py", "python3")
+"""The labels of fenced blocks that are taken as Python."""
+MAX_CHARS = 100_000
 BUILTINS = frozenset(dir(builtins))
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An answer's code, or why there is none."""
+    """The code of an answer, or the reason why it has none."""
 
     text: str = ""
     reason: str = ""
-    defined: frozenset[str] = frozenset()
-    """The names of its top level."""
+    defined_names: frozenset[str] = frozenset()
+    """The names that its top level defines or imports."""
     functions: tuple[str, ...] = ()
-    """Those that are functions of its own."""
-    open_ended: bool = False
-    """Whether it imports names that nobody can know before it runs (`from x import *`)."""
+    """The functions that its top level defines."""
+    star_import: bool = False
+    """Whether it has a `from x import *`, whose names are unknown before it runs."""
 
 
-def code_of(answer: str) -> Code:
-    """The fenced blocks of an answer, together if that is Python, else those that are; without any the whole text.
+def extract_code(answer: str) -> Code:
+    """The fenced blocks of an answer, joined if that is Python, else those that are Python; the whole text if it has no block.
 
-    A text without a fence must define something: prose may happen to parse.
+    A text without a fence must define something, because prose may happen to parse.
     """
-    if len(answer) > MOST_CHARS:
-        return Code(reason=f"no code: an answer of more than {MOST_CHARS} characters")
-    found = blocks(answer)
-    kept = found if parsed("\n".join(found)) else [block for block in found if parsed(block)]
+    if len(answer) > MAX_CHARS:
+        return Code(reason=f"no code: an answer of more than {MAX_CHARS} characters")
+    found = fenced_blocks(answer)
+    kept = found if parse_python("\n".join(found)) else [block for block in found if parse_python(block)]
     text = "\n".join(kept) if found else answer
-    tree = parsed(text)
+    tree = parse_python(text)
     if tree is None or not tree.body:
         return Code(reason="no code: nothing in it is Python")
     try:
         symbols = symtable.symtable(text, "answer", "exec").get_symbols()
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # such as a `return` at the top
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # such as a `return` at the top level
         return Code(reason="no code: it does not compile")
     defined = frozenset(s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace())
     if not found and not defined:
@@ -54,13 +54,13 @@ def code_of(answer: str) -> Code:
     return Code(text, "", defined, functions, star)
 
 
-def blocks(text: str) -> list[str]:
-    """The contents of the fenced blocks that are labelled as Python or not at all; the last may lack its end."""
-    return [dedent(block) for label, block in FENCED.findall(text) if label.lower() in PYTHON]
+def fenced_blocks(text: str) -> list[str]:
+    """The contents of the fenced blocks that are labelled as Python or not at all. The last may lack its closing fence."""
+    return [dedent(block) for label, block in FENCED.findall(text) if label.lower() in PYTHON_LABELS]
 
 
-def parsed(text: str) -> ast.Module | None:
-    """The syntax tree, or None for what is no Python."""
+def parse_python(text: str) -> ast.Module | None:
+    """The syntax tree, or None if the text is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -69,25 +69,25 @@ def parsed(text: str) -> ast.Module | None:
         return None
 
 
-def free_names(test: ast.AST) -> set[str]:
-    """The names that a test reads and neither binds itself nor has from Python."""
+def undefined_names(test: ast.AST) -> set[str]:
+    """The names that a test reads and does not bind, without Python's builtins."""
     names = [node for node in ast.walk(test) if isinstance(node, ast.Name)]
     bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
     bound |= {node.arg for node in ast.walk(test) if isinstance(node, ast.arg)}
     return {node.id for node in names} - bound - BUILTINS
 
 
-def bound_to(code: Code, test: str) -> tuple[str, str]:
-    """A test as it is put to an answer, and the name that was bound to the answer's one function, if one was (`add = plus`).
+def bind_function(code: Code, test: str) -> tuple[str, str]:
+    """The test to run against an answer, and the renaming made in it (`add = plus`) or "".
 
-    A request often names no function. So where the test lacks exactly one name, and the answer has exactly one function, that
-    is the one it means. The name is put into the test rather than the code: no test depends on what others call it.
+    Many instructions name no function. If exactly one name of the test is undefined and the answer has exactly one function,
+    the test means that function. The test is changed, not the code, so that it does not depend on names in other tests.
     """
     tree = ast.parse(test)
-    lacking = free_names(tree) - code.defined
-    if len(lacking) != 1 or len(code.functions) != 1 or code.open_ended:
+    undefined = undefined_names(tree) - code.defined_names
+    if len(undefined) != 1 or len(code.functions) != 1 or code.star_import:
         return test, ""
-    name, function = lacking.pop(), code.functions[0]
+    name, function = undefined.pop(), code.functions[0]
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id == name:
             node.id = function

@@ -1,4 +1,4 @@
-"""One sandbox, kept for many programs, and the judging of what it says. See sandbox.py for what a verdict rests on."""
+"""The host's side of one sandbox, which runs many programs, and the judging of their checks. pool.py has the threat model."""
 
 import json
 import math
@@ -12,233 +12,225 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from warrior_dagster.sandbox.assert_rewriting import MISSING, Check, judged, taken_apart
-from warrior_dagster.sandbox.isolation import Bounds, Box, IsolationError, send, start
-from warrior_dagster.sandbox.value_codec import LOADING, Opaque, dumps
+from warrior_dagster.sandbox.assert_rewriting import MISSING, RewrittenCheck, evaluate_assert, rewrite_asserts
+from warrior_dagster.sandbox.isolation import Isolation, IsolationError, ResourceLimits, start, write_all
+from warrior_dagster.sandbox.value_codec import WHILE_LOADING, NotPlain, dumps
 
 Outcome = Literal["passed", "failed", "error", "timeout", "not run"]
 START_SECONDS = 60.0
 GRACE_SECONDS = 10.0
-"""Beyond a check's own time, until the sandbox itself is taken to be stuck."""
+"""How long the sandbox may stay silent beyond the time limit of a check before it counts as stuck."""
 
 
-class Stuck(RuntimeError):
-    """The sandbox itself ended, or says nothing; a new one is needed."""
+class SandboxStuck(RuntimeError):
+    """The sandbox ended, is silent, or sent something malformed: a new one is needed."""
 
 
 @dataclass(slots=True)
-class Ran:
-    """What became of a program's checks so far."""
+class ProgramRun:
+    """The results of a program's checks so far."""
 
     outcomes: list[Outcome]
     reasons: list[str]
     seconds: list[float]
     error: str = ""
 
+    def record(self, number: int, check_run: "CheckRun", seconds: float) -> None:
+        """Store the result of a check. Number -1 is the run that only loads a program without checks."""
+        if self.error:
+            return
+        if number < 0:
+            self.error = check_run.reason
+        else:
+            outcome = check_run.outcome or "not run"
+            self.outcomes[number], self.reasons[number], self.seconds[number] = outcome, check_run.reason, seconds
+
 
 @dataclass(slots=True)
-class Trial:
-    """One check while it runs."""
+class CheckRun:
+    """The state of one check while it runs."""
 
-    check: Check
+    check: RewrittenCheck
     outcome: Outcome | None = None
     reason: str = ""
-    unloadable: str = ""
-    held: set[int] = field(default_factory=set)
-    """Sites whose assert held when last reached."""
-    asked: set[int] = field(default_factory=set)
-    """Sites whose comparison the sandbox was asked to make."""
+    load_error: str = ""
+    held_sites: set[int] = field(default_factory=set)
+    """Sites whose assert has held."""
+    delegated_sites: set[int] = field(default_factory=set)
+    """Sites whose comparison was left to the sandbox."""
 
-    def hear(self, text: str) -> str:  # noqa: PLR0911 -- one a message
-        """The answer to what the check says: go on (JSON), end it (`next`), or end the program (`quit`)."""
+    def handle(self, text: str) -> str:  # noqa: PLR0911 -- one return per message
+        """The reply to a message of the check: JSON to continue, `next` to end the check, `quit` to end the program."""
         try:
             message = json.loads(text)
         except (ValueError, RecursionError):
             message = None
         sites = self.check.sites
         match message:
-            case ["unloadable", str(reason)]:
-                self.unloadable = reason
+            case ["load failed", str(reason)]:
+                self.load_error = reason
                 return "quit"
-            case ["raised", bool(asserting), str(reason)]:
-                return self.settle("failed" if asserting else "error", reason)
+            case ["raised", bool(is_assertion), str(reason)]:
+                return self.finish("failed" if is_assertion else "error", reason)
             case ["ended"] if self.all_held():
-                return self.settle("passed")
+                return self.finish("passed")
             case ["ended"]:
-                return self.settle("error", "ended before its asserts")
-            case ["assert", int(number), list(told)] if 0 <= number < len(sites):
+                return self.finish("error", "ended before its asserts")
+            case ["assert", int(number), list(values)] if 0 <= number < len(sites):
                 try:
-                    verdict = judged(sites[number], told)
-                except Opaque as error:
-                    return self.settle("error", str(error))
+                    verdict = evaluate_assert(sites[number], values)
+                except NotPlain as error:
+                    return self.finish("error", str(error))
                 if verdict is None:
-                    self.asked.add(number)
+                    self.delegated_sites.add(number)
                     operands = [None if value is MISSING else dumps(value) for value in sites[number].operands]
                     return json.dumps({"operators": sites[number].operators, "operands": operands})
-                return self.weigh(number, verdict)
-            case ["truth", int(number), bool(verdict)] if number in self.asked:
-                return self.weigh(number, verdict)
-        return self.settle("error", "said what no check says")
+                return self.record_verdict(number, verdict)
+            case ["compared", int(number), bool(verdict)] if number in self.delegated_sites:
+                return self.record_verdict(number, verdict)
+        return self.finish("error", "said what no check says")
 
-    def weigh(self, number: int, verdict: bool) -> str:
-        """An assert's verdict: a false one ends the check, unless something around it may catch it."""
+    def record_verdict(self, number: int, verdict: bool) -> str:
+        """The reply to an assert. One that fails ends the check, unless code around it may catch the AssertionError."""
         if verdict:
-            self.held.add(number)
-            if number == self.check.last and self.all_held():
-                return self.settle("passed")
-        elif self.check.sites[number].always:
-            return self.settle("failed", f"assert {number + 1} does not hold")
+            self.held_sites.add(number)
+            if number == self.check.last_site and self.all_held():
+                return self.finish("passed")
+        elif self.check.sites[number].always_reached:
+            return self.finish("failed", f"assert {number + 1} does not hold")
         return json.dumps(verdict)
 
     def all_held(self) -> bool:
-        """Whether every assert held that a check which ends has passed."""
-        return all(number in self.held for number, site in enumerate(self.check.sites) if site.always)
+        """Whether every assert has held that each complete run of the check reaches."""
+        return all(number in self.held_sites for number, site in enumerate(self.check.sites) if site.always_reached)
 
-    def settle(self, outcome: Outcome, reason: str = "") -> str:
-        """The check's outcome."""
+    def finish(self, outcome: Outcome, reason: str = "") -> str:
+        """Set the outcome. Returns the reply that ends the check."""
         self.outcome, self.reason = outcome, reason
         return "next"
 
 
-class Worker:
-    """A sandbox that is started when needed, and again when it ended."""
+class Sandbox:
+    """A sandbox that starts at the first program, and again whenever it has ended."""
 
-    def __init__(self, box: Box, bounds: Bounds, seconds: float) -> None:
-        """`seconds` of wall clock are for each check."""
-        self.box, self.bounds, self.seconds = box, bounds, seconds
-        self.running: subprocess.Popen[bytes] | None = None
-        self.kept = bytearray()
+    def __init__(self, isolation: Isolation, limits: ResourceLimits) -> None:
+        """`limits.seconds` are used as given, without a factor for the machine."""
+        self.isolation, self.limits = isolation, limits
+        self.process: subprocess.Popen[bytes] | None = None
+        self.buffer = bytearray()
 
-    def run(self, code: str, checks: Sequence[str]) -> Ran:
-        """Every check, or none where the code cannot be loaded; without checks it is only loaded.
+    def run(self, code: str, checks: Sequence[str]) -> ProgramRun:
+        """Run every check, or none if the code cannot be loaded. Without checks the code is only loaded.
 
-        Where a check makes an end of the sandbox, the rest runs in a new one. Raises IsolationError if none can be started.
+        If a check breaks the sandbox, the others run in a new one. Raises IsolationError if no sandbox can be started.
         """
-        ran = Ran(["not run"] * len(checks), [""] * len(checks), [0.0] * len(checks))
-        apart: dict[int, Check] = {}
+        run = ProgramRun(["not run"] * len(checks), [""] * len(checks), [0.0] * len(checks))
+        pending: dict[int, CheckRun] = {}
         for number, text in enumerate(checks):
             try:
-                apart[number] = taken_apart(text)
+                pending[number] = CheckRun(rewrite_asserts(text))
             except ValueError as error:
-                ran.outcomes[number], ran.reasons[number] = "error", str(error)
-        trials = {number: Trial(check) for number, check in apart.items()} or {-1: Trial(Check("", []))}
-        while trials and not ran.error:
-            batch = dict(trials if self.box.nested else [next(iter(trials.items()))])
+                run.outcomes[number], run.reasons[number] = "error", str(error)
+        pending = pending or {-1: CheckRun(RewrittenCheck("", []))}
+        while pending and not run.error:
+            batch = dict(pending if self.isolation.nested else [next(iter(pending.items()))])
             try:
-                for number, seconds in self.batch(code, batch, ran):
-                    settled(ran, number, trials.pop(number), seconds)
-            except Stuck as stuck:
-                self.end()
-                number = next(iter(trials))
-                trial = trials.pop(number)
-                trial.settle("error", str(stuck))
-                settled(ran, number, trial, 0.0)
-        return ran
+                for number, seconds in self.run_batch(code, batch, run):
+                    run.record(number, pending.pop(number), seconds)
+            except SandboxStuck as stuck:
+                self.close()
+                number = next(iter(pending))
+                check_run = pending.pop(number)
+                check_run.finish("error", str(stuck))
+                run.record(number, check_run, 0.0)
+        return run
 
-    def batch(self, code: str, trials: dict[int, Trial], ran: Ran) -> Iterator[tuple[int, float]]:
-        """Run the trials in one box; gives the number and the seconds of each that has ended. Raises Stuck."""
-        if self.running is None:
-            self.begin()
+    def run_batch(self, code: str, batch: dict[int, CheckRun], run: ProgramRun) -> Iterator[tuple[int, float]]:
+        """Run checks in one sandbox. Yields the number and the seconds of each that has ended. Raises SandboxStuck."""
+        if self.process is None:
+            self.start()
         checks = [
-            {
-                "source": t.check.source,
-                "names": t.check.names,
-                "truths": [n for n, s in enumerate(t.check.sites) if not s.operators],
-            }
-            for t in trials.values()
+            {"source": c.source, "names": c.names, "truth_sites": [n for n, site in enumerate(c.sites) if not site.operators]}
+            for c in (check_run.check for check_run in batch.values())
         ]
-        self.send({"code": code, "checks": checks, "seconds": self.seconds, "cpu": math.ceil(self.seconds)})
-        numbers = list(trials)
-        at = 0
+        limit = self.limits.seconds
+        program = {"code": code, "checks": checks, "seconds": limit, "cpu_seconds": math.ceil(limit)}
+        self.send("g" + json.dumps(program))  # the first byte is for the fork server, which reads nothing else
+        numbers = list(batch)
         while True:
-            match self.hear(self.seconds + GRACE_SECONDS):
-                case ["say", str(text)] if at < len(numbers):
-                    self.send_line(trials[numbers[at]].hear(text))
-                case ["end", int(), str(how), float(seconds)] if at < len(numbers):
-                    number = numbers[at]
-                    at += 1
-                    trial = trials[number]
-                    if trial.unloadable or how.endswith(LOADING):
-                        ran.error = trial.unloadable or how
-                    elif trial.outcome is None:
-                        trial.settle("timeout" if how == "timeout" else "error", how)
+            match self.receive(limit + GRACE_SECONDS):
+                case ["check message", str(text)] if numbers:
+                    self.send(batch[numbers[0]].handle(text))
+                case ["end", int(), str(how), float(seconds)] if numbers:
+                    number = numbers.pop(0)
+                    check_run = batch[number]
+                    if check_run.load_error or how.endswith(WHILE_LOADING):
+                        run.error = check_run.load_error or how
+                    elif check_run.outcome is None:
+                        check_run.finish("timeout" if how == "timeout" else "error", how)
                     yield number, seconds
-                case ["unloadable", str(reason)]:
-                    ran.error = reason
-                case ["done"] if not self.box.nested:
-                    self.end()
+                case ["load failed", str(reason)]:
+                    run.error = reason
+                case ["done"] if not self.isolation.nested:
+                    self.close()
                     return
                 case ["done"]:
                     pass
                 case ["over", 0]:
                     return
                 case other:
-                    raise Stuck(f"the sandbox ended: {other}")
+                    raise SandboxStuck(f"the sandbox ended: {other}")
 
-    def begin(self) -> None:
-        """Start a sandbox. Raises IsolationError."""
-        self.running = start(self.box, self.bounds)
+    def start(self) -> None:
+        """Start the sandbox. Raises IsolationError."""
+        self.process = start(self.isolation, self.limits)
         try:
-            message = self.hear(START_SECONDS)
-        except Stuck as stuck:
+            message = self.receive(START_SECONDS)
+        except SandboxStuck as stuck:
             message = [str(stuck)]
         if message != ["ready"]:
-            self.end()
-            raise IsolationError(f"{self.box.level}: {' '.join(map(str, message))}")
+            self.close()
+            raise IsolationError(f"{self.isolation.level}: {' '.join(map(str, message))}")
 
-    def send(self, job: dict[str, Any]) -> None:
-        """A program, after a byte that the keeper waits for and never looks at."""
-        self.send_line("g" + json.dumps(job))
-
-    def send_line(self, text: str) -> None:
-        """Raises Stuck."""
-        assert self.running
+    def send(self, text: str) -> None:
+        """Send one line. Raises SandboxStuck."""
+        assert self.process
         try:
-            send(self.running, text.encode() + b"\n")
+            write_all(self.process, text.encode() + b"\n")
         except OSError as error:
-            raise Stuck("the sandbox ended") from error
+            raise SandboxStuck("the sandbox ended") from error
 
-    def hear(self, seconds: float) -> list[Any]:
-        """The sandbox' next message. Raises Stuck."""
-        assert self.running
-        assert self.running.stdout
-        descriptor = self.running.stdout.fileno()
+    def receive(self, seconds: float) -> list[Any]:
+        """The sandbox's next message, within so many seconds. Raises SandboxStuck."""
+        assert self.process
+        assert self.process.stdout
+        descriptor = self.process.stdout.fileno()
         deadline = time.monotonic() + seconds
         searched = 0
-        while (end := self.kept.find(b"\n", searched)) < 0:
-            searched = len(self.kept)
+        while (end := self.buffer.find(b"\n", searched)) < 0:
+            searched = len(self.buffer)
             ready = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]
             data = os.read(descriptor, 1 << 16) if ready else b""
             if not data:
-                raise Stuck("the sandbox ended" if ready else "the sandbox says nothing any more")
-            self.kept += data
-        line = bytes(self.kept[:end])
-        del self.kept[: end + 1]
+                raise SandboxStuck("the sandbox ended" if ready else "the sandbox says nothing any more")
+            self.buffer += data
+        line = bytes(self.buffer[:end])
+        del self.buffer[: end + 1]
         try:
             message = json.loads(line)
         except ValueError as error:
-            raise Stuck("the sandbox is not to be understood") from error
+            raise SandboxStuck("the sandbox is not to be understood") from error
         return message if isinstance(message, list) else [message]
 
-    def end(self) -> None:
-        """End the sandbox and all that runs in it."""
-        running, self.running = self.running, None
-        self.kept.clear()
-        if running is None:
+    def close(self) -> None:
+        """End the sandbox and all its processes."""
+        process, self.process = self.process, None
+        self.buffer.clear()
+        if process is None:
             return
         with suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
-        for pipe in (running.stdin, running.stdout):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
             assert pipe
             pipe.close()
-
-
-def settled(ran: Ran, number: int, trial: Trial, seconds: float) -> None:
-    """Note what became of a check; the one of a program without checks is its loading."""
-    if ran.error:
-        return
-    if number < 0:
-        ran.error = trial.reason
-    else:
-        ran.outcomes[number], ran.reasons[number], ran.seconds[number] = trial.outcome or "not run", trial.reason, seconds

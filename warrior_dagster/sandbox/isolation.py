@@ -1,12 +1,12 @@
-"""Which isolation this machine has, found out by really running something in each; and the command that starts a sandbox.
+"""The ways to isolate a sandbox, and the command that starts one.
 
-- bubblewrap: `bwrap` makes the box: namespaces of processes, mounts, network, users, and a root of only what Python needs.
-- namespaces: the same without the tool, by the system calls that it makes.
-- limits: no box at all. Limits, no sockets and no signals to others, but it reads what its user may read, and files that it
-  writes outside its folder stay. Only for who asks for it by name.
+- bubblewrap: `bwrap` makes the namespaces (processes, mounts, network, users) and a root with only what Python needs.
+- namespaces: the same by direct system calls, without the tool.
+- limits: no isolation. Resource limits, no sockets and no signals to other processes; but the code can read what its user can
+  read, and files that it writes outside its folder remain. Used only if the caller allows this level by name.
 
-Each program gets namespaces of its own within a box that stays. Where Linux refuses such nesting (some distributions let only
-bwrap make namespaces), a box serves one check: several times slower, and as tight.
+Each program gets namespaces of its own, nested in those of a long-lived sandbox. Where Linux refuses nesting (some
+distributions let only bwrap make namespaces), each check gets a new sandbox: several times slower, with the same isolation.
 """
 
 import marshal
@@ -22,17 +22,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from warrior_dagster.sandbox import value_codec
-from warrior_dagster.sandbox.guest import check_runner, fork_server, kernel
+from warrior_dagster.sandbox.guest import check_runner, fork_server, kernel, supervisor
 
 Level = Literal["bubblewrap", "namespaces", "limits"]
-ISOLATED: tuple[Level, ...] = ("bubblewrap", "namespaces")
-"""The levels that isolate, the best first."""
-ALLOWED: dict[str, tuple[Level, ...]] = {"required": ISOLATED, "limits": (*ISOLATED, "limits")}
-"""The levels that code may run at, by the YAML's execution.isolation."""
-HELP = "install bubblewrap (`apt-get install bubblewrap`), or let this user make namespaces (user.max_user_namespaces, and in \
-containers --security-opt seccomp=unconfined or CAP_SYS_ADMIN), or name the level `limits` in the YAML, which isolates nothing"
+ISOLATING_LEVELS: tuple[Level, ...] = ("bubblewrap", "namespaces")
+"""The levels that isolate, best first."""
+ALLOWED_LEVELS: dict[str, tuple[Level, ...]] = {"required": ISOLATING_LEVELS, "limits": (*ISOLATING_LEVELS, "limits")}
+"""The levels that each policy allows, best first: `required` insists on isolation, `limits` does not."""
+INSTALL_HINT = "install bubblewrap (`apt-get install bubblewrap`), or let this user make namespaces (user.max_user_namespaces, \
+and in containers --security-opt seccomp=unconfined or CAP_SYS_ADMIN), or allow the level `limits`, which does not isolate"
 
-# Descriptor 0 first brings the sandbox' own modules, compiled; nothing of the project lies in the box.
+# Descriptor 0 first brings the compiled guest modules: no file of the project is visible in the sandbox.
 LOADER = """
 import marshal, sys, types
 data = open(0, "rb", closefd=False).read(int(sys.argv[1]))
@@ -45,59 +45,64 @@ for name, code in modules:
     if code:
         exec(code, vars(module))
 del data, modules, code
-module.keep(config)
+module.serve(config)
 """
-EVERYWHERE = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/usr/share/zoneinfo")
-numbers = count()
+SYSTEM_PATHS = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/usr/share/zoneinfo")
+sandbox_numbers = count()
 
 
 class IsolationError(RuntimeError):
-    """No isolation of the wanted levels is to be had; the message says why for each, and what to install."""
+    """No allowed level works on this machine. The message has the reason for each level and what to install."""
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """One way to isolate, as found to work."""
+class Isolation:
+    """One way to isolate."""
 
     level: Level
     nested: bool
-    """Whether one box serves many programs, each in namespaces of its own."""
+    """Whether one sandbox runs many programs, each in nested namespaces. Otherwise each check gets a new sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """What one check may use: bytes of memory a process, bytes of files, open files, processes and threads together."""
+class ResourceLimits:
+    """What one check may use, including the loading of its code.
 
+    Wall-clock and CPU seconds on the idle reference machine (see `pool.slowdown`), bytes of memory per process, bytes of files,
+    open files, and processes with their threads.
+    """
+
+    seconds: float = 2.0
     memory: int = 512 << 20
     disk: int = 16 << 20
     files: int = 64
     processes: int = 32
 
 
-def start(box: Box, bounds: Bounds) -> "subprocess.Popen[bytes]":
-    """A sandbox that is ready to be talked to (see inner.py) once it has said so."""
-    contained = box.level != "limits"
-    if not contained and nobody() is not None and not open_to_all(interpreter()):
-        raise IsolationError(f"root's limits are another user's, who cannot read the interpreter, {interpreter()}")
+def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[bytes]":
+    """Start a sandbox, which then sends ["ready"] (see fork_server.py). Raises IsolationError."""
+    contained = isolation.level != "limits"
+    if not contained and sandbox_uid() is not None and not open_to_all(interpreter()):
+        raise IsolationError(f"root runs the level `limits` as another user, who cannot read the interpreter, {interpreter()}")
     config: dict[str, Any] = {
-        "nested": box.nested,
+        "nested": isolation.nested,
         "contained": contained,
-        "builds": box.level == "namespaces",
-        "view": view(),
-        "hidden": hidden(),
-        "uid": nobody(),
-        "memory": bounds.memory,
-        "disk": bounds.disk,
-        "files": bounds.files,
-        "processes": bounds.processes,
+        "builds_root": isolation.level == "namespaces",
+        "visible_paths": visible_paths(),
+        "hidden_paths": hidden_paths(),
+        "uid": sandbox_uid(),
+        "memory": limits.memory,
+        "disk": limits.disk,
+        "files": limits.files,
+        "processes": limits.processes,
     }
-    blob = marshal.dumps((config, modules()))
+    blob = marshal.dumps((config, guest_modules()))
     command = [interpreter(), "-s", "-P", "-S", "-X", "utf8", "-c", LOADER, str(len(blob))]
-    if box.level == "bubblewrap":
-        command = [*bubblewrap(box.nested, bounds.disk), *command]
-    # A fixed seed of hashes: the order of a set is the same in every sandbox.
+    if isolation.level == "bubblewrap":
+        command = [*bubblewrap_command(isolation.nested, limits.disk), *command]
+    # A fixed hash seed gives sets the same order in every sandbox.
     environment = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"}
-    running = subprocess.Popen(
+    process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -105,49 +110,49 @@ def start(box: Box, bounds: Bounds) -> "subprocess.Popen[bytes]":
         env=environment,
         cwd="/",
         bufsize=0,
-        start_new_session=True,  # one kill of the group ends it all: process 1 of the box is in it
+        start_new_session=True,  # so that killing the group ends the sandbox: its process 1 is in it
     )
-    assert running.stdin
+    assert process.stdin
     try:
-        send(running, blob)
+        write_all(process, blob)
     except OSError:
-        running.kill()
-    return running
+        process.kill()
+    return process
 
 
-def send(running: "subprocess.Popen[bytes]", data: bytes) -> None:
-    """Write all of it. Raises OSError when the sandbox is gone."""
-    assert running.stdin
+def write_all(process: "subprocess.Popen[bytes]", data: bytes) -> None:
+    """Write all the data to the sandbox. Raises OSError if it has ended."""
+    assert process.stdin
     left = memoryview(data)
     while left:
-        left = left[running.stdin.write(left) :]
+        left = left[process.stdin.write(left) :]
 
 
-def bubblewrap(nested: bool, disk: int) -> list[str]:
-    """The start of a command line that runs the rest of it in a box."""
+def bubblewrap_command(nested: bool, disk: int) -> list[str]:
+    """The start of a command line that runs the rest of it in a sandbox. Raises IsolationError if bwrap is not installed."""
     found = shutil.which("bwrap")
     if found is None:
         raise IsolationError("bwrap is not on the PATH")
     command = [found, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     command += ["--die-with-parent", "--as-pid-1"]
-    # As root the sandbox becomes an unprivileged user by itself: bwrap could only make it root by another name.
-    command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if nobody() is not None else ["--unshare-user"]
-    # Else bwrap closes the folders on the way to those who are not root.
-    for folder in dict.fromkeys(str(above) for path in ("/dev/null", *view()) for above in reversed(Path(path).parents)):
+    # If this is root, the fork server becomes an unprivileged user: in bwrap's user namespace it would still be root outside.
+    command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if sandbox_uid() is not None else ["--unshare-user"]
+    # Otherwise bwrap makes the parent folders inaccessible to users other than root.
+    for folder in dict.fromkeys(str(f) for path in ("/dev/null", *visible_paths()) for f in reversed(Path(path).parents)):
         command += ["--perms", "0755", "--dir", folder] if folder != "/" else []
     command += ["--dev-bind", "/dev/null", "/dev/null"]
-    for path in view():
+    for path in visible_paths():
         command += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
-    for path in hidden():
+    for path in hidden_paths():
         command += ["--tmpfs", path, "--remount-ro", path]
     command += ["--proc", "/proc", "--dir", "/tmp"] if nested else ["--perms", "1777", "--size", str(disk), "--tmpfs", "/tmp"]
     return [*command, "--remount-ro", "/", "--"]
 
 
 @cache
-def view() -> list[str]:
-    """What is to be seen in a box, folders before what lies in them: this interpreter, its library, the system's libraries."""
-    paths = [*EVERYWHERE, interpreter(), str(Path(sys.base_prefix, "lib")), sysconfig.get_path("stdlib")]
+def visible_paths() -> list[str]:
+    """The interpreter, its library and the system's libraries, each folder before what it contains."""
+    paths = [*SYSTEM_PATHS, interpreter(), str(Path(sys.base_prefix, "lib")), sysconfig.get_path("stdlib")]
     shown: list[str] = []
     for path in paths:
         if os.path.exists(path) and not any(path == p or (path.startswith(f"{p}/") and not os.path.islink(p)) for p in shown):
@@ -156,43 +161,40 @@ def view() -> list[str]:
 
 
 @cache
-def hidden() -> list[str]:
-    """What lies in the view and is not to be seen: the packages that are installed beside the interpreter's library."""
+def hidden_paths() -> list[str]:
+    """Folders below the visible paths that stay hidden: the packages installed for the interpreter."""
     folder = Path(sysconfig.get_path("stdlib"), "site-packages")
     return [str(folder)] if folder.is_dir() else []
 
 
 @cache
 def interpreter() -> str:
-    """The interpreter itself, not a virtual environment's link to it."""
+    """The path of the interpreter itself, not of a virtual environment's link to it."""
     return os.path.realpath(sys.executable)
 
 
-def nobody() -> int | None:
-    """For root: whom the sandbox becomes; None for who is not root, or is so only in a namespace without other users.
+def sandbox_uid() -> int | None:
+    """The user id of the sandbox if this process is root; None if it is not, or its user namespace maps no other user.
 
-    Another one each time where there are enough, so that one sandbox' limit on processes counts no other's.
+    A new id each time if enough are mapped, because the limit on processes counts those of all sandboxes with the same id.
     """
     if os.getuid() != 0:
         return None
     lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
     mapped = [(first, first + length) for first, _, length in (map(int, line.split()) for line in lines)]
-    wished = (0x70000000 + (os.getpid() % 100_000) * 1000 + next(numbers) % 1000, 65534)
-    return next((uid for uid in wished if any(first <= uid < end for first, end in mapped)), None)
+    candidates = (0x70000000 + (os.getpid() % 100_000) * 1000 + next(sandbox_numbers) % 1000, 65534)
+    return next((uid for uid in candidates if any(first <= uid < end for first, end in mapped)), None)
 
 
 def open_to_all(path: str) -> bool:
-    """Whether every user may read a file."""
+    """Whether every user can read a file."""
     return all(os.stat(folder).st_mode & 0o001 for folder in Path(path).parents) and bool(os.stat(path).st_mode & 0o004)
 
 
 @cache
-def modules() -> list[tuple[str, Any]]:
-    """The sandbox' own modules in the order of their imports, compiled."""
-    parents: list[tuple[str, Any]] = [
-        ("warrior_dagster", None),
-        ("warrior_dagster.sandbox", None),
-        ("warrior_dagster.sandbox.guest", None),
-    ]
-    own = (value_codec, kernel, check_runner, fork_server)
-    return parents + [(m.__name__, compile(Path(str(m.__file__)).read_bytes(), m.__name__, "exec")) for m in own]
+def guest_modules() -> list[tuple[str, Any]]:
+    """The compiled modules of the guest, each after those that it imports."""
+    packages = ("warrior_dagster", "warrior_dagster.sandbox", "warrior_dagster.sandbox.guest")
+    own = (value_codec, kernel, check_runner, supervisor, fork_server)
+    compiled = [(m.__name__, compile(Path(str(m.__file__)).read_bytes(), m.__name__, "exec")) for m in own]
+    return [*((name, None) for name in packages), *compiled]

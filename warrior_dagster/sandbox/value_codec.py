@@ -1,7 +1,7 @@
-"""Python's plain values as JSON, and back: all that a sandbox may tell of what tested code returned.
+"""Encodes Python's plain values as JSON and decodes them: the only form in which values leave the sandbox.
 
-Reading it runs nothing and builds only values of builtin types (and Decimal and Fraction). A subclass of a builtin type goes
-by what the builtin type holds, so an object that says it equals everything arrives as what it is, or not at all.
+Decoding runs no code and builds only values of builtin types, Decimal and Fraction. A subclass of a builtin type is encoded by
+what the builtin type holds, so an object that claims to equal everything arrives as its real content, or not at all.
 """
 
 import json
@@ -11,15 +11,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-MOST_CHARS = 1_000_000
-MOST_DIGITS = 1_000
-MOST_HASHED = 4_096
-"""Entries of a set or dict: values can be chosen to have the same hash, which makes the time to build one quadratic."""
+MAX_CHARS = 1_000_000
+MAX_DIGITS = 1_000
+MAX_ENTRIES = 4_096
+"""Of a set or dict. Values can be chosen to collide in their hashes, which makes building one quadratic."""
 
-HOOK = "__judge__"
-"""What an assert becomes a call of in the sandbox."""
-LOADING = " while loading"
-"""What the sandbox adds to how a process ended before its code was loaded."""
+ASSERT_HOOK = "__judge__"
+"""The function that a rewritten assert calls in the sandbox."""
+WHILE_LOADING = " while loading"
+"""Suffix of how a process ended, if it ended before its code was loaded."""
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "Eq": operator.eq, "NotEq": operator.ne, "Lt": operator.lt, "LtE": operator.le, "Gt": operator.gt, "GtE": operator.ge,
     "Is": operator.is_, "IsNot": operator.is_not,
@@ -29,37 +29,37 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 Encoded = list[Any] | str | bool | None
 
 
-class Opaque(ValueError):
-    """Not a plain value, or too large a one."""
+class NotPlain(ValueError):
+    """The value is not plain, or too large."""
 
 
 def dumps(value: Any) -> str:
-    """A line of JSON, at most MOST_CHARS long. Raises Opaque."""
+    """The value as one line of JSON of at most MAX_CHARS characters. Raises NotPlain."""
     try:
         text = json.dumps(encode(value))
-    except RecursionError as error:  # also of a list that holds itself
-        raise Opaque("nested too deeply") from error
-    if len(text) > MOST_CHARS:
-        raise Opaque("too large")
+    except RecursionError as error:  # a list that contains itself also ends here
+        raise NotPlain("nested too deeply") from error
+    if len(text) > MAX_CHARS:
+        raise NotPlain("too large")
     return text
 
 
 def loads(text: str) -> Any:
-    """The value. Raises Opaque for anything that `dumps` does not write."""
+    """The value that `dumps` encoded. Raises NotPlain for any other text."""
     try:
         return decode(json.loads(text))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise Opaque(f"not a plain value: {text[:80]}") from error
+        raise NotPlain(f"not a plain value: {text[:80]}") from error
 
 
-def encode(value: Any) -> Encoded:  # noqa: PLR0911 -- one line a type
-    """Text, booleans and None as themselves, every other type as [name, content]. Raises Opaque."""
+def encode(value: Any) -> Encoded:  # noqa: PLR0911 -- one return per type
+    """Strings, booleans and None as themselves, every other type as [name, content]. Raises NotPlain."""
     kind = type(value)
     if value is None or kind is bool or kind is str:
         return value  # type: ignore[no-any-return]
     if value is ...:
         return ["..."]
-    # The builtin types' own methods, because a subclass may have others.
+    # Call the builtin types' own methods: a subclass may override them.
     if issubclass(kind, str):
         return str.__str__(value)
     if issubclass(kind, int):
@@ -71,21 +71,21 @@ def encode(value: Any) -> Encoded:  # noqa: PLR0911 -- one line a type
     if issubclass(kind, bytes | bytearray):
         return ["bytes", bytes.hex(value) if issubclass(kind, bytes) else bytearray.hex(value)]
     if issubclass(kind, dict):
-        return ["dict", hashed([[encode(k), encode(v)] for k, v in dict.items(value)])]
+        return ["dict", check_entries([[encode(k), encode(v)] for k, v in dict.items(value)])]
     for base in (list, tuple, set, frozenset):
         if issubclass(kind, base):
             content = [encode(item) for item in base.__iter__(value)]
-            return [base.__name__, content if base in (list, tuple) else hashed(content)]
+            return [base.__name__, content if base in (list, tuple) else check_entries(content)]
     if kind is Decimal or kind is Fraction:
-        return [kind.__name__, short(str(value))]
-    raise Opaque(f"a {kind.__name__} is not a plain value")
+        return [kind.__name__, check_digits(str(value))]
+    raise NotPlain(f"a {kind.__name__} is not a plain value")
 
 
-def decode(said: Encoded) -> Any:  # noqa: PLR0911
-    """The reverse of `encode`."""
-    if said is None or isinstance(said, bool | str):
-        return said
-    name, *content = said
+def decode(encoded: Encoded) -> Any:  # noqa: PLR0911
+    """The inverse of `encode`. Raises NotPlain, and what the constructors raise for malformed content."""
+    if encoded is None or isinstance(encoded, bool | str):
+        return encoded
+    name, *content = encoded
     match name, content:
         case "...", []:
             return ...
@@ -98,27 +98,27 @@ def decode(said: Encoded) -> Any:  # noqa: PLR0911
         case "bytes", [digits]:
             return bytes.fromhex(digits)
         case "dict", [pairs]:
-            return {decode(k): decode(v) for k, v in hashed(pairs)}
+            return {decode(k): decode(v) for k, v in check_entries(pairs)}
         case "list" | "tuple", [items]:
             return (list if name == "list" else tuple)(map(decode, items))
         case "set" | "frozenset", [items]:
-            return (set if name == "set" else frozenset)(map(decode, hashed(items)))
+            return (set if name == "set" else frozenset)(map(decode, check_entries(items)))
         case "Decimal", [text]:
-            return Decimal(short(text))
+            return Decimal(check_digits(text))
         case "Fraction", [text]:
-            return Fraction(short(text))
-    raise Opaque(f"no such kind of value: {name}")
+            return Fraction(check_digits(text))
+    raise NotPlain(f"no such kind of value: {name}")
 
 
-def short(text: str) -> str:
-    """A fraction's digits, if not too many: the time to reduce it is quadratic."""
-    if len(text) > MOST_DIGITS:
-        raise Opaque("too many digits")
+def check_digits(text: str) -> str:
+    """The digits of a Decimal or Fraction. Raises NotPlain for too many: reducing a fraction takes quadratic time."""
+    if len(text) > MAX_DIGITS:
+        raise NotPlain("too many digits")
     return text
 
 
-def hashed(items: list[Any]) -> list[Any]:
-    """The entries of a set or dict, if not too many."""
-    if len(items) > MOST_HASHED:
-        raise Opaque("too many entries")
+def check_entries(items: list[Any]) -> list[Any]:
+    """The entries of a set or dict. Raises NotPlain for too many."""
+    if len(items) > MAX_ENTRIES:
+        raise NotPlain("too many entries")
     return items

@@ -1,7 +1,7 @@
-"""The process in which the tested code runs: load it, run one check, tell what came out.
+"""The process in which the tested code runs: it loads the code, runs one check and sends the results.
 
-Nothing here is to be trusted once the tested code has run, and nothing is: it decides no verdict. What the asserts compare with
-is not in this process, and what it tells is judged outside.
+Nothing in this process can be trusted once the tested code has run, and nothing here decides a verdict: the expected values are
+not in this process, and the host judges what it sends.
 """
 
 import builtins
@@ -11,33 +11,33 @@ import sys
 from types import CodeType, ModuleType
 from typing import Any
 
-from warrior_dagster.sandbox.value_codec import HOOK, OPERATORS, Opaque, dumps, loads
+from warrior_dagster.sandbox.value_codec import ASSERT_HOOK, OPERATORS, NotPlain, dumps, loads
 
-ANSWER = "answer"
-"""The module that the tested code makes: not "__main__", so that what it would do as a script is left out."""
+MODULE_NAME = "answer"
+"""The module of the tested code. It is not "__main__", so code for use as a script does not run."""
 
 
 class Channel:
-    """Lines to the supervisor and back."""
+    """Sends lines to the supervisor and receives its replies."""
 
     def __init__(self, descriptor: int, token: str) -> None:
-        """The token goes before each line: who only finds the descriptor cannot write to it."""
+        """Each line starts with the token, so finding the descriptor is not enough to write to it."""
         self.descriptor, self.token = descriptor, token
 
-    def move(self, descriptor: int) -> None:
-        """To another descriptor."""
+    def move_to(self, descriptor: int) -> None:
+        """Use another descriptor."""
         os.dup2(self.descriptor, descriptor)
         self.descriptor = descriptor
 
-    def tell(self, text: str) -> None:
-        """One line."""
+    def send(self, text: str) -> None:
+        """Send one line."""
         data = f"{self.token}{text}\n".encode()
         while data:
             data = data[os.write(self.descriptor, data) :]
 
-    def ask(self, *message: Any) -> Any:
-        """Tell, and wait for the answer."""
-        self.tell(json.dumps(message))
+    def request(self, *message: Any) -> Any:
+        """Send a message and wait for the reply. Ends the process if the supervisor is gone."""
+        self.send(json.dumps(message))
         data = b""
         while not data.endswith(b"\n"):
             more = os.read(self.descriptor, 1 << 16)
@@ -47,79 +47,75 @@ class Channel:
         return json.loads(data)
 
 
-def run(code: CodeType, check: dict[str, Any], channel: Channel) -> None:
-    """Load, run, tell; then wait to be killed."""
+def run_check(code: CodeType, check: dict[str, Any], channel: Channel) -> None:
+    """Load the code, run the check, send how it ended, then wait to be killed."""
     for name in [name for name in sys.modules if name.startswith("warrior_dagster")]:
         del sys.modules[name]
     pristine = dict(vars(builtins))
-    module = ModuleType(ANSWER)
-    sys.modules[ANSWER] = module
+    module = ModuleType(MODULE_NAME)
+    sys.modules[MODULE_NAME] = module
     try:
         exec(code, vars(module))
-    except BaseException as error:  # SystemExit too is no loading
-        channel.ask("unloadable", described(error))
-    channel.tell("loaded")
+    except BaseException as error:  # code that raises SystemExit has not loaded either
+        channel.request("load failed", describe(error))
+    channel.send("loaded")
     try:
         compiled = compile(check["source"], "check", "exec", dont_inherit=True)
-        names = namespace(vars(module), set(check["names"]), pristine)
-        names |= {"__builtins__": pristine, HOOK: hook(channel, set(check["truths"]))}
+        names = check_namespace(vars(module), set(check["names"]), pristine)
+        names |= {"__builtins__": pristine, ASSERT_HOOK: assert_hook(channel, set(check["truth_sites"]))}
         exec(compiled, names)
     except BaseException as error:
-        channel.ask("raised", isinstance(error, AssertionError), described(error))
-    channel.ask("ended")
+        channel.request("raised", isinstance(error, AssertionError), describe(error))
+    channel.request("ended")
 
 
-def described(error: BaseException) -> str:
-    """Type and message, short."""
+def describe(error: BaseException) -> str:
+    """Type and message, at most 300 characters."""
     try:
         return f"{type(error).__name__}: {error}"[:300]
-    except BaseException:  # its __str__ is the tested code's
+    except BaseException:  # the tested code may define __str__
         return type(error).__name__[:300]
 
 
-def namespace(module: dict[str, Any], used: set[str], pristine: dict[str, Any]) -> dict[str, Any]:
-    """Where a check runs: the module's names, without builtin ones that it took over and that the check uses beside others.
+def check_namespace(module: dict[str, Any], used: set[str], pristine: dict[str, Any]) -> dict[str, Any]:
+    """The module's names, without its replacements of builtins if the check uses them along with other names of the module.
 
-    Else `def abs(x): return 0` would pass `assert abs(f(2) - 1.4) < 0.1`. A check of nothing but an `abs` means the module's.
+    Otherwise `def abs(x): return 0` would pass `assert abs(f(2) - 1.4) < 0.1`. A check that uses only `abs` means the module's.
     """
     known = used & set(module) - {"__builtins__"}
-    taken = known & set(pristine)
-    if not taken or taken == known:
+    replaced = known & set(pristine)
+    if not replaced or replaced == known:
         return module
-    return {name: value for name, value in module.items() if name not in taken}
+    return {name: value for name, value in module.items() if name not in replaced}
 
 
-def hook(channel: Channel, truths: set[int]) -> Any:
-    """What an assert calls, with the number of its site and the values of its operands that are not literals."""
+def assert_hook(channel: Channel, truth_sites: set[int]) -> Any:
+    """The function that rewritten asserts call, with the index of their site and the values of their non-literal operands."""
 
-    def plain(value: Any) -> str:
+    def encoded(value: Any) -> str:
         try:
             return dumps(value)
-        except Opaque:
+        except NotPlain:
             return ""
 
-    def judge(site: int, values: tuple[Any, ...]) -> None:
-        told = [plain(not not value) if site in truths else plain(value) for value in values]  # noqa: SIM208
-        answer = channel.ask("assert", site, told)
-        if isinstance(answer, dict):
+    def check_assert(site: int, values: tuple[Any, ...]) -> None:
+        sent = [encoded(not not value) if site in truth_sites else encoded(value) for value in values]  # noqa: SIM208
+        reply = channel.request("assert", site, sent)
+        if isinstance(reply, dict):
             rest = iter(values)
-            operands = [next(rest) if text is None else loads(text) for text in answer["operands"]]
-            answer = channel.ask("truth", site, compared(answer["operators"], operands))
-        if answer is not True:
+            operands = [next(rest) if text is None else loads(text) for text in reply["operands"]]
+            reply = channel.request("compared", site, compare_chain(reply["operators"], operands))
+        if reply is not True:
             raise AssertionError
 
-    return judge
+    return check_assert
 
 
-def compared(operators: list[str], operands: list[Any]) -> bool:
-    """A chain of comparisons of which at least one is of objects that only this process has: equal only within one class."""
+def compare_chain(operators: list[str], operands: list[Any]) -> bool:
+    """A chain of comparisons with objects that exist only in this process. Only numbers may equal those of another class."""
     for name, left, right in zip(operators, operands, operands[1:], strict=False):
-        alike = name != "Eq" or type(left) is type(right) or (plain_number(left) and plain_number(right))
-        if not alike or not OPERATORS[name](left, right):
+        numbers = isinstance(left, int | float | complex) and isinstance(right, int | float | complex)
+        may_hold = name != "Eq" or type(left) is type(right) or numbers
+        if not may_hold or not OPERATORS[name](left, right):
             return False
     return True
-
-
-def plain_number(value: Any) -> bool:
-    """Whether values of other types may equal it."""
-    return isinstance(value, int | float | complex)

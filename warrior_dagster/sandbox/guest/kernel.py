@@ -1,6 +1,6 @@
-"""Linux's means of confinement, called through libc: namespaces, mounts, capabilities, a filter of system calls, limits.
+"""Linux confinement through libc: namespaces, mounts, capabilities, a seccomp filter, resource limits.
 
-Runs inside the sandbox, before the tested code: the standard library only. Every function raises OSError where Linux refuses.
+Runs inside the sandbox before the tested code, with the standard library only. Functions raise OSError where Linux refuses.
 """
 
 import ctypes
@@ -20,8 +20,10 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD
 PR_SET_NO_NEW_PRIVS = 38
 EPERM, ENOSYS = 1, 38
 
-# The number of each system call on x86-64 and on 64-bit ARM.
-CALLS = {
+TMP = "/tmp"
+"""The folder in which a check runs."""
+# Each system call has its numbers on x86-64 and on 64-bit ARM.
+BLOCKED_CALLS = {
     "socket": (41, 198), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
     "chroot": (161, 51), "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "keyctl": (250, 219),
@@ -31,107 +33,116 @@ CALLS = {
     "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "open_tree": (428, 428), "move_mount": (429, 429),
     "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
 }  # fmt: skip
-SIGNALS = {"kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsig": (297, 240)}
-GROUPS = {"setsid": (112, 157), "setpgid": (109, 154)}
+SIGNAL_CALLS = {
+    "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsig": (297, 240),
+}  # fmt: skip
+GROUP_CALLS = {"setsid": (112, 157), "setpgid": (109, 154)}
 PRLIMIT, CLONE, CLONE3 = (302, 261), (56, 220), (435, 435)
+# Column in these tables and audit architecture of each machine.
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_ANY_BIT, ANSWER = 0x20, 0x15, 0x35, 0x45, 0x06
-ALLOW, REFUSE, UNKNOWN = 0x7FFF0000, 0x00050000 | EPERM, 0x00050000 | ENOSYS
+# Instructions of the filter program (classic BPF), and its results.
+LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+ALLOW, DENY, NOT_IMPLEMENTED = 0x7FFF0000, 0x00050000 | EPERM, 0x00050000 | ENOSYS
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def done(result: int, what: str) -> None:
-    """Raises OSError if a call of libc failed."""
+def check_result(result: int, call: str) -> None:
+    """Raises OSError if a libc call failed."""
     if result != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"{what}: {os.strerror(number)}")
+        raise OSError(number, f"{call}: {os.strerror(number)}")
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces that `flags` name for new ones."""
-    done(libc.unshare(flags), f"unshare {flags:#x}")
+    """Move this process into new namespaces of the kinds in `flags`."""
+    check_result(libc.unshare(flags), f"unshare {flags:#x}")
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     """mount(2)."""
     arguments = [word.encode() if word else None for word in (source, target, kind)]
-    done(libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() or None), f"mount {source} on {target}")
+    check_result(libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() or None), f"mount {source} on {target}")
 
 
 def unmount(target: str) -> None:
-    """Away with it at once, busy or not."""
-    done(libc.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
+    """Detach a mount at once, even if it is busy."""
+    check_result(libc.umount2(target.encode(), MNT_DETACH), f"unmount {target}")
 
 
-def bind(source: str, target: str, *, read_only: bool = True) -> None:
-    """Show a file or folder at another place too."""
+def bind_mount(source: str, target: str, *, read_only: bool = True) -> None:
+    """Make a file or folder visible at a second path."""
     mount(source, target, "", MS_BIND | MS_REC)
-    # The mount's own restrictions must be named again, or an unprivileged user may not remount it.
-    kept = os.statvfs(target).f_flag
-    flags = MS_NOSUID | (kept & (MS_NOEXEC | 1024 | 2048)) | (MS_RELATIME if kept & 4096 else 0)
-    flags |= MS_RDONLY | MS_NODEV if read_only else kept & (MS_RDONLY | MS_NODEV)
+    # Repeat the restrictions of the mount: an unprivileged user may not drop them in a remount.
+    current = os.statvfs(target).f_flag
+    flags = MS_NOSUID | (current & (MS_NOEXEC | 1024 | 2048)) | (MS_RELATIME if current & 4096 else 0)
+    flags |= MS_RDONLY | MS_NODEV if read_only else current & (MS_RDONLY | MS_NODEV)
     mount("", target, "", MS_BIND | MS_REMOUNT | flags)
 
 
+def mount_tmp(size: int) -> None:
+    """Mount an empty TMP of `size` bytes."""
+    mount("tmpfs", TMP, "tmpfs", MS_NOSUID | MS_NODEV, f"size={size},nr_inodes=4096,mode=1777")
+
+
 def pivot_root(new: str, old: str) -> None:
-    """Make `new` the root and show the old one at `old`, which lies in it."""
-    done(libc.syscall({"x86_64": 155, "aarch64": 41}[platform.machine()], new.encode(), old.encode()), "pivot_root")
+    """Make `new` the root folder, with the old root at `old`, a folder in it."""
+    check_result(libc.syscall({"x86_64": 155, "aarch64": 41}[platform.machine()], new.encode(), old.encode()), "pivot_root")
 
 
 def prctl(option: int, value: int) -> None:
     """prctl(2) with one argument."""
-    done(libc.prctl(option, *(ctypes.c_ulong(number) for number in (value, 0, 0, 0))), f"prctl {option}")
+    check_result(libc.prctl(option, *(ctypes.c_ulong(number) for number in (value, 0, 0, 0))), f"prctl {option}")
 
 
-def dies_with_parent() -> None:
-    """Killed when the thread that started this process ends."""
+def die_with_parent() -> None:
+    """Have this process killed when the thread that started it ends."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def no_capabilities() -> None:
-    """Give up every privilege, and whatever a program could bring of them."""
+def drop_capabilities() -> None:
+    """Give up every privilege, including those that a set-user-id program would bring."""
     for number in range(64):
         if libc.prctl(PR_CAPBSET_DROP, *(ctypes.c_ulong(n) for n in (number, 0, 0, 0))) != 0:
-            break  # the last one, or none may be dropped because none are held
-    done(libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24)), "capset")
+            break  # past the last capability, or this process holds none
+    check_result(libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24)), "capset")
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    prctl(PR_SET_DUMPABLE, 0)  # no neighbour may trace it
+    prctl(PR_SET_DUMPABLE, 0)  # other processes may not trace it
 
 
-def filter_calls(*, own_signals_only: bool) -> None:
-    """No sockets, no tracing, no namespaces, no memory that RLIMIT_AS does not count; on other machines than MACHINES nothing.
+def filter_system_calls(*, own_signals_only: bool) -> None:
+    """Deny sockets, tracing, namespaces, and memory that RLIMIT_AS does not count. Does nothing on machines not in MACHINES.
 
-    own_signals_only: signals to this process only, and no leaving its group, for where its user's other processes are in reach.
+    own_signals_only: also deny signals to other processes and leaving the process group, for where no namespace does.
     """
     if platform.machine() not in MACHINES:
         return
     column, machine = MACHINES[platform.machine()]
 
     def argument(numbers: tuple[int, ...], *tests: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
-        """Tests of the call's first argument, to be passed over by other calls."""
+        """Tests of the first argument of a call; other calls jump over them."""
         return [(JUMP_EQUAL, 0, len(tests) + 1, numbers[column]), (LOAD, 0, 0, 16), *tests]
 
-    own = [(JUMP_EQUAL, 2, 0, 0), (JUMP_EQUAL, 1, 0, os.getpid()), (ANSWER, 0, 0, REFUSE), (ANSWER, 0, 0, ALLOW)]
-    code = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, machine), (ANSWER, 0, 0, REFUSE), (LOAD, 0, 0, 0)]
-    if column == 0:  # the calls of x32
-        code += [(JUMP_AT_LEAST, 0, 1, 0x40000000), (ANSWER, 0, 0, REFUSE)]
-    for numbers in (*CALLS.values(), *(GROUPS.values() if own_signals_only else ())):
-        code += [(JUMP_EQUAL, 0, 1, numbers[column]), (ANSWER, 0, 0, REFUSE)]
-    for numbers in (PRLIMIT, *(SIGNALS.values() if own_signals_only else ())):
+    own = [(JUMP_EQUAL, 2, 0, 0), (JUMP_EQUAL, 1, 0, os.getpid()), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW)]
+    code = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, machine), (RETURN, 0, 0, DENY), (LOAD, 0, 0, 0)]
+    if column == 0:  # the calls of the x32 ABI
+        code += [(JUMP_AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, DENY)]
+    for numbers in (*BLOCKED_CALLS.values(), *(GROUP_CALLS.values() if own_signals_only else ())):
+        code += [(JUMP_EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, DENY)]
+    for numbers in (PRLIMIT, *(SIGNAL_CALLS.values() if own_signals_only else ())):
         code += argument(numbers, *own)
-    code += argument(CLONE, (JUMP_ANY_BIT, 0, 1, ANY_NAMESPACE), (ANSWER, 0, 0, REFUSE), (ANSWER, 0, 0, ALLOW))
-    # clone3 keeps its flags where no filter can read them; libc falls back on clone.
-    code += [(JUMP_EQUAL, 0, 1, CLONE3[column]), (ANSWER, 0, 0, UNKNOWN), (ANSWER, 0, 0, ALLOW)]
+    code += argument(CLONE, (JUMP_ANY_BIT, 0, 1, ANY_NAMESPACE), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))
+    # A filter cannot read the flags of clone3, which lie in memory; libc falls back to clone.
+    code += [(JUMP_EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, NOT_IMPLEMENTED), (RETURN, 0, 0, ALLOW)]
     packed = b"".join(struct.pack("=HBBI", *step) for step in code)
-    kept = ctypes.create_string_buffer(packed, len(packed))
-    program = struct.pack("@HP", len(code), ctypes.addressof(kept))
-    done(libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), program, ctypes.c_ulong(0), ctypes.c_ulong(0)), "seccomp")
+    buffer = ctypes.create_string_buffer(packed, len(packed))
+    program = struct.pack("@HP", len(code), ctypes.addressof(buffer))
+    check_result(libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), program, ctypes.c_ulong(0), ctypes.c_ulong(0)), "seccomp")
 
 
-def limit(memory: int, seconds: int, file_bytes: int, files: int, processes: int) -> None:
-    """Bytes of memory, seconds of CPU, bytes a file, open files, and processes and threads: for good, and for all children."""
-    bounds = {
+def set_limits(memory: int, seconds: int, file_bytes: int, files: int, processes: int) -> None:
+    """Limit for good this process and its children: memory and file size in bytes, CPU in seconds, processes with threads."""
+    limits = {
         resource.RLIMIT_AS: memory,
         resource.RLIMIT_FSIZE: file_bytes,
         resource.RLIMIT_NOFILE: files,
@@ -140,8 +151,8 @@ def limit(memory: int, seconds: int, file_bytes: int, files: int, processes: int
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
     }
-    for name, bound in bounds.items():
+    for name, wanted in limits.items():
         hard = resource.getrlimit(name)[1]
-        most = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        resource.setrlimit(name, (most, most))
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(name, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))

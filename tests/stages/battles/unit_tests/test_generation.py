@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.conftest import scripted_engines
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.sandbox.code_extraction import parsed
+from warrior_dagster.sandbox.code_extraction import parse_python
 from warrior_dagster.stages.battles.unit_tests import generation
 
 
@@ -110,7 +110,7 @@ def test_no_text_is_an_error_and_what_is_kept_is_an_assert_in_its_one_form(text:
     good = [row["test"] for row in found if row["status"] == "ok"]
     assert len(good) == len(set(good)) <= 3
     for test in good:
-        tree = parsed(test)
+        tree = parse_python(test)
         assert tree
         assert isinstance(tree.body[0], ast.Assert)
         assert ast.unparse(tree) == test

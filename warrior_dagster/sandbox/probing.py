@@ -1,0 +1,87 @@
+"""Finds the best isolation that works on this machine, by running code in it that must work and code that must be stopped."""
+
+from functools import cache
+
+from warrior_dagster.sandbox.host import Sandbox
+from warrior_dagster.sandbox.isolation import INSTALL_HINT, Isolation, IsolationError, Level, ResourceLimits
+
+PROBE_SECONDS = 20.0
+"""Time limit where a slow machine must not fail a check."""
+PROBE_CODE = """
+import os, socket, threading
+
+def visible_paths():
+    import asyncio, decimal
+    return list(filter(os.path.exists, ("/etc/passwd", "/etc/shadow", "/var/log", "/sys", "/bin/sh", "/proc/self")))
+
+def writable_path():
+    for path in ("/written", "/usr/written", os.__file__):
+        try:
+            open(path, "a").close()
+        except OSError:
+            continue
+        return path
+
+def reaches_network():
+    try:
+        socket.socket().connect(("127.0.0.1", 9))
+    except ConnectionRefusedError:
+        return True  # a loopback interface exists, and maybe others
+    except OSError:
+        return False
+
+def fork_and_thread():
+    child = os.fork()
+    if child == 0:
+        os._exit(7)
+    thread = threading.Thread(target=int)
+    thread.start()
+    thread.join()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+PROBE_CHECKS = (
+    "import asyncio, decimal",
+    "assert fork_and_thread() == 7",
+    "assert writable_path() is None",
+    "assert reaches_network() is False",
+    "assert visible_paths() == []",
+)
+"""The level `limits` is exempt from the last one."""
+
+
+def best_isolation(levels: tuple[Level, ...]) -> Isolation:
+    """The first of the levels that works on this machine. Raises IsolationError."""
+    reasons = []
+    for level in levels:
+        found = probe_level(level)
+        if isinstance(found, Isolation):
+            return found
+        reasons.append(f"{level}: {found}")
+    raise IsolationError(f"generated code cannot be isolated on this machine; {INSTALL_HINT}\n" + "\n".join(reasons))
+
+
+@cache
+def probe_level(level: Level) -> Isolation | str:
+    """The faster way of isolating at a level that works, or the reasons why none does. Probed once per process."""
+    reasons = []
+    for nested in (False,) if level == "limits" else (True, False):
+        isolation = Isolation(level, nested)
+        reason = probe_isolation(isolation)
+        if not reason:
+            return isolation
+        reasons.append(reason)
+    return "; ".join(dict.fromkeys(reasons))
+
+
+def probe_isolation(isolation: Isolation) -> str:
+    """Why an isolation is unusable on this machine; empty if it works."""
+    sandbox = Sandbox(isolation, ResourceLimits(PROBE_SECONDS))
+    checks = PROBE_CHECKS[:-1] if isolation.level == "limits" else PROBE_CHECKS
+    try:
+        run = sandbox.run(PROBE_CODE, checks)
+    except IsolationError as error:
+        return str(error)
+    finally:
+        sandbox.close()
+    failures = [f"{check}: {reason}" for check, reason in zip(checks, run.reasons, strict=True) if reason]
+    return run.error or ", ".join(failures)
