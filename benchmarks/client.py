@@ -21,9 +21,10 @@ import uvloop
 from benchmarks.scripted import number_of, scripted_server
 from warrior_dagster.config.serving import Endpoint, Engine, Sampling
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params
+from warrior_dagster.warehouse.arrow_memory import use_system_allocator
 
 LATENCY, IN_FLIGHT = 0.1, 256
 SLOW, BUSY, REFUSED, RETRY_AFTER = 0.02, 0.05, 0.02, 1.0
@@ -52,17 +53,19 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
 
 def ask(count: int, **options: float) -> dict[str, Any]:
     """Ask for `count` completions; seconds, CPU seconds, most memory added in MB, and the rows."""
+    use_system_allocator()  # as the command line does
     with scripted_server(None, latency=LATENCY, **options) as url, tempfile.TemporaryDirectory() as folder:
         serve = Endpoint(kind="endpoint", urls=(url,))
         model = ServedModel("org/m@main", "org/m", None, serve)
         settings = Engine(serve=serve, max_in_flight=IN_FLIGHT)
-        with Ledger(folder) as ledger, Engines(settings, ledger, Path(folder)) as engines:
-            engines.ask(asked(model, 300), read, Progress(lambda _: None, "warm", 300))  # imports, connections, first writes
+        with LedgerWriter(folder) as ledger, Engines(settings, ledger, Path(folder)) as engines:
+            # Warm up: imports, connections, first writes.
+            engines.complete(asked(model, 300), read, Progress(lambda _: None, "warm", 300))
             ledger_before, memory = time.process_time(), resident("VmRSS")
             Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on
             started = time.monotonic()
             later = (Request(model, "later " + r.prompt, r.params, tag=r.tag) for r in asked(model, count))
-            rows, _ = engines.ask(later, read, Progress(lambda _: None, "asking", count))
+            rows, _ = engines.complete(later, read, Progress(lambda _: None, "asking", count))
             ledger.flush()
             seconds, cpu = time.monotonic() - started, time.process_time() - ledger_before
             return {"seconds": seconds, "cpu": cpu, "mb": (resident("VmHWM") - memory) / 1024, "rows": rows}

@@ -52,13 +52,14 @@ def imports_once() -> None:
 
 
 def one_run(folder: Path, log: Path, tell: Connection) -> None:
-    """Materialize everything with an engine of its own; tells the stages it comes to."""
-    from warrior_dagster.inference.backends.vllm import free_port, guarded_server
+    """Materialize everything with an engine of its own; sends the stages that it reaches."""
     from warrior_dagster.inference.engines import Engines
-    from warrior_dagster.inference.http_client import EndpointEngine
-    from warrior_dagster.inference.ledger.writer import Ledger
+    from warrior_dagster.inference.http_client import CompletionsClient
+    from warrior_dagster.inference.ledger.writer import LedgerWriter
     from warrior_dagster.inference.progress import Progress
+    from warrior_dagster.inference.servers.vllm import free_port, wait_until_healthy
     from warrior_dagster.orchestration.running import run_arena
+    from warrior_dagster.processes.guard import guarded_process
     from warrior_dagster.warehouse.tables import Warehouse
 
     warnings.simplefilter("ignore")
@@ -70,17 +71,19 @@ def one_run(folder: Path, log: Path, tell: Connection) -> None:
         tell.send(f"writing {table}")
         return write(self, table, partition, rows)
 
-    def start(_: object, stack: ExitStack, lock: int) -> EndpointEngine:
+    def start(_: object, stack: ExitStack, lock: int) -> CompletionsClient:
         port = free_port()
         command = [sys.executable, endpoint_script, "--port", str(port), "--log", str(log), "--latency", str(LATENCY)]
-        server = guarded_server(command, dict(os.environ), port, 60, folder / "server.log", lock)
-        return EndpointEngine([stack.enter_context(server)], "m", max_in_flight=16, attempts=3, timeout_s=30)
+        url, output = f"http://127.0.0.1:{port}", folder / "server.log"
+        server = stack.enter_context(guarded_process(command, dict(os.environ), log=output, lock=lock))
+        wait_until_healthy(url, server, 60, output)
+        return CompletionsClient([url], "m", max_in_flight=16, attempts=3, timeout_s=30)
 
     def report(progress: Progress) -> None:
         tell.send(f"asking {progress.stage}")
 
     Warehouse.write = telling  # type: ignore[method-assign]
-    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report, start=start) as engines:
+    with LedgerWriter(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report, start=start) as engines:
         run_arena(arena, engines)
 
 
@@ -110,12 +113,12 @@ def killed(folder: Path, log: Path, moment: str | None, chance: random.Random) -
 
 def state(folder: Path, answer: Connection) -> None:
     """What is on disk: ledger rows by question, doubled keys and rows, and a hash of each table's partitions."""
-    from warrior_dagster.inference.ledger.writer import Ledger
+    from warrior_dagster.inference.ledger.reader import LedgerReader
     from warrior_dagster.warehouse.row_hash import rows_sha256
     from warrior_dagster.warehouse.tables import Warehouse
 
-    with Ledger(str(folder / "warehouse")) as ledger:
-        rows = ledger.newest(10**9, ["key", "prompt", "params"])
+    ledger = LedgerReader(str(folder / "warehouse"))
+    rows = ledger.newest(10**9, ["key", "prompt", "params"])
     questions = Counter[str]()
     for prompt, params in rows.select("prompt", "params").iter_rows():
         questions[f"{identity({'prompt': prompt, 'add_special_tokens': False, **json.loads(params)}):032x}"] += 1

@@ -21,7 +21,7 @@ import dagster as dg
 from benchmarks.arenas import ROSTER, quiet_home, small_arena
 from benchmarks.scripted import scripted_server
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.orchestration.running import engine_bound, run_arena
 from warrior_dagster.stages.mining import cleaning, sampling
@@ -52,8 +52,8 @@ def needed(arena: Arena) -> set[str]:
 
 def paid(arena: Arena) -> set[str]:
     """All keys of an arena's ledger."""
-    with Ledger(arena.warehouse) as ledger:
-        return set(ledger.newest(10**9, ["key"])["key"])
+    ledger = LedgerReader(arena.warehouse)
+    return set(ledger.newest(10**9, ["key"])["key"])
 
 
 def run(arena: Arena) -> None:

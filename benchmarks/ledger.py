@@ -12,8 +12,9 @@ import tempfile
 import time
 
 from warrior_dagster.config.serving import Sampling, VllmServer
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params
+from warrior_dagster.warehouse.arrow_memory import use_system_allocator
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
 PARAMS = params(Sampling(max_tokens=512))
@@ -35,7 +36,8 @@ def result(measure: str, value: float, limit: float, ok: bool, **more: float) ->
 
 def main(size: int) -> None:
     """All figures, for a ledger of `size` completions."""
-    with tempfile.TemporaryDirectory() as folder, Ledger(folder) as ledger:
+    use_system_allocator()  # as the command line does
+    with tempfile.TemporaryDirectory() as folder, LedgerWriter(folder) as ledger:
         seconds = []
         for first in range(0, size, BATCH):
             for number in range(first, min(first + BATCH, size)):

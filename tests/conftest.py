@@ -17,7 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.bundled_models import EMBEDDER, LLM
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 
 # Machines are noisy: no test is timed.
@@ -134,7 +134,7 @@ def scripted_engines(arena: Arena, log: list[Request], starts: list[ServedModel]
         return ScriptedEngine(log)
 
     with (
-        Ledger(arena.warehouse) as ledger,
+        LedgerWriter(arena.warehouse) as ledger,
         Engines(arena.engine, ledger, Path(arena.warehouse), start=start) as engines,
     ):
         yield engines

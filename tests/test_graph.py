@@ -14,8 +14,8 @@ from tests.conftest import scripted_engines
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.config.serving import VllmServer
-from warrior_dagster.inference.backends.vllm import ServerFailed
 from warrior_dagster.inference.request import Request, ServedModel
+from warrior_dagster.inference.servers.base import ServerFailed
 from warrior_dagster.orchestration.definitions import arena_assets, build_definitions
 from warrior_dagster.orchestration.running import GROUPS, whole_range
 from warrior_dagster.warehouse.tables import Warehouse
@@ -184,18 +184,18 @@ def test_a_competitor_whose_engine_fails_costs_only_its_own_partition(
     arena = make_arena()
     from warrior_dagster.inference.engines import Engines
 
-    ask = Engines.ask
+    complete = Engines.complete
 
     def failing(self: Engines, requests: Any, *rest: Any) -> Any:
         asked = list(requests)
         if asked[0].tag.competitor == "bob":
             raise ServerFailed("no memory")
-        return ask(self, asked, *rest)
+        return complete(self, asked, *rest)
 
     bob = arena.competitor("bob").model_copy(update={"serve": VllmServer(dtype="float32")})
     arena = arena.model_copy(update={"competitors": (arena.competitors[0], bob, arena.competitors[2])})
 
-    monkeypatch.setattr(Engines, "ask", failing)
+    monkeypatch.setattr(Engines, "complete", failing)
     with dg.DagsterInstance.ephemeral() as instance:
         with pytest.raises(dg.Failure, match=r"1 of 3 partitions were not materialized\.\nbob: no memory"):
             materialize(arena, ("mined_instructions", None), instance=instance)

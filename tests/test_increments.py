@@ -16,7 +16,7 @@ from tests import conftest
 from tests.conftest import scripted_engines, small_settings
 from tests.test_graph import everything, keys, materialize, tables
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.orchestration.running import engine_bound, failed_requests, retry_failed
 from warrior_dagster.planning.cost import plan, totals
@@ -71,8 +71,8 @@ def asked(arena: Arena) -> Counter[str]:
     sent = keys(everything(arena))
     assert set(sent) == needed(arena) - had
     assert max(sent.values(), default=1) == 1
-    with Ledger(arena.warehouse) as ledger:
-        assert {line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))} == {0}
+    ledger = LedgerReader(arena.warehouse)
+    assert {line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))} == {0}
     return sent
 
 
@@ -176,8 +176,8 @@ def test_the_plan_says_what_will_be_sent_and_calls_it_estimated_where_it_cannot_
     samples: dict[str, Any] = {"mining": {"samples": 10}}
     values = judge if change == "judge" else samples if change == "samples" else {}
     arena = before(tmp_path, roster, **values)
-    with Ledger(arena.warehouse) as ledger:
-        planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
+    ledger = LedgerReader(arena.warehouse)
+    planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
     sent = keys(everything(arena))
     exact = {stage: line.to_send - line.estimated for stage, line in planned.items()}
     estimated = sum(line.estimated for line in planned.values())
@@ -195,8 +195,8 @@ def test_the_plan_says_what_will_be_sent_and_calls_it_estimated_where_it_cannot_
 
 def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena: MakeArena) -> None:
     arena = make_arena(engine={"tokens_per_second": 100.0, "price_per_gpu_hour": 3.0})
-    with Ledger(arena.warehouse) as ledger:
-        planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
+    ledger = LedgerReader(arena.warehouse)
+    planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
     sent = keys(everything(arena))
     assert (planned["mined_instructions"].to_send, planned["mined_instructions"].estimated) == (3 * 8, 0)
     assert {stage: line.to_send for stage, line in planned.items()} == {
@@ -253,19 +253,19 @@ def test_a_plan_before_a_rename_sends_nothing_and_one_before_another_embedder_sa
     before: Callable[..., Arena], tmp_path: Path
 ) -> None:
     renamed = before(tmp_path / "renamed", ("ann", "bob=bert", "cyd", "dan"))
-    with Ledger(renamed.warehouse) as ledger:
-        assert {line.to_send for line in plan(renamed, ledger, Warehouse(renamed.warehouse))} == {0}
+    ledger = LedgerReader(renamed.warehouse)
+    assert {line.to_send for line in plan(renamed, ledger, Warehouse(renamed.warehouse))} == {0}
     other = before(tmp_path / "other", embedding={"model": "org/never-run"})
-    with Ledger(other.warehouse) as ledger:
-        planned = {line.stage: line for line in plan(other, ledger, Warehouse(other.warehouse))}
+    ledger = LedgerReader(other.warehouse)
+    planned = {line.stage: line for line in plan(other, ledger, Warehouse(other.warehouse))}
     assert planned["answers"].estimated > 0
     assert "still to be embedded" in planned["answers"].basis
 
 
 def test_a_plan_of_twins_does_not_stumble(before: Callable[..., Arena], tmp_path: Path) -> None:
     arena = before(tmp_path, (*ROSTER, "ann=twin"), answers={"sampling": {"max_tokens": 50}})
-    with Ledger(arena.warehouse) as ledger:
-        assert sum(line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))) > 0
+    ledger = LedgerReader(arena.warehouse)
+    assert sum(line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))) > 0
     everything(arena)
 
 

@@ -21,6 +21,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.report.text import printable
+from warrior_dagster.warehouse.arrow_memory import use_system_allocator
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ ArenaFile = Annotated[Path, typer.Argument(help="The arena's YAML.", show_defaul
 
 Config = Annotated[Path, typer.Option("--config", "-c", help="The arena's YAML.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object instead of tables.")]
+
+
+@app.callback()
+def start() -> None:
+    """Post-training data for code LLMs from battles between code LLMs."""
+    use_system_allocator()
 
 
 @app.command()
@@ -83,8 +90,8 @@ def retry(config: Config, as_json: AsJson = False) -> None:
 def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]", as_json: bool) -> None:
     """Run, tell what came of it, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
-    from warrior_dagster.inference.ledger.writer import LedgerError
-    from warrior_dagster.inference.progress import bars, calmly
+    from warrior_dagster.inference.ledger.table import LedgerError
+    from warrior_dagster.inference.progress import periodic_log, progress_bars
     from warrior_dagster.materialization.recording import FEW_FAILED
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed, default_dagster_home
@@ -92,7 +99,7 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
     default_dagster_home()
     try:
         with (
-            bars(errors) if errors.is_terminal else nullcontext(calmly(partial(typer.echo, err=True))) as report,
+            progress_bars(errors) if errors.is_terminal else nullcontext(periodic_log(partial(typer.echo, err=True))) as report,
             open_engines(arena, report) as engines,
         ):
             result = how(arena, engines)
@@ -117,14 +124,15 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
 def plan(config: Config, as_json: AsJson = False) -> None:
     """Say what materializing everything would cost now: requests, tokens, GPU hours, cost. Starts and asks nothing."""
     arena = ready(config)
-    from warrior_dagster.inference.ledger.writer import Ledger, LedgerError
+    from warrior_dagster.inference.ledger.reader import LedgerReader
+    from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.planning.cost import plan as make_plan
     from warrior_dagster.planning.cost import totals
 
     warehouse = Warehouse(arena.warehouse)
     try:
-        with Ledger(arena.warehouse) as ledger:
-            lines = make_plan(arena, ledger, warehouse)
+        ledger = LedgerReader(arena.warehouse)
+        lines = make_plan(arena, ledger, warehouse)
     except (LedgerError, RuntimeError) as error:
         fail(str(error))
     total = totals(lines)
@@ -151,7 +159,8 @@ def show(
     arena = ready(config)
     if (bool(instruction) + bool(text) + bool(like)) != 1:
         fail("expected one of: the beginning of an instruction's id, --text, --like")
-    from warrior_dagster.inference.ledger.writer import Ledger, LedgerError
+    from warrior_dagster.inference.ledger.reader import LedgerReader
+    from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.report import lineage, terminal
 
     warehouse, console = Warehouse(arena.warehouse), Console(highlight=False)
@@ -164,8 +173,8 @@ def show(
                 errors.print(f"{len(shown)} of the {len(found)} instructions with these words; --most N shows more")
             return
         one = lineage.whole_id(arena, warehouse, instruction)
-        with Ledger(arena.warehouse) as ledger:
-            (made,) = lineage.lineages(arena, warehouse, ledger, [one])
+        ledger = LedgerReader(arena.warehouse)
+        (made,) = lineage.lineages(arena, warehouse, ledger, [one])
     except (LookupError, LedgerError) as error:
         fail(str(error))
     typer.echo(json.dumps(made, ensure_ascii=False)) if as_json else terminal.show_lineage(console, made)
@@ -175,12 +184,13 @@ def show(
 def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True) -> None:
     """Write the arena report, one HTML file, and open it."""
     arena = ready(config)
-    from warrior_dagster.inference.ledger.writer import Ledger, LedgerError
+    from warrior_dagster.inference.ledger.reader import LedgerReader
+    from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.report.assets import write_report
 
     try:
-        with Ledger(arena.warehouse) as ledger:
-            file, _, _ = write_report(arena, Warehouse(arena.warehouse), ledger)
+        ledger = LedgerReader(arena.warehouse)
+        file, _, _ = write_report(arena, Warehouse(arena.warehouse), ledger)
     except LedgerError as error:
         fail(str(error))
     typer.echo(str(file))

@@ -21,7 +21,7 @@ from warrior_dagster.analysis.pictures import as_svg
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import load_arena, missing_here, no_isolation
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.progress import calmly
+from warrior_dagster.inference.progress import periodic_log
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.stages.battles.unit_tests import execution
 
@@ -45,7 +45,7 @@ def main(
         raise SystemExit("\n".join(missing))
     folder.mkdir(parents=True, exist_ok=True)
     simulate(folder)
-    with open_engines(arena, calmly(say)) as engines:
+    with open_engines(arena, periodic_log(say)) as engines:
         battle(arena, engines, tasks(), most, judged, folder)
 
 

@@ -13,7 +13,7 @@ from tests.conftest import ScriptedEngine, scripted_engines
 from warrior_dagster.analysis.pictures import MARKS, PICTURES
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.orchestration.definitions import arena_assets
 from warrior_dagster.orchestration.running import GROUPS, whole_range
@@ -46,7 +46,7 @@ class AlwaysFirst(ScriptedEngine):
 @contextmanager
 def biased(arena: Arena) -> Iterator[Engines]:
     with (
-        Ledger(arena.warehouse) as ledger,
+        LedgerWriter(arena.warehouse) as ledger,
         Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: AlwaysFirst([])) as engines,
     ):
         yield engines

@@ -17,7 +17,7 @@ from tests.conftest import scripted
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
 
 CHOSEN = ("HumanEval/23", "HumanEval/35", "HumanEval/53", "HumanEval/60")
@@ -76,7 +76,7 @@ def test_tests_pick_what_is_right_where_judges_only_look_at_the_place(
     problems = tasks().filter(pl.col("task_id").is_in(CHOSEN))
     knowing = Knowing()
     with (
-        Ledger(arena.warehouse) as ledger,
+        LedgerWriter(arena.warehouse) as ledger,
         Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: knowing) as engines,
     ):
         battle(arena, engines, problems, 4, 3, tmp_path)

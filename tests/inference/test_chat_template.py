@@ -85,7 +85,7 @@ def test_a_chatml_prompt_is_ready_for_the_answer() -> None:
 
 
 @EVERY_FAMILY
-def test_a_prompt_holds_the_system_text_before_the_user_text(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_a_prompt_has_the_system_text_before_the_user_text(tokenizer: PreTrainedTokenizerFast) -> None:
     prompt = chat_template.render(tokenizer, "What is a list?", "Be brief.")
     assert 0 <= prompt.find("Be brief.") < prompt.find("What is a list?")
     assert prompt.count("Be brief.") == prompt.count("What is a list?") == 1
@@ -111,7 +111,7 @@ def test_a_silently_dropped_system_text_opens_the_user_turn() -> None:
     assert chat_template.render(tokenizer, "Hi", "Be brief.") == "<user>Be brief.\n\nHi</s>"
 
 
-def test_a_system_text_is_parted_from_the_user_turn_as_the_default_is() -> None:
+def test_a_system_text_is_separated_from_the_user_turn_like_the_default() -> None:
     prompt = chat_template.render(FAMILIES["deepseek_coder_v1"], "Hi", "Be brief.")
     assert prompt == "<｜begin▁of▁sentence｜>Be brief.\n### Instruction:\nHi\n### Response:\n"
 
@@ -125,11 +125,11 @@ def test_a_prompt_does_not_depend_on_the_day(date: str, written: str) -> None:
     assert prompt == f"{written}<user>Hi</s>"
 
 
-def test_llama_prompts_hold_a_fixed_date() -> None:
+def test_llama_prompts_have_a_fixed_date() -> None:
     assert "Today Date: 26 Jul 2024\n\n<|eot_id|>" in chat_template.render(FAMILIES["llama31"], "Hi", None)
 
 
-def test_the_bos_is_written_once_whoever_writes_it() -> None:
+def test_the_bos_is_written_once() -> None:
     silent = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
     for template in (silent, "{{ bos_token }}" + silent):
         tokenizer = small_tokenizer(template, ["<s>", "</s>"], "<s>", "</s>")
@@ -182,12 +182,12 @@ def test_giving_the_default_system_prompt_changes_nothing(tokenizer: PreTrainedT
         ("mistral", ["</s>"], ["[/INST]"]),
     ],
 )
-def test_what_ends_a_turn_is_found(name: str, tokens: list[str], strings: list[str]) -> None:
+def test_the_stops_of_a_turn_are_found(name: str, tokens: list[str], strings: list[str]) -> None:
     ids = sorted(FAMILIES[name].get_vocab()[token] for token in tokens)
     assert chat_template.turn_end(FAMILIES[name]) == (ids, strings)
 
 
-def test_either_turn_may_end_with_a_token_of_its_own() -> None:
+def test_the_two_turns_may_end_with_different_tokens() -> None:
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }} <{{ m.role[0] }}-end>\n{% endfor %}"
     tokenizer = small_tokenizer(template, ["<u-end>", "<a-end>", "<s-end>", "</s>"], None, "</s>")
     assert chat_template.turn_end(tokenizer) == ([0, 1, 3], [])
@@ -212,7 +212,7 @@ def test_a_neutralised_text_adds_no_special_token(tokenizer: PreTrainedTokenizer
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-def test_a_neutralised_text_holds_nothing_of_the_frame(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+def test_a_neutralised_text_has_nothing_of_the_frame(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     frame_text = chat_template.render(tokenizer, "USER", None).split("USER")[1]
     frame_lines = [line.strip() for line in frame_text.splitlines() if line.strip()]
     neutral = chat_template.neutralise(tokenizer, text)
@@ -229,13 +229,13 @@ def test_neutralising_twice_is_neutralising_once(tokenizer: PreTrainedTokenizerF
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-def test_neutralising_adds_nothing_but_spaces(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+def test_neutralising_adds_only_spaces(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     assert chat_template.neutralise(tokenizer, text).replace(" ", "") == text.replace(" ", "")
 
 
 @EVERY_FAMILY
 @given(text=st.text(alphabet=st.characters(exclude_characters="<>[]:")))
-def test_a_text_without_frame_is_left_alone(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
+def test_a_text_without_frame_is_unchanged(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
     assert chat_template.neutralise(tokenizer, text) == text
 
 
@@ -252,7 +252,7 @@ def test_a_neutralised_text_stays_readable(name: str, text: str, neutral: str) -
     assert chat_template.neutralise(FAMILIES[name], text) == neutral
 
 
-def test_a_literal_that_breaking_another_would_make_is_broken_too() -> None:
+def test_a_literal_that_appears_by_breaking_another_is_broken_too() -> None:
     template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<e>{% endfor %}"
     tokenizer = small_tokenizer(template, ["<e>", "<e >"], None, "<e>")
     assert chat_template.neutralise(tokenizer, "a<e>b") == "a<e  >b"
@@ -265,7 +265,7 @@ def test_an_added_token_of_the_frame_is_broken_though_it_is_not_special() -> Non
     assert chat_template.neutralise(tokenizer, "<A> <U> <T>") == "<A > <U > <T>"
 
 
-def test_a_special_token_that_only_normalising_brings_about_is_broken() -> None:
+def test_a_special_token_that_appears_only_after_normalising_is_broken() -> None:
     template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<s>{% endfor %}"
     tokenizer = small_tokenizer(template, [AddedToken("<s>", special=True, normalized=True), "</s>"], None, "</s>")
     tokenizer.backend_tokenizer.normalizer = normalizers.NFKC()
@@ -291,19 +291,19 @@ def test_a_model_without_a_template_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_hub_model_is_read_at_its_revision(bundled_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
+    downloads: list[Any] = []
 
     def snapshot(model: str, *, revision: str | None, allow_patterns: list[str]) -> str:
-        asked.append((model, revision, "*.safetensors" in allow_patterns))
+        downloads.append((model, revision, "*.safetensors" in allow_patterns))
         return str(bundled_model)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
     tokenizer = chat_template.load_tokenizer("nobody/no-such-model", "abc123")
-    assert asked == [("nobody/no-such-model", "abc123", False)]
+    assert downloads == [("nobody/no-such-model", "abc123", False)]
     assert tokenizer is chat_template.load_tokenizer("nobody/no-such-model", "abc123")
 
 
-def test_smollm2_is_understood(bundled_model: Path) -> None:
+def test_smollm2_s_template_is_parsed(bundled_model: Path) -> None:
     tokenizer = chat_template.load_tokenizer(str(bundled_model), None)
     default = chat_template.default_system(tokenizer)
     assert default == "You are a helpful AI assistant named SmolLM, trained by Hugging Face"

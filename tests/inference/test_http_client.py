@@ -9,9 +9,9 @@ import pytest
 from aiohttp import web
 
 from warrior_dagster.config.serving import Sampling, VllmServer
-from warrior_dagster.inference.backends.vllm import free_port
-from warrior_dagster.inference.http_client import EndpointEngine, Unreachable
+from warrior_dagster.inference.http_client import CompletionsClient, Unreachable
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params
+from warrior_dagster.inference.servers.vllm import free_port
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
 Handler = Callable[[dict[str, Any], int], Awaitable[web.Response] | web.Response]
@@ -21,8 +21,8 @@ def requests(count: int, samples: int = 1) -> list[Request]:
     return [Request(MODEL, f"p{n}", params(Sampling()), tuple(range(samples))) for n in range(count)]
 
 
-async def one_by_one(asked: Iterable[Request]) -> AsyncIterator[Request]:
-    for request in asked:
+async def stream_of(sent: Iterable[Request]) -> AsyncIterator[Request]:
+    for request in sent:
         yield request
 
 
@@ -32,9 +32,9 @@ def good(body: dict[str, Any], _: int = 0) -> web.Response:
 
 
 async def serve(
-    handlers: list[Handler], asked: Iterable[Request], **settings: Any
+    handlers: list[Handler], sent: Iterable[Request], **settings: Any
 ) -> tuple[list[Completion], list[Counter[str]]]:
-    """Ask scripted servers, one a handler; a handler is told the body and how often its prompt was seen before."""
+    """Send requests to scripted servers, one for each handler, which gets the body and how often its prompt came before."""
     seen = [Counter[str]() for _ in handlers]
     urls, runners = [], []
     for handler, counter in zip(handlers, seen, strict=True):
@@ -53,9 +53,9 @@ async def serve(
         await web.TCPSite(runner, "127.0.0.1", port).start()
         urls.append(f"http://127.0.0.1:{port}")
         runners.append(runner)
-    engine = EndpointEngine(urls, "m", **({"max_in_flight": 8, "attempts": 3, "timeout_s": 5} | settings))
+    engine = CompletionsClient(urls, "m", **({"max_in_flight": 8, "attempts": 3, "timeout_s": 5} | settings))
     try:
-        done = [c async for _, completions in engine.stream(one_by_one(asked)) for c in completions]
+        done = [c async for _, completions in engine.stream(stream_of(sent)) for c in completions]
     finally:
         for runner in runners:
             await runner.cleanup()
@@ -63,15 +63,15 @@ async def serve(
 
 
 def test_every_sample_of_every_request_comes_back_under_its_key() -> None:
-    asked = requests(30, samples=3)
-    done, _ = asyncio.run(serve([good], asked))
-    assert {c.key for c in done} == {key for r in asked for key in r.keys()}
+    sent = requests(30, samples=3)
+    done, _ = asyncio.run(serve([good], sent))
+    assert {c.key for c in done} == {key for r in sent for key in r.keys()}
     assert {c.text for c in done} == {f"p{n}#{s}" for n in range(30) for s in range(3)}
     assert sum(c.prompt_tokens for c in done) == 30 * 7
     assert sum(c.completion_tokens for c in done) == 30 * 10
 
 
-def test_a_refused_request_is_an_error_with_its_reason_and_the_rest_goes_on() -> None:
+def test_a_rejected_request_is_an_error_with_its_reason_and_the_others_continue() -> None:
     def picky(body: dict[str, Any], _: int) -> web.Response:
         return web.Response(status=400, text="too long") if body["prompt"] in ("p3", "p7") else good(body)
 
@@ -83,7 +83,7 @@ def test_a_refused_request_is_an_error_with_its_reason_and_the_rest_goes_on() ->
 
 
 @pytest.mark.parametrize("status", [500, 502, 408])
-def test_a_passing_failure_is_tried_again(status: int) -> None:
+def test_a_temporary_failure_is_tried_again(status: int) -> None:
     def flaky(body: dict[str, Any], before: int) -> web.Response:
         return good(body) if before else web.Response(status=status)
 
@@ -93,13 +93,13 @@ def test_a_passing_failure_is_tried_again(status: int) -> None:
     assert set(seen.values()) == {2}
 
 
-def test_a_failure_that_stays_is_an_error_after_all_attempts() -> None:
+def test_a_permanent_failure_is_an_error_after_all_attempts() -> None:
     done, (seen,) = asyncio.run(serve([lambda *_: web.Response(status=500, text="broken")], requests(2)))
     assert [(c.error, c.attempts) for c in done] == [("Transient: HTTP 500: broken", 3)] * 2
     assert set(seen.values()) == {3}
 
 
-def test_a_busy_server_is_waited_for_as_long_as_it_says_and_costs_no_attempt() -> None:
+def test_a_busy_server_is_waited_for_and_costs_no_attempt() -> None:
     def busy(body: dict[str, Any], before: int) -> web.Response:
         return good(body) if before >= 5 else web.Response(status=429, headers={"Retry-After": "0.05"})
 
@@ -108,7 +108,7 @@ def test_a_busy_server_is_waited_for_as_long_as_it_says_and_costs_no_attempt() -
     assert set(seen.values()) == {6}
 
 
-def test_an_answer_with_too_few_choices_is_no_answer() -> None:
+def test_a_response_with_too_few_choices_is_an_error() -> None:
     def short(body: dict[str, Any], _: int) -> web.Response:
         return web.json_response({"choices": [{"text": "one"}]})
 
@@ -127,7 +127,7 @@ def test_a_fleet_shares_the_work() -> None:
     assert min(sum(s.values()) for s in seen) >= 16
 
 
-def test_requests_are_pulled_only_as_fast_as_they_are_answered() -> None:
+def test_requests_are_taken_only_as_fast_as_they_are_completed() -> None:
     pulled: list[int] = []
     most_ahead = 0
 
@@ -146,20 +146,22 @@ def test_requests_are_pulled_only_as_fast_as_they_are_answered() -> None:
     assert most_ahead <= 5
 
 
-def test_servers_that_cannot_be_reached_stop_the_stage() -> None:
-    engine = EndpointEngine([f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=2, timeout_s=5, patience_s=0.2)
+def test_unreachable_servers_stop_the_stage() -> None:
+    engine = CompletionsClient(
+        [f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=2, timeout_s=5, patience_s=0.2
+    )
 
     async def ask() -> None:
-        async for _ in engine.stream(one_by_one(requests(3))):
+        async for _ in engine.stream(stream_of(requests(3))):
             pass
 
     with pytest.raises(Unreachable, match="no connection"):
         asyncio.run(ask())
 
 
-def test_a_server_that_comes_back_in_time_is_waited_for() -> None:
+def test_a_server_that_comes_back_in_time_costs_no_attempt() -> None:
     port = free_port()
-    engine = EndpointEngine([f"http://127.0.0.1:{port}"], "m", max_in_flight=2, attempts=1, timeout_s=5, patience_s=30)
+    engine = CompletionsClient([f"http://127.0.0.1:{port}"], "m", max_in_flight=2, attempts=1, timeout_s=5, patience_s=30)
 
     async def ask() -> list[Completion]:
         async def come_back() -> web.AppRunner:
@@ -176,7 +178,7 @@ def test_a_server_that_comes_back_in_time_is_waited_for() -> None:
             return runner
 
         starting = asyncio.create_task(come_back())
-        done = [c async for _, completions in engine.stream(one_by_one(requests(3))) for c in completions]
+        done = [c async for _, completions in engine.stream(stream_of(requests(3))) for c in completions]
         await (await starting).cleanup()
         return done
 
@@ -184,12 +186,12 @@ def test_a_server_that_comes_back_in_time_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_server_that_turns_everything_away_stops_the_stage(status: int) -> None:
-    with pytest.raises(Unreachable, match=f"turned us away: HTTP {status}"):
+def test_a_server_that_denies_access_stops_the_stage(status: int) -> None:
+    with pytest.raises(Unreachable, match=f"denied access: HTTP {status}"):
         asyncio.run(serve([lambda *_: web.Response(status=status)], requests(3)))
 
 
-def test_half_an_answer_of_a_server_that_was_stopped_is_asked_again() -> None:
+def test_an_aborted_completion_is_requested_again() -> None:
     def restarted(body: dict[str, Any], before: int) -> web.Response:
         choice = {"text": "half an ans", "finish_reason": "abort"}
         return good(body) if before else web.json_response({"choices": [choice]})
@@ -199,15 +201,15 @@ def test_half_an_answer_of_a_server_that_was_stopped_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"choices": [null]}', b'{"choices": ["x"]}', b"[]", b"\xff\xfe", b"<html>"])
-def test_what_is_no_answer_is_a_failure_of_that_request_alone(body: bytes) -> None:
-    def odd(asked: dict[str, Any], _: int) -> web.Response:
-        return web.Response(body=body) if asked["prompt"] == "p1" else good(asked)
+def test_a_malformed_response_fails_only_its_request(body: bytes) -> None:
+    def odd(sent: dict[str, Any], _: int) -> web.Response:
+        return web.Response(body=body) if sent["prompt"] == "p1" else good(sent)
 
     done, _ = asyncio.run(serve([odd], requests(3)))
     assert sorted(bool(c.error) for c in done) == [False, False, True]
 
 
-def test_samples_and_not_requests_are_limited_in_flight() -> None:
+def test_the_limit_in_flight_counts_samples_and_not_requests() -> None:
     now = most = 0
 
     async def slow(body: dict[str, Any], _: int) -> web.Response:
@@ -223,21 +225,21 @@ def test_samples_and_not_requests_are_limited_in_flight() -> None:
     assert most == 10
 
 
-def test_the_body_is_the_key_s_own_words() -> None:
+def test_the_body_has_exactly_the_parameters_of_the_key() -> None:
     bodies: list[dict[str, Any]] = []
 
     def note(body: dict[str, Any], _: int) -> web.Response:
         bodies.append(body)
         return good(body)
 
-    (asked,) = requests(1, samples=2)
-    asyncio.run(serve([note], [asked]))
+    (sent,) = requests(1, samples=2)
+    asyncio.run(serve([note], [sent]))
     (body,) = bodies
-    assert body == {"model": "m", "prompt": "p0", "n": 2, "add_special_tokens": False, **json.loads(asked.params)}
+    assert body == {"model": "m", "prompt": "p0", "n": 2, "add_special_tokens": False, **json.loads(sent.params)}
     assert "seed" not in body
 
 
-def test_a_request_that_was_told_to_wait_leaves_its_place_to_others() -> None:
+def test_a_paused_request_lets_others_be_sent() -> None:
     answered: list[str] = []
 
     def busy(body: dict[str, Any], before: int) -> web.Response:
@@ -251,7 +253,7 @@ def test_a_request_that_was_told_to_wait_leaves_its_place_to_others() -> None:
     assert set(answered[-2:]) == {"p0", "p1"}
 
 
-def test_a_server_that_is_busy_for_everybody_is_not_sent_all_there_is() -> None:
+def test_a_server_that_is_busy_for_all_requests_does_not_exhaust_them() -> None:
     pulled, started = [0], time.monotonic()
 
     def pull() -> Iterable[Request]:
@@ -269,7 +271,7 @@ def test_a_server_that_is_busy_for_everybody_is_not_sent_all_there_is() -> None:
     assert [c.error for c in done] == [None] * 100
 
 
-def test_a_server_that_stays_busy_is_given_up_after_the_request_s_time() -> None:
+def test_a_server_that_stays_busy_fails_the_request_after_its_timeout() -> None:
     busy = web.Response
     done, _ = asyncio.run(
         serve([lambda *_: busy(status=429, headers={"Retry-After": "0.05"})], requests(2), timeout_s=0.3, attempts=2)
@@ -277,11 +279,13 @@ def test_a_server_that_stays_busy_is_given_up_after_the_request_s_time() -> None
     assert [(c.attempts, c.error is not None and "busy for" in c.error) for c in done] == [(2, True)] * 2
 
 
-def test_a_server_that_is_away_for_longer_than_a_request_s_time_costs_no_attempt() -> None:
-    engine = EndpointEngine([f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=1, timeout_s=0.3, patience_s=2)
+def test_a_server_unreachable_for_longer_than_the_timeout_costs_no_attempt() -> None:
+    engine = CompletionsClient(
+        [f"http://127.0.0.1:{free_port()}"], "m", max_in_flight=2, attempts=1, timeout_s=0.3, patience_s=2
+    )
 
     async def ask() -> list[Completion]:
-        return [c async for _, completions in engine.stream(one_by_one(requests(3))) for c in completions]
+        return [c async for _, completions in engine.stream(stream_of(requests(3))) for c in completions]
 
     with pytest.raises(Unreachable):
         asyncio.run(ask())

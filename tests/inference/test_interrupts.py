@@ -1,4 +1,4 @@
-"""A signal whose handler raises, as Dagster's does, ends what is asked, whatever the event loop is doing."""
+"""A signal whose handler raises, as Dagster's does, stops the work in any state of the event loop."""
 
 import asyncio
 import os
@@ -9,19 +9,19 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
-from warrior_dagster.inference.interrupts import stoppable
+from warrior_dagster.inference.interrupts import interruptible
 
 
-class Told(BaseException):
-    """What a handler raises."""
+class Interrupt(BaseException):
+    """Raised by the signal's handler."""
 
 
 @pytest.fixture
-def told_soon() -> Iterator[None]:
-    """A signal comes in a moment, and its handler raises."""
+def interrupt_soon() -> Iterator[None]:
+    """Sends a signal after 0.3 s; its handler raises."""
 
     def handler(*_: object) -> None:
-        raise Told
+        raise Interrupt
 
     before = signal.signal(signal.SIGUSR1, handler)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1))
@@ -32,8 +32,8 @@ def told_soon() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("run", [uvloop.run, asyncio.run])
-@pytest.mark.usefixtures("told_soon")
-def test_it_stops_while_everything_waits_and_cleans_up_first(run: object) -> None:
+@pytest.mark.usefixtures("interrupt_soon")
+def test_waiting_tasks_stop_and_clean_up(run: object) -> None:
     cleaned = []
 
     async def waiting() -> None:
@@ -43,29 +43,29 @@ def test_it_stops_while_everything_waits_and_cleans_up_first(run: object) -> Non
             cleaned.append(True)
 
     assert callable(run)
-    with pytest.raises(Told):
-        run(stoppable(waiting()))
+    with pytest.raises(Interrupt):
+        run(interruptible(waiting()))
     assert cleaned == [True]
 
 
-@pytest.mark.usefixtures("told_soon")
-def test_it_stops_while_a_task_is_busy() -> None:
+@pytest.mark.usefixtures("interrupt_soon")
+def test_a_busy_task_stops() -> None:
     async def busy() -> None:
         while True:
             await asyncio.sleep(0)
 
-    with pytest.raises(Told):
-        uvloop.run(stoppable(busy()))
+    with pytest.raises(Interrupt):
+        uvloop.run(interruptible(busy()))
 
 
-def test_other_errors_and_results_are_as_without_it() -> None:
+def test_other_errors_and_results_pass_through() -> None:
     async def broken() -> None:
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        uvloop.run(stoppable(broken()))
+        uvloop.run(interruptible(broken()))
 
     async def fine() -> None:
         await asyncio.sleep(0)
 
-    uvloop.run(stoppable(fine()))
+    uvloop.run(interruptible(fine()))

@@ -13,7 +13,7 @@ prompts = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
 @given(prompt=prompts, count=st.integers(1, 5))
-def test_how_many_samples_share_a_request_does_not_change_their_keys(prompt: str, count: int) -> None:
+def test_the_number_of_samples_in_a_request_does_not_change_their_keys(prompt: str, count: int) -> None:
     together = Request(MODEL, prompt, "{}", tuple(range(count))).keys()
     assert together == [Request(MODEL, prompt, "{}", (n,)).keys()[0] for n in range(count)]
     assert len(set(together)) == count
@@ -25,12 +25,12 @@ def test_different_model_prompt_or_parameters_give_different_keys(a: tuple[str, 
     assert (keys[0] == keys[1]) == (a == b)
 
 
-def test_where_and_how_a_model_is_served_does_not_change_the_key() -> None:
+def test_the_server_of_a_model_does_not_change_the_key() -> None:
     elsewhere = ServedModel("org/m@main", "org/m", None, Endpoint(kind="endpoint", urls=("http://localhost:1",)))
     assert Request(MODEL, "p", "{}").keys() == Request(elsewhere, "p", "{}").keys()
 
 
-def test_equal_sampling_is_the_same_text_whatever_the_yaml_wrote() -> None:
+def test_equal_sampling_has_equal_parameters_for_integers_and_floats() -> None:
     assert params(Sampling(temperature=1, top_p=1)) == params(Sampling(temperature=1.0, top_p=1.0))
     assert params(Sampling(), stop=["x"]) != params(Sampling())
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.orchestration.served import waited
-from warrior_dagster.inference.backends.vllm import free_port
+from warrior_dagster.inference.servers.vllm import free_port
 
 PASSWORD = "p w/@:%"
 """One that is not the same in a URL."""

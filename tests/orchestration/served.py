@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import dagster as dg
 import yaml
 
-from warrior_dagster.inference.backends.vllm import free_port
+from warrior_dagster.inference.servers.vllm import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 LOCATION = "tested"
@@ -33,7 +33,7 @@ from tests.conftest import ScriptedEngine
 from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.orchestration.definitions import build_definitions
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.orchestration import automation_sensor, roster_sensor
 
 roster_sensor.SECONDS, automation_sensor.SECONDS = 2, 5
@@ -48,7 +48,7 @@ def engines(context):
             file.write(f"{context.run_id}\\n")
         return ScriptedEngine([])
 
-    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, Path(arena.warehouse), start=start) as opened:
+    with LedgerWriter(arena.warehouse) as ledger, Engines(arena.engine, ledger, Path(arena.warehouse), start=start) as opened:
         yield opened
 
 

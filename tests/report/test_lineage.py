@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import scripted_engines
 from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Request
 from warrior_dagster.report.lineage import by_meaning, by_text, lineages, whole_id
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
@@ -23,8 +23,8 @@ def test_a_gold_answer_leads_back_to_every_prompt_and_to_the_mining_setting(fini
     warehouse = Warehouse(arena.warehouse)
     sent = {key: request for request in log for key in request.keys()}
     exported = warehouse.read("sft_dataset", [WHOLE])
-    with Ledger(arena.warehouse) as ledger:
-        found = lineages(arena, warehouse, ledger, exported["instruction_id"].to_list())
+    ledger = LedgerReader(arena.warehouse)
+    found = lineages(arena, warehouse, ledger, exported["instruction_id"].to_list())
     assert len(found) == len(exported) > 0
     for one, row in zip(found, exported.iter_rows(named=True), strict=True):
         gold = one["answers"][0]
@@ -54,8 +54,8 @@ def test_what_the_ledger_lost_is_null_and_not_made_up(finished: tuple[Arena, lis
     arena, _ = finished
     warehouse = Warehouse(arena.warehouse)
     selected = warehouse.read("selected_instructions", arena.roster)["instruction_id"].to_list()
-    with Ledger(str(tmp_path / "empty")) as ledger:
-        (one,) = lineages(arena, warehouse, ledger, selected[:1])
+    ledger = LedgerReader(str(tmp_path / "empty"))
+    (one,) = lineages(arena, warehouse, ledger, selected[:1])
     assert {holder["asked"] for holder in (one["mined"], *one["answers"], *one["votes"])} == {None}
 
 
@@ -65,8 +65,8 @@ def test_an_arena_that_only_mined_has_lineages_that_end_there(make_arena: MakeAr
         materialize(arena, engines, ("mined_instructions", None))
     warehouse = Warehouse(arena.warehouse)
     mined = warehouse.read("mined_instructions", arena.roster).filter(status="ok")["instruction_id"].to_list()
-    with Ledger(arena.warehouse) as ledger:
-        (one,) = lineages(arena, warehouse, ledger, mined[:1])
+    ledger = LedgerReader(arena.warehouse)
+    (one,) = lineages(arena, warehouse, ledger, mined[:1])
     assert (one["answers"], one["votes"], one["rank"], one["kept"]) == ([], [], None, None)
     assert one["mined"]["asked"]["prompt"]
 

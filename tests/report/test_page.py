@@ -11,7 +11,8 @@ from tests.conftest import ScriptedEngine, scripted_engines
 from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.orchestration.running import GROUPS
 from warrior_dagster.report import page
@@ -45,8 +46,8 @@ class Elements(HTMLParser):
 
 
 def written(arena: Arena) -> str:
-    with Ledger(arena.warehouse) as ledger:
-        return page.report(arena, Warehouse(arena.warehouse), ledger, "today")
+    ledger = LedgerReader(arena.warehouse)
+    return page.report(arena, Warehouse(arena.warehouse), ledger, "today")
 
 
 class Hostile(ScriptedEngine):
@@ -87,7 +88,7 @@ def test_the_asset_writes_one_file_that_loads_nothing_and_shows_every_figure(fin
 def test_text_of_a_model_is_data_whatever_it_says(make_arena: MakeArena) -> None:
     arena = make_arena()
     with (
-        Ledger(arena.warehouse) as ledger,
+        LedgerWriter(arena.warehouse) as ledger,
         Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Hostile([])) as engines,
     ):
         materialize(arena, engines, *EVERYTHING)

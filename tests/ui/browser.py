@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import yaml
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from warrior_dagster.inference.backends.vllm import free_port
+from warrior_dagster.inference.servers.vllm import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -11,8 +11,14 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Sampling
-from warrior_dagster.inference.dispatch import Asked, Asker, ask_each
-from warrior_dagster.inference.prompting import TRACE, Seat, choice_probabilities, judge_prompt, trace
+from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
+from warrior_dagster.inference.prompting import (
+    REQUEST_COLUMNS,
+    LoadedCompetitor,
+    choice_probabilities,
+    judge_prompt,
+    request_columns,
+)
 from warrior_dagster.inference.request import Completion, Request
 
 CATEGORIES = {
@@ -33,7 +39,7 @@ SCHEMA = {
     "category": pl.String,
     "probability": pl.Float64,
     "reason": pl.String,
-    **TRACE,
+    **REQUEST_COLUMNS,
 }
 
 
@@ -42,14 +48,14 @@ def judge_of(arena: Arena, attacker: str) -> str:
     return next(name for name in arena.roster if name != attacker)
 
 
-def categorise(arena: Arena, engines: Asker, selected: pl.DataFrame, log: logging.Logger) -> Asked:
+def categorise(arena: Arena, engines: Backend, selected: pl.DataFrame, log: logging.Logger) -> DispatchResult:
     """The categories of selected instructions (instruction_id, competitor, instruction); rows of SCHEMA."""
     judges = {name: judge_of(arena, name) for name in arena.roster}
     sorted_by = {
         judge: selected.filter(pl.col("competitor").is_in([name for name in arena.roster if judges[name] == judge]))
         for judge in arena.roster
     }
-    return ask_each(
+    return dispatch(
         arena,
         engines,
         [judge for judge, frame in sorted_by.items() if len(frame)],
@@ -59,7 +65,7 @@ def categorise(arena: Arena, engines: Asker, selected: pl.DataFrame, log: loggin
     )
 
 
-def requests(judge: Seat, instructions: pl.DataFrame, prompt: str) -> Iterator[Request]:
+def requests(judge: LoadedCompetitor, instructions: pl.DataFrame, prompt: str) -> Iterator[Request]:
     """One request an instruction."""
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
         text = judge_prompt(judge, prompt, instruction=instruction)
@@ -78,5 +84,5 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
         "category": likeliest and CATEGORIES[likeliest],
         "probability": probabilities[likeliest] if probabilities and likeliest else None,
         "reason": reason,
-        **trace(completion),
+        **request_columns(completion),
     }

@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from warrior_dagster.config.automation import Automation, Schedule
-from warrior_dagster.config.serving import Competitor, Endpoint, Engine, Strict
+from warrior_dagster.config.serving import Competitor, Engine, Strict
 from warrior_dagster.config.stages import (
     Analysis,
     Answers,
@@ -103,9 +103,8 @@ class Arena(Strict):
         return set() if self.runs_tests else {"execution"}
 
     def devices(self, model: str) -> int:
-        """GPUs that serve a model at once; of an endpoint its servers, whose GPUs nobody told us of."""
-        serve = next(c for c in self.competitors if c.model == model).serve or self.engine.serve
-        return len(serve.urls) if isinstance(serve, Endpoint) else serve.tensor_parallel_size
+        """The GPUs that serve a model; for an endpoint its servers, whose GPUs are unknown."""
+        return (next(c for c in self.competitors if c.model == model).serve or self.engine.serve).devices
 
     def judges(self, left: str, right: str) -> list[str]:
         """Who judges the matchup of two competitors."""

@@ -49,6 +49,25 @@ class VllmServer(Strict):
     startup_timeout_s: float = Field(1800, gt=0)
     """Seconds until a server that is not ready has failed."""
 
+    @property
+    def loads_weights(self) -> bool:
+        """Whether the stage loads the model itself, and keeps it loaded for the next stage."""
+        return True
+
+    @property
+    def devices(self) -> int:
+        """GPUs that serve the model."""
+        return self.tensor_parallel_size
+
+    @property
+    def identity_suffix(self) -> str:
+        """What these settings add to the model's identity, because they change its text."""
+        return f"+{self.quantization}" if self.quantization else ""
+
+    @property
+    def api_key_env(self) -> None:
+        """No key is needed."""
+
     @field_validator("extra_args")
     @classmethod
     def only_speed(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
@@ -78,6 +97,25 @@ class Endpoint(Strict):
     """The model's name at the endpoint; the competitor's model when absent."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key."""
+
+    @property
+    def loads_weights(self) -> bool:
+        """The model is loaded already."""
+        return False
+
+    @property
+    def devices(self) -> int:
+        """The servers; how many GPUs each has is unknown."""
+        return len(self.urls)
+
+    @property
+    def identity_suffix(self) -> str:
+        """Empty: these settings do not change the model's text."""
+        return ""
+
+    @property
+    def max_model_len(self) -> None:
+        """Unknown."""
 
 
 Server = Annotated[VllmServer | Endpoint, Field(discriminator="kind")]

@@ -1,5 +1,6 @@
-"""The one way in which stages ask models. `ASKING` is what a prompt and its reading rest on: part of every code version."""
+"""Everything between a stage and the models: prompts, requests, the ledger, engines and servers."""
 
 from warrior_dagster.inference import chat_template, prompting, request
 
-ASKING = (prompting, chat_template, request)
+REQUEST_MODULES = (prompting, chat_template, request)
+"""The modules that determine prompts and verdicts: part of the code version of every stage that uses models."""

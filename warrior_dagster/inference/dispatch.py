@@ -1,4 +1,4 @@
-"""Asking several competitors: each model's work in one go, and one that fails does not take the others' work with it."""
+"""Sends the requests of several competitors, grouped by model; a competitor that fails does not stop the others."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -7,21 +7,21 @@ from itertools import chain
 from typing import Any, Protocol
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.backends.vllm import ServerFailed
-from warrior_dagster.inference.coalescing import Usage
 from warrior_dagster.inference.http_client import Unreachable
 from warrior_dagster.inference.progress import Progress
-from warrior_dagster.inference.prompting import Seat, seat
+from warrior_dagster.inference.prompting import LoadedCompetitor, load_competitor
 from warrior_dagster.inference.request import Completion, Request, ServedModel
+from warrior_dagster.inference.servers.base import ServerFailed
+from warrior_dagster.inference.usage import Usage
 
 
-class Asker(Protocol):
-    """What requests are put to: Engines, or the ledger alone where only a plan is made."""
+class Backend(Protocol):
+    """Completes requests: Engines, or for a plan the ledger alone."""
 
     @property
     def running(self) -> ServedModel | None: ...
 
-    def ask(
+    def complete(
         self, requests: Iterable[Request], read: Callable[[Request, Completion], Any], progress: Progress
     ) -> tuple[list[Any], dict[str, Usage]]: ...
 
@@ -29,47 +29,47 @@ class Asker(Protocol):
 
 
 @dataclass(slots=True)
-class Asked:
-    """What came of asking: rows in no order, what each model cost, and why a competitor could not be asked."""
+class DispatchResult:
+    """The rows, in no order; what each model cost, by model; and why competitors failed, by name."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     usage: dict[str, Usage] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
 
-def ask_each(
+def dispatch(
     arena: Arena,
-    engines: Asker,
+    backend: Backend,
     names: Iterable[str],
-    requests: Callable[[Seat], Iterable[Request]],
+    requests: Callable[[LoadedCompetitor], Iterable[Request]],
     read: Callable[[Request, Completion], dict[str, Any]],
     progress: Progress,
-) -> Asked:
-    """Ask the named competitors, those that share a model together, so that each is loaded once and kept busy.
+) -> DispatchResult:
+    """Complete the requests of the named competitors, model by model, so that each model is loaded once and kept busy.
 
-    Competitors that cannot be seated, or whose engine does not start or dies, are in `failures`; the others go on.
+    Competitors that cannot be loaded, or whose engine does not start or fails, are in `failures`; the others continue.
     """
-    asked, seated = Asked(), list[Seat]()
+    result, loaded = DispatchResult(), list[LoadedCompetitor]()
     for name in names:
         try:
-            seated.append(seat(arena, name))
+            loaded.append(load_competitor(arena, name))
         except (OSError, ValueError) as error:  # no such model, or no chat template
-            asked.failures[name] = str(error)
-    for seats in by_model(seated, first=engines.running):
+            result.failures[name] = str(error)
+    for group in group_by_model(loaded, first=backend.running):
         try:
-            rows, usage = engines.ask(chain.from_iterable(map(requests, seats)), read, progress)
+            rows, usage = backend.complete(chain.from_iterable(map(requests, group)), read, progress)
         except (ServerFailed, Unreachable) as error:
-            asked.failures |= {one.name: str(error) for one in seats}
+            result.failures |= {competitor.name: str(error) for competitor in group}
             continue
-        asked.rows += rows
+        result.rows += rows
         for model, cost in usage.items():
-            asked.usage.setdefault(model, Usage()).add(cost)
-    return asked
+            result.usage.setdefault(model, Usage()).add(cost)
+    return result
 
 
-def by_model(seats: Iterable[Seat], first: ServedModel | None) -> list[list[Seat]]:
-    """Seats that share a model together; those of the model `first` first, the rest in the order of appearance."""
-    groups: dict[ServedModel, list[Seat]] = {}
-    for one in seats:
-        groups.setdefault(one.model, []).append(one)
+def group_by_model(competitors: Iterable[LoadedCompetitor], first: ServedModel | None) -> list[list[LoadedCompetitor]]:
+    """Groups of competitors that share a model: the group of `first` first, the others in order of appearance."""
+    groups: dict[ServedModel, list[LoadedCompetitor]] = {}
+    for competitor in competitors:
+        groups.setdefault(competitor.model, []).append(competitor)
     return sorted(groups.values(), key=lambda group: group[0].model != first)

@@ -1,123 +1,60 @@
-"""The HTTP client of OpenAI-compatible completions servers, one or a fleet: continuously fed, patient, honest in failure.
+"""The HTTP client of one or more OpenAI-compatible completions servers that serve the same model.
 
-A request that the server refuses is an error completion with its reason. A busy server (429, 503) is waited for, and while a
-request waits another has its place. Servers that cannot be reached for a while, or that turn us away as a whole, stop the
-stage: what was finished is in the ledger, and nothing else would succeed.
+A request that a server rejects becomes an error completion with the reason. A request to a busy server (429, 503) is paused,
+and others are sent meanwhile. If no server can be reached for a while, or a server denies access, the stage stops: finished
+completions are in the ledger, and no further request would succeed.
 """
 
 import asyncio
-import heapq
 import json
 import math
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from functools import cache
-from itertools import count
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from warrior_dagster.inference.admission_queue import AdmissionQueue, QueuedRequest
 from warrior_dagster.inference.request import Completion, Request
 
 Answered = tuple[Request, list[Completion]]
 BUSY = (429, 503)
-TURNED_AWAY = (401, 403, 404)
+ACCESS_DENIED = (401, 403, 404)
 NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 FINISHED = ("stop", "length")
-"""How a completion ends by itself. An aborted one is half an answer, and never kept."""
+"""The finish reasons of complete texts. An aborted text is incomplete and never stored."""
 BENCH_SECONDS = 5.0
-POLL_SECONDS = 0.05
-"""How often paused requests are looked after when nothing else is to be done."""
+"""A server that cannot be reached is avoided for this long."""
 PATIENCE_SECONDS = 300.0
-"""How long servers may be away before the stage stops: time for a restart."""
+"""How long all servers may be unreachable before the stage stops: enough time for a restart."""
 
 
 class Unreachable(RuntimeError):
-    """No server serves us; asking on would turn every remaining request into an error."""
+    """No server can be used: every remaining request would fail."""
 
 
 class Transient(RuntimeError):
-    """A failure that may pass: worth another try."""
+    """A failure that may be temporary: the request is tried again."""
 
 
 class Refused(RuntimeError):
-    """The server's final word on this one request."""
+    """The server rejected this request; trying again would not help."""
 
 
 class Pause(RuntimeError):
-    """The server is busy, or `away` altogether: this was no try, and the request waits for `seconds`."""
+    """The server is busy or unreachable: the request waits for `seconds`, and this does not count as a try."""
 
-    def __init__(self, seconds: float, reason: str, away: bool = False) -> None:
+    def __init__(self, seconds: float, reason: str, unreachable: bool = False) -> None:
         super().__init__(reason)
         self.seconds = seconds
-        self.away = away
+        self.unreachable = unreachable
 
 
-@dataclass(slots=True)
-class Job:
-    """A request on its way: how often it was tried, and when it was first told to wait."""
-
-    request: Request
-    tries: int = 0
-    waits_since: float = math.inf
-
-
-class Backlog:
-    """What is to be asked next, and how much is in flight: samples, for a request for many counts as many.
-
-    Paused requests whose time has come go first. No more than `limit` are paused at once: a server that is busy for everybody
-    does not make us pull all work there is.
-    """
-
-    def __init__(self, requests: AsyncIterator[Request], limit: int) -> None:
-        self._requests = requests
-        self._limit = limit
-        self._exhausted = False
-        self._paused: list[tuple[float, int, Job]] = []
-        self._tickets = count()
-        self._in_flight = 0
-        self._room = asyncio.Event()
-        self._turn = asyncio.Lock()
-
-    async def take(self) -> Job | None:
-        """The next job once there is room for it, or None when nothing is left. Each that is taken has to be given back."""
-        async with self._turn:  # one by one: two that each hold half of what they need would wait for ever
-            while (job := await self._next()) is None:
-                if not self._paused:
-                    return None
-                await asyncio.sleep(POLL_SECONDS)
-            size = self._size(job)
-            while self._in_flight + size > self._limit:
-                self._room.clear()
-                await self._room.wait()
-            self._in_flight += size
-            return job
-
-    def give_back(self, job: Job, pause: float | None = None) -> None:
-        """Make room; a job with a `pause` in seconds is to be taken again."""
-        self._in_flight -= self._size(job)
-        self._room.set()
-        if pause is not None:
-            heapq.heappush(self._paused, (time.monotonic() + pause, next(self._tickets), job))
-
-    async def _next(self) -> Job | None:
-        if self._paused and self._paused[0][0] <= time.monotonic():
-            return heapq.heappop(self._paused)[2]
-        if self._exhausted or len(self._paused) >= self._limit:
-            return None
-        request = await anext(self._requests, None)
-        self._exhausted = request is None
-        return Job(request) if request else None
-
-    def _size(self, job: Job) -> int:
-        return min(len(job.request.samples), self._limit)
-
-
-class EndpointEngine:
-    """One model behind one or more base URLs."""
+class CompletionsClient:
+    """One model at one or more base URLs."""
 
     def __init__(
         self,
@@ -143,23 +80,23 @@ class EndpointEngine:
         self._rest = cache(self._rest_of_body)
 
     async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[Answered]:
-        """Ask all requests, pulling the next whenever one is done; yields as they finish, in any order.
+        """Send all requests, taking the next whenever one is done; yields as they finish, in any order.
 
-        Raises Unreachable when no server can be connected to for a while, or when one turns us away.
+        Raises Unreachable if no server can be reached for `patience_s`, or if a server denies access.
         """
         finished: asyncio.Queue[Answered | Exception | None] = asyncio.Queue()
-        backlog = Backlog(requests, self._limit)
+        queue = AdmissionQueue(requests, self._limit)
         self._last_contact = time.monotonic()
 
         async def work(session: aiohttp.ClientSession) -> None:
             try:
-                while job := await backlog.take():
-                    outcome = await self._try(session, job)
+                while queued := await queue.take():
+                    outcome = await self._try(session, queued)
                     if isinstance(outcome, float):
-                        backlog.give_back(job, outcome)
+                        queue.release(queued, outcome)
                     else:
-                        backlog.give_back(job)
-                        finished.put_nowait((job.request, outcome))
+                        queue.release(queued)
+                        finished.put_nowait((queued.request, outcome))
                 finished.put_nowait(None)
             except Exception as error:
                 finished.put_nowait(error)
@@ -187,26 +124,26 @@ class EndpointEngine:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _try(self, session: aiohttp.ClientSession, job: Job) -> list[Completion] | float:
-        """One try: the request's completions, or for how many seconds it is to be paused before the next."""
-        request = job.request
+    async def _try(self, session: aiohttp.ClientSession, queued: QueuedRequest) -> list[Completion] | float:
+        """Send a request once: its completions, or the seconds to pause before the next try."""
+        request = queued.request
         try:
-            return read_answer(request, await self._post(session, self._body(request)), job.tries + 1)
-        except Pause as busy:
-            job.waits_since = min(job.waits_since, time.monotonic())
-            if busy.away or time.monotonic() - job.waits_since < self._timeout_s:
-                return busy.seconds
-            error: Exception = Transient(f"busy for {self._timeout_s:.0f} s: {busy}")
+            return parse_response(request, await self._post(session, self._body(request)), queued.tries + 1)
+        except Pause as pause:
+            queued.waits_since = min(queued.waits_since, time.monotonic())
+            if pause.unreachable or time.monotonic() - queued.waits_since < self._timeout_s:
+                return pause.seconds
+            error: Exception = Transient(f"busy for {self._timeout_s:.0f} s: {pause}")
         except (Refused, Transient, aiohttp.ClientError, TimeoutError) as failure:
             error = failure
-        job.tries += 1
-        job.waits_since = math.inf
-        if job.tries < self._attempts and not isinstance(error, Refused):
-            return backoff(job.tries)
-        return failed(request, f"{type(error).__name__}: {error}"[:500], job.tries)
+        queued.tries += 1
+        queued.waits_since = math.inf
+        if queued.tries < self._attempts and not isinstance(error, Refused):
+            return backoff(queued.tries)
+        return failed(request, f"{type(error).__name__}: {error}"[:500], queued.tries)
 
     def _body(self, request: Request) -> bytes:
-        """The request as JSON; what many have in common is rendered once."""
+        """The request as JSON. The part that many requests share is rendered once."""
         prompt, samples = json.dumps(request.prompt), len(request.samples)
         return f'{{"prompt":{prompt},"n":{samples},{self._rest(request.params)}'.encode()
 
@@ -214,7 +151,10 @@ class EndpointEngine:
         return json.dumps({"model": self._served_model, "add_special_tokens": False, **json.loads(params)})[1:]
 
     async def _post(self, session: aiohttp.ClientSession, body: bytes) -> dict[str, Any]:
-        """Post at the least loaded URL that is not benched. Raises what says how to go on."""
+        """Post to the least loaded URL that is not benched.
+
+        Raises Refused, Transient, Pause or Unreachable, each of which says what happens to the request.
+        """
         now = time.monotonic()
         url = min(self._load, key=lambda u: (self._benched_until[u] > now, self._load[u]))
         self._load[url] += 1
@@ -225,8 +165,8 @@ class EndpointEngine:
                 if response.status == 200:
                     return json_object(content)
                 reason = f"HTTP {response.status}: {content[:400].decode('utf-8', 'replace')}"
-                if response.status in TURNED_AWAY:
-                    raise Unreachable(f"{url} turned us away: {reason}")
+                if response.status in ACCESS_DENIED:
+                    raise Unreachable(f"{url} denied access: {reason}")
                 if response.status in BUSY:
                     raise Pause(retry_after(response.headers.get("Retry-After")), reason)
                 raise Transient(reason) if response.status >= 500 or response.status == 408 else Refused(reason)
@@ -234,21 +174,21 @@ class EndpointEngine:
             self._benched_until[url] = time.monotonic() + BENCH_SECONDS
             if time.monotonic() - self._last_contact > self._patience_s:
                 raise Unreachable(f"no connection to {', '.join(self._load)}: {error}") from error
-            raise Pause(0.5, str(error), away=True) from error
+            raise Pause(0.5, str(error), unreachable=True) from error
         finally:
             self._load[url] -= 1
 
 
 def backoff(tries: int) -> float:
-    """Seconds before the next try: doubled each time up to half a minute, and spread so that not all come back at once.
+    """Seconds before the next try: doubled each time up to 30 s, with jitter.
 
-    Our own line, because a retry library would sleep where the request is, in a place that another could have.
+    A retry library would sleep while the request counts as in flight.
     """
     return random.uniform(0.5, 1.0) * min(0.2 * 2.0**tries, 30.0)
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """A response's body. Raises Transient if it is anything but a JSON object."""
+    """A response's body. Raises Transient if it is not a JSON object."""
     try:
         body = json.loads(content)
     except ValueError as error:
@@ -259,7 +199,7 @@ def json_object(content: bytes) -> dict[str, Any]:
 
 
 def retry_after(header: str | None) -> float:
-    """Seconds to wait before a busy server is asked again: what it says, or one; never more than a minute."""
+    """Seconds to wait for a busy server: its Retry-After header, at most 60 s; 1 s without a valid header."""
     try:
         seconds = float(header or 1)
     except ValueError:
@@ -267,25 +207,25 @@ def retry_after(header: str | None) -> float:
     return min(max(seconds, 0.05), 60.0) if math.isfinite(seconds) else 1.0
 
 
-def read_answer(request: Request, answer: dict[str, Any], attempts: int) -> list[Completion]:
-    """The samples of a server's answer. Raises Transient for one of another shape."""
+def parse_response(request: Request, response: dict[str, Any], attempts: int) -> list[Completion]:
+    """The completions in a server's response. Raises Transient if the response has another shape."""
     try:
-        return completions(request, answer, attempts)
+        return completions(request, response, attempts)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Transient(f"the answer has not the shape of completions: {error!r}") from error
+        raise Transient(f"the answer does not have the shape of completions: {error!r}") from error
 
 
-def completions(request: Request, answer: dict[str, Any], attempts: int) -> list[Completion]:
-    """The samples of a server's answer. Tokens of the prompt are counted once, with the first sample.
+def completions(request: Request, response: dict[str, Any], attempts: int) -> list[Completion]:
+    """The completions in a server's response. Prompt tokens are counted once, with the first sample.
 
-    Raises Transient if the answer has not one finished choice for every sample asked for.
+    Raises Transient unless the response has one finished choice for each sample.
     """
-    choices = answer.get("choices") or []
+    choices = response.get("choices") or []
     if len(choices) != len(request.samples):
         raise Transient(f"expected {len(request.samples)} choices; the answer has {len(choices)}")
     if unfinished := {str(c.get("finish_reason")) for c in choices} - set(FINISHED):
         raise Transient(f"expected finish_reason {' or '.join(FINISHED)}; found {', '.join(sorted(unfinished))}")
-    usage = answer.get("usage") or {}
+    usage = response.get("usage") or {}
     prompt_tokens, spent = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     result = []
     for place, (key, sample, choice) in enumerate(zip(request.keys(), request.samples, choices, strict=True)):

@@ -1,7 +1,7 @@
-"""A run that is told to stop stops, though an event loop is in between.
+"""Makes an interrupt stop a run while an event loop is running.
 
-Dagster turns a signal (Ctrl-C, or "Terminate" in the UI) into an exception raised wherever the main thread is. While an event
-loop is between two tasks, that is one of its own callbacks, and asyncio would log the exception and go on asking.
+Dagster turns a signal (Ctrl-C, or "Terminate" in the UI) into an exception raised in the main thread. If the event loop is
+between two tasks at that moment, the exception is raised in one of the loop's callbacks: asyncio would log it and continue.
 """
 
 import asyncio
@@ -9,16 +9,16 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def stoppable(work: Coroutine[Any, Any, None]) -> None:
-    """Await `work`; raises what a signal's handler raised in a callback of the loop, once `work` has been cancelled."""
+async def interruptible(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`. If a signal handler raises in a callback of the loop, cancel `work` and raise that exception."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    told: list[BaseException] = []
+    interrupts: list[BaseException] = []
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, BaseException) and not isinstance(error, Exception | asyncio.CancelledError):
-            told.append(error)
+            interrupts.append(error)
             task.cancel()
         else:
             loop.default_exception_handler(context)
@@ -27,6 +27,6 @@ async def stoppable(work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
     except asyncio.CancelledError:
-        if told:
-            raise told[0] from None
+        if interrupts:
+            raise interrupts[0] from None
         raise

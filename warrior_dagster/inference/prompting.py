@@ -1,5 +1,7 @@
-"""How a stage puts a question to a competitor and reads a judge's verdict. Text from a model is data here: it is fenced,
-it cannot end its turn, and a verdict counts only where the judge itself put it.
+"""Builds the prompts of competitors and judges, and reads verdicts.
+
+Text from a model is treated as data: in a judge's prompt it is fenced, it cannot end its turn, and a verdict counts only on the
+last line of the judge's own text.
 """
 
 import math
@@ -23,15 +25,15 @@ VERDICT_LINE = (
     r"[\s*_#>`]*(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*:?)?[\s*_`]*"
     r"\[\[\s*(?P<verdict>PATTERN)\s*\]\][\s*_`.]*"
 )
-TRACE: dict[str, Any] = {"completion_key": pl.String, "attempts": pl.Int64, "error": pl.String}
-"""What every row that came from a model says of its request; `error` is null unless it failed, to be asked again next time."""
+REQUEST_COLUMNS: dict[str, Any] = {"completion_key": pl.String, "attempts": pl.Int64, "error": pl.String}
+"""The columns that every row from a model has about its request. `error` is null unless the request failed."""
 LETTER_LOGPROBS = 20
-"""The most likely first tokens whose probabilities come back; vLLM's default limit."""
+"""The number of most likely first tokens whose probabilities are returned: vLLM's default limit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """A competitor ready to be asked: its weights, its template, and the system prompt it speaks under."""
+class LoadedCompetitor:
+    """A competitor with its model, tokenizer, system prompt and the stops of its turn."""
 
     name: str
     model: ServedModel
@@ -49,7 +51,7 @@ class Seat:
         samples: tuple[int, ...] = (0,),
         choice: tuple[str, ...] = (),
     ) -> Request:
-        """A request for completions of a rendered prompt. With `choice`, one of these words and its probabilities."""
+        """A request for completions of a rendered prompt; with `choice`, for one of these words and their probabilities."""
         values = params(
             Sampling(temperature=0.0, top_p=1.0, max_tokens=1) if choice else sampling,
             stop_token_ids=() if choice else self.stop_token_ids,
@@ -60,41 +62,43 @@ class Seat:
         return Request(self.model, prompt, values, samples, tag)
 
 
-def seat(arena: Arena, name: str) -> Seat:
-    """Seat a competitor. Raises ValueError if its model has no chat template."""
+def load_competitor(arena: Arena, name: str) -> LoadedCompetitor:
+    """Load a competitor's tokenizer. Raises ValueError if it has no chat template, OSError if there is no such model."""
     competitor = arena.competitor(name)
     tokenizer = chat_template.load_tokenizer(competitor.model, competitor.revision)
     ids, strings = chat_template.turn_end(tokenizer)
-    return Seat(name, served_model(arena, competitor), tokenizer, competitor.system_prompt, tuple(ids), tuple(strings))
+    model = served_model(arena, competitor)
+    return LoadedCompetitor(name, model, tokenizer, competitor.system_prompt, tuple(ids), tuple(strings))
 
 
-def question(seat: Seat, text: str) -> str:
-    """The rendered prompt of one user turn that is a model's own text."""
-    return chat_template.render(seat.tokenizer, chat_template.neutralise(seat.tokenizer, text), seat.system)
+def user_prompt(competitor: LoadedCompetitor, text: str) -> str:
+    """The rendered prompt of one user turn whose text came from a model."""
+    neutral = chat_template.neutralise(competitor.tokenizer, text)
+    return chat_template.render(competitor.tokenizer, neutral, competitor.system)
 
 
-def trace(completion: Completion) -> dict[str, Any]:
-    """The columns of TRACE."""
+def request_columns(completion: Completion) -> dict[str, Any]:
+    """The values of REQUEST_COLUMNS."""
     return {"completion_key": completion.key, "attempts": completion.attempts, "error": completion.error}
 
 
-def judge_prompt(seat: Seat, template: str, **texts: str) -> str:
-    """The rendered prompt of a judge: `template` with each text fenced in its place.
+def judge_prompt(judge: LoadedCompetitor, template: str, **texts: str) -> str:
+    """The rendered prompt of a judge: `template` with each text inserted between fences.
 
-    A fence carries a code derived from the text between it, so no text can hold its own end. Codes depend on nothing else:
-    prompts about one instruction share their beginning, which prefix caching turns into speed.
+    A fence has a hash of the text that it encloses, so no text can contain its own end. The hash depends only on that text:
+    prompts about one instruction have a common prefix, which the server caches.
     """
     blocks = {}
     for name, text in texts.items():
         code = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-        blocks[name] = f"<<<{code}\n{chat_template.neutralise(seat.tokenizer, text)}\n{code}>>>"
-    return chat_template.render(seat.tokenizer, Template(template).substitute(blocks), seat.system)
+        blocks[name] = f"<<<{code}\n{chat_template.neutralise(judge.tokenizer, text)}\n{code}>>>"
+    return chat_template.render(judge.tokenizer, Template(template).substitute(blocks), judge.system)
 
 
 def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None, str]:
-    """The verdict `[[...]]` that is the judge's own last line: (verdict, "") or (None, why there is none).
+    """The verdict `[[...]]` on the last line of a judge's text: (verdict, "") or (None, the reason why it has none).
 
-    A line that holds more may quote an answer; only a label and emphasis are allowed beside the verdict.
+    The line may only have a label and emphasis besides the verdict: a line with more text may quote an answer.
     """
     if completion.error is not None:
         return None, completion.error
@@ -106,10 +110,10 @@ def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None,
 
 
 def choice_probabilities(completion: Completion, choices: tuple[str, ...]) -> tuple[dict[str, float] | None, str]:
-    """The probability of each allowed word, summing to one: (probabilities, "") or (None, why there are none).
+    """The probability of each choice, normalised to a sum of 1: (probabilities, "") or (None, the reason why it has none).
 
-    vLLM reports them under the constraint. A text that is none of the choices, or a choice that is missing among the likeliest
-    tokens, means that the server did not apply it; what is left then says nothing about the choices.
+    vLLM reports probabilities under the constraint. If the text is not one of the choices, or a choice is not among the
+    likeliest tokens, the server did not apply the constraint, and the probabilities say nothing about the choices.
     """
     if completion.error is not None:
         return None, completion.error

@@ -1,16 +1,16 @@
-"""What is asked of a model, what comes back, and the key that names a completion for ever.
+"""A request to a model, its completions, and the permanent key of a completion.
 
-What enters the key, and why:
+The key is a hash of:
 
-| in the key | because |
+| part | reason |
 |---|---|
-| model identity | other weights, another template or another quantization give other text |
+| model identity | other weights, another template or another quantization give another text |
 | rendered prompt | every character of it |
 | sampling parameters | temperature, top-p, length, stops, constraint, log-probabilities |
-| sample number | the same question may be asked many times |
+| sample number | the same prompt may be sampled many times |
 
-What does not: where and how fast it is served, how many samples share a request, a seed (METHOD's repeatability is the
-ledger's; a seeded request can kill vLLM's CPU engine).
+Not in the key: where and how fast the model is served, how many samples share a request, and a seed. No seed is sent:
+results are repeatable because of the ledger, and a seeded request can crash vLLM's CPU engine.
 """
 
 import json
@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import Competitor, Sampling, Server, VllmServer, is_local
+from warrior_dagster.config.serving import Competitor, Sampling, Server, is_local
 
 SAMPLED_BYTES = 1 << 16
-SAMPLED_PLACES = 64
+SAMPLED_BLOCKS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """Weights and where they are served. Competitors with equal ones share one running engine."""
+    """Weights and where they are served. Competitors with the same served model share one running engine."""
 
     identity: str
     model: str
@@ -40,7 +40,7 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt, asked `samples` times; `tag` is the asking stage's own note and enters no key."""
+    """One prompt and the numbers of its samples; `tag` is for the stage that made it and not part of the key."""
 
     model: ServedModel
     prompt: str
@@ -66,7 +66,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model gave for one sample of a request, or why it gave nothing."""
+    """A model's text for one sample of a request, or the error."""
 
     key: str
     sample: int
@@ -75,7 +75,7 @@ class Completion:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     logprobs: dict[str, float] | None = None
-    """Natural log-probabilities of the likeliest first tokens, where the request asked for them."""
+    """Natural log-probabilities of the likeliest first tokens, if they were requested."""
     error: str | None = None
     attempts: int = 1
 
@@ -88,9 +88,9 @@ def params(
     choice: Sequence[str] = (),
     logprobs: int | None = None,
 ) -> str:
-    """Sampling parameters as canonical JSON, in the words of vLLM's completions endpoint.
+    """Sampling parameters as canonical JSON, with the names of vLLM's completions endpoint.
 
-    Top-k, min-p and the repetition penalty are named so that no server's own default can slip in.
+    Top-k, min-p and the repetition penalty are always given, because a server may have other defaults.
     """
     values: dict[str, Any] = {
         "temperature": sampling.temperature,
@@ -119,18 +119,15 @@ def served_model(arena: Arena, competitor: Competitor) -> ServedModel:
         else f"{competitor.model}@{competitor.revision or 'main'}"
     )
     serve = competitor.serve or arena.engine.serve
-    if isinstance(serve, VllmServer) and serve.quantization:
-        identity += f"+{serve.quantization}"
-    return ServedModel(identity, competitor.model, competitor.revision, serve)
+    return ServedModel(identity + serve.identity_suffix, competitor.model, competitor.revision, serve)
 
 
 @cache
 def folder_identity(folder: str) -> str:
-    """A hash of a local model: its small files whole, its weights by size, header and evenly spaced blocks.
+    """A hash of a local model's files. Of files above 4 MiB, the size and 64 evenly spaced blocks of 64 KiB are hashed.
 
-    Reading 140 GB to name a model would cost minutes at every start; training moves nearly every weight, so samples see it.
-    The folder's name does not enter: a moved or copied model keeps its completions.
-    Raises FileNotFoundError if the folder has no config.json.
+    Reading 140 GB would take minutes at every start, and training changes nearly every weight, so the blocks show it. The
+    folder's name is not hashed: a moved or copied model keeps its completions. Raises FileNotFoundError without a config.json.
     """
     root = Path(folder)
     if not (root / "config.json").is_file():
@@ -143,10 +140,10 @@ def folder_identity(folder: str) -> str:
         size = path.stat().st_size
         digest.update(f"{relative.as_posix()}\0{size}\0".encode())
         with path.open("rb") as file:
-            if size <= SAMPLED_BYTES * SAMPLED_PLACES:
+            if size <= SAMPLED_BYTES * SAMPLED_BLOCKS:
                 digest.update(file.read())
             else:
-                for place in range(SAMPLED_PLACES):
-                    file.seek(place * (size - SAMPLED_BYTES) // (SAMPLED_PLACES - 1))
+                for block in range(SAMPLED_BLOCKS):
+                    file.seek(block * (size - SAMPLED_BYTES) // (SAMPLED_BLOCKS - 1))
                     digest.update(file.read(SAMPLED_BYTES))
     return f"local@{digest.hexdigest()[:32]}"

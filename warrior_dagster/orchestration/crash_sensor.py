@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.warehouse.locks import is_held, machine_folder, our_turn
+from warrior_dagster.warehouse.locks import file_lock, is_locked, local_folder
 
 SENSOR = "crashed_runs"
 SECONDS = 60
@@ -21,14 +21,14 @@ SECONDS = 60
 
 def runs_folder(warehouse: str) -> Path:
     """Where the lock files of this machine's runs on a warehouse are."""
-    return machine_folder(warehouse) / "locks" / "runs"
+    return local_folder(warehouse) / "locks" / "runs"
 
 
 @contextmanager
 def alive(run_id: str, warehouse: str) -> Iterator[None]:
     """Hold the lock of this process of a run while it goes on."""
     file = runs_folder(warehouse) / f"{run_id}.{os.getpid()}"
-    with our_turn(file):
+    with file_lock(file):
         try:
             yield
         finally:
@@ -57,7 +57,7 @@ def fail_crashed(instance: dg.DagsterInstance, warehouse: str, settled: float = 
 def left_behind(file: Path, settled: float) -> bool:
     """Whether a lock's file is older than some seconds, nobody holds the lock, and the file stays: an ending run removes it."""
     try:
-        return time.time() - file.stat().st_mtime >= settled and not is_held(file) and file.exists()
+        return time.time() - file.stat().st_mtime >= settled and not is_locked(file) and file.exists()
     except FileNotFoundError:
         return False
 

@@ -10,7 +10,7 @@ import dagster as dg
 from warrior_dagster.analysis import assets as analysis
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.progress import Report
 from warrior_dagster.materialization.partitions import partitions_of
 from warrior_dagster.orchestration.automation_sensor import automated, automation_sensor
@@ -28,7 +28,7 @@ from warrior_dagster.stages.curation import assets as curation
 from warrior_dagster.stages.export import assets as export
 from warrior_dagster.stages.mining import assets as mining
 from warrior_dagster.stages.ratings import assets as ratings
-from warrior_dagster.warehouse.locks import machine_folder
+from warrior_dagster.warehouse.locks import local_folder
 from warrior_dagster.warehouse.tables import Warehouse
 
 
@@ -86,6 +86,6 @@ def arena_resources(arena: Arena) -> dict[str, dg.ResourceDefinition]:
 @contextmanager
 def open_engines(arena: Arena, report: Report | None = None) -> Iterator[Engines]:
     """The arena's ledger and engines; `report` is told of progress instead of the run's log."""
-    folder = machine_folder(arena.warehouse)
-    with Ledger(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report) as engines:
+    folder = local_folder(arena.warehouse)
+    with LedgerWriter(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report) as engines:
         yield engines

@@ -17,7 +17,7 @@ from dagster._core.utils import make_new_backfill_id
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.planning import cost
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -85,8 +85,8 @@ def news_on_disk(arena: Arena, file: Path) -> str:
 
 def in_words(arena: Arena, warehouse: Warehouse) -> str:
     """What materializing everything would send now."""
-    with Ledger(arena.warehouse) as ledger:
-        total = cost.totals(cost.plan(arena, ledger, warehouse))
+    ledger = LedgerReader(arena.warehouse)
+    total = cost.totals(cost.plan(arena, ledger, warehouse))
     hours = "unknown GPU hours" if total["gpu_hours"] is None else f"{total['gpu_hours']:.2g} GPU hours"
     cost_ = "" if total["cost"] is None else f", which cost {total['cost']:.2f}"
     tokens = (total["prompt_tokens"] or 0) + (total["completion_tokens"] or 0)

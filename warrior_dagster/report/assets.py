@@ -11,7 +11,7 @@ import polars as pl
 
 from warrior_dagster.analysis import audit, pictures
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.recording import OWNERS, code_version, record
 from warrior_dagster.report import lineage, page
@@ -48,8 +48,8 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
         """The arena report: one HTML file, which opens without a network, with every figure of the analysis and, for each
         instruction, its answers, votes, prompts and how it was mined.
         """
-        with Ledger(arena.warehouse) as ledger:
-            file, digest, size = write_report(arena, warehouse, ledger)
+        ledger = LedgerReader(arena.warehouse)
+        file, digest, size = write_report(arena, warehouse, ledger)
         row = pl.DataFrame({"row_id": ["report"], "sha256": [digest], "bytes": [size]})
         metadata = {"path": dg.MetadataValue.path(str(file)), "open": dg.MetadataValue.url(file.as_uri()), "bytes": size}
         return record(context, warehouse, {WHOLE: row}, metadata=metadata)
@@ -57,7 +57,7 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
     return [arena_report]
 
 
-def write_report(arena: Arena, warehouse: Warehouse, ledger: Ledger) -> tuple[Path, str, int]:
+def write_report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> tuple[Path, str, int]:
     """Write the report beside the exports; its path, the SHA-256 of all but the time in it, and its size in bytes."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     text = page.report(arena, warehouse, ledger, now).encode("utf-8", "replace")

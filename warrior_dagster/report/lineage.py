@@ -11,7 +11,7 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
 Lineage = dict[str, Any]
@@ -41,7 +41,7 @@ class Tables:
         self.outcomes, self.scores = rows("battle_outcomes", matchups), rows("answer_scores", [WHOLE])
 
 
-def lineages(arena: Arena, warehouse: Warehouse, ledger: Ledger, instruction_ids: Sequence[str]) -> list[Lineage]:
+def lineages(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, instruction_ids: Sequence[str]) -> list[Lineage]:
     """The lineage of some instructions, in their order.
 
     Of each: instruction_id, instruction, attacker, `mined` (language, temperature, top_p, sample), `kept` and `duplicate_of`,
@@ -52,7 +52,7 @@ def lineages(arena: Arena, warehouse: Warehouse, ledger: Ledger, instruction_ids
     tables = Tables(arena, warehouse, instruction_ids)
     made = [lineage(tables, one) for one in instruction_ids]
     holders = [holder for one in made for holder in (one["mined"], *one["ratings"], *one["answers"], *one["votes"]) if holder]
-    questions = ledger.questions(sorted({holder["completion_key"] for holder in holders if holder["completion_key"]}))
+    questions = ledger.requests(sorted({holder["completion_key"] for holder in holders if holder["completion_key"]}))
     for holder in holders:
         asked = questions.get(holder["completion_key"])
         holder["asked"] = asked and {**picked(asked, "model", "prompt", "sample"), "params": json.loads(asked["params"])}

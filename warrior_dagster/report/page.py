@@ -11,7 +11,7 @@ import polars as pl
 from warrior_dagster.analysis import audit, pictures
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.report.lineage import Lineage, lineages
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
@@ -44,7 +44,7 @@ MEANINGS = {
 HIDDEN = {"row_id", "partition", "nearest", "completion_key", "probabilities"}
 
 
-def report(arena: Arena, warehouse: Warehouse, ledger: Ledger, written: str) -> str:
+def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: str) -> str:
     """The page, from what is materialized; a section whose table is not there says so. `written` says when that was."""
     sections = [section(name, read(arena, warehouse, name)) for name in TITLES]
     chosen, left_out = within(arena, warehouse, ledger)
@@ -123,7 +123,7 @@ def agreement(arena: Arena, warehouse: Warehouse) -> str:
     return "undefined: no battle has two judges whose votes can be compared" if alpha is None else f"{alpha:.2f}"
 
 
-def within(arena: Arena, warehouse: Warehouse, ledger: Ledger) -> tuple[list[Lineage], int]:
+def within(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> tuple[list[Lineage], int]:
     """The lineages of selected instructions that fit into BYTES, the best-scored first; and how many do not."""
     order = best_first(arena, warehouse)
     chosen, size = list[Lineage](), 0

@@ -1,8 +1,8 @@
-"""One process at a time: a lock that ends with the processes that hold it, however they end.
+"""Locks between processes. A lock ends with the processes that hold it, even if they are killed.
 
-Two runs on one warehouse would otherwise pay for the same completion, start two engines on one GPU, or write one partition
-twice. The lock is the kernel's (flock): a process that is handed its descriptor, such as the guard of a server, holds it too
-until it ends.
+Without them, two runs on one warehouse would pay for the same completion, start two engines on one GPU, or write one partition
+twice. The lock is the kernel's (flock): a child process that inherits the descriptor, such as the guard of a server, also holds
+the lock until it ends.
 """
 
 import fcntl
@@ -14,15 +14,15 @@ from hashlib import sha256
 from pathlib import Path
 
 
-def machine_folder(warehouse: str) -> Path:
-    """Where a warehouse's logs and locks are: in it if it is a folder; for an object store, a folder of this user's here."""
+def local_folder(warehouse: str) -> Path:
+    """The folder of a warehouse's logs and locks: the warehouse itself, or a temporary folder if it is an object store."""
     if "://" not in warehouse:
         return Path(warehouse)
     name = sha256(warehouse.rstrip("/").encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir(), f"warrior-{os.getuid()}-{name}")
 
 
-def is_held(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """Whether a process holds the lock of a file. Raises FileNotFoundError."""
     descriptor = os.open(path, os.O_RDWR)
     try:
@@ -35,15 +35,18 @@ def is_held(path: Path) -> bool:
 
 
 @contextmanager
-def our_turn(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[int]:
-    """Hold the lock of a file, which is made; `waiting` is called once if another process holds it. Yields the descriptor."""
+def file_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Hold the lock of a file, which is created if missing; yields its descriptor.
+
+    `on_wait` is called once if another process holds the lock.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            waiting()
+            on_wait()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:

@@ -17,7 +17,7 @@ from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.materialization.staleness import MISSING, out_of_date
 from warrior_dagster.orchestration.checks.row_checks import checks
@@ -183,7 +183,7 @@ class Garbled(ScriptedEngine):
 @contextmanager
 def garbled(arena: Arena, silent: bool = False) -> Iterator[Engines]:
     with (
-        Ledger(arena.warehouse) as ledger,
+        LedgerWriter(arena.warehouse) as ledger,
         Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Garbled(silent)) as engines,
     ):
         yield engines

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from warrior_dagster.config.serving import VllmServer
 from warrior_dagster.config.stages import Mining, MiningSetting
 from warrior_dagster.inference import chat_template
-from warrior_dagster.inference.prompting import Seat
+from warrior_dagster.inference.prompting import LoadedCompetitor
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.stages.mining import sampling
 
@@ -15,31 +15,33 @@ GRID = (MiningSetting(temperature=1.0, top_p=0.9), MiningSetting(temperature=1.2
 
 
 @pytest.fixture(scope="module")
-def seat(bundled_model: Path) -> Seat:
+def seat(bundled_model: Path) -> LoadedCompetitor:
     tokenizer = chat_template.load_tokenizer(str(bundled_model), None)
     ids, strings = chat_template.turn_end(tokenizer)
-    return Seat("ann", ServedModel("local@x", "m", None, VllmServer()), tokenizer, None, tuple(ids), tuple(strings))
+    return LoadedCompetitor("ann", ServedModel("local@x", "m", None, VllmServer()), tokenizer, None, tuple(ids), tuple(strings))
 
 
-def keys(seat: Seat, mining: Mining, languages: tuple[str, ...] = ("Python",)) -> list[str]:
+def keys(seat: LoadedCompetitor, mining: Mining, languages: tuple[str, ...] = ("Python",)) -> list[str]:
     return [key for request in sampling.requests(seat, languages, mining) for key in request.keys()]
 
 
 @settings(max_examples=20)
 @given(samples=st.integers(1, 40), together=st.integers(1, 40))
-def test_the_grid_is_asked_completely_and_once_however_it_is_cut_up(seat: Seat, samples: int, together: int) -> None:
+def test_the_grid_is_asked_completely_and_once_however_it_is_cut_up(
+    seat: LoadedCompetitor, samples: int, together: int
+) -> None:
     languages = ("Python", "Rust")
     found = keys(seat, Mining(settings=GRID, samples=samples, samples_per_request=together), languages)
     assert len(found) == len(set(found)) == samples * 2 * 2
     assert set(found) == set(keys(seat, Mining(settings=GRID, samples=samples, samples_per_request=7), languages))
 
 
-def test_more_samples_and_another_setting_keep_the_keys_of_the_old(seat: Seat) -> None:
+def test_more_samples_and_another_setting_keep_the_keys_of_the_old(seat: LoadedCompetitor) -> None:
     old = keys(seat, Mining(settings=GRID[:1], samples=5))
     assert set(old) < set(keys(seat, Mining(settings=GRID, samples=9)))
 
 
-def test_the_model_stops_at_its_own_end_of_turn_and_not_at_a_newline(seat: Seat) -> None:
+def test_the_model_stops_at_its_own_end_of_turn_and_not_at_a_newline(seat: LoadedCompetitor) -> None:
     request = next(sampling.requests(seat, ("Python",), Mining(settings=GRID)))
     assert seat.tokenizer.convert_tokens_to_ids("<|im_end|>") in seat.stop_token_ids
     assert '"stop_token_ids"' in request.params
@@ -48,7 +50,7 @@ def test_the_model_stops_at_its_own_end_of_turn_and_not_at_a_newline(seat: Seat)
     assert "Python" in request.prompt
 
 
-def test_every_sample_keeps_where_it_came_from_and_why_it_was_dropped(seat: Seat) -> None:
+def test_every_sample_keeps_where_it_came_from_and_why_it_was_dropped(seat: LoadedCompetitor) -> None:
     mining = Mining(settings=GRID, samples=3)
     request = list(sampling.requests(seat, ("Python",), mining))[1]
     texts = ["How do I reverse a list in Python without a loop?", "", "word " * 10]

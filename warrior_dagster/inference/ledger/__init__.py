@@ -1,0 +1,1 @@
+"""The ledger: every completion that was paid for, in one append-only Lance table."""

@@ -8,8 +8,8 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Sampling
-from warrior_dagster.inference.dispatch import Asked, Asker, ask_each
-from warrior_dagster.inference.prompting import TRACE, Seat, question, trace
+from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
+from warrior_dagster.inference.prompting import REQUEST_COLUMNS, LoadedCompetitor, request_columns, user_prompt
 from warrior_dagster.inference.request import Completion, Request
 
 SCHEMA = {
@@ -20,16 +20,16 @@ SCHEMA = {
     "answer": pl.String,
     "usable": pl.Boolean,
     "tokens": pl.Int64,
-    **TRACE,
+    **REQUEST_COLUMNS,
 }
 USABLE = ("ok", "unfinished")
 """Answers that battle. One that hit the token limit does, and is never exported as something to imitate."""
 
 
-def answer(arena: Arena, engines: Asker, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> Asked:
+def answer(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> DispatchResult:
     """The answers of some competitors to the selected instructions; rows of SCHEMA."""
     ordered = selected.sort("row_id")
-    return ask_each(
+    return dispatch(
         arena,
         engines,
         names,
@@ -39,10 +39,10 @@ def answer(arena: Arena, engines: Asker, selected: pl.DataFrame, names: Sequence
     )
 
 
-def requests(seat: Seat, selected: pl.DataFrame, sampling: Sampling) -> Iterator[Request]:
+def requests(seat: LoadedCompetitor, selected: pl.DataFrame, sampling: Sampling) -> Iterator[Request]:
     """One request an instruction; `selected` has instruction_id and instruction."""
     for identity, instruction in selected.select("instruction_id", "instruction").iter_rows():
-        yield seat.request(question(seat, instruction), sampling, (seat.name, identity))
+        yield seat.request(user_prompt(seat, instruction), sampling, (seat.name, identity))
 
 
 def read(request: Request, completion: Completion) -> dict[str, Any]:
@@ -63,5 +63,5 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
         "answer": text,
         "usable": status in USABLE,
         "tokens": completion.completion_tokens,
-        **trace(completion),
+        **request_columns(completion),
     }

@@ -9,8 +9,15 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.stages import Difficulty
-from warrior_dagster.inference.dispatch import Asked, Asker, ask_each
-from warrior_dagster.inference.prompting import TRACE, Seat, choice_probabilities, judge_prompt, last_line_verdict, trace
+from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
+from warrior_dagster.inference.prompting import (
+    REQUEST_COLUMNS,
+    LoadedCompetitor,
+    choice_probabilities,
+    judge_prompt,
+    last_line_verdict,
+    request_columns,
+)
 from warrior_dagster.inference.request import Completion, Request
 
 DIGITS = tuple("0123456789")
@@ -21,19 +28,19 @@ RATING_SCHEMA = {
     "score": pl.Float64,
     "reason": pl.String,
     "text": pl.String,
-    **TRACE,
+    **REQUEST_COLUMNS,
 }
 BANDS = ((8.5, "excellent"), (5.5, "good"), (2.5, "average"), (0.0, "poor"))
 
 
-def rate(arena: Arena, engines: Asker, unique: pl.DataFrame, log: logging.Logger) -> Asked:
+def rate(arena: Arena, engines: Backend, unique: pl.DataFrame, log: logging.Logger) -> DispatchResult:
     """The panels' ratings of unique instructions (instruction_id, competitor, instruction); rows of RATING_SCHEMA."""
     panels = {name: arena.panel(name) for name in arena.roster}
     judged_by = {
         judge: unique.filter(pl.col("competitor").is_in([name for name in arena.roster if judge in panels[name]]))
         for judge in arena.roster
     }
-    return ask_each(
+    return dispatch(
         arena,
         engines,
         [judge for judge, frame in judged_by.items() if len(frame)],
@@ -43,7 +50,7 @@ def rate(arena: Arena, engines: Asker, unique: pl.DataFrame, log: logging.Logger
     )
 
 
-def requests(judge: Seat, instructions: pl.DataFrame, settings: Difficulty) -> Iterator[Request]:
+def requests(judge: LoadedCompetitor, instructions: pl.DataFrame, settings: Difficulty) -> Iterator[Request]:
     """One request an instruction; `instructions` has instruction_id and instruction."""
     choice = DIGITS if settings.verdict == "direct" else ()
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
@@ -61,7 +68,7 @@ def read(request: Request, completion: Completion, settings: Difficulty) -> dict
         "score": score,
         "reason": reason,
         "text": completion.text,
-        **trace(completion),
+        **request_columns(completion),
     }
 
 

@@ -12,8 +12,8 @@ import polars as pl
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Sampling
 from warrior_dagster.config.stages import Mining, MiningSetting
-from warrior_dagster.inference.dispatch import Asked, Asker, ask_each
-from warrior_dagster.inference.prompting import TRACE, Seat, trace
+from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
+from warrior_dagster.inference.prompting import REQUEST_COLUMNS, LoadedCompetitor, request_columns
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.stages.mining.cleaning import clean
 from warrior_dagster.stages.mining.prefix import mining_system_prompt, user_turn_prefix
@@ -29,7 +29,7 @@ SCHEMA = {
     "status": pl.String,
     "instruction": pl.String,
     "tokens": pl.Int64,
-    **TRACE,
+    **REQUEST_COLUMNS,
 }
 
 
@@ -42,10 +42,10 @@ class Source:
     setting: MiningSetting
 
 
-def mine(arena: Arena, engines: Asker, names: Sequence[str], log: logging.Logger) -> Asked:
+def mine(arena: Arena, engines: Backend, names: Sequence[str], log: logging.Logger) -> DispatchResult:
     """Every sample of some competitors' grids; rows of SCHEMA."""
     samples = len(arena.languages) * len(arena.mining.settings) * arena.mining.samples
-    return ask_each(
+    return dispatch(
         arena,
         engines,
         names,
@@ -55,7 +55,7 @@ def mine(arena: Arena, engines: Asker, names: Sequence[str], log: logging.Logger
     )
 
 
-def requests(seat: Seat, languages: tuple[str, ...], mining: Mining) -> Iterator[Request]:
+def requests(seat: LoadedCompetitor, languages: tuple[str, ...], mining: Mining) -> Iterator[Request]:
     """Every sample of a competitor's grid, `samples_per_request` to a request, all of one prefix together."""
     for language in languages:
         language_prompt = Template(mining.prompt).substitute(language=language)
@@ -92,5 +92,5 @@ def read(request: Request, completion: Completion, mining: Mining) -> dict[str, 
         "status": status,
         "instruction": instruction if status == "ok" else "",
         "tokens": completion.completion_tokens,
-        **trace(completion),
+        **request_columns(completion),
     }

@@ -18,7 +18,7 @@ from tests.test_graph import everything, keys, tables
 from tests.test_graph import materialize as requested
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.orchestration.definitions import arena_assets
 from warrior_dagster.orchestration.running import GROUPS
 from warrior_dagster.planning.cost import plan
@@ -34,8 +34,8 @@ TESTED = ("generated_tests", "execution_results", "execution_votes")
 
 
 def to_send(arena: Arena) -> dict[str, int]:
-    with Ledger(arena.warehouse) as ledger:
-        return {line.stage: line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))}
+    ledger = LedgerReader(arena.warehouse)
+    return {line.stage: line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))}
 
 
 def battles(arena: Arena) -> Counter[str]:
@@ -125,9 +125,9 @@ def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
     audited = warehouse.read("judge_audit", [WHOLE])
     assert audited["tested_of"].sum() > 0
     assert audited.filter(pl.col("tested_of") > 0)["accuracy"].is_between(0, 1).all()
-    with Ledger(arena.warehouse) as ledger:
-        one = lineages(arena, warehouse, ledger, [said["instruction_id"][0]])[0]
-        page = report(arena, warehouse, ledger, "today")
+    ledger = LedgerReader(arena.warehouse)
+    one = lineages(arena, warehouse, ledger, [said["instruction_id"][0]])[0]
+    page = report(arena, warehouse, ledger, "today")
     own = [vote for vote in one["votes"] if vote["evidence"] == "execution"]
     assert len(own) == 6 * 2
     assert all(vote["judge"] not in sides("__".join((vote["left"], vote["right"]))) for vote in own)

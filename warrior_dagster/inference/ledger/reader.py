@@ -1,0 +1,119 @@
+"""Reading the ledger. Starts no thread and creates no file."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence, Set
+from typing import Any, TypeVar
+
+import lance
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from warrior_dagster.inference.ledger.repair import Damaged, damaged_fragments, file_at, scan, take
+from warrior_dagster.inference.ledger.table import (
+    SCHEMA,
+    STORED_COMPLETION,
+    STORED_REQUEST,
+    LedgerError,
+    checksum,
+    completion_of,
+    open_table,
+    table_path,
+)
+from warrior_dagster.inference.request import Completion
+
+LOG = logging.getLogger(__name__)
+RETRY_SECONDS = 0.5
+"""A fragment that cannot be read is read again after this time, before it counts as damaged."""
+
+Result = TypeVar("Result")
+
+
+class LedgerReader:
+    """The completions stored under a warehouse's URI. A ledger that does not exist yet reads as empty.
+
+    Every read sees the table as it is at that moment. Unreadable fragments and rows that do not match their checksum are
+    logged and left out, so that their completions are requested again. Opening and reading raise LedgerError.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._path = table_path(uri)
+        self._exists = False
+        self._damaged: set[int] = set()
+        self._read(lambda dataset: scan(dataset, ["key"], self._damaged), STORED_COMPLETION)
+
+    def get(self, keys: Sequence[str]) -> dict[str, Completion]:
+        """The stored completions of some keys, by key. If a key was stored twice, the first row counts."""
+        if not keys:
+            return {}
+        return self._read(lambda dataset: completions(dataset, keys, self._damaged), STORED_COMPLETION) or {}
+
+    def requests(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The requests of some stored completions, by key: the columns of STORED_REQUEST."""
+        if not keys:
+            return {}
+        return self._read(lambda dataset: stored_requests(dataset, keys, self._damaged), STORED_REQUEST) or {}
+
+    def newest(self, count: int, columns: list[str]) -> pl.DataFrame:
+        """Some columns of the newest `count` rows, oldest first."""
+        read = self._read(lambda dataset: scan(dataset, columns, self._damaged, last=count)[0], columns)
+        rows = SCHEMA.empty_table().select(columns) if read is None else read
+        frame = pl.from_arrow(rows.slice(max(0, len(rows) - count)))
+        assert isinstance(frame, pl.DataFrame)
+        return frame
+
+    def _read(self, read: Callable[[lance.LanceDataset], Result], columns: list[str]) -> Result | None:
+        """Apply `read` to the table without its damaged fragments; None if the table does not exist.
+
+        Raises LedgerError if more than half of the fragments are unreadable: then the disk or the network is the likelier
+        reason, and an empty result would pay for everything again.
+        """
+        dataset = lance.dataset(self._path) if self._exists else open_table(self._path)
+        if dataset is None:
+            return None
+        self._exists = True
+        if self._damaged:  # the error may have been temporary
+            self._damaged = damaged_fragments(dataset, columns, among=self._damaged)
+        try:
+            return read(dataset)
+        except Damaged:
+            suspects = damaged_fragments(dataset, columns)
+        time.sleep(RETRY_SECONDS)
+        self._damaged |= damaged_fragments(dataset, columns, among=suspects, warn=True)
+        fragments = len(dataset.get_fragments())
+        if 2 * len(self._damaged) > fragments:
+            raise LedgerError(f"{self._path}: {len(self._damaged)} of {fragments} fragments cannot be read")
+        try:
+            return read(dataset)
+        except Damaged as error:
+            raise LedgerError(f"{self._path} could not be read: {error}") from error
+
+
+def completions(dataset: lance.LanceDataset, keys: Sequence[str], excluded: Set[int]) -> dict[str, Completion]:
+    """The completion of each key: the first row that matches its checksum, outside the excluded fragments."""
+    found: dict[str, Completion] = {}
+    indices = indices_of(dataset, keys, excluded)
+    for index, row in zip(indices.tolist(), take(dataset, indices, STORED_COMPLETION), strict=True):
+        if checksum(row) != row["checksum"]:
+            LOG.warning("%s: a completion does not match its checksum and will be requested again", file_at(dataset, index))
+        elif row["key"] not in found:
+            found[row["key"]] = completion_of(row)
+    return found
+
+
+def stored_requests(dataset: lance.LanceDataset, keys: Sequence[str], excluded: Set[int]) -> dict[str, dict[str, Any]]:
+    """The columns of STORED_REQUEST of each key's first row, outside the excluded fragments."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in take(dataset, indices_of(dataset, keys, excluded), STORED_REQUEST):
+        found.setdefault(row["key"], row)
+    return found
+
+
+def indices_of(dataset: lance.LanceDataset, keys: Sequence[str], excluded: Set[int]) -> NDArray[np.int64]:
+    """The indices of all rows with one of the keys, outside the excluded fragments."""
+    stored, indices = scan(dataset, ["key"], excluded)
+    wanted: NDArray[np.bool_] = pc.is_in(stored["key"], value_set=pa.array(keys, pa.string())).to_numpy()
+    return indices[wanted]

