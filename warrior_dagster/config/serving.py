@@ -1,6 +1,6 @@
 """Who competes, and how models are served and sampled."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -49,10 +49,9 @@ class VllmServer(Strict):
     startup_timeout_s: float = Field(1800, gt=0)
     """Seconds until a server that is not ready has failed."""
 
-    @property
-    def loads_weights(self) -> bool:
-        """Whether the stage loads the model itself, and keeps it loaded for the next stage."""
-        return True
+    loads_weights: ClassVar[bool] = True
+    """Whether the stage loads the model itself, and keeps it loaded for the next stage."""
+    api_key_env: ClassVar[str | None] = None
 
     @property
     def devices(self) -> int:
@@ -63,10 +62,6 @@ class VllmServer(Strict):
     def identity_suffix(self) -> str:
         """What these settings add to the model's identity, because they change its text."""
         return f"+{self.quantization}" if self.quantization else ""
-
-    @property
-    def api_key_env(self) -> None:
-        """No key is needed."""
 
     @field_validator("extra_args")
     @classmethod
@@ -97,25 +92,15 @@ class Endpoint(Strict):
     """The model's name at the endpoint; the competitor's model when absent."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key."""
-
-    @property
-    def loads_weights(self) -> bool:
-        """The model is loaded already."""
-        return False
+    loads_weights: ClassVar[bool] = False
+    identity_suffix: ClassVar[str] = ""
+    max_model_len: ClassVar[int | None] = None
+    """Unknown."""
 
     @property
     def devices(self) -> int:
         """The servers; how many GPUs each has is unknown."""
         return len(self.urls)
-
-    @property
-    def identity_suffix(self) -> str:
-        """Empty: these settings do not change the model's text."""
-        return ""
-
-    @property
-    def max_model_len(self) -> None:
-        """Unknown."""
 
 
 Server = Annotated[VllmServer | Endpoint, Field(discriminator="kind")]
