@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import QUICK, result, timed
 from warrior_dagster.stages.ratings.bootstrap import bradley_terry_samples, draws, elo_samples
-from warrior_dagster.stages.ratings.elo import WINNER_OF_OUTCOME, bradley_terry, elo, expected, numbered
+from warrior_dagster.stages.ratings.elo import WINNER_OF_OUTCOME, bradley_terry, elo, encode, expected
 
 NAMES = [f"model-{number}" for number in range(5)]
 K, INITIAL, ROUNDS, SEED = 40.0, 1000.0, 1_000, 0
@@ -105,7 +105,7 @@ def main(count: int) -> None:
         first_call_s=round(compiling, 3),
     )  # fmt: skip
 
-    coded = numbered(battles, NAMES)
+    coded = encode(battles, NAMES)
     replayed = coded[np.random.default_rng(SEED).permutation(count)]
     point = np.array(list(rated["elo"].values()))
     close("elo_points", point, evalica_elo(replayed), "evalica", count, TOLERANCE)

@@ -17,14 +17,14 @@ DIRECT = Difficulty.model_validate({"verdict": "direct"})
     ("text", "score"),
     [("Good.\n[[7]]", 7.0), ("[[10]]", 10.0), ("[[ 6.5 ]]", 6.5), ("[[0]]", None), ("[[11]]", None), ("7", None)],
 )
-def test_a_reasoned_score_is_what_the_last_line_says(text: str, score: float | None) -> None:
+def test_a_reasoned_score_is_read_from_the_last_line(text: str, score: float | None) -> None:
     found, reason = score_of(Completion("k", 0, text, "stop"), REASONED)
     assert found == score
     assert bool(reason) == (score is None)
 
 
 @given(st.lists(st.floats(0.01, 1.0), min_size=10, max_size=10))
-def test_a_direct_score_is_the_mean_of_one_to_ten_under_the_digits_probabilities(weights: list[float]) -> None:
+def test_a_direct_score_is_the_expected_value_under_the_digit_probabilities(weights: list[float]) -> None:
     logprobs = {str(d): math.log(w) for d, w in enumerate(weights)}
     score, _ = score_of(Completion("k", 0, "5", "stop", logprobs=logprobs), DIRECT)
     assert score == pytest.approx(sum((d + 1) * w for d, w in enumerate(weights)) / sum(weights))
@@ -62,12 +62,12 @@ def rated(*scores: float | None, keep: float = 6.0) -> dict[str, object]:
         (1, "poor"),
     ],
 )
-def test_bands_are_the_methods(score: float, band: str) -> None:
+def test_bands_are_those_of_the_method(score: float, band: str) -> None:
     assert rated(score)["band"] == band
     assert len(BANDS) == 4
 
 
-def test_a_panels_score_is_the_mean_of_those_that_gave_one() -> None:
+def test_a_panels_score_is_the_mean_without_abstentions() -> None:
     row = rated(4.0, None, 9.0)
     assert (row["score"], row["scored_by"], row["abstained"], row["kept"]) == (6.5, 2, 1, True)
     assert [r["reason"] for r in row["ratings"]] == ["", "why", ""]  # type: ignore[attr-defined]
@@ -78,6 +78,6 @@ def test_the_threshold_itself_is_kept() -> None:
     assert not rated(5.99)["kept"]
 
 
-def test_what_nobody_scored_is_not_kept() -> None:
+def test_an_unscored_instruction_is_not_kept() -> None:
     row = rated(None, None)
     assert (row["score"], row["band"], row["kept"]) == (None, "unrated", False)

@@ -1,4 +1,4 @@
-"""Farthest-first traversal against a naive twin, and the guarantees that it is used for."""
+"""Farthest-first traversal against a naive implementation, and its guarantees."""
 
 from itertools import combinations
 from typing import Any
@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from warrior_dagster.stages.curation import covering, kcenter
 from warrior_dagster.stages.curation.kcenter import k_center_greedy, k_center_in_parts
 
-# Small whole coordinates: distances are exact, and ties and duplicates are the rule rather than the exception.
+# Small whole coordinates: distances are exact, and ties and duplicates are common.
 GRID = st.tuples(st.integers(1, 9), st.integers(1, 3)).flatmap(
     lambda shape: arrays(np.float32, shape, elements=st.integers(-3, 3).map(float))
 )
@@ -55,7 +55,7 @@ def gaussian(n: int, d: int, seed: int = 0) -> np.ndarray:
 
 
 @given(GRID_WITH_GIVEN, st.integers(0, 10), st.booleans())
-def test_it_chooses_what_the_naive_twin_chooses(arrays: tuple[np.ndarray, np.ndarray], k: int, with_given: bool) -> None:
+def test_choices_equal_the_naive_ones(arrays: tuple[np.ndarray, np.ndarray], k: int, with_given: bool) -> None:
     points, centres = arrays
     given_centres = centres if with_given else None
     chosen, radii = k_center_greedy(points, k, given_centres)
@@ -67,16 +67,14 @@ def test_it_chooses_what_the_naive_twin_chooses(arrays: tuple[np.ndarray, np.nda
 
 
 @pytest.mark.parametrize("with_given", [False, True])
-def test_it_chooses_what_the_naive_twin_chooses_across_blocks_and_pools(
-    with_given: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_choices_equal_the_naive_ones_for_any_block_and_pool_size(with_given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     points = gaussian(150, 32)
     centres = gaussian(5, 32, seed=1) if with_given else None
     expected, expected_radii = naive(points, 40, centres)
     for block, pool in ((1, 1), (32 * 7, 3), (2**18, 50), (2**18, 500)):
-        monkeypatch.setattr(covering, "PRODUCTS", block)
-        monkeypatch.setattr(covering, "BATCH", max(1, pool // 2))
-        monkeypatch.setattr(covering, "SOON", pool)
+        monkeypatch.setattr(covering, "BLOCK", block)
+        monkeypatch.setattr(covering, "CENTRE_BATCH", max(1, pool // 2))
+        monkeypatch.setattr(covering, "UPDATED", pool)
         monkeypatch.setattr(kcenter, "POOL", pool)
         monkeypatch.setattr(kcenter, "ROWS", max(1, pool // 3))
         chosen, radii = k_center_greedy(points, 40, centres)
@@ -116,7 +114,7 @@ def test_the_radius_is_at_most_twice_the_best_possible(points: np.ndarray, k: in
 
 
 @given(GRID, st.integers(0, 8), st.integers(0, 8))
-def test_going_on_from_given_centres_equals_one_longer_traversal(points: np.ndarray, first: int, more: int) -> None:
+def test_continuing_from_given_centres_equals_one_longer_traversal(points: np.ndarray, first: int, more: int) -> None:
     whole, whole_radii = k_center_greedy(points, first + more)
     start, _ = k_center_greedy(points, first)
     rest, rest_radii = k_center_greedy(points, more, points[start])
@@ -125,7 +123,7 @@ def test_going_on_from_given_centres_equals_one_longer_traversal(points: np.ndar
 
 
 def squares(rows: np.ndarray) -> np.ndarray:
-    """Sums of squares of each row, in four sums side by side; what is left over goes to the first."""
+    """The sum of squares of each row, in four parallel sums; the remainder is added to the first."""
     whole = rows.shape[1] // 4 * 4
     lanes = [np.cumsum(np.square(rows[:, lane:whole:4]), axis=1)[:, -1] if whole else np.zeros(len(rows)) for lane in range(4)]
     for left in range(whole, rows.shape[1]):
@@ -135,7 +133,7 @@ def squares(rows: np.ndarray) -> np.ndarray:
 
 
 def plain(points: np.ndarray, k: int) -> tuple[list[int], list[float]]:
-    """The greedy's definition: float64 differences of every point to every centre. `naive` forgives the last digits."""
+    """The greedy by definition, with float64 differences of all points to all centres. `naive` ignores the last digits."""
     wide = points.astype(np.float64)
     chosen = [int(squares(wide - points.mean(axis=0, dtype=np.float64)).argmin())]
     nearest, radii = np.full(len(points), np.inf), list[float]()
@@ -155,19 +153,19 @@ def plain(points: np.ndarray, k: int) -> tuple[list[int], list[float]]:
         gaussian(300, 48),
         gaussian(300, 48) * 1e-25,  # products underflow in float32
         gaussian(300, 48) * 1e25,  # and overflow
-        gaussian(300, 50) + 1000,  # far from the origin: float32 products tell these apart badly
+        gaussian(300, 50) + 1000,  # far from the origin: float32 products lose most digits
         gaussian(10, 48)[np.arange(300) % 10] + gaussian(300, 48, seed=1) * np.float32(1e-4),  # tight clusters
         np.eye(300, 48) + np.eye(300, 48, -100),  # most distances tie
         np.repeat(gaussian(60, 48), 5, axis=0),  # duplicates
     ],
     ids=["gaussian", "tiny", "huge", "far", "clusters", "ties", "duplicates"],
 )
-def test_choices_and_radii_are_the_plain_greedys_to_the_last_bit(
+def test_choices_and_radii_equal_the_plain_greedy_bit_for_bit(
     points: np.ndarray, pool: int, dtype: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kcenter, "POOL", pool)
     monkeypatch.setattr(kcenter, "ROWS", max(1, pool // 3))
-    monkeypatch.setattr(covering, "SOON", 2 * pool)
+    monkeypatch.setattr(covering, "UPDATED", 2 * pool)
     points = points.astype(dtype)
     before: np.ndarray = points.copy()
     chosen, radii = k_center_greedy(points, 40)
@@ -178,28 +176,28 @@ def test_choices_and_radii_are_the_plain_greedys_to_the_last_bit(
 
 
 @given(GRID_WITH_GIVEN, st.integers(0, 3), st.booleans())
-def test_the_two_nearest_of_more_and_more_centres_are_those_of_all(
+def test_the_two_nearest_centres_are_right_after_each_added_batch(
     arrays: tuple[np.ndarray, np.ndarray], cut: int, by_torch: bool
 ) -> None:
     points, centres = arrays
     least, second = (np.full(len(points), np.inf, np.float32) for _ in range(2))
-    whose = np.full(len(points), -1, np.int32)
+    owner = np.full(len(points), -1, np.int32)
     lengths = squares(centres).astype(np.float32)
     for first, last in ((0, min(cut, len(centres))), (min(cut, len(centres)), len(centres))):
-        some, state = centres[first:last], (lengths[first:last], first, least, second, whose)
+        some, state = centres[first:last], (lengths[first:last], first, least, second, owner)
         if by_torch and len(some):
-            covering.meet_on_device(torch.from_numpy(points), torch.from_numpy(some), *state)
+            covering.update_on_device(torch.from_numpy(points), torch.from_numpy(some), *state)
         elif len(some):
-            covering.meet(some @ points.T, *state)
+            covering.update(some @ points.T, *state)
     every = lengths - 2 * points @ centres.T  # Whole numbers: exact.
     assert (least == every.min(axis=1)).all()
-    assert (every[np.arange(len(points)), whose] == least).all()
+    assert (every[np.arange(len(points)), owner] == least).all()
     ranked = np.sort(np.column_stack([every, np.full(len(points), np.inf)]), axis=1)
     assert (second == ranked[:, 1]).all()
 
 
 @pytest.mark.parametrize("by_new_names", [False, True])
-def test_torch_multiplies_in_full_precision_whatever_is_set_for_the_process_which_is_kept(
+def test_torch_multiplies_in_full_precision_and_restores_the_setting_of_the_process(
     by_new_names: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
@@ -229,14 +227,12 @@ def test_torch_multiplies_in_full_precision_whatever_is_set_for_the_process_whic
 
 @pytest.mark.parametrize(
     "device",
-    ["cpu:0", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"))],
+    ["cpu:0", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))],
 )
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_where_torch_does_the_products_the_choices_are_the_same(
-    device: str, dtype: type, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(covering, "ON_DEVICE", 2**16)
-    monkeypatch.setattr(covering, "BATCH", 100)
+def test_choices_are_the_same_with_products_by_torch(device: str, dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(covering, "DEVICE_BLOCK", 2**16)
+    monkeypatch.setattr(covering, "CENTRE_BATCH", 100)
     points: np.ndarray = gaussian(3000, 48).astype(dtype)
     centres: np.ndarray = gaussian(40, 48, seed=1).astype(dtype)
     elsewhere, radii = k_center_greedy(points, 200, centres, device)
@@ -244,7 +240,7 @@ def test_where_torch_does_the_products_the_choices_are_the_same(
     assert (elsewhere.tolist(), radii.tolist()) == (here.tolist(), expected.tolist())
 
 
-def test_how_the_points_lie_in_memory_changes_nothing() -> None:
+def test_the_memory_layout_of_the_points_does_not_matter() -> None:
     points = gaussian(300, 48)
     expected = k_center_greedy(points, 40)
     backwards = np.ascontiguousarray(points[::-1])[::-1]
@@ -253,14 +249,14 @@ def test_how_the_points_lie_in_memory_changes_nothing() -> None:
     for same in (np.asfortranarray(points), backwards, read_only):
         chosen, radii = k_center_greedy(same, 40)
         assert (chosen.tolist(), radii.tolist()) == (expected[0].tolist(), expected[1].tolist())
-    # NumPy says of one row, or none, that it lies in order, whatever its strides.
+    # NumPy reports one row, or none, as contiguous whatever its strides are.
     assert k_center_greedy(backwards[:1], 1, backwards[:0])[0].tolist() == [0]
     assert k_center_greedy(backwards[:0], 1, backwards[:1])[0].tolist() == []
 
 
-def test_more_centres_than_there_are_points_are_all_points(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asking_for_more_centres_than_points_returns_all_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kcenter, "POOL", 3)
-    monkeypatch.setattr(covering, "SOON", 2)
+    monkeypatch.setattr(covering, "UPDATED", 2)
     points, centres = gaussian(300, 8), gaussian(1, 8, seed=1)
     for given_centres in (None, centres):
         chosen, radii = k_center_greedy(points, 10**9, given_centres)
@@ -269,7 +265,7 @@ def test_more_centres_than_there_are_points_are_all_points(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("largest", [np.nan, np.inf, 1.2e154, 1e300])
-def test_points_whose_distances_no_float_holds_are_refused(largest: float) -> None:
+def test_points_whose_distances_overflow_are_rejected(largest: float) -> None:
     points = np.array([[largest], [1e153], [1.1e153]])
     with pytest.raises(ValueError, match="must be finite"):
         k_center_greedy(points, 1)
@@ -277,7 +273,7 @@ def test_points_whose_distances_no_float_holds_are_refused(largest: float) -> No
         k_center_greedy(np.ones((2, 1)), 1, points)
 
 
-def test_given_centres_push_the_choices_away_from_what_they_cover() -> None:
+def test_choices_are_away_from_what_given_centres_cover() -> None:
     covered, new = gaussian(40, 8) * 0.1, gaussian(10, 8, seed=1) * 0.1 + 5
     points = np.concatenate([covered, new])
     chosen, radii = k_center_greedy(points, 1, covered[:3])
@@ -301,14 +297,14 @@ def test_duplicates_are_never_chosen_twice_where_squared_norms_cancel() -> None:
     assert radii[-1] == 0
 
 
-def test_points_one_rounding_step_apart_are_told_apart() -> None:
+def test_points_one_rounding_step_apart_are_distinct() -> None:
     near = np.nextafter(np.float32(1), np.float32(2))
     chosen, radii = k_center_greedy(np.array([[1], [near], [1]], dtype=np.float32), 3)
     assert chosen.tolist() == [0, 1]
     assert radii.tolist() == [float(near) - 1, 0]
 
 
-def test_nothing_to_choose_or_nothing_asked_gives_empty_arrays() -> None:
+def test_nothing_to_choose_or_nothing_requested_gives_empty_arrays() -> None:
     points = gaussian(3, 2)
     for chosen, radii in (
         k_center_greedy(points, 0),
@@ -321,12 +317,12 @@ def test_nothing_to_choose_or_nothing_asked_gives_empty_arrays() -> None:
         assert radii.dtype == np.float64
 
 
-def test_an_empty_set_of_given_centres_is_none() -> None:
+def test_empty_given_centres_are_the_same_as_none() -> None:
     points = gaussian(9, 2)
     assert k_center_greedy(points, 4, points[:0])[0].tolist() == k_center_greedy(points, 4)[0].tolist()
 
 
-def test_the_inputs_are_left_as_they_were() -> None:
+def test_the_inputs_are_not_modified() -> None:
     points, centres = gaussian(9, 2), gaussian(2, 2, seed=1)
     before = points.copy(), centres.copy()
     k_center_greedy(points, 5, centres)
@@ -346,13 +342,13 @@ def test_the_inputs_are_left_as_they_were() -> None:
         (np.zeros((3, 1)), 1, np.array([[np.nan]])),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(points: np.ndarray, k: int, centres: np.ndarray | None) -> None:
+def test_invalid_arguments_are_rejected(points: np.ndarray, k: int, centres: np.ndarray | None) -> None:
     with pytest.raises(ValueError, match="must"):
         k_center_greedy(points, k, centres)
 
 
 @given(GRID_WITH_GIVEN, st.integers(1, 9), st.integers(1, 10), st.booleans())
-def test_in_parts_the_radius_is_what_is_said_at_most_and_at_most_four_times_the_best(
+def test_in_parts_the_radius_is_within_the_reported_bound_and_four_times_the_best(
     arrays: tuple[np.ndarray, np.ndarray], k: int, part_rows: int, with_given: bool
 ) -> None:
     points, centres = arrays
@@ -380,7 +376,7 @@ def test_in_parts_the_radius_is_what_is_said_at_most_and_at_most_four_times_the_
 
 
 @given(GRID_WITH_GIVEN, st.integers(1, 9))
-def test_one_part_is_the_whole(arrays: tuple[np.ndarray, np.ndarray], k: int) -> None:
+def test_one_part_equals_the_whole(arrays: tuple[np.ndarray, np.ndarray], k: int) -> None:
     points, centres = arrays
     chosen, radii, vectors = k_center_in_parts(lambda a, b: points[a:b], len(points), k, centres, len(points))
     expected, expected_radii = k_center_greedy(points, k, centres)
@@ -389,12 +385,12 @@ def test_one_part_is_the_whole(arrays: tuple[np.ndarray, np.ndarray], k: int) ->
 
 
 @pytest.mark.parametrize(("rows", "part_rows", "message"), [(9, 0, "part_rows"), (9, 5, "5 points from 5 to 10, got 4")])
-def test_parts_that_are_no_parts_or_lack_points_are_refused(rows: int, part_rows: int, message: str) -> None:
+def test_invalid_part_sizes_and_missing_points_are_rejected(rows: int, part_rows: int, message: str) -> None:
     points = gaussian(rows, 4)
     with pytest.raises(ValueError, match=message):
         k_center_in_parts(lambda a, b: points[a:b], 10, 2, None, part_rows)
 
 
-def test_points_of_more_digits_than_float64_are_taken_as_float64() -> None:
+def test_points_of_higher_precision_are_converted_to_float64() -> None:
     points = gaussian(50, 4).astype(np.longdouble)
     assert k_center_greedy(points, 9)[0].tolist() == k_center_greedy(points.astype(np.float64), 9)[0].tolist()

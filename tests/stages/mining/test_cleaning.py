@@ -47,7 +47,7 @@ def cleaned(text: str, *, finished: bool = True, min_chars: int = 20, max_chars:
         "Sum up the columns of this table:\n1 2 3\n4 5 6\n7 8 9\n10 11 12",
     ],
 )
-def test_an_instruction_passes_as_it_is(text: str) -> None:
+def test_an_instruction_is_not_changed(text: str) -> None:
     assert cleaned(text) == (text, "ok")
 
 
@@ -74,11 +74,11 @@ def test_an_instruction_passes_as_it_is(text: str) -> None:
         ("".join("a b c d".replace("a", word) + "? Why so? " for word in ("How", "Who") * 5), "repetitive"),
     ],
 )
-def test_what_is_no_instruction_is_named(text: str, status: str) -> None:
+def test_other_texts_get_a_status(text: str, status: str) -> None:
     assert cleaned(text)[1] == status
 
 
-def test_a_completion_that_never_ended_is_unfinished() -> None:
+def test_a_truncated_completion_is_unfinished() -> None:
     assert cleaned(REQUEST, finished=False) == (REQUEST, "unfinished")
 
 
@@ -98,11 +98,11 @@ def test_a_completion_that_never_ended_is_unfinished() -> None:
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_leaked_answer_is_cut_off_and_ends_the_instruction(leak: str, finished: bool) -> None:
+def test_a_leaked_answer_is_cut_off_and_finishes_the_instruction(leak: str, finished: bool) -> None:
     assert cleaned(REQUEST + leak, finished=finished) == (REQUEST, "ok")
 
 
-def test_nothing_but_a_leaked_answer_is_empty() -> None:
+def test_a_leaked_answer_alone_is_empty() -> None:
     assert cleaned("Assistant: Use slicing, it is the fastest way.") == ("", "empty")
 
 
@@ -120,18 +120,18 @@ def test_nothing_but_a_leaked_answer_is_empty() -> None:
         f' User: "Human: {REQUEST}"\r\n\r\nAssistant: Sure.',
     ],
 )
-def test_role_labels_and_quotes_around_an_instruction_are_removed(text: str) -> None:
+def test_role_labels_and_surrounding_quotes_are_removed(text: str) -> None:
     assert cleaned(text) == (REQUEST, "ok")
 
 
-def test_limits_count_the_cleaned_characters_and_include_both_ends() -> None:
+def test_limits_are_inclusive_and_count_cleaned_characters() -> None:
     length = len(REQUEST)
     assert cleaned(f"User: {REQUEST}  ", min_chars=length, max_chars=length) == (REQUEST, "ok")
     assert cleaned(REQUEST, min_chars=len(REQUEST) + 1)[1] == "too_short"
     assert cleaned(REQUEST, max_chars=len(REQUEST) - 1)[1] == "too_long"
 
 
-# Any characters, lone surrogates too, between pieces of what the rules look for.
+# Any characters, including lone surrogates, mixed with pieces that the rules look for.
 pieces = st.sampled_from(
     [
         "User: ",
@@ -152,7 +152,7 @@ anything = st.text(st.characters(exclude_categories=[])) | st.lists(pieces | st.
 
 @given(text=anything, finished=st.booleans(), min_chars=st.integers(0, 30), max_chars=st.integers(0, 300))
 @example(text="\ud800", finished=True, min_chars=0, max_chars=10)
-def test_any_text_gets_a_storable_instruction_and_a_status(text: str, finished: bool, min_chars: int, max_chars: int) -> None:
+def test_any_text_gives_valid_unicode_and_a_status(text: str, finished: bool, min_chars: int, max_chars: int) -> None:
     instruction, status = clean(text, finished=finished, min_chars=min_chars, max_chars=max_chars)
     instruction.encode("utf-8")
     assert instruction == instruction.strip()
@@ -163,5 +163,5 @@ def test_any_text_gets_a_storable_instruction_and_a_status(text: str, finished: 
 
 
 @given(line=st.text(st.characters(codec="utf-8"), min_size=1, max_size=80), times=st.integers(60, 120))
-def test_a_line_said_again_and_again_never_passes(line: str, times: int) -> None:
+def test_a_repeated_line_is_never_ok(line: str, times: int) -> None:
     assert cleaned(f"{line}\n" * times, max_chars=100_000)[1] != "ok"

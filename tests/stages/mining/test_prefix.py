@@ -1,4 +1,4 @@
-"""Prefixes of the families of templates in tests/chat_templates. They are text: any tokenizer may carry a template."""
+"""Prefixes for the template families in tests/chat_templates. A template is text, so any tokenizer can carry it."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def carrier(template: str) -> PreTrainedTokenizerFast:
 
 
 FAMILIES = {path.stem: carrier(path.read_text(encoding="utf-8")) for path in sorted(TEMPLATES.glob("*.jinja"))}
-# Each with the system prompt SYSTEM.
+# With the system prompt SYSTEM.
 PREFIXES = {
     "chatml": "<|im_start|>system\nSYSTEM<|im_end|>\n<|im_start|>user\n",
     "deepseek_coder_v1": "<s>SYSTEM\n### Instruction:\n",
@@ -39,12 +39,12 @@ PREFIXES = {
 }
 
 
-def test_every_family_has_its_prefix_tested() -> None:
+def test_every_family_is_tested() -> None:
     assert FAMILIES.keys() == PREFIXES.keys()
 
 
 @pytest.mark.parametrize("name", PREFIXES)
-def test_a_prefix_ends_where_the_user_would_begin(name: str) -> None:
+def test_a_prefix_ends_where_the_users_message_begins(name: str) -> None:
     assert user_turn_prefix(FAMILIES[name], "SYSTEM") == PREFIXES[name]
 
 
@@ -53,7 +53,7 @@ def test_a_prefix_ends_where_the_user_would_begin(name: str) -> None:
     user=st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: text == text.strip()),
     system=st.none() | st.just("Be brief."),
 )
-def test_a_prompt_is_the_prefix_then_the_user(name: str, user: str, system: str | None) -> None:
+def test_a_prompt_is_the_prefix_and_the_users_message(name: str, user: str, system: str | None) -> None:
     prefix = user_turn_prefix(FAMILIES[name], system)
     assert render(FAMILIES[name], user, system).startswith(prefix + user)
 
@@ -79,12 +79,12 @@ def test_a_persona_replaces_the_default_system_prompt(name: str) -> None:
     assert mining_system_prompt(FAMILIES[name], "", LANGUAGE) == LANGUAGE
 
 
-def test_the_date_stands_once_in_a_prefix_with_a_system_prompt() -> None:
+def test_the_date_is_in_the_prefix_once() -> None:
     prefix = user_turn_prefix(FAMILIES["llama31"], mining_system_prompt(FAMILIES["llama31"], None, LANGUAGE))
     assert prefix.count("Today Date") == 1
 
 
-def test_a_template_without_the_user_message_is_refused() -> None:
+def test_a_template_without_the_user_message_is_rejected() -> None:
     with pytest.raises(ValueError, match="does not write the user's message"):
         user_turn_prefix(carrier("{{ messages[0].role }}"), None)
 

@@ -27,7 +27,7 @@ def keys(seat: LoadedCompetitor, mining: Mining, languages: tuple[str, ...] = ("
 
 @settings(max_examples=20)
 @given(samples=st.integers(1, 40), together=st.integers(1, 40))
-def test_the_grid_is_asked_completely_and_once_however_it_is_cut_up(
+def test_each_sample_of_the_grid_is_requested_once_for_any_request_size(
     seat: LoadedCompetitor, samples: int, together: int
 ) -> None:
     languages = ("Python", "Rust")
@@ -36,12 +36,12 @@ def test_the_grid_is_asked_completely_and_once_however_it_is_cut_up(
     assert set(found) == set(keys(seat, Mining(settings=GRID, samples=samples, samples_per_request=7), languages))
 
 
-def test_more_samples_and_another_setting_keep_the_keys_of_the_old(seat: LoadedCompetitor) -> None:
+def test_more_samples_and_settings_keep_the_existing_keys(seat: LoadedCompetitor) -> None:
     old = keys(seat, Mining(settings=GRID[:1], samples=5))
     assert set(old) < set(keys(seat, Mining(settings=GRID, samples=9)))
 
 
-def test_the_model_stops_at_its_own_end_of_turn_and_not_at_a_newline(seat: LoadedCompetitor) -> None:
+def test_the_model_stops_at_its_end_of_turn_and_not_at_a_newline(seat: LoadedCompetitor) -> None:
     request = next(sampling.requests(seat, ("Python",), Mining(settings=GRID)))
     assert seat.tokenizer.convert_tokens_to_ids("<|im_end|>") in seat.stop_token_ids
     assert '"stop_token_ids"' in request.params
@@ -50,7 +50,7 @@ def test_the_model_stops_at_its_own_end_of_turn_and_not_at_a_newline(seat: Loade
     assert "Python" in request.prompt
 
 
-def test_every_sample_keeps_where_it_came_from_and_why_it_was_dropped(seat: LoadedCompetitor) -> None:
+def test_each_row_has_the_origin_of_the_sample_and_its_status(seat: LoadedCompetitor) -> None:
     mining = Mining(settings=GRID, samples=3)
     request = list(sampling.requests(seat, ("Python",), mining))[1]
     texts = ["How do I reverse a list in Python without a loop?", "", "word " * 10]
@@ -67,7 +67,7 @@ def test_every_sample_keeps_where_it_came_from_and_why_it_was_dropped(seat: Load
     assert (failed["status"], failed["error"], failed["attempts"]) == ("failed", "HTTP 400: no", 6)
 
 
-def test_an_instruction_is_named_after_its_completion_and_not_after_who_gave_it() -> None:
+def test_the_instruction_id_depends_on_the_completion_and_not_on_the_competitor() -> None:
     mining = Mining(settings=(MiningSetting(temperature=1.0, top_p=0.99),), samples=1)
     model, rows = ServedModel("local@x", "m", None, VllmServer()), []
     for name in ("ann", "bob"):

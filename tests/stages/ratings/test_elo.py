@@ -1,4 +1,4 @@
-"""Ratings: evalica's Elo against the formula of METHOD written out, and what any rating must hold to."""
+"""Ratings: evalica's Elo against METHOD's formula, and properties of any rating."""
 
 import math
 from random import Random
@@ -26,7 +26,7 @@ def table(rows: list[tuple[tuple[str, str], float]]) -> pl.DataFrame:
 
 
 def looped_elo(battles: pl.DataFrame, *, k: float, initial: float, seed: int) -> dict[str, float]:
-    """METHOD's formula, word for word."""
+    """METHOD's formula, literally."""
     rating = dict.fromkeys(NAMES, initial)
     rows = battles.rows()
     for i in np.random.default_rng(seed).permutation(len(rows)):
@@ -50,7 +50,7 @@ def test_four_hundred_points_are_odds_of_ten_to_one() -> None:
 
 @some
 @given(battle_rows, st.floats(0.0, 100.0), st.floats(0.0, 2000.0), st.integers(0, 2**32))
-def test_elo_is_the_formula_of_the_method(
+def test_elo_equals_the_formula_of_the_method(
     rows: list[tuple[tuple[str, str], float]], k: float, initial: float, seed: int
 ) -> None:
     rated = elo(table(rows), NAMES, k=k, initial=initial, seed=seed)
@@ -59,13 +59,13 @@ def test_elo_is_the_formula_of_the_method(
 
 @some
 @given(battle_rows, st.integers(0, 99))
-def test_elo_gives_one_side_what_it_takes_from_the_other(rows: list[tuple[tuple[str, str], float]], seed: int) -> None:
+def test_elo_is_zero_sum(rows: list[tuple[tuple[str, str], float]], seed: int) -> None:
     assert sum(elo(table(rows), NAMES, k=40.0, initial=1000.0, seed=seed).values()) == pytest.approx(4000.0, abs=1e-8)
 
 
 @some
 @given(battle_rows, st.permutations(NAMES), st.permutations(NAMES))
-def test_elo_does_not_depend_on_what_competitors_are_called_or_the_order_they_are_listed_in(
+def test_elo_does_not_depend_on_names_or_the_order_of_competitors(
     rows: list[tuple[tuple[str, str], float]], listed: list[str], renamed: list[str]
 ) -> None:
     new_name = dict(zip(NAMES, renamed, strict=True))
@@ -75,7 +75,7 @@ def test_elo_does_not_depend_on_what_competitors_are_called_or_the_order_they_ar
     assert other == {new_name[name]: rating for name, rating in rated.items()}
 
 
-def test_elo_depends_on_the_seed_of_the_order_and_on_nothing_else() -> None:
+def test_elo_depends_on_the_seed_and_is_repeatable() -> None:
     rng = np.random.default_rng(0)
     battles = table([(("ada", "bob"), float(outcome)) for outcome in rng.integers(0, 2, 100)])
     first = elo(battles, NAMES, k=40.0, initial=1000.0, seed=1)
@@ -102,8 +102,8 @@ def test_bradley_terry_does_not_depend_on_the_order_of_battles_or_of_their_sides
 
 @some
 @given(battle_rows)
-def test_bradley_terry_expects_as_many_wins_as_there_were(rows: list[tuple[tuple[str, str], float]]) -> None:
-    """What makes it the likeliest rating: with the virtual tie of every pair, wins expected equal wins counted."""
+def test_bradley_terry_expects_as_many_wins_as_were_counted(rows: list[tuple[tuple[str, str], float]]) -> None:
+    """The condition of maximum likelihood: with the extra tie of each pair, expected wins equal counted wins."""
     rated = bradley_terry(table(rows), NAMES, initial=1000.0)
     assert sum(rated.values()) == pytest.approx(4000.0)
     with_ties = rows + [((a, b), 0.5) for i, a in enumerate(NAMES) for b in NAMES[i + 1 :]]
@@ -116,22 +116,24 @@ def test_bradley_terry_expects_as_many_wins_as_there_were(rows: list[tuple[tuple
 
 @some
 @given(battle_rows, st.sampled_from([0.5, 1.0]))
-def test_a_win_or_a_tie_of_the_lower_one_never_sets_it_back(rows: list[tuple[tuple[str, str], float]], outcome: float) -> None:
-    """A win of the lower one, or a tie, brings it closer to the higher one or past it."""
+def test_a_win_or_tie_of_the_lower_rated_never_increases_the_gap(
+    rows: list[tuple[tuple[str, str], float]], outcome: float
+) -> None:
+    """A win of the lower rated, or a tie, brings it closer to the higher rated or past it."""
     rated = bradley_terry(table(rows), NAMES, initial=1000.0)
     low, high = sorted(("ada", "bob"), key=rated.__getitem__)
     after = bradley_terry(table([*rows, ((low, high), outcome)]), NAMES, initial=1000.0)
     assert after[low] - after[high] >= rated[low] - rated[high] - 1e-6
 
 
-def test_who_won_more_of_the_same_battles_is_rated_higher() -> None:
+def test_more_wins_in_the_same_battles_give_a_higher_rating() -> None:
     rows = [((a, b), 1.0) for i, a in enumerate(NAMES) for b in NAMES[i + 1 :]] * 3
     rows += [((b, a), 1.0) for (a, b), _ in rows[:6]]
     rated = bradley_terry(table(rows), NAMES, initial=1000.0)
     assert rated["ada"] > rated["bob"] > rated["cyd"] > rated["dee"]
 
 
-def test_bradley_terry_stays_finite_for_who_won_all_lost_all_or_met_nobody() -> None:
+def test_bradley_terry_is_finite_after_only_wins_only_losses_or_no_battles() -> None:
     rated = bradley_terry(table([(("ada", "bob"), 1.0)] * 20_000), NAMES, initial=1000.0)
     assert all(math.isfinite(rating) for rating in rated.values())
     assert rated["ada"] > rated["cyd"] > rated["bob"]
@@ -139,7 +141,7 @@ def test_bradley_terry_stays_finite_for_who_won_all_lost_all_or_met_nobody() -> 
     assert expected(rated["ada"], rated["bob"]) > 0.999
 
 
-def test_bradley_terry_joins_groups_that_never_met_at_their_even_middle() -> None:
+def test_bradley_terry_gives_groups_that_never_met_the_same_mean() -> None:
     rows = [(("ada", "bob"), 1.0)] * 60 + [(("ada", "bob"), 0.0)] * 40
     rows += [(("cyd", "dee"), 1.0)] * 60 + [(("cyd", "dee"), 0.0)] * 40
     rated = bradley_terry(table(rows), NAMES, initial=1000.0)
@@ -147,7 +149,7 @@ def test_bradley_terry_joins_groups_that_never_met_at_their_even_middle() -> Non
     assert expected(rated["ada"], rated["bob"]) == pytest.approx(0.6, abs=0.005)
 
 
-def test_no_battles_leave_everybody_at_the_initial_rating() -> None:
+def test_without_battles_all_ratings_are_initial() -> None:
     initial = dict.fromkeys(NAMES, 1000.0)
     assert elo(table([]), NAMES, k=40.0, initial=1000.0, seed=0) == initial
     assert bradley_terry(table([]), NAMES, initial=1000.0) == initial
@@ -155,7 +157,7 @@ def test_no_battles_leave_everybody_at_the_initial_rating() -> None:
 
 
 @pytest.mark.parametrize("row", [("ada", "bob", 0.7), ("ada", "bob", None), ("ada", "eve", 1.0)])
-def test_a_battle_that_makes_no_sense_is_refused(row: tuple[str, str, float | None]) -> None:
+def test_an_invalid_battle_is_rejected(row: tuple[str, str, float | None]) -> None:
     battles = pl.DataFrame([row], schema=SCHEMA, orient="row")
     with pytest.raises(ValueError, match=r"outcome|competitors"):
         elo(battles, NAMES, k=40.0, initial=1000.0, seed=0)

@@ -1,4 +1,4 @@
-"""The table of ratings: what each competitor's row counts and holds."""
+"""The leaderboard: the counts and the interval in each competitor's row."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""The final scores against METHOD's formula written out, and its invariants."""
+"""The final scores against METHOD's formula, and their invariants."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -16,7 +16,7 @@ from warrior_dagster.stages.ratings.scores import final_scores
 
 some = settings(max_examples=50)
 
-ROSTER = ["wolf", "ant", "bear", "lynx"]  # Not in the order of the alphabet, so that the two orders cannot be mistaken.
+ROSTER = ["wolf", "ant", "bear", "lynx"]  # Not in alphabetical order, so that the two orders differ.
 RATINGS = {"wolf": 1000.0, "ant": 1100.0, "bear": 900.0, "lynx": 1005.0}
 OUTCOMES = {"instruction_id": pl.String, "left": pl.String, "right": pl.String, "local_left": pl.Float64}
 ANSWERS = {"instruction_id": pl.String, "competitor": pl.String, "usable": pl.Boolean, "length": pl.Int64}
@@ -24,7 +24,7 @@ ANSWERS = {"instruction_id": pl.String, "competitor": pl.String, "usable": pl.Bo
 
 @st.composite
 def arenas(draw: st.DrawFn) -> dict[str, Any]:
-    """Some instructions with answers, not all usable, and outcomes of some of their pairs, either side first."""
+    """Instructions with answers, not all usable, and outcomes of some pairs, with either competitor as left."""
     answers, outcomes = [], []
     for instruction in draw(st.lists(st.sampled_from("cabd"), unique=True, max_size=3)):
         for name in draw(st.lists(st.sampled_from(ROSTER), unique=True)):
@@ -40,7 +40,7 @@ def arenas(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def naive_scores(arena: dict[str, Any], alpha: float) -> list[dict[str, Any]]:
-    """METHOD section 5 an answer at a time."""
+    """METHOD section 5 in a loop over the answers."""
     votes = {}
     for instruction, left, right, x in arena["outcomes"].rows():
         votes[instruction, left, right], votes[instruction, right, left] = x, 1 - x
@@ -83,7 +83,7 @@ def scores_of(arena: dict[str, Any], alpha: float) -> pl.DataFrame:
 
 @some
 @given(arenas(), st.sampled_from([0.0, 0.3, 0.7, 1.0]))
-def test_scores_are_the_formula_of_the_method(arena: dict[str, Any], alpha: float) -> None:
+def test_scores_equal_the_formula_of_the_method(arena: dict[str, Any], alpha: float) -> None:
     scores, naive = scores_of(arena, alpha), naive_scores(arena, alpha)
     assert len(scores) == len(naive)
     for row, twin in zip(scores.rows(named=True), naive, strict=True):
@@ -93,7 +93,7 @@ def test_scores_are_the_formula_of_the_method(arena: dict[str, Any], alpha: floa
 
 @some
 @given(arenas(), st.floats(0.0, 1.0))
-def test_a_group_shares_out_its_pairs(arena: dict[str, Any], alpha: float) -> None:
+def test_the_scores_of_a_group_add_up_to_its_number_of_pairs(arena: dict[str, Any], alpha: float) -> None:
     scores = scores_of(arena, alpha)
     for (_,), group in scores.group_by("instruction_id"):
         n = len(group)
@@ -105,7 +105,7 @@ def test_a_group_shares_out_its_pairs(arena: dict[str, Any], alpha: float) -> No
 
 @some
 @given(arenas(), st.floats(0.0, 1.0))
-def test_every_instruction_with_a_usable_answer_has_one_gold_answer_and_nobody_scores_more(
+def test_every_instruction_with_a_usable_answer_has_one_gold_answer_with_the_highest_score(
     arena: dict[str, Any], alpha: float
 ) -> None:
     scores = scores_of(arena, alpha)
@@ -130,7 +130,7 @@ def test_advantages_have_mean_zero_and_deviation_one_or_are_all_zero(arena: dict
 
 @some
 @given(arenas())
-def test_with_alpha_one_the_rating_alone_decides(arena: dict[str, Any]) -> None:
+def test_with_alpha_one_only_the_ratings_count(arena: dict[str, Any]) -> None:
     for (_,), group in scores_of(arena, 1.0).group_by("instruction_id", maintain_order=True):
         rated = [arena["ratings"][name] for name in group.sort("rank")["competitor"]]
         assert rated == sorted(rated, reverse=True)
@@ -139,7 +139,7 @@ def test_with_alpha_one_the_rating_alone_decides(arena: dict[str, Any]) -> None:
 
 @some
 @given(arenas(), st.integers(700, 1300))
-def test_with_alpha_zero_the_votes_alone_decide(arena: dict[str, Any], rating: int) -> None:
+def test_with_alpha_zero_only_the_votes_count(arena: dict[str, Any], rating: int) -> None:
     met = set(arena["outcomes"].select("instruction_id", "left", "right").rows())
     ids = [i for i in arena["answers"]["instruction_id"].unique() if sum(row[0] == i for row in met) == 6]
     arena["answers"] = arena["answers"].filter(pl.col("instruction_id").is_in(ids))
@@ -167,23 +167,23 @@ def outcomes(*rows: tuple[str, str, str, float | None]) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(("gap", "gold"), [(158.0, "wolf"), (160.0, "ant")])
-def test_a_unanimous_vote_between_two_is_overruled_past_159_points(gap: float, gold: str) -> None:
+def test_a_rating_gap_above_159_points_outweighs_a_unanimous_vote(gap: float, gold: str) -> None:
     two = answers(("i", "wolf", True, 9), ("i", "ant", True, 9))
     won = outcomes(("i", "wolf", "ant", 1.0))
     scores = final_scores(won, RATINGS | {"wolf": 1000.0, "ant": 1000.0 + gap}, two, ROSTER, alpha=0.7)
     assert scores.filter("gold")["competitor"].to_list() == [gold]
 
 
-def test_of_equal_scores_the_shorter_answer_wins_then_the_earlier_in_the_roster() -> None:
+def test_equal_scores_are_ranked_by_length_then_roster() -> None:
     three = answers(("i", "bear", True, 5), ("i", "ant", True, 7), ("i", "wolf", True, 7))
     scores = final_scores(outcomes(), dict.fromkeys(ROSTER, 1000.0), three, ROSTER, alpha=0.7)
     assert scores.sort("rank")["competitor"].to_list() == ["bear", "wolf", "ant"]
     assert scores["competitor"].to_list() == ["wolf", "ant", "bear"]
 
 
-def test_sums_of_the_same_votes_in_another_order_are_equal_scores() -> None:
+def test_sums_of_the_same_votes_in_a_different_order_are_equal_scores() -> None:
     four = answers(*(("i", name, True, length) for name, length in zip(ROSTER, (6, 7, 8, 9), strict=True)))
-    # wolf has 0 + 0.2 + 1 and ant 1 + 0.1 + 0.1: in floats 1.2 and 1.2000000000000002, in truth a tie.
+    # wolf has 0 + 0.2 + 1 and ant 1 + 0.1 + 0.1: in floats 1.2 and 1.2000000000000002, but exactly a tie.
     votes = outcomes(
         ("i", "wolf", "ant", 0.0), ("i", "wolf", "bear", 0.2), ("i", "wolf", "lynx", 1.0),
         ("i", "ant", "bear", 0.1), ("i", "ant", "lynx", 0.1), ("i", "bear", "lynx", 0.5),
@@ -192,23 +192,23 @@ def test_sums_of_the_same_votes_in_another_order_are_equal_scores() -> None:
     wolf, ant = (scores.row(by_predicate=pl.col("competitor") == name, named=True) for name in ("wolf", "ant"))
     assert wolf["local_part"] != ant["local_part"]
     assert wolf["score"] == ant["score"]
-    assert wolf["rank"] + 1 == ant["rank"]  # The shorter answer, though its sum in floats is the smaller.
+    assert wolf["rank"] + 1 == ant["rank"]  # The shorter answer, although its float sum is smaller.
 
 
-def test_an_answer_that_is_not_usable_leaves_the_group_with_its_votes() -> None:
+def test_an_unusable_answer_is_removed_from_the_group_with_its_votes() -> None:
     three = answers(("i", "wolf", True, 1), ("i", "ant", False, 1), ("i", "bear", True, 1))
     votes = outcomes(("i", "wolf", "ant", 1.0), ("i", "wolf", "bear", 0.25), ("i", "ant", "bear", 0.0))
     scores = final_scores(votes, RATINGS, three, ROSTER, alpha=0.0)
     assert scores.select("competitor", "score").rows() == [("wolf", 0.25), ("bear", 0.75)]
 
 
-def test_a_single_answer_is_gold_with_nothing_to_score() -> None:
+def test_a_single_answer_is_gold_with_score_zero() -> None:
     scores = final_scores(outcomes(), RATINGS, answers(("i", "ant", True, 1)), ROSTER, alpha=0.7)
     row = scores.row(0, named=True)
     assert (row["score"], row["gold"], row["advantage"], row["opponents"]) == (0.0, True, 0.0, 0)
 
 
-def test_no_answers_give_an_empty_table_of_the_same_columns() -> None:
+def test_without_answers_the_table_is_empty_with_the_same_columns() -> None:
     full = final_scores(outcomes(), RATINGS, answers(("i", "ant", True, 1)), ROSTER, alpha=0.7)
     assert final_scores(outcomes(), RATINGS, answers(), ROSTER, alpha=0.7).schema == full.schema
 
@@ -235,6 +235,6 @@ BAD_INPUT: dict[str, Callable[[], pl.DataFrame]] = {
 
 
 @pytest.mark.parametrize("message", BAD_INPUT)
-def test_input_that_would_count_something_wrongly_is_refused(message: str) -> None:
+def test_inconsistent_input_is_rejected(message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BAD_INPUT[message]()

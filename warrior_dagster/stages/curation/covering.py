@@ -1,11 +1,11 @@
-"""How far points are from their nearest centre: bounded from above for all by matrix products, exact for those asked about.
+"""Squared distances of points to their nearest centre: upper bounds by matrix products, exact values on request.
 
-|x|^2 + |c|^2 - 2xc is one matrix product for many centres, and it cancels: a duplicate comes out a little away from itself, and
-the last digits depend on who multiplied. So products only say which pairs matter, with the worst case of their rounding added
-(Higham, Accuracy and Stability of Numerical Algorithms, 3.1). Those pairs are then computed in float64 from differences, which
-are exactly 0 for two equal points.
+|x|^2 + |c|^2 - 2xc is one matrix product for many centres, but it cancels: a duplicate is a little away from itself, and the
+last digits depend on the library. So products only find which pairs matter, with the worst-case rounding error added (Higham,
+Accuracy and Stability of Numerical Algorithms, 3.1). Those pairs are then computed in float64 from differences, which are
+exactly 0 for equal points.
 
-All that is compiled here stays in this file: numba's cache does not see that a function of another file has changed.
+All compiled functions call only functions of this file, because numba's cache does not notice changes in other files.
 """
 
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-PRODUCTS = 2**20
-"""Numbers in a block of products. Small next to the points; and large, as threads wait for one another after each block."""
-ON_DEVICE = 2**26
-"""The same where torch does the products elsewhere, and each block's results are waited for."""
-SOON = 2**12
-"""At least so many points are kept up to date, or a fifth: those with the highest bounds. Most of the rest never need be."""
-BATCH = 1024
-"""Centres in one product."""
+BLOCK = 2**20
+"""Products computed at a time: few compared to the points, but many, because threads synchronise after each block."""
+DEVICE_BLOCK = 2**26
+"""The same for torch on another device, where each block has to be waited for."""
+UPDATED = 2**12
+"""At least this many points, or a fifth, have their bounds updated at once: those with the highest bounds."""
+CENTRE_BATCH = 1024
+"""Centres in one matrix product."""
 
 Points = NDArray[np.floating]
 Floats = NDArray[np.float64]
@@ -34,105 +34,108 @@ class Covering:
     """Squared distances of n points to the nearest of a growing list of centres.
 
     `points` is (n, d) and `centres` (m, d), both float32 or both float64; `squares` (n,) are the points' `squared_lengths`.
-    There is room for `more` centres. Torch does the products on a `device` other than the CPU, where NumPy does them: the
-    threads of two libraries would wait for one another's.
+    At most `more` centres can be added. NumPy multiplies on the CPU, torch on any other `device`: on one CPU the threads of the
+    two libraries would block each other.
     """
 
     def __init__(self, points: Points, squares: Floats, centres: Points, more: int, device: str = "cpu") -> None:
         self.points, self.squares = points, squares
-        self._room = np.empty((len(centres) + more, points.shape[1]), points.dtype)
-        self._room[: len(centres)] = centres
-        self.centres, self._lengths = self._room[: len(centres)], squared_lengths(centres)
-        self._elsewhere = device != "cpu"
-        if self._elsewhere:
+        self._buffer = np.empty((len(centres) + more, points.shape[1]), points.dtype)
+        self._buffer[: len(centres)] = centres
+        self.centres, self._lengths = self._buffer[: len(centres)], squared_lengths(centres)
+        self._on_device = device != "cpu"
+        if self._on_device:
             import torch
 
-            self._their_points, self._their_room = (torch.from_numpy(a).to(device) for a in (points, self._room))
-        # How many centres a point has met.
-        self._met_by_product, self._met_exactly = (np.zeros(len(points), dtype=np.int64) for _ in range(2))
-        # Of the centres met by products: the least |c|^2 - 2xc, the second least, and the number of the least one's.
+            self._device_points, self._device_buffer = (torch.from_numpy(a).to(device) for a in (points, self._buffer))
+        # How many centres each point was compared with.
+        self._compared_by_product, self._compared_exactly = (np.zeros(len(points), dtype=np.int64) for _ in range(2))
+        # Over the centres compared by products: the least |c|^2 - 2xc, the second least, and the centre of the least.
         self._least, self._second = np.full(len(points), np.inf, points.dtype), np.full(len(points), np.inf, points.dtype)
-        self._whose = np.zeros(len(points), dtype=np.int32)
-        self._exact, self._above = np.full(len(points), np.inf), np.full(len(points), np.inf)
-        self._lower(np.arange(len(points)))
+        self._owner = np.zeros(len(points), dtype=np.int32)
+        self._exact, self._bounds = np.full(len(points), np.inf), np.full(len(points), np.inf)
+        self._lower_bounds(np.arange(len(points)))
 
     def add(self, chosen: Ints) -> None:
-        """Make points centres. They lower the bounds of the few points that may be chosen soon; the others' bounds hold too."""
+        """Make points centres. Only the bounds of points that may be chosen soon are lowered; the others stay valid."""
         count = len(self.centres)
-        self.centres = self._room[: count + len(chosen)]
+        self.centres = self._buffer[: count + len(chosen)]
         self.centres[count:] = self.points[chosen]
         self._lengths = np.concatenate([self._lengths, self.squares[chosen]])
-        if self._elsewhere:
-            self._their_room[count : len(self.centres)] = self._their_points[chosen]
-        soon = min(len(self.points), max(SOON, len(self.points) // 5))
-        self._lower(self.at_least(np.partition(self._above, -soon)[-soon]))
+        if self._on_device:
+            self._device_buffer[count : len(self.centres)] = self._device_points[chosen]
+        soon = min(len(self.points), max(UPDATED, len(self.points) // 5))
+        self._lower_bounds(self.at_least(np.partition(self._bounds, -soon)[-soon]))
 
     def farthest(self, count: int) -> tuple[Ints, float]:
-        """The points with the highest bounds, ascending, and the highest bound of all others (-1 where there are none)."""
+        """The indices of the points with the highest bounds, ascending, and the highest bound of the others (-1 if none)."""
         if len(self.points) <= count:
             return np.arange(len(self.points)), -1.0
-        order = np.argpartition(self._above, -count - 1)
-        return np.sort(order[-count:]), float(self._above[order[-count - 1]])
+        order = np.argpartition(self._bounds, -count - 1)
+        return np.sort(order[-count:]), float(self._bounds[order[-count - 1]])
 
     def at_least(self, squared: float) -> Ints:
-        """The points whose bound is at least this, ascending: all others are nearer."""
-        return np.flatnonzero(self._above >= squared)
+        """The indices of the points with at least this bound, ascending. All others are nearer to a centre."""
+        return np.flatnonzero(self._bounds >= squared)
 
-    def exactly(self, which: Ints) -> Floats:
-        """The squared distances of some points, given in ascending order, to their nearest centres."""
-        self._lower(which)
-        # Where rounding cannot have changed which centre is the nearest, only that one is asked.
+    def exact(self, which: Ints) -> Floats:
+        """The exact squared distances of the points `which` (ascending indices) to their nearest centres."""
+        self._lower_bounds(which)
+        # Where rounding cannot have changed which centre is nearest, only the distance to that one is computed.
         slack = rounding(self.squares[which], self._lengths.max(), self.points)
         gap = self._second[which] - self._least[which].astype(np.float64)
-        sure = which[(self._met_exactly[which] < len(self.centres)) & (gap > 2 * slack)]
-        self._exact[sure] = paired_squared(self.points, sure, self.centres, self._whose[sure])
-        self._met_exactly[sure] = len(self.centres)
-        rows = max(1, PRODUCTS // max(self.points.shape[1], len(self.centres)))
-        for since, own in self._in_step(self._met_exactly, which):
+        sure = which[(self._compared_exactly[which] < len(self.centres)) & (gap > 2 * slack)]
+        self._exact[sure] = paired_squared(self.points, sure, self.centres, self._owner[sure])
+        self._compared_exactly[sure] = len(self.centres)
+        rows = max(1, BLOCK // max(self.points.shape[1], len(self.centres)))
+        for since, own in self._behind(self._compared_exactly, which):
             for first in range(0, len(own), rows):
                 part = own[first : first + rows]
                 near = nearest_squared(self.points[part], self.squares[part], self.centres[since:], self._lengths[since:])
                 self._exact[part] = np.minimum(self._exact[part], near)
-        self._above[which] = self._exact[which]
+        self._bounds[which] = self._exact[which]
         return self._exact[which]
 
-    def _lower(self, which: Ints) -> None:
-        """Lower the bounds of some points, given in ascending order, by the centres that they have not met: matrix products."""
-        block = ON_DEVICE if self._elsewhere else PRODUCTS
-        for since, own in self._in_step(self._met_by_product, which):
-            for start in range(since, len(self.centres), BATCH):
-                stop = min(start + BATCH, len(self.centres))
-                rows = max(1, block // max(stop - start, self.points.shape[1]))  # a library may copy what it multiplies
+    def _lower_bounds(self, which: Ints) -> None:
+        """Lower the bounds of the points `which` (ascending indices) by products with the centres not compared yet."""
+        block = DEVICE_BLOCK if self._on_device else BLOCK
+        for since, own in self._behind(self._compared_by_product, which):
+            for start in range(since, len(self.centres), CENTRE_BATCH):
+                stop = min(start + CENTRE_BATCH, len(self.centres))
+                rows = max(1, block // max(stop - start, self.points.shape[1]))  # the library may copy the operands
                 for first in range(0, len(own), rows):
-                    self._meet(own[first : first + rows], start, stop)
+                    self._compare(own[first : first + rows], start, stop)
             bound = self.squares[own] + self._least[own] + rounding(self.squares[own], self._lengths.max(), self.points)
-            self._above[own] = np.minimum(self._above[own], bound)
+            self._bounds[own] = np.minimum(self._bounds[own], bound)
 
-    def _meet(self, part: Ints, start: int, stop: int) -> None:
-        """Some points, given in ascending order, meet the centres from one number up to another."""
+    def _compare(self, part: Ints, start: int, stop: int) -> None:
+        """Compare the points `part` (ascending indices) with the centres from `start` up to `stop`, by products."""
         lengths = self._lengths[start:stop].astype(self.points.dtype)
-        # Neighbours, as all points are, need not be gathered.
+        # A slice avoids a copy.
         place = slice(part[0], part[-1] + 1) if part[-1] - part[0] + 1 == len(part) else part
-        least, second, whose = self._least[place], self._second[place], self._whose[place]
-        if self._elsewhere:
-            theirs, centres = self._their_points[place], self._their_room[start:stop]
-            meet_on_device(theirs, centres, lengths, start, least, second, whose)
+        least, second, owner = self._least[place], self._second[place], self._owner[place]
+        if self._on_device:
+            own, centres = self._device_points[place], self._device_buffer[start:stop]
+            update_on_device(own, centres, lengths, start, least, second, owner)
         else:
-            meet(self.centres[start:stop] @ self.points[place].T, lengths, start, least, second, whose)
-        self._least[place], self._second[place], self._whose[place] = least, second, whose
+            update(self.centres[start:stop] @ self.points[place].T, lengths, start, least, second, owner)
+        self._least[place], self._second[place], self._owner[place] = least, second, owner
 
-    def _in_step(self, met: Ints, which: Ints) -> Iterator[tuple[int, Ints]]:
-        """Those of some points that have not met all centres yet, together with which they go on from; then they have."""
-        for since in np.unique(met[which]).tolist():
+    def _behind(self, compared: Ints, which: Ints) -> Iterator[tuple[int, Ints]]:
+        """Group the points `which` by the first centre they were not compared with, and mark them as compared with all.
+
+        `compared` (n,) counts the centres that each point was compared with. Points compared with all are left out.
+        """
+        for since in np.unique(compared[which]).tolist():
             if since < len(self.centres):
-                own = which[met[which] == since]
+                own = which[compared[which] == since]
                 yield since, own
-                met[own] = len(self.centres)
+                compared[own] = len(self.centres)
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Products of float32 as float32, whatever was set for the process: the bound on the rounding holds for no less."""
+    """Multiply float32 in full precision, as `rounding` assumes, and restore the process's setting on exit."""
     import torch
 
     places = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
@@ -147,19 +150,19 @@ def full_precision() -> Iterator[None]:
 
 
 def rounding(squares: Any, largest: float, points: Points) -> Any:
-    """The most by which |x|^2 + |c|^2 - 2xc can be off in the points' precision: |x|^2 in `squares`, |c|^2 up to `largest`.
+    """The largest error of |x|^2 + |c|^2 - 2xc in the points' precision, for |x|^2 in `squares` and |c|^2 up to `largest`.
 
-    (|x| + |c|)^2 <= 2|x|^2 + 2|c|^2, so that one part is the point's and one the centres'. Twice the first-order bound: for its
-    higher orders, and for exact values of float64 points, which are rounded themselves.
+    From (|x| + |c|)^2 <= 2|x|^2 + 2|c|^2. Twice the first-order bound, to cover higher orders and the rounding of the exact
+    values of float64 points.
     """
     kind = np.finfo(points.dtype)
     return (points.shape[1] + 8) * (2 * float(kind.eps) * (squares + largest) + 4 * float(kind.tiny))
 
 
 def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: Floats) -> Floats:
-    """Squared distance of each point (n, d) to the nearest of the centres (m, d), m > 0, exact: shape (n,).
+    """Exact squared distance of each point (n, d) to the nearest of the centres (m, d), m > 0: shape (n,).
 
-    `squares` (n,) and `lengths` (m,) are the `squared_lengths` of the two.
+    `squares` (n,) and `lengths` (m,) are the `squared_lengths` of points and centres.
     """
     near = lengths.astype(points.dtype) - 2 * (points @ centres.T)
     slack = rounding(squares, lengths.max(), points)
@@ -168,16 +171,16 @@ def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: F
 
 
 def squared_lengths(points: Points) -> Floats:
-    """Of each point (n, d), as exact as the points' own precision, which `rounding` allows for: shape (n,)."""
+    """|x|^2 of each point (n, d), computed in the points' precision, which `rounding` allows for: shape (n,)."""
     with np.errstate(over="ignore"):
         lengths: Floats = np.vecdot(points, points).astype(np.float64)
     return lengths
 
 
-def meet_on_device(
-    points: Any, centres: Any, lengths: Points, start: int, least: Points, second: Points, whose: NDArray[np.int32]
+def update_on_device(
+    points: Any, centres: Any, lengths: Points, start: int, least: Points, second: Points, owner: NDArray[np.int32]
 ) -> None:
-    """What `meet` does, and the products, by torch on the device of the tensors `points` and `centres`."""
+    """The same as `update`, products included, by torch on the device of the tensors `points` and `centres`."""
     import torch
 
     with full_precision():
@@ -186,16 +189,16 @@ def meet_on_device(
     nearest, numbers = first.values.cpu().numpy(), first.indices.cpu().numpy()
     others = near.scatter_(1, first.indices[:, None], torch.inf).amin(dim=1).cpu().numpy()
     second[:] = np.minimum(np.minimum(second, np.maximum(least, nearest)), others)
-    whose[:] = np.where(nearest < least, start + numbers, whose)
+    owner[:] = np.where(nearest < least, start + numbers, owner)
     least[:] = np.minimum(least, nearest)
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})  # type: ignore[untyped-decorator]
-def meet(products: Points, lengths: Points, start: int, least: Points, second: Points, whose: NDArray[np.int32]) -> None:
-    """Lower the `least` and the `second` least |c|^2 - 2xc (n,) of n points, and say `whose` the least is.
+def update(products: Points, lengths: Points, start: int, least: Points, second: Points, owner: NDArray[np.int32]) -> None:
+    """Update in place the `least` and `second` least |c|^2 - 2xc (n,) of n points, and the centre of the least, `owner`.
 
-    `products` (m, n) are theirs with m centres, the first of which is the one numbered `start`; `lengths` (m,) those centres'.
-    Free of branches, so that many points are compared at a time.
+    `products` (m, n) are those of m centres, numbered from `start`, with the points; `lengths` (m,) are the centres' |c|^2.
+    The loop has no branches, so that the compiler vectorises it.
     """
     two = products.dtype.type(2)
     for j in range(len(products)):
@@ -206,12 +209,12 @@ def meet(products: Points, lengths: Points, start: int, least: Points, second: P
             other = before if nearer else value
             second[i] = other if other < second[i] else second[i]
             least[i] = value if nearer else before
-            whose[i] = number if nearer else whose[i]
+            owner[i] = number if nearer else owner[i]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def exact_nearest(points: Points, centres: Points, near: Points, limits: Floats) -> Any:
-    """For each point the least of the exact distances to those centres that are no farther than its limit by the product."""
+    """Each point's least exact squared distance to the centres whose distance by product, `near`, is within its limit."""
     squared = np.full(len(points), np.inf)
     for i in range(len(points)):
         for j in range(len(centres)):
@@ -221,11 +224,11 @@ def exact_nearest(points: Points, centres: Points, near: Points, limits: Floats)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def paired_squared(points: Points, which: Ints, centres: Points, whose: NDArray[np.int32]) -> Any:
-    """Squared distance of each point of `which` to the centre of `whose` in its place."""
+def paired_squared(points: Points, which: Ints, centres: Points, owner: NDArray[np.int32]) -> Any:
+    """Squared distance of each point `which[i]` to the centre `owner[i]`: shape (len(which),)."""
     squared = np.empty(len(which))
     for i in range(len(which)):
-        squared[i] = squared_distance(points[which[i]], centres[whose[i]])
+        squared[i] = squared_distance(points[which[i]], centres[owner[i]])
     return squared
 
 
@@ -240,7 +243,7 @@ def squared_distances(points: Points, centre: NDArray[Any]) -> Any:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def squared_distance(a: NDArray[Any], b: NDArray[Any]) -> Any:
-    """From float64 differences, in four sums that run side by side: of nothing but the two, wherever they lie."""
+    """From float64 differences, in four parallel sums. The result does not depend on the memory layout."""
     s, t, u, v, whole = 0.0, 0.0, 0.0, 0.0, len(a) // 4 * 4
     for j in range(0, whole, 4):
         s += (np.float64(a[j]) - np.float64(b[j])) ** 2
@@ -256,11 +259,11 @@ def squared_distance(a: NDArray[Any], b: NDArray[Any]) -> Any:
 def traverse(
     points: Points, squares: Floats, rows: Ints, products: Points, slack: Floats, nearest: Floats, outside: float
 ) -> Any:
-    """Farthest-first traversal among n points, as long as the farthest is one of `rows`, and above `outside`.
+    """Farthest-first traversal among n points, while the farthest is one of `rows` and farther than `outside`.
 
-    `squares` are squared lengths; `nearest` are squared distances to the nearest centre so far, and are brought up to date.
-    Distances by the `products` (len(rows), n) are off by at most `slack` (n,): what is not nearer by them is not nearer.
-    Returns the choices and the squared distance of each; the last one may be at 0.
+    `squares` are squared lengths; `nearest` are squared distances to the nearest centre so far, updated in place. Distances
+    from `products` (len(rows), n) are off by at most `slack` (n,), so the exact one is computed only where it may be nearer.
+    Returns the choices and the squared distance of each; the last may be 0.
     """
     picks, distances, count = np.empty(len(rows), dtype=np.int64), np.empty(len(rows)), 0
     place = np.full(len(points), -1)

@@ -1,4 +1,4 @@
-"""A panel of judges scores each instruction 1-10; bands and the threshold follow METHOD section 3."""
+"""Difficulty: a panel of judges scores each instruction from 1 to 10, with the bands of METHOD section 3."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ from warrior_dagster.inference.prompting import (
 from warrior_dagster.inference.request import Completion, Request
 
 DIGITS = tuple("0123456789")
-"""A direct verdict is one digit, because one token cannot tell 1 from 10: digit d stands for score d + 1."""
+"""A direct verdict is one digit, because one token cannot distinguish 1 from 10: digit d means score d + 1."""
 RATING_SCHEMA = {
     "instruction_id": pl.String,
     "judge": pl.String,
@@ -34,7 +34,7 @@ BANDS = ((8.5, "excellent"), (5.5, "good"), (2.5, "average"), (0.0, "poor"))
 
 
 def rate(arena: Arena, engines: Backend, unique: pl.DataFrame, log: logging.Logger) -> DispatchResult:
-    """The panels' ratings of unique instructions (instruction_id, competitor, instruction); rows of RATING_SCHEMA."""
+    """Have the panels rate unique instructions (instruction_id, competitor, instruction). The rows have RATING_SCHEMA."""
     panels = {name: arena.panel(name) for name in arena.roster}
     judged_by = {
         judge: unique.filter(pl.col("competitor").is_in([name for name in arena.roster if judge in panels[name]]))
@@ -51,7 +51,7 @@ def rate(arena: Arena, engines: Backend, unique: pl.DataFrame, log: logging.Logg
 
 
 def requests(judge: LoadedCompetitor, instructions: pl.DataFrame, settings: Difficulty) -> Iterator[Request]:
-    """One request an instruction; `instructions` has instruction_id and instruction."""
+    """One request per instruction; `instructions` has instruction_id and instruction."""
     choice = DIGITS if settings.verdict == "direct" else ()
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
         prompt = judge_prompt(judge, settings.prompt, instruction=instruction)
@@ -59,7 +59,7 @@ def requests(judge: LoadedCompetitor, instructions: pl.DataFrame, settings: Diff
 
 
 def read(request: Request, completion: Completion, settings: Difficulty) -> dict[str, Any]:
-    """One judge's rating of one instruction; `score` is null where the judge abstained, and `reason` says why."""
+    """One judge's rating of one instruction. If the judge abstained, `score` is null and `reason` says why."""
     judge, identity = request.tag
     score, reason = score_of(completion, settings)
     return {
@@ -73,7 +73,7 @@ def read(request: Request, completion: Completion, settings: Difficulty) -> dict
 
 
 def score_of(completion: Completion, settings: Difficulty) -> tuple[float | None, str]:
-    """The score 1-10 that a judge's completion gives, or None and the reason."""
+    """The score from 1 to 10 in a judge's completion and "", or None and the reason."""
     if settings.verdict == "direct":
         probabilities, reason = choice_probabilities(completion, DIGITS)
         return (sum((int(d) + 1) * p for d, p in probabilities.items()), "") if probabilities else (None, reason)
@@ -86,9 +86,9 @@ def score_of(completion: Completion, settings: Difficulty) -> tuple[float | None
 
 
 def difficulty(instructions: pl.DataFrame, ratings: Iterable[dict[str, Any]], keep: float) -> pl.DataFrame:
-    """One row an instruction: mean score of the judges that gave one, band, and whether it is kept.
+    """One row per instruction: mean score of the judges that gave one, band, and whether it is kept.
 
-    An instruction that no judge scored has null score, band `unrated`, and is not kept: nothing speaks for it.
+    An instruction that no judge scored has a null score and the band `unrated`, and is not kept.
     """
     rated = pl.DataFrame(list(ratings), schema=RATING_SCHEMA).sort("instruction_id", "judge")
     scores = rated.group_by("instruction_id", maintain_order=True).agg(

@@ -1,7 +1,8 @@
-"""Turns a raw mined completion into an instruction, or into the reason why it is none.
+"""Clean a raw mined completion: an instruction, or the reason why there is none.
 
-A model that completes a user's turn (METHOD section 2) may go on and answer itself, label its lines like a transcript,
-loop, or never stop. What can be repaired is repaired, the rest is named. Every rule prefers keeping: curation follows.
+A model that completes a user's turn (METHOD section 2) may also answer itself, label its lines like a transcript, loop, or
+never stop. Labels, quotes and leaked answers are removed. Other faults get a status. In doubt a text is kept, since curation
+follows.
 """
 
 import re
@@ -12,8 +13,8 @@ from typing import Literal
 
 Status = Literal["ok", "empty", "unfinished", "too_short", "too_long", "garbled", "answer", "repetitive"]
 
-# Where an assistant's turn starts. Labels count at the very start of a line and as transcripts write them, for code may
-# hold `assistant: Assistant` or `ai: int`. "Answer:" must have its line for itself: questions say "Answer: yes or no".
+# Start of an assistant's turn. Labels must be at the start of a line and capitalised as in transcripts, because code may
+# contain `assistant: Assistant` or `ai: int`. "Answer:" must be alone on its line, because questions say "Answer: yes or no".
 _ANSWER_TURN = re.compile(
     r"""^\#{1,6}[ ]*(?:Response|Assistant|Answer)\b
       | ^\**(?:(?:AI[ ])?Assistant|ASSISTANT|AI|ChatGPT)\**[ ]?:
@@ -37,31 +38,31 @@ _ANSWER_OPENING = re.compile(
       | i(?:'m|\ am)\ (?:sorry|happy\ to\ help)\b | i(?:'d|\ would)\ be\ (?:happy|glad)\ to\b""",
     re.VERBOSE | re.IGNORECASE,
 )
-# "Here is the code" also opens many a question ("Here is the code that I have. Why does it fail?"): an answer asks
-# nothing and does not speak of what is mine.
+# "Here is the code" also opens questions ("Here is the code that I have. Why does it fail?"). An answer has no question mark
+# and none of these words.
 _HERE_IS = re.compile(r"here(?:'s|\u2019s| is| are)(?: an?| the| some| one)\b", re.IGNORECASE)
-_OF_A_USER = re.compile(r"\?|\b(?:I|my|me|please|help)\b", re.IGNORECASE)
+_USER_WORDS = re.compile(r"\?|\b(?:I|my|me|please|help)\b", re.IGNORECASE)
 
-# Real code of 2,000 bytes compresses to 0.12 - 0.5 of its size, a loop of one line or sentence to 0.02 - 0.08.
+# 2,000 bytes of real code compress to 0.12 - 0.5 of their size, a loop of one line or sentence to 0.02 - 0.08.
 _PIECE_BYTES = 2000
 _LOOP_RATIO = 0.1
 _LOOP_TIMES = 4
 
 
 def clean(text: str, *, finished: bool, min_chars: int, max_chars: int) -> tuple[str, Status]:
-    """(instruction, status) of a completion; the instruction is stripped, and is one only if the status is "ok".
+    """Return the cleaned text, stripped, and its status. The text is a usable instruction only if the status is "ok".
 
-    `finished`: the model ended its turn. One that did not counts as finished if a leaked answer was cut off its end.
-    The statuses in the order in which they are tried: "empty"; "unfinished"; "too_short" and "too_long" (less than
-    `min_chars`, more than `max_chars` characters); "garbled" (hardly any letters, or many characters that are none);
-    "answer" (opens like an assistant's turn); "repetitive" (a loop). Cleaning an "ok" instruction changes nothing.
+    `finished`: the model ended its turn. A completion also counts as finished if a leaked answer was cut off its end.
+    The statuses, in the order of the checks: "empty"; "unfinished"; "too_short" and "too_long" (less than `min_chars`, more
+    than `max_chars` characters); "garbled" (few letters, or many invalid characters); "answer" (opens like an assistant's
+    turn); "repetitive" (a loop). Cleaning an "ok" instruction again changes nothing.
     """
     instruction, cut = _instruction(text)
     return instruction, _status(instruction, finished=finished or cut, min_chars=min_chars, max_chars=max_chars)
 
 
 def _status(instruction: str, *, finished: bool, min_chars: int, max_chars: int) -> Status:
-    """The first reason that holds; the cheap ones first, so that only texts of a sane length are searched for loops."""
+    """The first status that applies. Cheap checks come first, so that only texts of a normal length are searched for loops."""
     if len(instruction) < max(min_chars, 1) and (finished or not instruction):
         return "too_short" if instruction else "empty"
     if not finished:
@@ -76,12 +77,12 @@ def _status(instruction: str, *, finished: bool, min_chars: int, max_chars: int)
 
 
 def _instruction(text: str) -> tuple[str, bool]:
-    """The text without role labels, quotes around it and a leaked answer; and whether there was such an answer."""
-    # Lone surrogates are no text: neither Arrow nor a server takes them.
+    """The text without role labels, surrounding quotes and a leaked answer, and whether an answer was cut off."""
+    # Lone surrogates are not valid text: Arrow and servers reject them.
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     text = re.sub(r"\r\n?", "\n", text).strip()
     cut = False
-    while True:  # again, because quotes and labels hide each other; every round shortens the text
+    while True:  # repeated because quotes and labels can be nested; every round shortens the text
         before = text
         if answer := _ANSWER_TURN.search(text):
             text, cut = text[: answer.start()].rstrip(), True
@@ -94,26 +95,26 @@ def _instruction(text: str) -> tuple[str, bool]:
 
 
 def _is_garbled(text: str) -> bool:
-    """Under a fifth of the ink is letters, or over a fiftieth of the characters is none (U+FFFD, control codes)."""
+    """Letters are under a fifth of the visible characters, or U+FFFD and control codes are over a fiftieth of all."""
     letters = sum(character.isalpha() for character in text)
-    ink = sum(not character.isspace() for character in text)
+    visible = sum(not character.isspace() for character in text)
     broken = sum(
         character == "\N{REPLACEMENT CHARACTER}"
         or (unicodedata.category(character) in {"Cc", "Cn", "Co", "Cs"} and not character.isspace())
         for character in text
     )
-    return letters * 5 < ink or broken * 50 > len(text)
+    return letters * 5 < visible or broken * 50 > len(text)
 
 
 def _is_answer(text: str) -> bool:
-    return bool(_ANSWER_OPENING.match(text) or (_HERE_IS.match(text) and not _OF_A_USER.search(text)))
+    return bool(_ANSWER_OPENING.match(text) or (_HERE_IS.match(text) and not _USER_WORDS.search(text)))
 
 
 def _is_repetitive(text: str) -> bool:
-    """A loop: the text compresses as no real text does, or lines or sentences that come again and again are half of it.
+    """A loop: the text compresses far better than real text, or lines or sentences that repeat often are half of it.
 
-    Compression sees loops that change a little; counting sees the short ones, which compress no better than code does.
-    Long texts compress better, so it is done in pieces of equal size.
+    Compression finds loops that vary a little. Counting finds short ones, which compress no better than code does. Long texts
+    compress better, so they are compressed in pieces of equal size.
     """
     data = text.encode()
     pieces = [data[start : start + _PIECE_BYTES] for start in range(0, len(data), _PIECE_BYTES)]

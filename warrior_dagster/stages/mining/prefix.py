@@ -1,7 +1,6 @@
-"""The text that makes a chat model write a user's message: its template, cut where that message would begin.
+"""The mining prefix: a chat template, cut where the user's message would begin (METHOD section 2).
 
-METHOD section 2. Given nothing but this prefix, an aligned model completes what a user would ask: an instruction of its
-own distribution.
+An aligned model that gets only this prefix completes it with what a user would ask: an instruction of its own distribution.
 """
 
 from typing import TYPE_CHECKING
@@ -13,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def user_turn_prefix(tokenizer: "PreTrainedTokenizerBase", system: str | None) -> str:
-    """The rendered prompt up to the first character of the user's message, BOS included, nothing stripped.
+    """The rendered prompt up to the user's message, including BOS. Nothing is stripped.
 
-    Where the template takes no system turn, the prefix ends with the system text and a blank line in the user's turn.
+    If the template has no system turn, the prefix ends with the system text and a blank line in the user's turn.
     Raises ValueError if the template does not write the user's message.
     """
     prefix, sentinel, _ = render(tokenizer, USER_SENTINEL, system).partition(USER_SENTINEL)
@@ -25,10 +24,10 @@ def user_turn_prefix(tokenizer: "PreTrainedTokenizerBase", system: str | None) -
 
 
 def mining_system_prompt(tokenizer: "PreTrainedTokenizerBase", persona: str | None, language_prompt: str) -> str:
-    """The system prompt to mine with: the competitor's own (`persona`) or else the template's default; the language's.
+    """The system prompt of mining: the competitor's own (`persona`), or else the template's default, and then the language's.
 
-    A model trained with a default system prompt (Qwen2.5) has hardly seen a user's turn without it. "" as persona means
-    neither.
+    The default matters: a model trained with one (Qwen2.5) has hardly seen a user's turn without it. An empty persona means no
+    system prompt except the language's.
     """
     before = (default_system(tokenizer) or "") if persona is None else persona
     return "\n\n".join(part for part in (before.strip(), language_prompt.strip()) if part)

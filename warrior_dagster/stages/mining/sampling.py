@@ -1,4 +1,4 @@
-"""The questions of mining and what becomes of their completions: a grid of settings, many samples of one prefix (METHOD 2)."""
+"""Mining requests and their results: many samples of each prefix, over a grid of sampling settings (METHOD section 2)."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ SCHEMA = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a mined sample comes from."""
+    """The origin of a mined sample."""
 
     competitor: str
     language: str
@@ -43,7 +43,7 @@ class Source:
 
 
 def mine(arena: Arena, engines: Backend, names: Sequence[str], log: logging.Logger) -> DispatchResult:
-    """Every sample of some competitors' grids; rows of SCHEMA."""
+    """Sample the whole grid of each competitor. The rows have SCHEMA."""
     samples = len(arena.languages) * len(arena.mining.settings) * arena.mining.samples
     return dispatch(
         arena,
@@ -56,7 +56,7 @@ def mine(arena: Arena, engines: Backend, names: Sequence[str], log: logging.Logg
 
 
 def requests(seat: LoadedCompetitor, languages: tuple[str, ...], mining: Mining) -> Iterator[Request]:
-    """Every sample of a competitor's grid, `samples_per_request` to a request, all of one prefix together."""
+    """The requests of a competitor's grid, `samples_per_request` samples each. Requests of one prefix are consecutive."""
     for language in languages:
         language_prompt = Template(mining.prompt).substitute(language=language)
         prefix = user_turn_prefix(seat.tokenizer, mining_system_prompt(seat.tokenizer, seat.system, language_prompt))
@@ -69,10 +69,10 @@ def requests(seat: LoadedCompetitor, languages: tuple[str, ...], mining: Mining)
 
 
 def read(request: Request, completion: Completion, mining: Mining) -> dict[str, Any]:
-    """The row of one sample; what cannot be used stays, with its reason as `status` and no instruction.
+    """The row of one sample. An unusable sample is kept with the reason as `status` and no instruction.
 
-    An instruction is named after its completion, so that renaming a competitor renames no instruction. Two that share weights
-    and prompt reveal the same; deduplication leaves one of each.
+    The instruction's id comes from its completion key, so renaming a competitor does not change it. Two competitors with the
+    same weights and prompt give the same instructions, of which deduplication keeps one.
     """
     source: Source = request.tag
     if completion.error is not None:

@@ -1,10 +1,10 @@
-"""Ratings from battles: who is stronger overall, whatever the instruction (METHOD, section 5).
+"""Ratings from battles: the overall strength of each competitor (METHOD, section 5).
 
-Elo is the paper's rating, and depends on the order of the battles; Bradley-Terry does not and is its check. Both are
-solved by evalica. Its `weights` are never passed to Elo, where a win of weight 0.25 would lower the winner.
+Elo is the paper's rating and depends on the order of the battles. Bradley-Terry does not, and serves as a check. evalica
+computes both. Its `weights` are never passed to Elo, where a win of weight 0.25 would lower the winner.
 
-A table of battles has one row a battle: `left` and `right` (competitors) and `outcome`, which is 1.0 where the left
-one won, 0.5 for a tie and 0.0 where it lost.
+A table of battles has one row per battle: `left` and `right` (competitors) and `outcome`: 1.0 if left won, 0.5 for a tie, 0.0
+if left lost.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from evalica import Winner
 from numpy.typing import NDArray
 
 SCALE = 400.0
-"""Rating points that make the odds of winning ten to one."""
+"""Rating difference at which the odds of winning are ten to one."""
 
 WINNER_OF_OUTCOME = {1.0: Winner.X.value, 0.5: Winner.Draw.value, 0.0: Winner.Y.value}
 
@@ -28,15 +28,15 @@ def expected(rating_a: float, rating_b: float) -> float:
 
 
 def elo(battles: pl.DataFrame, competitors: Sequence[str], *, k: float, initial: float, seed: int) -> dict[str, float]:
-    """Elo ratings after one pass over the battles, both sides updated at once: zero-sum (METHOD, section 5).
+    """Elo ratings after one pass over the battles, with zero-sum updates (METHOD, section 5).
 
-    The battles are replayed in the order of the rows, permuted by numpy's `default_rng(seed)`: for the same ratings,
-    hand over the same rows in the same order. A competitor without a battle keeps `initial`.
+    The battles are replayed in the order of the rows, permuted by NumPy's `default_rng(seed)`, so the same rows in the same
+    order give the same ratings. A competitor without a battle keeps `initial`.
 
-    Raises ValueError for an outcome that is not 1, 0.5 or 0, and for a name that is not a competitor's.
+    Raises ValueError for an outcome that is not 1, 0.5 or 0, and for a name that is not in `competitors`.
     """
-    coded = numbered(battles, competitors)
-    if coded.is_empty():  # evalica then has no scores at all
+    coded = encode(battles, competitors)
+    if coded.is_empty():  # evalica would return no scores
         return dict.fromkeys(competitors, initial)
     order = np.random.default_rng(seed).permutation(len(coded))
     left, right, winner = (coded[column].to_numpy()[order] for column in ("left", "right", "winner"))
@@ -47,18 +47,18 @@ def elo(battles: pl.DataFrame, competitors: Sequence[str], *, k: float, initial:
 
 
 def bradley_terry(battles: pl.DataFrame, competitors: Sequence[str], *, initial: float) -> dict[str, float]:
-    """Bradley-Terry strengths as ratings, 400 log10(strength), with `initial` as their mean. A tie is half a win each.
+    """Bradley-Terry strengths as ratings, 400 log10(strength), with mean `initial`. A tie counts as half a win for each.
 
-    Every pair of competitors is given one more battle that ended in a tie. Without it a competitor that won or lost
-    everything, or never met the others, has no finite rating; with it there is always exactly one solution, a few
-    battles cannot carry a rating far, and thousands of battles do not notice. No battles: all have `initial`.
+    Every pair of competitors gets one extra battle, a tie. Without it, a competitor that won or lost every battle, or never met
+    the others, has no finite rating. With it there is exactly one solution, a few battles cannot move a rating far, and the
+    effect on thousands of battles is negligible. Without battles all ratings are `initial`.
 
-    Groups that never met are tied together by those virtual ties alone. Then the solver is slow, and with 100,000s
-    of battles a pair it stops at its limit, a few points short in the distance between the groups (not within them).
+    Groups that never met are connected by these ties only. Then the solver is slow, and with 100,000s of battles per pair it
+    stops at its iteration limit, a few points off in the distance between the groups (but not within them).
 
     Raises ValueError as `elo` does.
     """
-    counted = cells(battles, competitors)
+    counted = count_outcomes(battles, competitors)
     ratings = bradley_terry_of_counts(counted, counted["count"].to_numpy()[None], len(competitors), initial=initial)
     return {name: float(rating) for name, rating in zip(competitors, ratings[0], strict=True)}
 
@@ -66,9 +66,9 @@ def bradley_terry(battles: pl.DataFrame, competitors: Sequence[str], *, initial:
 def bradley_terry_of_counts(
     counted: pl.DataFrame, counts: NDArray[np.int64], competitors: int, *, initial: float
 ) -> NDArray[np.float64]:
-    """The ratings that `bradley_terry` describes, for each row of `counts` (how often each row of `counted` came).
+    """The ratings of `bradley_terry` for each row of `counts`: how often each row of `counted` occurred.
 
-    `counted` as `cells` gives it, `counts` of shape (tables, rows of `counted`); returns (tables, competitors).
+    `counted` is from `count_outcomes`, `counts` has the shape (tables, rows of `counted`); returns (tables, competitors).
     """
     pairs = np.array(list(combinations(range(competitors), 2)), dtype=np.int64).reshape(-1, 2)
     left = np.concatenate([counted["left"].to_numpy(), pairs[:, 0]])
@@ -78,10 +78,10 @@ def bradley_terry_of_counts(
     _, _, index = evalica.indexing(range(competitors), [])
     strengths = np.ones((len(counts), competitors))
     for row, count in zip(strengths, counts, strict=True):
-        if not len(pairs):  # a single competitor, compared with nobody
+        if not len(pairs):  # a single competitor
             break
         weights = np.concatenate([count, np.ones(len(pairs))])
-        # A few dozen steps do, except between groups that never met.
+        # A few dozen iterations are enough, except between groups that never met.
         solved = evalica.bradley_terry(
             left, right, winner, index=index, weights=weights, solver="pyo3", tolerance=1e-10, limit=100_000
         )
@@ -91,28 +91,28 @@ def bradley_terry_of_counts(
     return points
 
 
-def numbered(battles: pl.DataFrame, competitors: Sequence[str]) -> pl.DataFrame:
-    """The battles in evalica's terms: `left` and `right` as places in `competitors`, and `winner`.
+def encode(battles: pl.DataFrame, competitors: Sequence[str]) -> pl.DataFrame:
+    """The battles as evalica takes them: `left` and `right` as indices into `competitors`, and `winner`.
 
     Raises ValueError as `elo` does.
     """
-    place = pl.col("left", "right").cast(pl.Enum(competitors), strict=False).to_physical().cast(pl.Int64)
+    indices = pl.col("left", "right").cast(pl.Enum(competitors), strict=False).to_physical().cast(pl.Int64)
     winner = pl.col("outcome").replace_strict(WINNER_OF_OUTCOME, default=None, return_dtype=pl.UInt8)
-    coded = battles.select(place, winner=winner)
+    coded = battles.select(indices, winner=winner)
     if coded["winner"].has_nulls():
         outcomes = set(battles["outcome"].unique()) - set(WINNER_OF_OUTCOME)
-        raise ValueError(f"an outcome is 1.0, 0.5 or 0.0, not {sorted(map(str, outcomes))}")
+        raise ValueError(f"an outcome must be 1.0, 0.5 or 0.0, not {sorted(map(str, outcomes))}")
     if coded["left"].has_nulls() or coded["right"].has_nulls():
-        strangers = {*battles["left"].unique(), *battles["right"].unique()} - set(competitors)
-        raise ValueError(f"battles of names that are not competitors: {sorted(map(str, strangers))}")
+        unknown = {*battles["left"].unique(), *battles["right"].unique()} - set(competitors)
+        raise ValueError(f"battles name unknown competitors: {sorted(map(str, unknown))}")
     return coded
 
 
-def cells(battles: pl.DataFrame, competitors: Sequence[str]) -> pl.DataFrame:
-    """How often each outcome of each pair came: the columns of `numbered` and `count`, whatever the order of the battles.
+def count_outcomes(battles: pl.DataFrame, competitors: Sequence[str]) -> pl.DataFrame:
+    """How often each outcome of each pair occurred: the columns of `encode` and `count`, sorted.
 
     Raises ValueError as `elo` does.
     """
     keys = ("left", "right", "winner")
-    counted = numbered(battles, competitors).group_by(keys).agg(count=pl.len().cast(pl.Int64))
-    return counted.sort(keys)  # So that the last bits do not depend on the order of the rows either.
+    counted = encode(battles, competitors).group_by(keys).agg(count=pl.len().cast(pl.Int64))
+    return counted.sort(keys)  # so that the order of the battles changes no bit of the result

@@ -1,4 +1,4 @@
-"""The table of ratings: each competitor's, with its interval and its record of battles."""
+"""The leaderboard: each competitor's rating, interval and record of battles."""
 
 import polars as pl
 
@@ -20,7 +20,7 @@ RATING_SCHEMA = {
 
 
 def rate(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
-    """Ratings with intervals and counts, one row a competitor, in roster order; no intervals for no bootstrap rounds."""
+    """Ratings with intervals and counts, one row per competitor in roster order. No intervals without bootstrap rounds."""
     battles = outcomes.select("left", "right", "outcome")
     initial, rounds, seed = settings.initial, settings.bootstrap_rounds, settings.seed
     if settings.method == "elo":
@@ -40,7 +40,7 @@ def rate(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.Dat
 
 
 def _records(battles: pl.DataFrame) -> pl.DataFrame:
-    """`battles`, `wins`, `ties` and `losses` of each `competitor` that was in a battle."""
+    """`battles`, `wins`, `ties` and `losses` of each `competitor` that had a battle."""
     lefts = battles.select(competitor="left", own="outcome")
     rights = battles.select(competitor="right", own=1.0 - pl.col("outcome"))
     own = pl.col("own")
