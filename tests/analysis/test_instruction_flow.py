@@ -1,4 +1,4 @@
-"""The funnel and the bands: nothing is counted twice, and nothing is lost without being counted."""
+"""The funnel and the bands: every instruction is counted once."""
 
 import polars as pl
 import pytest
@@ -11,7 +11,7 @@ NAMES = st.sampled_from(["ann", "bob"])
 
 
 @given(st.lists(NAMES, max_size=20), st.lists(st.integers(0, 20), max_size=4))
-def test_what_a_stage_left_and_dropped_is_what_the_one_before_left(names: list[str], cuts: list[int]) -> None:
+def test_kept_and_dropped_rows_add_up_to_those_of_the_previous_stage(names: list[str], cuts: list[int]) -> None:
     frames = {"mined": pl.DataFrame({"competitor": names}, schema={"competitor": pl.String})}
     for number, cut in enumerate(sorted(cuts, reverse=True)):
         frames[f"stage {number}"] = frames["mined"].head(cut)
@@ -27,7 +27,7 @@ def test_what_a_stage_left_and_dropped_is_what_the_one_before_left(names: list[s
 
 
 @given(st.lists(st.tuples(NAMES, st.sampled_from(BAND_NAMES)), max_size=30))
-def test_the_bands_of_a_competitor_add_up_to_all_of_its_instructions(rated: list[tuple[str, str]]) -> None:
+def test_the_bands_of_a_competitor_add_up_to_its_instructions(rated: list[tuple[str, str]]) -> None:
     schema = {"competitor": pl.String, "band": pl.String}
     rows = difficulty_bands(pl.DataFrame(rated, schema=schema, orient="row"))
     for name in {name for name, _ in rated}:

@@ -1,4 +1,4 @@
-"""The pictures: each is drawn of any table, also of an empty one, and says its numbers in words."""
+"""The pictures: each is drawn for any table, including an empty one, and shows its numbers as text."""
 
 from typing import Any
 
@@ -29,10 +29,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
                        for n, name, r in ((5, "ann", 1010.0), (5, "bob", 990.0), (10, "ann", 1033.0), (10, "bob", 967.0))],
     "judge_audit": [JUDGE],
 }  # fmt: skip
-SAID = {
+SHOWN = {
     "funnel": ["17 (3 dropped, 3 empty)"],
     "instruction_novelty": ["2 of 4 above 0.3", "1 of 4 above 0.6"],
-    "task_categories": ["67%", "33%", "debugging", "not told"],
+    "task_categories": ["67%", "33%", "debugging", "abstained"],
     "difficulty_bands": ["75%", "25%", "good", "poor"],
     "head_to_head": ["75%\n47% to 91%\nof 12", "25%\n9% to 53%\nof 12"],
     "rating_history": ["ann 1033", "bob 967"],
@@ -51,13 +51,13 @@ def texts(figure: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_says_its_numbers_in_words(name: str) -> None:
-    said = texts(PICTURES[name](table(name)))
-    assert [wanted for wanted in SAID[name] if wanted not in said] == []
+def test_a_picture_shows_its_numbers_as_text(name: str) -> None:
+    shown = texts(PICTURES[name](table(name)))
+    assert [wanted for wanted in SHOWN[name] if wanted not in shown] == []
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_is_png_in_dagster_and_a_labelled_svg_in_the_report(name: str) -> None:
+def test_a_picture_is_a_png_in_dagster_and_a_labelled_svg_in_the_report(name: str) -> None:
     rows = table(name)
     assert as_png(PICTURES[name](rows)).startswith(b"\x89PNG")
     assert as_markdown(PICTURES[name](rows), "a picture").startswith("![a picture](data:image/png;base64,")
@@ -67,5 +67,5 @@ def test_a_picture_is_png_in_dagster_and_a_labelled_svg_in_the_report(name: str)
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_table_without_rows_has_a_picture_too(name: str) -> None:
+def test_an_empty_table_has_a_picture(name: str) -> None:
     assert as_png(PICTURES[name](table(name).clear())).startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""Who beats whom and how ratings settle, against counting by hand."""
+"""Win rates and the rating history, against counts by hand."""
 
 import polars as pl
 import pytest
@@ -21,7 +21,7 @@ def table(battles: list[tuple[tuple[str, str], float]]) -> pl.DataFrame:
 
 
 @given(BATTLES)
-def test_both_directions_of_a_pair_tell_the_same_battles(battles: list[tuple[tuple[str, str], float]]) -> None:
+def test_both_directions_of_a_pair_count_the_same_battles(battles: list[tuple[tuple[str, str], float]]) -> None:
     rows = {(row["competitor"], row["opponent"]): row for row in head_to_head(table(battles)).iter_rows(named=True)}
     assert set(rows) == {pair for (a, b), _ in battles for pair in ((a, b), (b, a))}
     for (a, b), row in rows.items():
@@ -32,7 +32,7 @@ def test_both_directions_of_a_pair_tell_the_same_battles(battles: list[tuple[tup
         assert 0 <= row["low"] <= row["win_rate"] <= row["high"] <= 1
 
 
-def test_a_win_rate_counts_ties_half_and_has_wilsons_interval() -> None:
+def test_a_tie_is_half_a_win_and_the_interval_is_that_of_wilson() -> None:
     row = head_to_head(table([(("ann", "bob"), 1.0)] * 7 + [(("ann", "bob"), 0.5)] * 2 + [(("ann", "bob"), 0.0)])).row(
         0, named=True
     )
@@ -42,7 +42,7 @@ def test_a_win_rate_counts_ties_half_and_has_wilsons_interval() -> None:
 
 
 @given(BATTLES)
-def test_the_last_point_of_the_history_is_the_rating_itself(battles: list[tuple[tuple[str, str], float]]) -> None:
+def test_the_last_point_of_the_history_equals_the_rating(battles: list[tuple[tuple[str, str], float]]) -> None:
     settings = Ratings(bootstrap_rounds=5)
     history = rating_history(table(battles), ROSTER, settings)
     assert history["battles"].is_sorted()

@@ -1,6 +1,7 @@
-"""What the votes say about the judges rather than about the answers: which of them is worth listening to.
+"""The judge audit: how reliable each judge is, measured from the votes.
 
-No truth is needed: a judge is compared with itself when it sees the two answers the other way round, and with the other judges.
+It needs no ground truth. A judge is compared with its own verdict in the reverse order of the answers, and with the other
+judges.
 """
 
 import polars as pl
@@ -8,8 +9,8 @@ import polars as pl
 from warrior_dagster.analysis.intervals import wilson
 from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST
 
-ALWAYS = 0.9
-"""A judge that decides for one place this often reads the order rather than the answers. Our choice."""
+POSITION_BIAS = 0.9
+"""A judge that votes for one position at least this often has a position bias. Our choice."""
 BATTLE = ("left", "right", "instruction_id")
 
 SHARES = ("first", "consistent", "agrees", "longer")
@@ -21,17 +22,17 @@ def audit(votes: pl.DataFrame, lengths: pl.DataFrame, *, soft: bool = False) -> 
     Args:
         votes: rows of `judging.VOTE_SCHEMA`.
         lengths: `instruction_id`, `competitor` and `length` (characters) of every answer voted on.
-        soft: votes count by their probabilities, so that a judge leans to a side by these, whatever its letters are.
+        soft: preferences come from the votes' probabilities, not from the verdicts.
 
     Returns:
-        One row a judge, by name: `votes`, `abstained` and `tied` (shares of its votes; a failed verdict is an abstention), and
-        four shares, each with the number of cases it is of (`_of`) and a 95 % interval by Wilson (`_low`, `_high`), null where
-        there is no case:
+        One row per judge, by name: `votes`, `abstained` and `tied` (shares of its votes; a failed verdict is an abstention),
+        and four shares, each with its number of cases (`_of`) and Wilson's 95 % interval (`_low`, `_high`), null without a
+        case:
 
-        - `first`: of decided votes, those for the answer that it saw first. One half is no position bias.
-        - `consistent`: of battles that it could judge in both orders, those with the same verdict in both.
-        - `agrees`: of battles where it and the other judges together each lean to a side, those where it is the same side.
-        - `longer`: of decided votes on answers of different lengths, those for the longer one.
+        - `first`: of the decided votes, those for the answer shown first. One half means no position bias.
+        - `consistent`: of the battles judged in both orders, those with the same verdict in both.
+        - `agrees`: of the battles where the judge and the other judges together each prefer a side, those with the same side.
+        - `longer`: of the decided votes on answers of different lengths, those for the longer answer.
     """
     decided = votes.filter(pl.col("status") == "decided").with_columns(for_left=pl.col("verdict") == "left")
     first = decided.select("judge", hit=pl.col("for_left") == (pl.col("order") == LEFT_FIRST))
@@ -52,14 +53,14 @@ def audit(votes: pl.DataFrame, lengths: pl.DataFrame, *, soft: bool = False) -> 
         abstained=(pl.col("status") == "failed").mean(),
         tied=(pl.col("status") == "tie").mean(),
     )
-    for name, cases in zip(SHARES, (first, consistent, agreements(leanings(votes, soft=soft)), longer), strict=True):
+    for name, cases in zip(SHARES, (first, consistent, agreements(preferences(votes, soft=soft)), longer), strict=True):
         verdicts = verdicts.join(share(cases, name), on="judge", how="left")
     return verdicts.with_columns(pl.col(f"^({'|'.join(SHARES)})_of$").fill_null(0)).sort("judge")
 
 
-def leanings(votes: pl.DataFrame, *, soft: bool = False) -> pl.DataFrame:
-    """How far each judge leans to the left answer of a battle: the mean of its verdicts (1, 0.5 or 0), or of their
-    probabilities, in both orders.
+def preferences(votes: pl.DataFrame, *, soft: bool = False) -> pl.DataFrame:
+    """Each judge's `preference` for the left answer of a battle, 0 to 1: the mean over both orders of its verdicts (1, 0.5 or
+    0) or, if `soft`, of their probabilities.
     """
     value = (
         pl.col("p_left")
@@ -67,38 +68,38 @@ def leanings(votes: pl.DataFrame, *, soft: bool = False) -> pl.DataFrame:
         else pl.col("verdict").replace_strict({"left": 1.0, "tie": 0.5, "right": 0.0}, return_dtype=pl.Float64)
     )
     readable = votes.filter(pl.col("status") != "failed")
-    return readable.group_by(*BATTLE, "judge").agg(leaning=value.mean()).sort(*BATTLE, "judge")
+    return readable.group_by(*BATTLE, "judge").agg(preference=value.mean()).sort(*BATTLE, "judge")
 
 
-def agreements(leanings: pl.DataFrame) -> pl.DataFrame:
-    """`judge` and `hit`, a row for each battle and judge where it and the others' sum both lean: whether to the same side."""
-    own = pl.col("leaning") - 0.5
+def agreements(preferences: pl.DataFrame) -> pl.DataFrame:
+    """`judge` and `hit` (both prefer the same side) for each battle and judge where it and the others' sum prefer a side."""
+    own = pl.col("preference") - 0.5
     return (
-        leanings.with_columns(own=own, others=own.sum().over(BATTLE) - own)
+        preferences.with_columns(own=own, others=own.sum().over(BATTLE) - own)
         .filter((pl.col("own") != 0) & (pl.col("others").abs() > 1e-9))
         .select("judge", hit=(pl.col("own") > 0) == (pl.col("others") > 0))
     )
 
 
 def share(cases: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Of each judge the share of its cases that hit, their number, and the interval."""
+    """For each judge: the share of its cases with `hit`, the number of cases, and the interval."""
     counted = cases.group_by("judge").agg(pl.col("hit").mean().alias(name), pl.len().cast(pl.Int64).alias(f"{name}_of"))
     low, high = wilson(pl.col(name), pl.col(f"{name}_of"))
     return counted.with_columns(low.alias(f"{name}_low"), high.alias(f"{name}_high"))
 
 
-def krippendorff_alpha(leanings: pl.DataFrame) -> float | None:
-    """Agreement of all judges beyond chance, for interval data (Krippendorff, 2011): 1 is full, 0 what chance gives.
+def krippendorff_alpha(preferences: pl.DataFrame) -> float | None:
+    """Krippendorff's alpha of all judges for interval data (Krippendorff, 2011): 1 is full agreement, 0 is chance.
 
-    1 - D_o / D_e, the squared differences seen within battles over those expected among all values. Only battles with two
-    judges or more count; None where there are none, or where all values are the same.
+    1 - D_o / D_e: the observed squared differences within battles, relative to those expected among all values. Only battles
+    with two or more judges count. None if there are none, or if all values are equal.
     """
-    value = pl.col("leaning")
+    value = pl.col("preference")
     # The sum of (a - b)^2 over all ordered pairs of m values is 2 (m sum(v^2) - sum(v)^2).
     spread = 2 * (pl.len() * (value**2).sum() - value.sum() ** 2)
-    battles = leanings.group_by(BATTLE).agg(m=pl.len(), spread=spread).filter(pl.col("m") > 1)
+    battles = preferences.group_by(BATTLE).agg(m=pl.len(), spread=spread).filter(pl.col("m") > 1)
     n = int(battles["m"].sum())
-    together = leanings.join(battles, on=BATTLE, how="semi").select(spread).item()
+    together = preferences.join(battles, on=BATTLE, how="semi").select(spread).item()
     if n == 0 or together <= 0:
         return None
     observed = float((battles["spread"] / (battles["m"] - 1)).sum()) / n
@@ -106,17 +107,17 @@ def krippendorff_alpha(leanings: pl.DataFrame) -> float | None:
 
 
 def faults(audited: pl.DataFrame) -> dict[str, str]:
-    """Why a judge is not to be listened to, by judge: it goes by the place of an answer, or does worse than a coin."""
+    """Each unreliable judge with the reasons: it has a position bias, or is less consistent or agrees less than chance."""
     found: dict[str, str] = {}
     for row in audited.iter_rows(named=True):
         reasons = []
-        if row["first"] is not None and not 1 - ALWAYS < row["first"] < ALWAYS:
-            place = "first" if row["first"] > 0.5 else "second"
-            reasons.append(f"{max(row['first'], 1 - row['first']):.0%} of its votes are for the answer that it saw {place}")
+        if row["first"] is not None and not 1 - POSITION_BIAS < row["first"] < POSITION_BIAS:
+            position = "first" if row["first"] > 0.5 else "second"
+            reasons.append(f"{max(row['first'], 1 - row['first']):.0%} of its votes are for the answer shown {position}")
         if row["consistent"] is not None and row["consistent_high"] < 0.5:
-            reasons.append(f"in {row['consistent']:.0%} of battles its verdict is the same in both orders, less than a coin's")
+            reasons.append(f"only {row['consistent']:.0%} of its verdicts are the same in both orders, less than chance")
         if row["agrees"] is not None and row["agrees_high"] < 0.5:
-            reasons.append(f"in {row['agrees']:.0%} of battles it is on the other judges' side, less than a coin")
+            reasons.append(f"it agrees with the other judges in only {row['agrees']:.0%} of battles, less than chance")
         if reasons:
             found[row["judge"]] = "; ".join(reasons)
     return found

@@ -1,6 +1,6 @@
-"""What kind of task each selected instruction is, in the eyes of a judge (METHOD 7).
+"""The category of each selected instruction, according to a judge (METHOD section 7).
 
-Five of the seven categories are the paper's; it does not publish the names of two, which are ours: testing, and other.
+Five of the seven categories are the paper's. It does not publish the names of the other two; ours are testing and other.
 """
 
 import logging
@@ -31,7 +31,7 @@ CATEGORIES = {
     "7": "other",
 }
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=1)
-"""One constrained digit, of which the probabilities count."""
+"""One constrained digit, whose probabilities are used."""
 SCHEMA = {
     "row_id": pl.String,
     "instruction_id": pl.String,
@@ -44,12 +44,12 @@ SCHEMA = {
 
 
 def judge_of(arena: Arena, attacker: str) -> str:
-    """Who sorts what a competitor revealed: the first of the roster besides itself, whom no newcomer changes."""
+    """The judge of a competitor's instructions: the first other one of the roster, so that appending one changes no judge."""
     return next(name for name in arena.roster if name != attacker)
 
 
 def categorise(arena: Arena, engines: Backend, selected: pl.DataFrame, log: logging.Logger) -> DispatchResult:
-    """The categories of selected instructions (instruction_id, competitor, instruction); rows of SCHEMA."""
+    """Have judges categorise selected instructions (instruction_id, competitor, instruction). The rows have SCHEMA."""
     judges = {name: judge_of(arena, name) for name in arena.roster}
     sorted_by = {
         judge: selected.filter(pl.col("competitor").is_in([name for name in arena.roster if judges[name] == judge]))
@@ -66,14 +66,14 @@ def categorise(arena: Arena, engines: Backend, selected: pl.DataFrame, log: logg
 
 
 def requests(judge: LoadedCompetitor, instructions: pl.DataFrame, prompt: str) -> Iterator[Request]:
-    """One request an instruction."""
+    """One request per instruction."""
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
         text = judge_prompt(judge, prompt, instruction=instruction)
         yield judge.request(text, SAMPLING, (judge.name, identity), choice=tuple(CATEGORIES))
 
 
 def read(request: Request, completion: Completion) -> dict[str, Any]:
-    """The row of one instruction: its likeliest category and how likely, or null and the reason."""
+    """The row of one instruction: its likeliest category and the probability, or null and the reason."""
     judge, identity = request.tag
     probabilities, reason = choice_probabilities(completion, tuple(CATEGORIES))
     likeliest = max(probabilities, key=lambda digit: (probabilities[digit], -int(digit))) if probabilities else None

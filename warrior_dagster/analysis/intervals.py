@@ -1,4 +1,4 @@
-"""How far a share may be from what was counted."""
+"""Confidence intervals of shares."""
 
 import polars as pl
 
@@ -7,7 +7,8 @@ Z = 1.959964
 
 
 def wilson(share: pl.Expr, of: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """The 95 % score interval of a share of `of` cases (Wilson, 1927): its low and its high end; NaN for no case."""
+    """The low and high end of the 95 % score interval of a share of `of` cases (Wilson, 1927); NaN without cases."""
     middle = (share + Z**2 / (2 * of)) / (1 + Z**2 / of)
     width = Z * (share * (1 - share) / of + Z**2 / (4 * of**2)).sqrt() / (1 + Z**2 / of)
-    return pl.min_horizontal(middle - width, share), pl.max_horizontal(middle + width, share)  # whatever was rounded
+    # The interval contains the share despite rounding.
+    return pl.min_horizontal(middle - width, share), pl.max_horizontal(middle + width, share)

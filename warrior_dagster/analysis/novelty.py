@@ -1,8 +1,9 @@
-"""How near each text is to the nearest of many references by ROUGE-L (Lin, 2004): what the paper shows its data to be new by.
+"""Novelty: the ROUGE-L (Lin, 2004) of each text with the nearest of many references, as the paper measures it.
 
-The value is that of the package rouge-score; here no pair is compared that cannot be the nearest. An inverted index of the
-references' tokens counts what a text shares with each of them in any order, which bounds their longest common subsequence from
-above; only where the bound exceeds the best so far is the subsequence itself measured, 64 cells of its table at a time.
+The values equal those of the package rouge-score, without comparing all pairs. An inverted index of the references' tokens
+counts the tokens that a text shares with each reference in any order. This is an upper bound of their longest common
+subsequence, which is computed only where the bound exceeds the best value so far, with 64 cells of the dynamic-programming
+table at a time.
 """
 
 from array import array
@@ -18,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 CHUNK = 128
-"""Texts that a thread takes at a time: enough that starting costs nothing, few enough that their tokens hardly take memory."""
+"""Texts per task of the thread pool: enough to make its overhead negligible, few enough to keep memory low."""
 
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
@@ -27,17 +28,17 @@ Codes = NDArray[np.int32]
 def nearest_references(texts: Sequence[str], references: Sequence[str]) -> pl.DataFrame:
     """Find for each text the reference with the highest ROUGE-L F1.
 
-    With a longest common subsequence of l of the m and n tokens of the two, that is 2l / (m + n). Memory is that of the inputs,
-    the result, an index of the references, and in each thread a bit for each distinct token of a text times its tokens.
+    With a longest common subsequence of l tokens, F1 of texts with m and n tokens is 2l / (m + n). It needs memory for the
+    inputs, the result, an index of the references, and per thread (distinct tokens of a text) x (its tokens) bits.
 
     Args:
-        texts: the texts, each of which is judged on its own.
-        references: what they are compared with.
+        texts: the texts. Each result is independent of the other texts.
+        references: the texts to compare with.
 
     Returns:
-        A row a text: `rouge_l` (Float64, what `RougeScorer(["rougeL"])` gives for the text and that reference) and `reference`
-        (Int64, its index; the lowest of those with exactly the same F1). A text that shares no token with any reference, as one
-        without tokens, is at 0 from all of them and near none: its `reference` is null.
+        One row per text: `rouge_l` (Float64, the value of `RougeScorer(["rougeL"])` for the text and that reference) and
+        `reference` (Int64, its index; the lowest of those with exactly the same F1). If a text shares no token with any
+        reference, `rouge_l` is 0 and `reference` is null.
     """
     vocabulary: defaultdict[str, int] = defaultdict()
     vocabulary.default_factory = vocabulary.__len__
@@ -45,7 +46,7 @@ def nearest_references(texts: Sequence[str], references: Sequence[str]) -> pl.Da
     index = _index(codes, starts, len(vocabulary))
 
     def search(first: int) -> tuple[Ints, NDArray[np.float64]]:
-        # One code that no reference has stands for all tokens that none has.
+        # All tokens that no reference has get the same unused code.
         chunk = _encoded(texts[first : first + CHUNK], lambda token: vocabulary.get(token, len(vocabulary)))
         found: tuple[Ints, NDArray[np.float64]] = _search(*chunk, codes, starts, *index)
         return found
@@ -59,9 +60,10 @@ def nearest_references(texts: Sequence[str], references: Sequence[str]) -> pl.Da
     return pl.DataFrame({"rouge_l": scores, "reference": nearest}).with_columns(reference)
 
 
-def against(instructions: pl.DataFrame, name: str, references: Sequence[str]) -> pl.DataFrame:
-    """`nearest_references` of a table's instructions in one named set: instruction_id, instruction, competitor, reference_set,
-    rouge_l, and `nearest`, the text of the reference.
+def nearest_in_set(instructions: pl.DataFrame, name: str, references: Sequence[str]) -> pl.DataFrame:
+    """`nearest_references` of a table's instructions in the reference set `name`.
+
+    Columns: instruction_id, instruction, competitor, row_id, reference_set, rouge_l, and nearest, the text of the reference.
     """
     found = nearest_references(instructions["instruction"].to_list(), references)
     texts = pl.Series("nearest", references, pl.String)
@@ -74,8 +76,8 @@ def against(instructions: pl.DataFrame, name: str, references: Sequence[str]) ->
 
 
 def _encoded(texts: Sequence[str], code: Callable[[str], int]) -> tuple[Codes, Ints]:
-    """The codes of all tokens, and where each text's begin: text i is `codes[starts[i]:starts[i + 1]]`."""
-    from rouge_score.tokenizers import DefaultTokenizer  # here, for it reads a whole library of language tools
+    """The codes of all tokens and the start of each text: text i is `codes[starts[i]:starts[i + 1]]`."""
+    from rouge_score.tokenizers import DefaultTokenizer  # local, because it imports all of nltk
 
     tokenize = DefaultTokenizer(use_stemmer=False).tokenize
     codes, starts = array("i"), array("q", [0])
@@ -86,7 +88,9 @@ def _encoded(texts: Sequence[str], code: Callable[[str], int]) -> tuple[Codes, I
 
 
 def _index(codes: Codes, starts: Ints, distinct: int) -> tuple[Ints, Codes, Codes]:
-    """Where each token's entries begin, and of each entry the reference, ascending, and how often the token is in it."""
+    """An inverted index: the start of each token's entries, and for each entry the reference, ascending, and the token's
+    count.
+    """
     n = len(starts) - 1
     pairs, counts = np.unique(codes.astype(np.int64) * n + np.repeat(np.arange(n), np.diff(starts)), return_counts=True)
     begins = np.searchsorted(pairs, np.arange(distinct + 2) * n)
@@ -95,7 +99,7 @@ def _index(codes: Codes, starts: Ints, distinct: int) -> tuple[Ints, Codes, Code
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _search(codes: Codes, starts: Ints, others: Codes, edges: Ints, begins: Ints, posted: Codes, counts: Codes) -> Any:
-    """The nearest reference of each text, -1 for none, and its F1."""
+    """The index of each text's nearest reference, -1 for none, and its F1."""
     nearest, scores = np.full(len(starts) - 1, -1, dtype=np.int64), np.zeros(len(starts) - 1)
     rows = np.full(len(begins) - 1, -1, dtype=np.int32)
     shared, lengths = np.empty(len(edges) - 1, dtype=np.int64), np.diff(edges)
@@ -106,7 +110,7 @@ def _search(codes: Codes, starts: Ints, others: Codes, edges: Ints, begins: Ints
         for row, token in enumerate(tokens):
             for entry in range(begins[token], begins[token + 1]):
                 shared[posted[entry]] += min(times[row], counts[entry])
-        # The best F1 is 2 * best / total. Fractions are compared by their cross products, which are exact.
+        # The best F1 is 2 * best / total. Fractions are compared exactly, by their cross products.
         best, total = 0, 1
         for j in range(len(shared)):
             if shared[j] * total <= best * (len(text) + lengths[j]):
@@ -116,14 +120,14 @@ def _search(codes: Codes, starts: Ints, others: Codes, edges: Ints, begins: Ints
                 nearest[i], best, total = j, common, len(text) + lengths[j]
         if best:
             precision, recall = best / len(text), best / (total - len(text))
-            scores[i] = 2 * precision * recall / (precision + recall)  # rounded as rouge-score rounds it
+            scores[i] = 2 * precision * recall / (precision + recall)  # rounded like rouge-score
         rows[tokens] = -1
     return nearest, scores
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _profile(text: Codes, rows: Codes) -> Any:
-    """The distinct tokens, how often each is there, and for each a row of bits, set where it is; `rows[token]` is its row."""
+    """The distinct tokens, their counts, and a bit mask of the positions of each; `rows[token]` is set to the token's row."""
     tokens, times, distinct = np.empty_like(text), np.zeros_like(text), 0
     for token in text:
         if rows[token] < 0:
@@ -138,8 +142,8 @@ def _profile(text: Codes, rows: Codes) -> Any:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _common(masks: Any, rows: Codes, other: Codes) -> int:
-    """The length of the longest common subsequence of the text that `masks` and `rows` describe and another one."""
-    # One row of the table after the other: a zero bit stands for each place where it steps up by one (Hyyrö, 2004).
+    """The length of the longest common subsequence of the text that `masks` and `rows` describe and `other`."""
+    # Row by row of the table: a zero bit marks each position where the row increases by one (Hyyrö, 2004).
     steps = np.full(masks.shape[1], ~np.uint64(0))
     for token in other:
         if rows[token] < 0:

@@ -1,5 +1,6 @@
-"""The analysis as pictures: from a table to a figure, for Dagster's UI and for the report. Colours are those that the
-colour-blind can tell apart (Okabe and Ito, 2008), and no picture says by colour alone what its numbers do not say too.
+"""Figures of the analysis tables, for Dagster's UI and for the report.
+
+The colours can be distinguished by colour-blind readers (Okabe and Ito, 2008), and all information is also shown as text.
 """
 
 import base64
@@ -21,19 +22,19 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#555555")
 MARKS = (0.3, 0.6)
-"""Where the paper marks its novelty: most instructions are below the first, none above the second."""
-QUESTIONS = {
+"""ROUGE-L values marked in the paper: most of its instructions are below the first, none is above the second."""
+SHARE_TITLES = {
     "first": "votes for the first answer",
     "consistent": "same verdict in both orders",
-    "agrees": "on the other judges' side",
+    "agrees": "agrees with other judges",
     "longer": "votes for the longer answer",
-    test_agreement.SHARE: "on the side of the tests",
+    test_agreement.SHARE: "agrees with the tests",
 }
 STYLE: dict[Any, Any] = {"svg.fonttype": "path", "svg.hashsalt": "warrior", "font.size": 9}
 
 
 def novelty(rows: pl.DataFrame) -> "Figure":
-    """Histogram of the highest ROUGE-L F1 of each instruction, a panel for each reference set."""
+    """Histogram of the highest ROUGE-L F1 of each instruction, with a panel for each reference set."""
     sets = rows["reference_set"].unique(maintain_order=True).to_list()
     figure, panels = canvas(7, 2.2 * max(len(sets), 1) + 0.4, max(len(sets), 1))
     for axes, name in zip(panels, sets, strict=False):
@@ -49,7 +50,7 @@ def novelty(rows: pl.DataFrame) -> "Figure":
     return figure
 
 
-def who_beats_whom(rows: pl.DataFrame) -> "Figure":
+def win_rates(rows: pl.DataFrame) -> "Figure":
     """Heat map of win rates, with the interval and the number of battles in each cell."""
     names = rows["competitor"].unique().sort().to_list()
     rates = np.full((len(names), len(names)), np.nan)
@@ -58,9 +59,9 @@ def who_beats_whom(rows: pl.DataFrame) -> "Figure":
     for row in rows.iter_rows(named=True):
         place = names.index(row["competitor"]), names.index(row["opponent"])
         rates[place] = row["win_rate"]
-        told = f"{row['win_rate']:.0%}\n{row['low']:.0%} to {row['high']:.0%}\nof {row['battles']}"
+        label = f"{row['win_rate']:.0%}\n{row['low']:.0%} to {row['high']:.0%}\nof {row['battles']}"
         colour = "white" if abs(row["win_rate"] - 0.5) > 0.3 else "black"
-        axes.text(place[1], place[0], told, ha="center", va="center", fontsize=8, color=colour)
+        axes.text(place[1], place[0], label, ha="center", va="center", fontsize=8, color=colour)
     axes.imshow(rates, vmin=0, vmax=1, cmap="RdBu")
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_yticks(range(len(names)), names)
@@ -87,23 +88,23 @@ def ratings(rows: pl.DataFrame) -> "Figure":
 
 
 def bands(rows: pl.DataFrame) -> "Figure":
-    """Shares of the bands of difficulty of each competitor's instructions, stacked."""
-    return stacked(rows, "band", BAND_NAMES, "Difficulty of the instructions that each competitor revealed")
+    """Shares of the difficulty bands of each competitor's instructions, stacked."""
+    return stacked(rows, "band", BAND_NAMES, "Difficulty of the instructions mined from each competitor")
 
 
 def categories(rows: pl.DataFrame) -> "Figure":
     """Shares of the categories of each competitor's selected instructions, stacked."""
-    named = rows.with_columns(pl.col("category").fill_null("not told"))
+    named = rows.with_columns(pl.col("category").fill_null("abstained"))
     shares = named.group_by("competitor", "category").len("instructions")
     shares = shares.with_columns(share=pl.col("instructions") / pl.col("instructions").sum().over("competitor"))
     order = (
         shares.group_by("category").agg(pl.col("instructions").sum()).sort("instructions", "category", descending=[True, False])
     )
-    return stacked(shares, "category", tuple(order["category"]), "What the instructions of each competitor ask for")
+    return stacked(shares, "category", tuple(order["category"]), "Categories of the instructions of each competitor")
 
 
 def stacked(rows: pl.DataFrame, column: str, order: tuple[str, ...], title: str) -> "Figure":
-    """Horizontal bars of the shares of a column's values, one bar a competitor, each part with its share."""
+    """Horizontal bars of the shares of a column's values, one bar per competitor, with each share as text."""
     names = rows["competitor"].unique().sort().to_list()
     figure, (axes,) = canvas(7.5, 0.5 * len(names) + 1.8, 1)
     left = np.zeros(len(names))
@@ -124,22 +125,22 @@ def stacked(rows: pl.DataFrame, column: str, order: tuple[str, ...], title: str)
 
 
 def funnel(rows: pl.DataFrame) -> "Figure":
-    """What each stage left of what was mined, and what it dropped."""
+    """How many instructions each stage kept and dropped."""
     every = rows.filter(competitor="").sort("step")
     figure, (axes,) = canvas(9, 0.45 * len(every) + 1, 1)
     axes.barh(range(len(every)), every["rows"], color=COLOURS[0])
     axes.set_yticks(range(len(every)), every["stage"].to_list())
     for place, row in enumerate(every.iter_rows(named=True)):
         why = f", {row['why']}" if row["why"] else ""
-        told = f"{row['rows']}" + (f" ({row['dropped']} dropped{why})" if row["dropped"] else "")
-        axes.text(row["rows"], place, " " + shorten(told, 80, placeholder=" ..."), va="center")
+        label = f"{row['rows']}" + (f" ({row['dropped']} dropped{why})" if row["dropped"] else "")
+        axes.text(row["rows"], place, " " + shorten(label, 80, placeholder=" ..."), va="center")
     axes.set(title="From mined to exported", xlabel="instructions", xlim=(0, 2 * max([1, *every["rows"]])))
     axes.invert_yaxis()
     return figure
 
 
 def judges(rows: pl.DataFrame) -> "Figure":
-    """Each judge's shares with their intervals, and a line at one half."""
+    """Each judge's shares with their intervals, and a line at 50 %."""
     shares = [*SHARES, *[test_agreement.SHARE] * (test_agreement.SHARE in rows.columns)]
     figure, panels = canvas(2.25 * len(shares), 0.4 * len(rows) + 1.6, 1, len(shares))
     for axes, name in zip(panels, shares, strict=True):
@@ -149,7 +150,7 @@ def judges(rows: pl.DataFrame) -> "Figure":
         for place, share in own.select("place", name).iter_rows():
             axes.text(share, place + 0.12, f"{share:.0%}", ha="center", va="bottom", fontsize=8)
         axes.axvline(0.5, color=COLOURS[7], linestyle=":", linewidth=1)
-        axes.set(title=QUESTIONS[name], xlim=(-0.05, 1.05), ylim=(-0.6, max(len(rows), 1) - 0.2))
+        axes.set(title=SHARE_TITLES[name], xlim=(-0.05, 1.05), ylim=(-0.6, max(len(rows), 1) - 0.2))
         axes.set_yticks(range(len(rows)), rows["judge"].to_list())
         axes.title.set_fontsize(9)
         axes.label_outer()
@@ -161,15 +162,15 @@ PICTURES: "dict[str, Callable[[pl.DataFrame], Figure]]" = {
     "instruction_novelty": novelty,
     "task_categories": categories,
     "difficulty_bands": bands,
-    "head_to_head": who_beats_whom,
+    "head_to_head": win_rates,
     "rating_history": ratings,
     "judge_audit": judges,
 }
-"""The picture of each table that has one."""
+"""The function that draws each table."""
 
 
 def canvas(width: float, height: float, rows: int, columns: int = 1) -> "tuple[Figure, list[Axes]]":
-    """An empty figure, inches wide and high, and its panels."""
+    """An empty figure, `width` by `height` inches, and its panels."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -180,7 +181,7 @@ def canvas(width: float, height: float, rows: int, columns: int = 1) -> "tuple[F
 
 
 def legend(axes: "Axes", wanted: bool, below: bool = False) -> None:
-    """The legend, if there is something to explain."""
+    """Add a legend, if wanted."""
     if wanted and below:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4, frameon=False)
     elif wanted:
@@ -188,19 +189,19 @@ def legend(axes: "Axes", wanted: bool, below: bool = False) -> None:
 
 
 def as_png(figure: "Figure") -> bytes:
-    """The figure as PNG, small enough for a row of a database."""
+    """The figure as PNG, small enough for Dagster's event log."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=90)
     return file.getvalue()
 
 
 def as_markdown(figure: "Figure", alt: str) -> str:
-    """The figure within Markdown, as Dagster's UI shows it."""
+    """The figure as Markdown with an embedded PNG, for Dagster's UI."""
     return f"![{alt}](data:image/png;base64,{base64.b64encode(as_png(figure)).decode()})"
 
 
 def as_svg(figure: "Figure", title: str) -> str:
-    """The figure as an SVG element to be put into a page, the same bytes for the same figure."""
+    """The figure as an SVG element for an HTML page. The same figure gives the same bytes."""
     import matplotlib as mpl
     from markupsafe import escape
 

@@ -1,4 +1,4 @@
-"""Who beats whom, and how the ratings settle as battles are replayed."""
+"""Win rates of all pairs of competitors, and the ratings as battles are added."""
 
 import numpy as np
 import polars as pl
@@ -8,25 +8,26 @@ from warrior_dagster.config.stages import Ratings
 from warrior_dagster.stages.ratings import leaderboard
 
 POINTS = 10
-"""Shares of the battles after which ratings are taken."""
+"""Number of points of the rating history, at equal shares of the battles."""
 
 
 def head_to_head(outcomes: pl.DataFrame) -> pl.DataFrame:
-    """How each competitor fares against each other one: a row for each ordered pair that met.
+    """The results of each competitor against each opponent, one row per ordered pair with battles.
 
-    `outcomes` has `left`, `right` and `outcome` (1, 0.5 or 0 for left) of battles. Gives competitor, opponent, battles, won,
-    tied, lost, win_rate (a tie is half a win) and its 95 % interval. The rates of the two directions add up to one.
+    `outcomes` has `left`, `right` and `outcome` (1, 0.5 or 0 for left) of battles. Returns row_id, competitor, opponent,
+    battles, won, tied, lost, win_rate (a tie is half a win) and its 95 % interval. The rates of the two directions add up to
+    one.
     """
-    seen = pl.concat(
+    both_sides = pl.concat(
         [
             outcomes.select(competitor="left", opponent="right", own="outcome"),
             outcomes.select(competitor="right", opponent="left", own=1.0 - pl.col("outcome")),
         ]
     )
     own = pl.col("own")
-    ways = {"won": (own == 1.0).sum(), "tied": (own == 0.5).sum(), "lost": (own == 0.0).sum()}
-    counted = seen.group_by("competitor", "opponent").agg(
-        battles=pl.len().cast(pl.Int64), win_rate=own.mean(), **{name: count.cast(pl.Int64) for name, count in ways.items()}
+    results = {"won": (own == 1.0).sum(), "tied": (own == 0.5).sum(), "lost": (own == 0.0).sum()}
+    counted = both_sides.group_by("competitor", "opponent").agg(
+        battles=pl.len().cast(pl.Int64), win_rate=own.mean(), **{name: count.cast(pl.Int64) for name, count in results.items()}
     )
     low, high = wilson(pl.col("win_rate"), pl.col("battles"))
     row_id = pl.format("{}:{}", "competitor", "opponent").alias("row_id")
@@ -35,10 +36,10 @@ def head_to_head(outcomes: pl.DataFrame) -> pl.DataFrame:
 
 
 def rating_history(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
-    """The ratings from more and more of the battles, drawn with the ratings' seed: a row for each point and competitor.
+    """The ratings from growing subsets of the battles, drawn with the ratings' seed: one row per point and competitor.
 
-    Gives row_id (which sorts as the points do), battles (how many), competitor, rating, and low and high of its interval (null
-    without bootstrap). The last point is of all battles: the ratings themselves.
+    Returns row_id (which sorts by point), battles (their number), competitor, rating, and low and high of its interval (null
+    without bootstrap). The last point uses all battles, so it equals the ratings.
     """
     order = np.random.default_rng(settings.seed).permutation(len(outcomes))
     points = sorted({round(len(outcomes) * step / POINTS) for step in range(1, POINTS + 1)} - {0})

@@ -1,38 +1,38 @@
-"""What tests say about the judges: how often the opinion of one is on the side that tests are on."""
+"""Agreement of the judges' opinions with the results of tests."""
 
 import polars as pl
 
-from warrior_dagster.analysis.audit import BATTLE, leanings, share
+from warrior_dagster.analysis.audit import BATTLE, preferences, share
 
 SHARE = "tested"
 
 
 def with_tests(audited: pl.DataFrame, votes: pl.DataFrame, executed: pl.DataFrame, *, soft: bool = False) -> pl.DataFrame:
-    """The judges' audit with what tests say of each.
+    """Add each judge's agreement with the tests to the audit.
 
     Args:
         audited: the rows of `audit.audit`.
-        votes: opinions, as there.
+        votes: the opinions, as in `audit.audit`.
         executed: the votes of tests, rows of `judging.VOTE_SCHEMA`.
-        soft: as there.
+        soft: as in `audit.audit`.
 
     Returns:
         The same rows with
 
-        - `tested`, a share as the others, with `tested_of`, `tested_low` and `tested_high`: of battles where the judge leans to
-          a side and the tests of the other judges together lean to one, those where it is the same. Where no other judge has
-          a say, as with three competitors, its own tests count: it wrote them before it saw an answer, but whoever
-          misunderstands an instruction may do so twice.
-        - `accuracy`: of all battles that these tests decide, the share where the judge is right if the tests are. Where it
-          leans to no side, or abstains, that is one half.
+        - `tested`, a share with `tested_of`, `tested_low` and `tested_high`: of the battles where the judge and the tests of
+          the other judges together each prefer a side, those with the same side. If no other judge votes, as with three
+          competitors, its own tests count. It wrote them before it saw an answer, but may have misunderstood the instruction
+          both times.
+        - `accuracy`: of all battles that these tests decide, the share where the judge prefers the same side as the tests. A
+          battle without a preference, or with an abstention, counts as one half.
     """
-    reference = sides_of_tests(executed)
-    leaning = leanings(votes, soft=soft).with_columns(own=pl.col("leaning") - 0.5)
+    reference = preferences_of_tests(executed)
+    preference = preferences(votes, soft=soft).with_columns(own=pl.col("preference") - 0.5)
     judged = votes.select(*BATTLE, "judge").unique()
-    both = judged.join(reference, on=[*BATTLE, "judge"]).join(leaning, on=[*BATTLE, "judge"], how="left")
-    leans = pl.col("own").fill_null(0.0)
-    cases = both.filter(leans != 0).select("judge", hit=(pl.col("own") > 0) == (pl.col("tests") > 0))
-    right = pl.when(leans == 0).then(0.5).otherwise(((leans > 0) == (pl.col("tests") > 0)).cast(pl.Float64))
+    both = judged.join(reference, on=[*BATTLE, "judge"]).join(preference, on=[*BATTLE, "judge"], how="left")
+    side = pl.col("own").fill_null(0.0)
+    cases = both.filter(side != 0).select("judge", hit=(pl.col("own") > 0) == (pl.col("tests") > 0))
+    right = pl.when(side == 0).then(0.5).otherwise(((side > 0) == (pl.col("tests") > 0)).cast(pl.Float64))
     accuracy = both.group_by("judge").agg(accuracy=right.mean())
     return (
         audited.join(share(cases, SHARE), on="judge", how="left")
@@ -42,8 +42,8 @@ def with_tests(audited: pl.DataFrame, votes: pl.DataFrame, executed: pl.DataFram
     )
 
 
-def sides_of_tests(executed: pl.DataFrame) -> pl.DataFrame:
-    """The side that tests are on, from each judge's place: `tests` above 0 for left, below for right; none where they tie."""
+def preferences_of_tests(executed: pl.DataFrame) -> pl.DataFrame:
+    """The side that the other judges' tests prefer, per judge: `tests` above 0 for left, below 0 for right. No row for ties."""
     own = (pl.col("p_left") - 0.5).fill_null(0.0)
     others = pl.when(pl.len().over(BATTLE) > 1).then(own.sum().over(BATTLE) - own).otherwise(own)
     return executed.select(*BATTLE, "judge", tests=others).filter(pl.col("tests") != 0)
