@@ -1,9 +1,9 @@
-"""Final scores and the three exports, against a plain Python loop that makes the same rows, in order, and the same files.
+"""Final scores and the three exports, compared with a plain Python loop that makes the same rows and files.
 
-The loop is what a script would do: e of each answer from METHOD's formula, records as dictionaries, and `datasets`, with which
-trainers read them, to write them. Not when quick, for the reader, and nothing is promised against it: a leaner loop, in which
-`json.dumps` makes a line and pyarrow's `Table.from_pylist` the rest, with their defaults. That the loop's rows and lines are
-ours is asserted first, when quick on a few of the instructions.
+The loop is what a script would do: it computes e of each answer by METHOD's formula, makes records as dictionaries, and writes
+them with `datasets`, the library that trainers read them with. A faster loop, with `json.dumps` and pyarrow's
+`Table.from_pylist`, is shown as well, except with QUICK, and has no required ratio. First the benchmark asserts that the loop
+makes the same rows and JSON Lines (with QUICK for a part of the instructions).
 """
 
 import json
@@ -33,7 +33,7 @@ ROSTER = [f"model-{number}" for number in range(5)]
 RATINGS = dict(zip(ROSTER, (1000.0, 1040.0, 950.0, 1110.0, 900.0), strict=True))
 ALPHA, MARGIN = 0.7, 0.1
 MEMORY = Path("/dev/shm")
-"""Where files are written if there is room, so that no disk is measured."""
+"""Folder for the files if it has enough space, so that the disk is not measured."""
 ANSWER = 600
 """Characters of an answer, on average."""
 
@@ -41,7 +41,7 @@ Rows = list[dict[str, Any]]
 
 
 def arena(instructions: int) -> dict[str, pl.DataFrame]:
-    """Instructions of five answers each, of the length that answers have, and the outcomes of all ten pairs."""
+    """Instructions with five answers each, of realistic lengths, and the outcomes of all ten pairs."""
     rng, chance = np.random.default_rng(0), random.Random(0)
     words = ["".join(chance.choices("abcdefghijklmnoprstuvwxyz_", k=chance.randint(1, 9))) for _ in range(3_000)]
     text = " ".join(chance.choices(words + ["\n    ", '"é"', "(x)", "= 0"] * 300, k=400_000))
@@ -77,7 +77,7 @@ def arena(instructions: int) -> dict[str, pl.DataFrame]:
 
 
 def ours(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, pl.DataFrame]:
-    """This project's way, from tables to files."""
+    """This project's code, from tables to files."""
     answers = tables["answers"].with_columns(length=pl.col("answer").str.len_chars())
     scores = final_scores(tables["outcomes"], RATINGS, answers, ROSTER, alpha=ALPHA)
     records = scores.join(tables["instructions"], on="instruction_id", maintain_order="left").join(
@@ -90,7 +90,7 @@ def ours(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, pl.DataFram
 
 
 def with_datasets(tables: dict[str, pl.DataFrame], folder: Path) -> None:
-    """The same files by plain loops and the library that the trainers read them with."""
+    """The same files by plain loops and `datasets`."""
     for kind, rows in loop_rows(tables).items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
         dataset = datasets.Dataset.from_list(rows)
@@ -109,7 +109,7 @@ def with_json(tables: dict[str, pl.DataFrame], folder: Path) -> None:
 
 
 def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
-    """The rows of the three exports, one instruction at a time; then KTO's are shuffled and dealt, as in `kto.py`."""
+    """The rows of the three exports, one instruction at a time. KTO's are then shuffled as in `kto.py`."""
     x: dict[str, dict[tuple[str, str], float]] = {}
     for one, left, right, local in tables["outcomes"].iter_rows():
         of_pair = x.setdefault(one, {})
@@ -118,7 +118,7 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
     for one, name, answer, finished, usable in tables["answers"].iter_rows():
         if usable:
             groups.setdefault(one, {})[name] = answer, finished
-    asked = {one: (text, attacker) for one, text, attacker in tables["instructions"].iter_rows()}
+    instructions = {one: (text, attacker) for one, text, attacker in tables["instructions"].iter_rows()}
     overall = {(a, b): expected(RATINGS[a], RATINGS[b]) for a in ROSTER for b in ROSTER}
     exports: dict[str, Rows] = {"sft": [], "dpo": [], "kto": []}
     for one in sorted(groups):
@@ -137,7 +137,7 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
         ranked = sorted(group, key=lambda name: (-scored[name], len(group[name][0]), ROSTER.index(name)))
         assert advantages.keys() == scored.keys()
         best, worst = ranked[0], ranked[-1]
-        instruction, attacker = asked[one]
+        instruction, attacker = instructions[one]
         prompt = [{"role": "user", "content": instruction}]
         if group[best][1]:
             chosen = {"role": "assistant", "content": group[best][0]}
@@ -175,7 +175,7 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
 
 
 def checked(tables: dict[str, pl.DataFrame], folder: Path) -> None:
-    """Raises AssertionError where the two do not make the same rows, or where the files do not hold them."""
+    """Raise AssertionError if the two do not make the same rows, or if the files do not have them."""
     frames, loops = ours(tables, folder / "ours"), loop_rows(tables)
     with_datasets(tables, folder / "loop")
     for kind, rows in frames.items():
@@ -190,27 +190,26 @@ def checked(tables: dict[str, pl.DataFrame], folder: Path) -> None:
 
 
 def main() -> None:
-    """One line for each way to write the files: all of it, for five answers to each instruction."""
-    # No smaller when quick: the fewer the objects, the less time a loop takes for each.
+    """Print one result for each loop."""
+    # The same size with QUICK, because a loop is faster per object with fewer objects.
     instructions, rounds = 100_000, 1 if QUICK else 3
     tables = arena(instructions)
-    # Ours or the loop's, 11 kB an instruction, and KTO's while it is replaced; both where they are compared.
+    # 11 kB per instruction for each of the two, and the KTO files while they are replaced.
     roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 30_000 * instructions
     with tempfile.TemporaryDirectory(dir=MEMORY if roomy else None) as name:
         folder = Path(name)
         checked(arena(3_000) if QUICK else tables, folder)
         if QUICK:
-            # What a first time at this size takes is no part of it, for either.
+            # Warm up both.
             ours(tables, folder / "ours")
             loop_rows(tables)
 
         def emptied() -> None:
-            # Each then writes into the room, and the memory, of files that were just removed: to get that back from the system
-            # of a virtual machine takes seconds, more or fewer by how long ago it was used.
+            # Each then reuses the memory of files that were just removed. A virtual machine may take seconds to return memory.
             for way in ("ours", "loop"):
                 shutil.rmtree(folder / way, ignore_errors=True)
 
-        peers = [("plain loop, datasets", with_datasets, 10), ("plain loop, json and pyarrow", with_json, 0)]
+        peers = [("plain loop, datasets", with_datasets, 8), ("plain loop, json and pyarrow", with_json, 0)]
         for peer, loop, least in peers[: 1 if QUICK else 2]:
             mine, theirs, ratio = paired(
                 lambda: ours(tables, folder / "ours"),

@@ -1,4 +1,4 @@
-"""What the card of a data set tells the Hub and its readers."""
+"""The card of a data set, for the Hub and its readers."""
 
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ def test_the_card_is_read_by_the_hub_library() -> None:
     assert data["configs"][0]["data_files"] == [{"split": "train", "path": "train.parquet"}]
 
 
-def test_the_card_tells_models_counts_settings_and_limits_but_no_address() -> None:
+def test_the_card_has_models_counts_and_settings_but_no_address() -> None:
     text = card()
     assert "| a\\|b | tiny | unknown | Apache-2.0 |" in text
     assert "| mined | 12,345 |" in text
@@ -30,7 +30,7 @@ def test_the_card_tells_models_counts_settings_and_limits_but_no_address() -> No
 
 
 @pytest.mark.parametrize("evidence", ["execution", "both"])
-def test_the_card_says_whether_answers_were_run_and_that_this_proves_nothing(evidence: Literal["execution", "both"]) -> None:
+def test_the_card_states_whether_answers_were_run_and_that_this_is_no_proof(evidence: Literal["execution", "both"]) -> None:
     unverified = "nothing was verified by execution"
     assert unverified in card()
     assert "tests" not in card()

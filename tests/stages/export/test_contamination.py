@@ -1,4 +1,4 @@
-"""What overlaps a benchmark: what a plain search for shared words finds, and no row of a data set that has any of it."""
+"""Overlap with a benchmark equals a plain search for shared words, and no data set has a row that overlaps."""
 
 import re
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.stages.export.examples import ROWS, arena
 from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.config.stages import Export
-from warrior_dagster.stages.export.contamination import SCHEMA, benchmark_overlap, overlaps, without
+from warrior_dagster.stages.export.contamination import SCHEMA, benchmark_overlap, overlaps, remove_overlapping
 
 (HUMANEVAL,) = Export().benchmarks
 WORDS = st.sampled_from(["a", "B", "c_1", "7", "42", "x"])
@@ -20,7 +20,7 @@ TEXTS = st.lists(st.lists(st.tuples(WORDS, st.sampled_from([" ", ", ", "\n(", ")
 
 
 def naive(texts: list[str], tasks: list[str], words: int) -> list[tuple[int, int, str, int]]:
-    """Every n-gram of every task at every place of every text."""
+    """All n-grams of all tasks, compared at all positions of all texts."""
     split = [re.findall(r"\w+", task.lower()) for task in tasks]
     grams = [
         (task, found[place : place + size])
@@ -42,26 +42,26 @@ def naive(texts: list[str], tasks: list[str], words: int) -> list[tuple[int, int
 
 
 @given(TEXTS, TEXTS, st.integers(3, 5))
-def test_overlaps_are_those_of_a_plain_search(texts: list[str], tasks: list[str], words: int) -> None:
+def test_overlaps_equal_a_plain_search(texts: list[str], tasks: list[str], words: int) -> None:
     assert overlaps(texts, tasks, words=words).rows() == naive(texts, tasks, words)
 
 
 @given(st.integers(0, 163), st.lists(WORDS, max_size=5), st.lists(WORDS, max_size=5))
-def test_every_task_is_found_in_whatever_holds_it(number: int, before: list[str], after: list[str]) -> None:
+def test_a_task_is_found_inside_any_text(number: int, before: list[str], after: list[str]) -> None:
     tasks = list(tasks_of(HUMANEVAL).values())
     text = "\n".join([*before, tasks[number].upper().replace(" ", "  "), *after])
     ((row, task, _, _),) = overlaps([text], tasks, words=10).rows()
-    assert (row, task <= number) == (0, True)  # an earlier task may begin alike
+    assert (row, task <= number) == (0, True)  # an earlier task may begin with the same words
 
 
 @pytest.mark.parametrize("edge", [4_999, 5_000])
-def test_texts_are_told_by_their_place_however_many_there_are(edge: int) -> None:
+def test_the_index_of_a_text_is_right_in_every_slice(edge: int) -> None:
     texts = ["nothing of the kind is said here"] * 10_000
     texts[edge] = "how far is it to the moon and back"
     assert overlaps(texts, ["it to the moon and back again"], words=5).rows() == [(edge, 0, "it to the moon and", 2)]
 
 
-def test_less_than_three_words_and_numbers_alone_are_no_evidence() -> None:
+def test_fewer_than_three_words_and_numbers_alone_do_not_count() -> None:
     assert overlaps(["return x", "1, 2, 3, 4, 5, 6"], ["return x", "[1, 2, 3, 4, 5, 6]"], words=3).is_empty()
     assert overlaps(["is 1, 2, 3 odd"], ["1 2 3 odd"], words=10)["ngram"].to_list() == ["1 2 3 odd"]
 
@@ -79,7 +79,7 @@ def records_with(instruction: str = "", answer: str = "") -> pl.DataFrame:
 @pytest.mark.parametrize(
     ("where", "lost"), [("instruction", {"sft": 1, "dpo": 1, "kto": 3}), ("answer", dict.fromkeys(ROWS, 1))]
 )
-def test_rows_with_a_benchmark_inside_are_left_out_and_no_others(kind: str, where: str, lost: dict[str, int]) -> None:
+def test_only_rows_that_overlap_a_benchmark_are_removed(kind: str, where: str, lost: dict[str, int]) -> None:
     tasks = tasks_of(HUMANEVAL)
     records = records_with(**{where: f"Please: {tasks['HumanEval/3']}"})
     found = benchmark_overlap(records, [("humaneval", tasks)], words=10)
@@ -90,7 +90,7 @@ def test_rows_with_a_benchmark_inside_are_left_out_and_no_others(kind: str, wher
     assert row["row_id"] == f"i00:{by}:humaneval"
     assert row["ngram"] in " ".join(re.findall(r"\w+", tasks["HumanEval/3"].lower()))
     made = ROWS[kind](records)
-    kept = without(made, found)
+    kept = remove_overlapping(made, found)
     assert len(made) - len(kept) == lost[kind]
     assert kept.equals(made.filter((pl.col("instruction_id") != "i00") | (by != "" and column_of(kind) != by)))
 
@@ -99,9 +99,9 @@ def column_of(kind: str) -> pl.Expr:
     return pl.col("chosen_competitor" if kind == "dpo" else "competitor")
 
 
-def test_without_benchmarks_nothing_is_compared_and_nothing_left_out() -> None:
+def test_without_benchmarks_no_row_is_removed() -> None:
     records = arena()
     found = benchmark_overlap(records, [], words=10)
     assert found.schema == SCHEMA
     assert found.is_empty()
-    assert without(ROWS["sft"](records), found).equals(ROWS["sft"](records))
+    assert remove_overlapping(ROWS["sft"](records), found).equals(ROWS["sft"](records))

@@ -1,9 +1,10 @@
-"""How an export lies on disk: the same rows in both files, and never half of one."""
+"""The files of an export: the same rows in both, and never a partial export."""
 
 import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -14,13 +15,12 @@ from hypothesis import strategies as st
 
 from tests.stages.export.examples import ROWS, arena, card
 from warrior_dagster.stages.export import files
-from warrior_dagster.stages.export.files import withdraw_dataset, write_dataset
-from warrior_dagster.stages.export.jsonlines import json_lines
+from warrior_dagster.stages.export.files import invalidate_dataset, write_dataset
 from warrior_dagster.stages.export.kto import kto_rows
 from warrior_dagster.stages.export.sft import sft_rows
 
 
-def test_the_folder_holds_the_rows_twice_and_the_card(tmp_path: Path) -> None:
+def test_the_folder_has_both_files_with_the_rows_and_the_card(tmp_path: Path) -> None:
     rows = sft_rows(arena())
     paths = write_dataset(rows, tmp_path, "sft", card())
     assert sorted(path.name for path in tmp_path.iterdir()) == [".sft.lock", "sft"]
@@ -40,9 +40,7 @@ def test_equal_rows_make_equal_bytes(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 8, 9])
-def test_rows_arrive_in_order_whatever_slice_they_fall_into(
-    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_order_of_rows_is_kept_across_slices(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "SLICE", 4)
     rows = kto_rows(arena(3)).head(count)
     assert len(rows) == count
@@ -54,7 +52,7 @@ def test_rows_arrive_in_order_whatever_slice_they_fall_into(
     assert groups == [4] * (count // 4) + [count % 4] * (count % 4 > 0)
 
 
-def test_more_rows_than_one_slice_arrive_in_order(tmp_path: Path) -> None:
+def test_more_rows_than_one_slice_keep_their_order(tmp_path: Path) -> None:
     rows = pl.DataFrame({"n": range(2 * files.SLICE + 1)})
     paths = write_dataset(rows, tmp_path, "many", "")
     assert pl.read_parquet(paths["parquet"]).equals(rows)
@@ -73,7 +71,7 @@ def test_the_parquet_has_plain_types_and_the_features_of_the_hub(tmp_path: Path)
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.text(), st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**63), 2**63 - 1))))
-def test_any_text_and_any_number_come_back_from_both_files(rows: list[tuple[str, float, int]]) -> None:
+def test_any_text_and_number_are_read_back_from_both_files(rows: list[tuple[str, float, int]]) -> None:
     frame = pl.DataFrame(rows, schema={"text": pl.String, "float": pl.Float64, "int": pl.Int64}, orient="row")
     with tempfile.TemporaryDirectory() as folder:
         paths = write_dataset(frame, Path(folder), "any", "")
@@ -82,7 +80,7 @@ def test_any_text_and_any_number_come_back_from_both_files(rows: list[tuple[str,
         assert pl.read_parquet(paths["parquet"]).rows() == rows
 
 
-def test_an_export_replaces_an_earlier_one_and_what_an_interrupted_one_left(tmp_path: Path) -> None:
+def test_an_export_replaces_an_earlier_one_and_leftovers_of_an_interrupted_one(tmp_path: Path) -> None:
     write_dataset(sft_rows(arena(4)), tmp_path, "sft", card())
     for leftover in (".sft.new", ".sft.old"):
         (tmp_path / leftover).mkdir()
@@ -92,7 +90,7 @@ def test_an_export_replaces_an_earlier_one_and_what_an_interrupted_one_left(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == [".sft.lock", "sft"]
 
 
-def test_exports_at_once_take_turns_and_leave_one_whole(tmp_path: Path) -> None:
+def test_concurrent_exports_wait_for_one_another_and_leave_a_complete_one(tmp_path: Path) -> None:
     sizes = [1, 4, 1, 4, 1, 4]
     with ThreadPoolExecutor(3) as threads:
         written = list(threads.map(lambda n: write_dataset(sft_rows(arena(n)), tmp_path, "sft", card()), sizes))
@@ -101,7 +99,7 @@ def test_exports_at_once_take_turns_and_leave_one_whole(tmp_path: Path) -> None:
     assert pl.read_ndjson(written[0]["jsonl"], schema=rows.schema).equals(rows)
 
 
-def test_a_failed_export_leaves_the_earlier_one_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_export_does_not_change_the_earlier_one(tmp_path: Path) -> None:
     paths = write_dataset(sft_rows(arena(4)), tmp_path, "sft", card())
     before = {name: Path(paths[name]).read_bytes() for name in ("parquet", "jsonl", "card")}
     with pytest.raises(TypeError):
@@ -111,47 +109,48 @@ def test_a_failed_export_leaves_the_earlier_one_as_it_was(tmp_path: Path, monkey
     assert len(pl.read_parquet(paths["parquet"])) == 2
 
 
-def test_an_error_between_two_slices_leaves_the_earlier_export_as_it_was(
+def test_an_error_between_two_slices_does_not_change_the_earlier_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = write_dataset(kto_rows(arena(3)), tmp_path, "kto", card())
     before = Path(paths["parquet"]).read_bytes()
-    made = list[memoryview]()
+    slices, write = list[pl.DataFrame](), pl.DataFrame.write_ndjson
 
-    def full(table: pa.Table) -> memoryview:
-        if made:
+    def write_once(piece: pl.DataFrame, file: Any) -> None:
+        if slices:
             raise OSError("no space left on device")
-        made.append(json_lines(table))
-        return made[0]
+        slices.append(piece)
+        write(piece, file)
 
     monkeypatch.setattr(files, "SLICE", 4)
-    monkeypatch.setattr(files, "json_lines", full)
+    monkeypatch.setattr(pl.DataFrame, "write_ndjson", write_once)
     with pytest.raises(OSError, match="no space left"):
         write_dataset(kto_rows(arena(2)), tmp_path, "kto", card())
+    assert len(slices) == 1
     assert Path(paths["parquet"]).read_bytes() == before
 
 
-def test_a_type_that_no_trainer_reads_is_refused(tmp_path: Path) -> None:
+def test_a_type_that_no_trainer_reads_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="column day: expected String"):
         write_dataset(pl.DataFrame({"day": []}, schema={"day": pl.Date}), tmp_path, "days", "")
 
 
 @pytest.mark.parametrize("kind", ROWS)
-def test_no_rows_make_files_with_their_columns(kind: str, tmp_path: Path) -> None:
+def test_without_rows_the_files_still_have_the_columns(kind: str, tmp_path: Path) -> None:
     rows = ROWS[kind](arena().clear())
     paths = write_dataset(rows, tmp_path, kind, card(kind))
     assert pl.read_parquet(paths["parquet"]).schema == rows.schema
     assert Path(paths["jsonl"]).read_bytes() == b""
 
 
-def test_a_withdrawn_export_is_not_where_it_was_and_the_next_one_is(tmp_path: Path) -> None:
+def test_a_withdrawn_export_is_moved_aside_and_the_next_one_takes_its_path(tmp_path: Path) -> None:
     rows = pl.DataFrame({"a": ["x"]})
-    withdraw_dataset(tmp_path, "sft")  # there is none
+    invalidate_dataset(tmp_path, "sft")  # nothing to withdraw yet
     write_dataset(rows, tmp_path, "sft", "card")
-    withdraw_dataset(tmp_path, "sft")
+    invalidate_dataset(tmp_path, "sft")
     assert not (tmp_path / "sft").exists()
-    assert (tmp_path / "sft.withdrawn" / "train.parquet").exists()
+    assert (tmp_path / "sft.invalidated" / "train.parquet").exists()
     write_dataset(rows, tmp_path, "sft", "card")
-    withdraw_dataset(tmp_path, "sft")
+    invalidate_dataset(tmp_path, "sft")
     write_dataset(rows, tmp_path, "sft", "card")
-    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {"sft", "sft.withdrawn"}
+    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {"sft", "sft.invalidated"}

@@ -1,4 +1,4 @@
-"""Which answers each format takes, and in which order."""
+"""The answers in each format, and their order."""
 
 import polars as pl
 import pytest
@@ -9,7 +9,7 @@ from warrior_dagster.stages.export.kto import kto_rows
 from warrior_dagster.stages.export.sft import sft_rows
 
 
-def test_sft_teaches_the_gold_answer() -> None:
+def test_sft_uses_the_gold_answer() -> None:
     records = pl.concat([group("b", ("best", 1.0, True), ("worst", 0.0, True)), group("a", ("only", 0.0, True))])
     assert sft_rows(records).to_dicts() == [
         {
@@ -54,14 +54,14 @@ def test_dpo_prefers_the_best_answer_to_the_worst() -> None:
     ("records", "margin"),
     [
         (group("a", ("one", 0.5, True), ("other", 0.5, True)), 0.0),
-        (group("a", ("one", 0.65, True), ("other", 0.35, True)), 0.3),  # In floats the difference is above 0.3.
+        (group("a", ("one", 0.65, True), ("other", 0.35, True)), 0.3),  # The float difference is above 0.3.
         (group("a", ("same", 1.0, True), ("same\n", 0.0, True)), 0.0),
         (group("a", ("cut", 1.0, False), ("other", 0.0, True)), 0.0),
         (group("a", ("only", 0.0, True)), 0.0),
     ],
     ids=["equal scores", "margin not passed", "same text", "chosen unfinished", "one answer"],
 )
-def test_dpo_leaves_out_what_is_no_preference(records: pl.DataFrame, margin: float) -> None:
+def test_dpo_leaves_out_pairs_without_a_clear_preference(records: pl.DataFrame, margin: float) -> None:
     assert dpo_rows(records, margin=margin).is_empty()
 
 
@@ -70,7 +70,7 @@ def test_dpo_keeps_a_difference_above_the_margin() -> None:
     assert len(dpo_rows(records, margin=0.29)) == 1
 
 
-def test_kto_wants_what_is_above_the_mean_and_nothing_unfinished() -> None:
+def test_kto_labels_finished_answers_above_the_mean_desirable() -> None:
     good = group("a", ("best", 1.7, True), ("at the mean", 1.0, True), ("worst", 0.3, True))
     cut = group("b", ("best but cut", 0.9, False), ("worst and cut", 0.1, False))
     rows = kto_rows(pl.concat([good, cut]))
@@ -90,16 +90,16 @@ def test_kto_wants_what_is_above_the_mean_and_nothing_unfinished() -> None:
     ]
 
 
-def test_kto_leaves_out_a_mean_that_floats_cannot_hold() -> None:
+def test_kto_leaves_out_a_score_at_the_mean_despite_rounding() -> None:
     records = group("a", ("high", 0.3, True), ("mean", 0.2, True), ("low", 0.1, True))
     assert sum(records["score"]) / 3 != 0.2
     assert sorted(kto_rows(records)["score"]) == [0.1, 0.3]
 
 
-def test_kto_puts_answers_to_different_instructions_beside_each_other() -> None:
+def test_kto_neighbours_answer_different_instructions() -> None:
     rows = kto_rows(arena(50))
     neighbours = zip(rows["instruction_id"], rows["instruction_id"].shift(-1), strict=True)
-    assert sum(a == b for a, b in neighbours) <= 3  # Only where one round of the instructions meets the next one.
+    assert sum(a == b for a, b in neighbours) <= 3  # Only where one round of the instructions ends and the next begins.
     assert rows["label"].head(100).n_unique() == 2
     assert len(rows) == len(rows.select("instruction_id", "competitor").unique()) == 150  # One of four is at the mean.
 
@@ -111,6 +111,6 @@ def test_the_order_of_the_records_does_not_matter(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ROWS)
-def test_no_records_make_no_rows_of_the_same_types(kind: str) -> None:
+def test_without_records_the_rows_are_empty_with_the_same_types(kind: str) -> None:
     assert ROWS[kind](arena().clear()).schema == ROWS[kind](arena()).schema
     assert ROWS[kind](arena().clear()).is_empty()

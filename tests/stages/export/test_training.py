@@ -1,4 +1,4 @@
-"""That `datasets` and TRL's trainers take every export as it is."""
+"""`datasets` and TRL's trainers accept every export without changes."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ PREPARED = {
 
 @pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing from the network, and nothing kept of what is loaded here."""
+    """No network, and a temporary cache."""
     import datasets
     import huggingface_hub
 
@@ -28,7 +28,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def load(kind: str, form: str, folder: Path) -> Any:
-    """The exported rows, through `datasets.load_dataset`, as a user would load them."""
+    """The exported rows, loaded with `datasets.load_dataset` as a user would."""
     import datasets
 
     paths = write_dataset(ROWS[kind](arena()), folder, kind, card(kind))
@@ -41,7 +41,7 @@ def load(kind: str, form: str, folder: Path) -> Any:
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("form", ["parquet", "jsonl", "folder"])
 @pytest.mark.parametrize("kind", ROWS)
-def test_datasets_loads_the_same_rows_from_either_file_and_from_the_folder(kind: str, form: str, tmp_path: Path) -> None:
+def test_datasets_loads_the_same_rows_from_either_file_and_the_folder(kind: str, form: str, tmp_path: Path) -> None:
     dataset = load(kind, form, tmp_path)
     assert dataset.to_list() == ROWS[kind](arena()).to_dicts()
     assert dataset.features == load(kind, "parquet", tmp_path / "again").features
@@ -50,7 +50,7 @@ def test_datasets_loads_the_same_rows_from_either_file_and_from_the_folder(kind:
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("kind", ROWS)
-def test_trl_knows_the_format_and_applies_a_chat_template(kind: str, tmp_path: Path, bundled_model: Path) -> None:
+def test_trl_detects_the_format_and_applies_a_chat_template(kind: str, tmp_path: Path, bundled_model: Path) -> None:
     from transformers import AutoTokenizer
     from trl.data_utils import apply_chat_template, is_conversational
 
@@ -64,7 +64,7 @@ def test_trl_knows_the_format_and_applies_a_chat_template(kind: str, tmp_path: P
 
 
 def tiny_model(folder: Path, vocabulary: int) -> str:
-    """A Llama with random weights on disk, from where the trainers can load a second one as their reference."""
+    """A Llama with random weights on disk, so that trainers can load it again as the reference model."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -81,7 +81,7 @@ def tiny_model(folder: Path, vocabulary: int) -> str:
 
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("kind", ROWS)
-def test_trainers_prepare_and_learn_from_the_export(kind: str, tmp_path: Path, bundled_model: Path) -> None:
+def test_trainers_train_on_the_export(kind: str, tmp_path: Path, bundled_model: Path) -> None:
     import trl
     from transformers import AutoTokenizer
 
@@ -108,8 +108,8 @@ def test_trainers_prepare_and_learn_from_the_export(kind: str, tmp_path: Path, b
     assert len(prepared) == len(dataset)
     assert set(prepared.column_names) >= PREPARED[kind]
     assert all(len(row[name]) > 0 for row in prepared for name in PREPARED[kind] - {"label"})
-    learned = {"sft": "input_ids", "dpo": "chosen_ids", "kto": "completion_ids"}[kind]
+    tokens = {"sft": "input_ids", "dpo": "chosen_ids", "kto": "completion_ids"}[kind]
     answer = {"sft": "messages", "dpo": "chosen", "kto": "completion"}[kind]
     for row, original in zip(prepared, dataset, strict=True):
-        assert original[answer][-1]["content"].strip() in tokenizer.decode(row[learned])
+        assert original[answer][-1]["content"].strip() in tokenizer.decode(row[tokens])
     assert trainer.train().training_loss > 0

@@ -1,8 +1,9 @@
-"""Texts that repeat a benchmark word for word: what is trained on them cannot be measured with it.
+"""Overlap with benchmarks: a model trained on texts that repeat a benchmark cannot be measured with it.
 
-Two texts overlap where they share so many consecutive words; of a benchmark's text that is shorter, all of it. Ten words are
-what DeepSeek-Coder (arXiv 2401.14196) and Qwen2.5-Coder (arXiv 2409.12186) took for code. Words are compared in lower case and
-without what stands between them, so that neither layout nor punctuation hides a copy; numbers alone are no evidence.
+Two texts overlap if they share a number of consecutive words, or all words of a benchmark's text that is shorter.
+DeepSeek-Coder (arXiv 2401.14196) and Qwen2.5-Coder (arXiv 2409.12186) use ten words for code. Words are compared in lower case
+and without the characters between them, so layout and punctuation do not hide a copy. An overlap of numbers only does not
+count.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-SHORTEST = 3
-"""A benchmark's text of fewer words says nothing."""
+MIN_WORDS = 3
+"""A benchmark's text with fewer words is ignored."""
 SLICE = 5_000
-"""Texts split into words at a time, which bounds the memory."""
+"""Texts split into words at a time. This bounds the memory."""
 SCHEMA = {
     "row_id": pl.String,
     "instruction_id": pl.String,
@@ -29,40 +30,41 @@ Ints = NDArray[np.int64]
 
 
 def overlaps(texts: Sequence[str] | pl.Series, tasks: Sequence[str], *, words: int) -> pl.DataFrame:
-    """Find the texts that share `words` consecutive words with a task, or all of a shorter one.
+    """Find the texts that share `words` consecutive words with a task, or all words of a shorter task.
 
-    Exact: tasks are kept as a tree of words, a sorted array a depth, down which all places of the texts walk at once; those
-    that find no branch stay behind. Memory is that of the tasks and of a slice of the texts.
+    The search is exact. The tasks' n-grams are a trie with one sorted array per depth, which all positions of the texts descend
+    at once. It needs memory for the tasks and one slice of the texts.
 
     Args:
-        texts: the texts.
-        tasks: what must not be in them.
-        words: how many consecutive words are an overlap, `SHORTEST` or more.
+        texts: the texts to search.
+        tasks: the texts of a benchmark.
+        words: number of consecutive words that count as an overlap, at least `MIN_WORDS`.
 
     Returns:
-        A row for each text that overlaps, in order: `text` and `task` (Int64, indices), `ngram` (the first words shared, lower
-        case), and `shared` (Int64, at how many places of the text an overlap begins). Of several tasks the first is named.
+        One row for each text that overlaps, in order: `text` and `task` (Int64, indices), `ngram` (the first shared words,
+        lower case), and `shared` (Int64, number of positions in the text where an overlap begins). Of several tasks it is the
+        first.
     """
     known = _words(pl.Series(tasks, dtype=pl.String))
     vocabulary = pl.Enum(known["word"].unique().sort())
-    trees = _trees(known, vocabulary, words)
+    tries = _tries(known, vocabulary, words)
     series, found = pl.Series(texts, dtype=pl.String), list[pl.DataFrame]()
     for first in range(0, len(series), SLICE):
         part = _words(series[first : first + SLICE])
         codes, row, end = _coded(part, vocabulary)
-        for length, levels, task in trees:
-            places, leaves = _walk(codes, end, levels, len(vocabulary.categories))
-            ngram = ["".join(part["word"][int(p) : int(p) + length].str.join(" ")) for p in _firsts(row, places)]
-            hits = pl.DataFrame({"text": row[places] + first, "place": places, "task": task[leaves]})
+        for length, levels, task in tries:
+            positions, leaves = _descend(codes, end, levels, len(vocabulary.categories))
+            ngram = ["".join(part["word"][int(p) : int(p) + length].str.join(" ")) for p in _firsts(row, positions)]
+            hits = pl.DataFrame({"text": row[positions] + first, "position": positions, "task": task[leaves]})
             each = hits.group_by("text", maintain_order=True).agg(
-                pl.col("place", "task").first(), shared=pl.len().cast(pl.Int64)
+                pl.col("position", "task").first(), shared=pl.len().cast(pl.Int64)
             )
-            found.append(each.with_columns(ngram=pl.Series(ngram, dtype=pl.String), place=pl.col("place").cast(pl.Int64)))
+            found.append(each.with_columns(ngram=pl.Series(ngram, dtype=pl.String), position=pl.col("position").cast(pl.Int64)))
     if not found:
         return pl.DataFrame(schema={"text": pl.Int64, "task": pl.Int64, "ngram": pl.String, "shared": pl.Int64})
     return (
         pl.concat(found)
-        .sort("text", "place", pl.col("ngram").str.len_chars(), descending=[False, False, True])
+        .sort("text", "position", pl.col("ngram").str.len_chars(), descending=[False, False, True])
         .group_by("text", maintain_order=True)
         .agg(pl.col("task", "ngram").first(), pl.col("shared").sum())
     )
@@ -71,9 +73,9 @@ def overlaps(texts: Sequence[str] | pl.Series, tasks: Sequence[str], *, words: i
 def benchmark_overlap(
     records: pl.DataFrame, benchmarks: Iterable[tuple[str, Mapping[str, str]]], *, words: int
 ) -> pl.DataFrame:
-    """The instructions and answers of `records` (as in `sft.py`) that overlap a benchmark, given by name with its tasks by id.
+    """The instructions and answers of `records` (as in `sft.py`) that overlap a benchmark, given as name and tasks by id.
 
-    Rows of SCHEMA, one a text and benchmark; `competitor` is who gave the answer, and "" of an instruction.
+    Rows of SCHEMA, one per text and benchmark. `competitor` is the author of the answer, and "" for an instruction.
     """
     texts = pl.concat(
         [
@@ -91,8 +93,8 @@ def benchmark_overlap(
     return pl.concat(found)
 
 
-def without(rows: pl.DataFrame, overlap: pl.DataFrame) -> pl.DataFrame:
-    """The rows of a data set, in their order, of which neither the instruction nor an answer is in `overlap`."""
+def remove_overlapping(rows: pl.DataFrame, overlap: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a data set without those whose instruction or an answer is in `overlap`. The order is kept."""
     of_instructions = overlap.filter(competitor="")
     rows = rows.join(of_instructions, on="instruction_id", how="anti", maintain_order="left")
     for column in ("competitor", "chosen_competitor", "rejected_competitor"):
@@ -103,28 +105,28 @@ def without(rows: pl.DataFrame, overlap: pl.DataFrame) -> pl.DataFrame:
 
 
 def _words(texts: pl.Series) -> pl.DataFrame:
-    """`text` (the row) and `word`, for each word of each text in order."""
+    """`text` (index) and `word` for each word of each text, in order."""
     lists = texts.fill_null("").str.to_lowercase().str.extract_all(r"\w+")
     return pl.DataFrame({"text": np.arange(len(texts)), "word": lists}).explode("word").drop_nulls()
 
 
 def _coded(words: pl.DataFrame, vocabulary: pl.Enum) -> tuple[Ints, Ints, Ints]:
-    """Of each word its number (-1: no task has it), its text's row, and where that text ends."""
+    """For each word: its code (-1 if no task has it), the index of its text, and the position where that text ends."""
     codes = words["word"].cast(vocabulary, strict=False).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
     row = words["text"].to_numpy()
     return codes, row, np.searchsorted(row, row, side="right")
 
 
-def _trees(known: pl.DataFrame, vocabulary: pl.Enum, words: int) -> list[tuple[int, list[Ints], Ints]]:
-    """For each length of n-gram that tasks have: the length, the sorted keys of each depth, and the first task of each leaf."""
+def _tries(known: pl.DataFrame, vocabulary: pl.Enum, words: int) -> list[tuple[int, list[Ints], Ints]]:
+    """One trie per n-gram length: the length, the sorted keys of each depth, and the first task of each leaf."""
     codes, row, end = _coded(known, vocabulary)
     begin, numeric = np.searchsorted(row, row), known["word"].str.contains(r"^[\d_]+$").to_numpy()
     letters = np.concatenate([[0], np.cumsum(~numeric)])
-    place, trees = np.arange(len(codes)), list[tuple[int, list[Ints], Ints]]()
-    for length in range(SHORTEST, words + 1):
+    position, tries = np.arange(len(codes)), list[tuple[int, list[Ints], Ints]]()
+    for length in range(MIN_WORDS, words + 1):
         # A shorter text is one n-gram, from its first word to its last.
-        fits = (place + length <= end) if length == words else (place == begin) & (place + length == end)
-        starts = place[fits]
+        fits = (position + length <= end) if length == words else (position == begin) & (position + length == end)
+        starts = position[fits]
         starts = starts[letters[starts + length] > letters[starts]]
         if len(starts):
             levels, nodes, firsts = list[Ints](), np.zeros(len(starts), dtype=np.int64), starts
@@ -132,24 +134,24 @@ def _trees(known: pl.DataFrame, vocabulary: pl.Enum, words: int) -> list[tuple[i
                 keys = nodes * len(vocabulary.categories) + codes[starts + depth]
                 level, firsts, nodes = np.unique(keys, return_index=True, return_inverse=True)
                 levels.append(level)
-            trees.append((length, levels, row[starts[firsts]]))
-    return trees
+            tries.append((length, levels, row[starts[firsts]]))
+    return tries
 
 
-def _walk(codes: Ints, end: Ints, levels: list[Ints], size: int) -> tuple[Ints, Ints]:
-    """The places, ascending, from which words lead down a whole tree, and the leaf that each comes to."""
-    places = np.flatnonzero(np.arange(len(codes)) + len(levels) <= end)
-    nodes = np.zeros(len(places), dtype=np.int64)
+def _descend(codes: Ints, end: Ints, levels: list[Ints], size: int) -> tuple[Ints, Ints]:
+    """The positions, ascending, where an n-gram of the trie begins, and the leaf of each."""
+    positions = np.flatnonzero(np.arange(len(codes)) + len(levels) <= end)
+    nodes = np.zeros(len(positions), dtype=np.int64)
     for depth, level in enumerate(levels):
-        code = codes[places + depth]
+        code = codes[positions + depth]
         keys = nodes * size + code
         at = np.minimum(np.searchsorted(level, keys), len(level) - 1)
         found = (level[at] == keys) & (code >= 0)
-        places, nodes = places[found], at[found]
-    return places, nodes
+        positions, nodes = positions[found], at[found]
+    return positions, nodes
 
 
-def _firsts(row: Ints, places: Ints) -> Ints:
-    """The first place of each text that has any."""
-    firsts: Ints = places[np.unique(row[places], return_index=True)[1]]
+def _firsts(row: Ints, positions: Ints) -> Ints:
+    """The first of the positions in each text."""
+    firsts: Ints = positions[np.unique(row[positions], return_index=True)[1]]
     return firsts

@@ -1,4 +1,4 @@
-"""The rows of the DPO data set: each instruction with its best and its worst answer (METHOD, section 6)."""
+"""The DPO data set: each instruction with its best and its worst answer (METHOD, section 6)."""
 
 import polars as pl
 
@@ -6,17 +6,17 @@ from warrior_dagster.stages.export.sft import messages
 
 
 def dpo_rows(records: pl.DataFrame, *, margin: float) -> pl.DataFrame:
-    """One row for each instruction: `prompt`, `chosen` and `rejected` as lists of messages, and where they come from.
+    """One row per instruction: `prompt`, `chosen` and `rejected` as lists of messages, their competitors and scores.
 
-    Chosen is the gold answer and rejected the last in rank. An instruction is left out where their scores differ by no
-    more than `margin` (so that equal scores never make a pair), where they are the same text, and where the chosen
-    one is unfinished. `records` as in `sft.py`.
+    Chosen is the gold answer and rejected the answer with the last rank. An instruction is left out if the scores differ by no
+    more than `margin` (so equal scores never make a pair), if the texts are the same, or if the chosen answer is unfinished.
+    `records` as in `sft.py`.
     """
     last = pl.col("rank") == pl.col("rank").max().over("instruction_id")
     rejected = records.filter(last).select(
         "instruction_id", rejected_competitor="competitor", rejected_answer="answer", rejected_score="score"
     )
-    # Rounded as scores are, so that a difference of 0.3 is not more than a margin of 0.3 by the error of a subtraction.
+    # Rounded like the scores, so that floating-point error does not put a difference of 0.3 above a margin of 0.3.
     difference = (pl.col("score") - pl.col("rejected_score")).round(9)
     return (
         records.filter(pl.col("gold") & pl.col("finished"))

@@ -1,36 +1,37 @@
-"""A data set on disk: a folder that `datasets.load_dataset` and the Hub take as it is, replaced as a whole."""
+"""Data sets on disk: folders that `datasets.load_dataset` and the Hub can load directly, replaced atomically."""
 
 import shutil
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from warrior_dagster.stages.export.jsonlines import json_lines
-from warrior_dagster.warehouse.locks import our_turn
+from warrior_dagster.warehouse.locks import file_lock
 
 SLICE = 5_000
-"""Rows of one row group of Parquet, which are converted at a time. Arrow's plain strings hold at most 2 GiB in one piece:
-enough for texts of 400,000 bytes a row.
+"""Rows converted at a time, which make one row group of Parquet. An Arrow string array holds at most 2 GiB: enough for rows of
+400,000 bytes.
 """
 
 
 def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dict[str, str]:
-    """Writes `folder/name/` anew with train.parquet, train.jsonl and README.md (the card); returns the path of each.
+    """Write `folder/name/` with train.parquet, train.jsonl and README.md (the card); return the path of each.
 
-    The files are written to a folder beside it, which then takes the place of an earlier export: nobody ever sees half
-    of one. Exports of one name take turns, and what an interrupted one left behind is cleared away by the next. Equal rows
-    make equal bytes. Rows of strings, 64-bit numbers, booleans and lists or structs of them. None at all are files with their
-    columns, of which `load_dataset` says that they are empty. A number that is none (NaN, infinity) is null in the JSON lines.
+    The files are written to a temporary folder, which then replaces an earlier export, so a partial export is never visible.
+    Exports of one name wait for one another, and each removes what an interrupted one left. Equal rows make equal bytes. With
+    no rows the Parquet file still has the columns. NaN and infinities are null in the JSON Lines.
 
-    Raises TypeError for a column of another type, and names it.
+    Raises TypeError naming a column that is not of strings, 64-bit numbers, booleans, or lists or structs of them.
     """
     target, new, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
-    with our_turn(folder / f".{name}.lock"):
+    with file_lock(folder / f".{name}.lock"):
         _clear(new)
         new.mkdir()
-        _write_rows(rows, new / "train.parquet", new / "train.jsonl")
+        with ThreadPoolExecutor(1) as thread:
+            lines = thread.submit(write_lines, rows, new / "train.jsonl")
+            write_parquet(rows, new / "train.parquet")
+            lines.result()
         (new / "README.md").write_text(card, encoding="utf-8")
 
         _clear(old)
@@ -42,10 +43,10 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
     return {"folder": str(target)} | {kind: str(target / file) for kind, file in files.items()}
 
 
-def withdraw_dataset(folder: Path, name: str) -> None:
-    """Move `folder/name/` aside to `folder/name.withdrawn/`, in the place of an earlier one: nobody trains on it unawares."""
-    target, aside = folder / name, folder / f"{name}.withdrawn"
-    with our_turn(folder / f".{name}.lock"):
+def invalidate_dataset(folder: Path, name: str) -> None:
+    """Rename `folder/name/` to `folder/name.invalidated/`, replacing an earlier one, so that nobody trains on it by mistake."""
+    target, aside = folder / name, folder / f"{name}.invalidated"
+    with file_lock(folder / f".{name}.lock"):
         if target.exists():
             _clear(aside)
             target.rename(aside)
@@ -56,38 +57,30 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _write_rows(rows: pl.DataFrame, parquet: Path, jsonl: Path) -> None:
-    """Both files from the same slices, at the same time.
+def write_lines(rows: pl.DataFrame, path: Path) -> None:
+    """Write JSON Lines a slice at a time, which bounds the memory."""
+    with path.open("wb") as file:
+        for piece in rows.iter_slices(SLICE):
+            piece.write_ndjson(file)
 
-    With the types of `datasets`: plain ones, rather than the large ones of Polars, which other data sets do not have.
-    """
+
+def write_parquet(rows: pl.DataFrame, path: Path) -> None:
+    """Write Parquet with the types of `datasets`. Polars would write large Arrow types, which other data sets do not have."""
     import datasets
     import pyarrow.parquet as pq
 
     schema = datasets.Features({name: _feature(dtype, name) for name, dtype in rows.schema.items()}).arrow_schema
-    # No dictionaries and no statistics: hardly a text comes twice, and nobody looks for one by its order. Compressed as
-    # `datasets` does: zstd takes a third less room, and a third longer.
-    options: dict[str, Any] = {"compression": "snappy", "use_dictionary": False, "write_statistics": False}
-    with (
-        pq.ParquetWriter(parquet, schema, **options) as writer,
-        jsonl.open("wb") as lines,
-        ThreadPoolExecutor(1) as thread,  # last: on an error the writer is closed once the thread is done with it
-    ):
-        written: Future[None] | None = None
+    # Texts rarely repeat and are not searched by order, so dictionaries and statistics are useless. Snappy, as `datasets` uses:
+    # zstd is a third smaller and a third slower.
+    with pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=False, write_statistics=False) as writer:
         for piece in rows.iter_slices(SLICE):
-            # Gathered: to cast a slice of lists, Arrow casts the whole column of which it is one.
+            # Gathered first: to cast a slice of lists, Arrow casts the whole column behind it.
             own = piece.select(pl.all().gather(pl.int_range(pl.len())))
-            table = own.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema)
-            if written:
-                written.result()
-            written = thread.submit(writer.write_table, table)
-            lines.write(json_lines(table))
-        if written:
-            written.result()
+            writer.write_table(own.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema))
 
 
 def _feature(dtype: Any, column: str) -> Any:
-    """The type that `datasets` has for a column's Polars type."""
+    """The `datasets` feature of a Polars type. Raises TypeError naming the column if there is none."""
     import datasets
 
     scalars = {pl.String: "string", pl.Boolean: "bool", pl.Int64: "int64", pl.Float64: "float64"}

@@ -1,4 +1,4 @@
-"""The rows of the KTO data set: each answer, desirable or not (METHOD, section 6)."""
+"""The KTO data set: each answer, labelled desirable or not (METHOD, section 6)."""
 
 import numpy as np
 import polars as pl
@@ -7,16 +7,15 @@ from warrior_dagster.stages.export.sft import messages
 
 
 def kto_rows(records: pl.DataFrame) -> pl.DataFrame:
-    """One row an answer: `prompt` and `completion` as lists of messages, `label`, and where they come from.
+    """One row per answer: `prompt` and `completion` as lists of messages, `label`, competitors and score.
 
-    Desirable (`label`) is an answer with a score above the mean of its group. One at the mean says nothing and is left
-    out; so is an unfinished one above it, which is not to be imitated. `records` as in `sft.py`.
+    `label` is true (desirable) if the score is above the mean of the group. Answers at the mean are left out, and so are
+    unfinished answers above it, which should not be imitated. `records` as in `sft.py`.
 
-    The order is a fixed shuffle in which the answers to one instruction stand far apart. It matters: KTO estimates its
-    reference point from mismatched pairs, and TRL makes them of neighbours (each prompt with the answer before it),
-    which it reads in the order of the file.
+    The order is a fixed shuffle that keeps the answers to one instruction far apart. This matters: KTO estimates its reference
+    point from mismatched pairs, and TRL makes them from neighbours in the file (each prompt with the previous answer).
     """
-    # Rounded as scores are, so that an answer at the mean is not above it by the error of a sum.
+    # Rounded like the scores, so that floating-point error does not put an answer at the mean above it.
     above_mean = (pl.col("score") - pl.col("score").mean().over("instruction_id")).round(9)
     labelled = (
         records.with_row_index("row")
@@ -24,7 +23,7 @@ def kto_rows(records: pl.DataFrame) -> pl.DataFrame:
         .filter((pl.col("above_mean") < 0) | ((pl.col("above_mean") > 0) & pl.col("finished")))
         .sort("instruction_id", "competitor")
     )
-    # Shuffled, then dealt in turns: first one answer to each instruction, then a second one to each, and so on.
+    # After a shuffle, first one answer to each instruction, then a second one to each, and so on.
     shuffled = labelled[np.random.default_rng(0).permutation(len(labelled))]
     dealt = shuffled.with_columns(turn=pl.int_range(pl.len()).over("instruction_id")).sort("turn", maintain_order=True)
     return records[dealt["row"]].select(
