@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
-export WARRIOR_ARENA := $(abspath $(ARENA))
+empty :=
+export WARRIOR_ARENA := $(subst $(empty) $(empty),:,$(abspath $(ARENA)))
 # Set HF_HUB_OFFLINE=0 for arenas whose models come from a hub.
 export HF_HUB_OFFLINE ?= 1
 export QUICK

@@ -23,7 +23,7 @@ from benchmarks.scripted import scripted_server
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.orchestration.definitions import open_engines
-from warrior_dagster.orchestration.running import engine_bound, run_arena
+from warrior_dagster.orchestration.running import asking_tables, run_arena
 from warrior_dagster.stages.mining import cleaning, sampling
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -43,8 +43,8 @@ CHANGES: dict[str, dict[str, Any]] = {
 def needed(arena: Arena) -> set[str]:
     """The keys of all completions that the present rows of an arena rest on."""
     warehouse, found = Warehouse(arena.warehouse), set[str]()
-    for table, partitions in engine_bound(arena).items():
-        rows = warehouse.read(table, partitions)
+    for table in asking_tables(arena):
+        rows = warehouse.read(table.name, table.partitions(arena))
         rated = rows["ratings"].explode().struct.unnest() if "ratings" in rows.columns else rows
         found |= set(rated["completion_key"].drop_nulls())
     return found

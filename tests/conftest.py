@@ -74,7 +74,7 @@ def finished(
 ) -> tuple[Arena, list[Request]]:
     """A small arena with everything materialized, and every request that was sent. To be read only; see `finished_copy`."""
     from tests.runs import materialize
-    from warrior_dagster.orchestration.running import GROUPS
+    from warrior_dagster.orchestration.catalog import GROUPS
 
     folder = tmp_path_factory.mktemp("finished")
     arena = Arena.model_validate(small_settings(folder, bundled_model, bundled_embedder, ("ann", "bob", "cyd")))

@@ -4,10 +4,11 @@ import dagster as dg
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.orchestration.checks.row_checks import checks
-from warrior_dagster.orchestration.definitions import arena_assets
-from warrior_dagster.orchestration.running import whole_range
-from warrior_dagster.warehouse.tables import Warehouse
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.orchestration.catalog import arena_assets
+from warrior_dagster.orchestration.checks.row_checks import row_checks
+from warrior_dagster.orchestration.definitions import arena_resources
+from warrior_dagster.orchestration.running import asking_tables, full_range
 
 
 def materialize(
@@ -18,18 +19,23 @@ def materialize(
     succeeds: bool = True,
 ) -> list[dg.ExecuteInProcessResult]:
     """Materialize (asset or group, partition or None for all) one after another."""
-    assets, results = arena_assets(arena), []
+    assets, results = arena_assets(Scope(arena)), []
     for name, partition in steps:
         members = [a for a in assets if name in (a.key.to_user_string(), *a.group_names_by_key.values())]
         result = dg.materialize(
-            [*assets, *checks(arena)],
+            [*assets, *row_checks(Scope(arena))],
             selection=members,
             partition_key=partition,
-            tags=whole_range(members[0]) if partition is None else {},
-            resources={"warehouse": Warehouse(arena.warehouse), "engines": engines},
+            tags=full_range(members[0]) if partition is None else {},
+            resources={**arena_resources(Scope(arena)), "engines": engines},
             instance=instance,
             raise_on_error=succeeds,
         )
         assert result.success == succeeds
         results.append(result)
     return results
+
+
+def asking_partitions(arena: Arena) -> dict[str, list[str]]:
+    """The tables of an arena whose rows come from models, each with the partitions that the roster gives it."""
+    return {table.name: table.partitions(arena) for table in asking_tables(arena)}

@@ -16,8 +16,10 @@ from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.config.serving import VllmServer
 from warrior_dagster.inference.request import Request, ServedModel
 from warrior_dagster.inference.servers.base import ServerFailed
-from warrior_dagster.orchestration.definitions import arena_assets, build_definitions
-from warrior_dagster.orchestration.running import GROUPS, whole_range
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
+from warrior_dagster.orchestration.definitions import arena_resources, build_definitions
+from warrior_dagster.orchestration.running import full_range
 from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -42,12 +44,12 @@ def materialize(
     Engines that were started are added to `starts`.
     """
     log: list[Request] = []
-    assets = arena_assets(arena)
+    assets = arena_assets(Scope(arena))
     with scripted_engines(arena, log, [] if starts is None else starts) as engines:
-        resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
+        resources = {**arena_resources(Scope(arena)), "engines": engines}
         for name, partition in steps:
             members = [a for a in assets if name in (a.key.to_user_string(), *a.group_names_by_key.values())]
-            tags = whole_range(members[0]) if partition is None else {}
+            tags = full_range(members[0]) if partition is None else {}
             result = dg.materialize(
                 assets, selection=members, partition_key=partition, tags=tags, resources=resources, instance=instance
             )
@@ -61,7 +63,7 @@ def everything(arena: Arena, starts: list[ServedModel] | None = None) -> list[Re
 
 def tables(arena: Arena) -> dict[str, pl.DataFrame]:
     warehouse = Warehouse(arena.warehouse)
-    return {name: warehouse.read(name) for name in (a.key.to_user_string() for a in arena_assets(arena))}
+    return {name: warehouse.read(name) for name in (a.key.to_user_string() for a in arena_assets(Scope(arena)))}
 
 
 def keys(log: list[Request]) -> Counter[str]:
@@ -206,15 +208,17 @@ def test_a_competitor_whose_engine_fails_costs_only_its_own_partition(
 def test_a_change_of_a_stage_changes_the_code_version_of_that_stage_alone(make_arena: MakeArena) -> None:
     def versions(**values: Any) -> dict[str, str]:
         return {
-            k.to_user_string(): v or "" for a in arena_assets(make_arena(**values)) for k, v in a.code_versions_by_key.items()
+            k.to_user_string(): v or ""
+            for a in arena_assets(Scope(make_arena(**values)))
+            for k, v in a.code_versions_by_key.items()
         }
 
     base = versions()
     for values, changed in (
         ({"ratings": {"alpha": 0.5, "bootstrap_rounds": 20}}, {"elo_ratings", "answer_scores", "rating_history"}),
-        ({"selection": {"centres": 5}}, {"selected_instructions"}),
-        ({"difficulty": {"verdict": "direct", "keep": 2.0}}, {"instruction_difficulty"}),
-        ({"deduplication": {"threshold": 0.9}}, {"unique_instructions"}),
+        ({"selection": {"centres": 5}}, {"selected_instructions", "funnel"}),  # which says why instructions were dropped
+        ({"difficulty": {"verdict": "direct", "keep": 2.0}}, {"instruction_difficulty", "funnel"}),
+        ({"deduplication": {"threshold": 0.9}}, {"unique_instructions", "funnel"}),
     ):
         other = versions(**values)
         assert {name for name in base if base[name] != other[name]} == changed | {"arena_report"}  # which shows all settings
@@ -224,7 +228,7 @@ def test_materializations_carry_what_a_user_decides_by(make_arena: MakeArena) ->
     arena = make_arena()
     with dg.DagsterInstance.ephemeral() as instance:
         materialize(arena, *((group, None) for group in GROUPS), instance=instance)
-        for asset in arena_assets(arena):
+        for asset in arena_assets(Scope(arena)):
             event = instance.get_latest_materialization_event(asset.key)
             assert event
             metadata = event.asset_materialization.metadata if event.asset_materialization else {}
@@ -250,7 +254,8 @@ def test_the_definitions_load_and_the_edges_are_the_designs(make_arena: MakeAren
     assert parents("judge_votes") == {"selected_instructions", "answers"}
     assert parents("elo_ratings") == {"battle_outcomes"}
     assert parents("sft_dataset") == {
-        "benchmark_overlap", "answer_scores", "answers", "selected_instructions", "judge_votes"}  # fmt: skip
+        "benchmark_overlap", "answer_scores", "answers", "selected_instructions", "judge_votes",
+        "mined_instructions", "unique_instructions", "instruction_difficulty", "battle_outcomes"}  # fmt: skip
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description

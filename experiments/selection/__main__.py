@@ -19,10 +19,11 @@ from experiments.selection.simulated import sweep
 from experiments.selection.tasks import may_repeat, tasks
 from warrior_dagster.analysis.pictures import as_svg
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.arena_file import load_arena, missing_here, no_isolation
+from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.progress import periodic_log
 from warrior_dagster.orchestration.definitions import open_engines
+from warrior_dagster.planning.preflight import missing_here, no_isolation
 from warrior_dagster.stages.battles.unit_tests import execution
 
 HERE = Path(__file__).parent

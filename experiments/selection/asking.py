@@ -8,13 +8,16 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
-from warrior_dagster.inference.dispatch import Asked
+from warrior_dagster.inference.dispatch import DispatchResult
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.sandbox.code_extraction import code_of
-from warrior_dagster.sandbox.pool import Limits, Program, run_all
+from warrior_dagster.sandbox.code_extraction import extract_code
+from warrior_dagster.sandbox.isolation import ResourceLimits
+from warrior_dagster.sandbox.pool import Program, run_all
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.pairing import pairs
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
 OPINIONS = 1
 """Judges a matchup that give opinions, the first of the roster outside it: they cost most of the time without a GPU."""
@@ -25,7 +28,7 @@ LOG = logging.getLogger("selection")
 @dataclass(frozen=True)
 class Evidence:
     """All that is known of the answers to some `tasks`, rows of tasks.tasks, but whether they are right. By matchup: `pairs`,
-    the frames of judging.pairs; `opinions` and `executed`, rows of judging.VOTE_SCHEMA.
+    the frames of pairs; `opinions` and `executed`, rows of VOTE_SCHEMA.
     """
 
     tasks: pl.DataFrame
@@ -51,9 +54,9 @@ def gather(
     answers = rows(answering.answer(arena, engines, selected, arena.roster, LOG), answering.SCHEMA)
     shown = selected.with_columns(instruction=tasks["stripped"] if stripped else tasks["instruction"])
     tests = rows(generation.write(arena, engines, shown, arena.roster, LOG), generation.SCHEMA)
-    pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
+    pairs = {m: pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     one_judge = arena.model_copy(update={"battles": arena.battles.model_copy(update={"judges": OPINIONS})})
-    given = rows(judging.vote(one_judge, engines, pairs if opinions else {}, LOG), judging.VOTE_SCHEMA)
+    given = rows(judging.vote(one_judge, engines, pairs if opinions else {}, LOG), VOTE_SCHEMA)
     sandboxed = partial(run_all, limits=execution.limits(arena.execution))
     run, _ = execution.execute(answers, tests, before, sandboxed, arena.execution)
     by_matchup = {m: given.filter(left=sides(m)[0], right=sides(m)[1]) for m in pairs}
@@ -62,7 +65,7 @@ def gather(
 
 def executed(arena: Arena, tests: pl.DataFrame, run: pl.DataFrame, pairs: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
     """The votes of everybody's tests, by matchup."""
-    sheets = voting.sheets(tests, run)
+    sheets = voting.test_reports(tests, run)
     return {m: voting.vote(pairs[m], sheets, arena.judges(*sides(m)), *sides(m)) for m in pairs}
 
 
@@ -83,11 +86,11 @@ def right(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
     checks = dict(tasks.select("instruction_id", "hidden").iter_rows())
     found, programs = dict[str, tuple[bool, bool, str]](), []
     for identity, competitor, text in answers.select("instruction_id", "competitor", "answer").iter_rows():
-        code, key = code_of(text), f"{identity}:{competitor}"
+        code, key = extract_code(text), f"{identity}:{competitor}"
         found[key] = (False, False, code.reason)
         if not code.reason:
             programs.append(Program(key, code.text, (checks[identity],)))
-    for one in run_all(programs, Limits(HIDDEN_SECONDS)):
+    for one in run_all(programs, ResourceLimits(HIDDEN_SECONDS)):
         why = one.error or (execution.TIMEOUT if one.outcomes[0] == execution.TIMEOUT else one.reasons[0])
         found[one.key] = (not one.error, one.outcomes[0] == execution.PASSED, why)
     keys = answers.select("instruction_id", "competitor", key=pl.format("{}:{}", "instruction_id", "competitor"))
@@ -96,7 +99,7 @@ def right(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([keys.drop("key"), values], how="horizontal")
 
 
-def rows(asked: Asked, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+def rows(asked: DispatchResult, schema: dict[str, pl.DataType]) -> pl.DataFrame:
     """The rows of a stage. Raises RuntimeError if a competitor could not be asked, or a request failed."""
     found = pl.DataFrame(asked.rows, schema=schema)
     failed = found.filter(pl.col("error").is_not_null())

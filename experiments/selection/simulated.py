@@ -18,7 +18,9 @@ from experiments.selection.rules import PAPER_ALPHA, Hits, Rule, hits, outside, 
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.config.stages import Battles, Ratings
 from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.pairing import pairs
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
 ROSTER = ["ann", "bob", "cyd", "dan", "eve"]
 SKILLS = (0.55, 0.5, 0.45, 0.4, 0.1)
@@ -111,7 +113,7 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
         for column, name in enumerate(ROSTER)
     )
     selected = pl.DataFrame({"instruction_id": ids, "competitor": ROSTER[0], "instruction": ""})
-    pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(ROSTER)}
+    pairs = {m: pairs(selected, answers, *sides(m), "all") for m in matchup_keys(ROSTER)}
     opinions = {m: opined(judges, m, truth, lengths, ids, chance) for m in pairs}
     written = sheets(judges, truth, ids, chance)
     executed = {m: voting.vote(pairs[m], written, outside(m, ROSTER), *sides(m)) for m in pairs}
@@ -140,12 +142,12 @@ def opined(
             says_left = np.where(by_place < judges.first, order == judging.LEFT_FIRST, says_left)
             told = zip(ids, says_left.tolist(), strict=True)
             rows += [vote(identity, *sides(matchup), judge, order, says) for identity, says in told]
-    return pl.DataFrame(rows, schema=judging.VOTE_SCHEMA)
+    return pl.DataFrame(rows, schema=VOTE_SCHEMA)
 
 
 def vote(identity: str, left: str, right: str, judge: str, order: str, says_left: bool) -> dict[str, Any]:
-    """A row of judging.VOTE_SCHEMA, as far as outcomes need one."""
-    return dict.fromkeys(judging.VOTE_SCHEMA) | {
+    """A row of VOTE_SCHEMA, as far as outcomes need one."""
+    return dict.fromkeys(VOTE_SCHEMA) | {
         "row_id": f"{identity}:{judge}:{order}",
         "instruction_id": identity,
         "left": left,
@@ -160,7 +162,9 @@ def vote(identity: str, left: str, right: str, judge: str, order: str, says_left
     }
 
 
-def sheets(judges: Judges, truth: Drawn, ids: list[str], chance: np.random.Generator) -> Mapping[tuple[str, str], voting.Sheet]:
+def sheets(
+    judges: Judges, truth: Drawn, ids: list[str], chance: np.random.Generator
+) -> Mapping[tuple[str, str], voting.TestReport]:
     """What everybody's tests say: the sheets of voting, from drawn outcomes."""
     shared = chance.random((len(ids), 1)) < judges.writers_shared
     understood = np.where(shared, chance.random((len(ids), 1)), chance.random(truth.shape)) < judges.understood
@@ -176,4 +180,4 @@ def sheets(judges: Judges, truth: Drawn, ids: list[str], chance: np.random.Gener
             outcome = execution.PASSED if passed else "failed"
             answer = {"competitor": competitor, "outcome": outcome, "answer_key": f"{place}:{competitor}"}
             run.append(dict.fromkeys(execution.SCHEMA) | common | answer)
-    return voting.sheets(pl.DataFrame(tests, schema=generation.SCHEMA), pl.DataFrame(run, schema=execution.SCHEMA))
+    return voting.test_reports(pl.DataFrame(tests, schema=generation.SCHEMA), pl.DataFrame(run, schema=execution.SCHEMA))

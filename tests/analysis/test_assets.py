@@ -15,20 +15,21 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.orchestration.definitions import arena_assets
-from warrior_dagster.orchestration.running import GROUPS, whole_range
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
+from warrior_dagster.orchestration.running import full_range
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
 
 
 def materialize(arena: Arena, engines: Engines, groups: tuple[str, ...] = GROUPS) -> list[dg.ExecuteInProcessResult]:
-    assets = arena_assets(arena)
+    assets = arena_assets(Scope(arena))
     results = []
     for group in groups:
         members = [a for a in assets if group in a.group_names_by_key.values()]
         resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
-        results.append(dg.materialize(assets, selection=members, tags=whole_range(members[0]), resources=resources))
+        results.append(dg.materialize(assets, selection=members, tags=full_range(members[0]), resources=resources))
     return results
 
 
@@ -83,7 +84,7 @@ def test_judges_that_always_say_a_fail_their_check_which_names_them(make_arena: 
     (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "judges_are_sound"]
     assert not check.passed
     assert set(check.metadata) == set(arena.roster)
-    assert "100% of its votes are for the answer that it saw first" in str(check.metadata["ann"].value)
+    assert "100% of its votes are for the answer shown first" in str(check.metadata["ann"].value)
     assert Warehouse(arena.warehouse).read("judge_audit", [WHOLE])["first"].to_list() == [1.0, 1.0, 1.0]
 
 

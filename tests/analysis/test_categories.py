@@ -1,4 +1,4 @@
-"""Kinds of task: who sorts, what is asked, and what an answer that is none becomes."""
+"""Categories: the judge, the request, and abstentions."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,7 @@ from tests.runs import materialize
 from warrior_dagster.analysis.categories import CATEGORIES, judge_of, read
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.request import Completion, Request, ServedModel
+from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -27,21 +28,21 @@ def test_the_likeliest_digit_is_the_category_with_its_probability() -> None:
 
 
 @pytest.mark.parametrize(("text", "logprobs"), [("code", None), ("1", None), ("1", {"1": -0.1})])
-def test_an_answer_that_is_no_digit_is_an_abstention_with_its_reason(text: str, logprobs: dict[str, float] | None) -> None:
+def test_an_answer_without_a_digit_is_an_abstention_with_a_reason(text: str, logprobs: dict[str, float] | None) -> None:
     row = read(Request(MODEL, "p", "{}", tag=("ann", "one")), completion(text, logprobs))
     assert row["category"] is None
     assert row["probability"] is None
     assert row["reason"]
 
 
-def test_nobody_sorts_its_own_instructions_and_a_newcomer_changes_no_earlier_judge(make_arena: MakeArena) -> None:
+def test_no_competitor_judges_its_own_instructions_and_a_new_one_changes_no_judge(make_arena: MakeArena) -> None:
     few, more = make_arena(), make_arena(("ann", "bob", "cyd", "dan"))
     for arena in (few, more):
         assert all(judge_of(arena, name) != name for name in arena.roster)
     assert [judge_of(few, name) for name in few.roster] == [judge_of(more, name) for name in few.roster]
 
 
-def test_every_selected_instruction_is_sorted_where_the_arena_asks_for_it(make_arena: MakeArena) -> None:
+def test_every_selected_instruction_gets_a_category_if_enabled(make_arena: MakeArena) -> None:
     arena = make_arena(analysis={"categories": True})
     with scripted_engines(arena, [], []) as engines:
         (result,) = materialize(arena, engines, ("competitors", None))
@@ -53,9 +54,9 @@ def test_every_selected_instruction_is_sorted_where_the_arena_asks_for_it(make_a
     assert all("data:image/png" in str(event.metadata["picture"].value) for event in events)
 
 
-def test_it_is_not_there_where_the_arena_does_not_ask_for_it(make_arena: MakeArena) -> None:
-    from warrior_dagster.orchestration.definitions import arena_assets
+def test_the_asset_does_not_exist_if_disabled(make_arena: MakeArena) -> None:
+    from warrior_dagster.orchestration.catalog import arena_assets
 
-    names = {a.key.to_user_string() for a in arena_assets(make_arena())}
+    names = {a.key.to_user_string() for a in arena_assets(Scope(make_arena()))}
     assert "task_categories" not in names
     assert "arena_report" in names

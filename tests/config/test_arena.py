@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.arena_file import ArenaError, load_arena, missing_here, no_isolation, tight_contexts
+from warrior_dagster.config.arena_file import ArenaError, load_arena
+from warrior_dagster.planning.preflight import missing_here, no_isolation, tight_contexts
 from warrior_dagster.sandbox import probing
 from warrior_dagster.sandbox.isolation import IsolationError
 

@@ -9,7 +9,8 @@ from experiments.selection.rules import RULES, Rule, hits, missed, picks, table,
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.inference.request import Request
-from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.pairing import pairs
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 ROSTER = ["ann", "bob", "cyd"]
@@ -96,8 +97,8 @@ def test_the_picks_are_the_gold_answers_of_the_graph(finished: tuple[Arena, list
     arena, _ = finished
     warehouse = Warehouse(arena.warehouse)
     selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
-    pairs = {m: judging.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
-    votes = {m: warehouse.read("judge_votes", [m]).select(list(judging.VOTE_SCHEMA)) for m in pairs}
+    pairs = {m: pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
+    votes = {m: warehouse.read("judge_votes", [m]).select(list(VOTE_SCHEMA)) for m in pairs}
     none = {m: frame.clear() for m, frame in votes.items()}
     rule = Rule("opinions, soft", arena.ratings.alpha)
     (frame,) = picks(answers, pairs, votes, none, arena.roster, arena.battles, arena.ratings, rules=[rule])[rule.name]

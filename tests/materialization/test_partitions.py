@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
-from warrior_dagster.materialization.partitions import partitions_of
+from warrior_dagster.materialization.partitions import BOTH_SIDES, EARLIER, EVERYONE, SAME, Scope
 
 names = st.lists(st.from_regex(r"[a-z][a-z0-9]{0,5}(_[a-z0-9]{1,3})?", fullmatch=True), min_size=3, max_size=12, unique=True)
 
@@ -22,13 +22,17 @@ def test_the_matchups_of_an_appended_competitor_are_one_range_at_the_end(roster:
 
 @given(names)
 def test_edges_between_partitions_follow_the_roster(roster: list[str]) -> None:
-    parts = partitions_of(arena_of(roster))
+    scope = Scope(arena_of(roster))
 
-    def downstream(mapping: dg.PartitionMapping, key: str, target: dg.PartitionsDefinition) -> set[str]:
-        subset = parts.competitors.subset_with_partition_keys([key])
-        mapped = mapping.get_downstream_partitions_for_partitions(subset, parts.competitors, target)
+    def downstream(how: str, key: str, target: dg.PartitionsDefinition) -> set[str]:
+        mapping = scope.mapping(how)
+        assert mapping is not None
+        subset = scope.competitors.subset_with_partition_keys([key])
+        mapped = mapping.get_downstream_partitions_for_partitions(subset, scope.competitors, target)
         return set(mapped.get_partition_keys())
 
     for place, name in enumerate(roster):
-        assert downstream(parts.itself_and_earlier, name, parts.competitors) == set(roster[place:])
-        assert downstream(parts.both_sides, name, parts.matchups) == {m for m in matchup_keys(roster) if name in sides(m)}
+        assert downstream(EARLIER, name, scope.competitors) == set(roster[place:])
+        assert downstream(BOTH_SIDES, name, scope.matchups) == {m for m in matchup_keys(roster) if name in sides(m)}
+        assert downstream(EVERYONE, name, scope.competitors) == set(roster)
+    assert scope.mapping(SAME) is None  # Dagster's default: the partition with the same key

@@ -8,10 +8,11 @@ import polars as pl
 from tests.conftest import scripted_engines
 from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.materialization.staleness import MISSING, out_of_date, reads
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.staleness import MISSING, reads, stale_partitions
+from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
 from warrior_dagster.orchestration.checks.up_to_date import UP_TO_DATE
-from warrior_dagster.orchestration.definitions import arena_assets, build_definitions
-from warrior_dagster.orchestration.running import GROUPS
+from warrior_dagster.orchestration.definitions import arena_resources, build_definitions
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -21,7 +22,9 @@ EVERYTHING = [(group, None) for group in GROUPS]
 def stale(arena: Arena) -> dict[str, dict[str, str]]:
     """Of each asset that has any, the partitions that are out of date."""
     graph = build_definitions(arena).resolve_asset_graph()
-    found = {a.key.to_user_string(): out_of_date(graph, a.key, Warehouse(arena.warehouse)) for a in arena_assets(arena)}
+    found = {
+        a.key.to_user_string(): stale_partitions(graph, a.key, Warehouse(arena.warehouse)) for a in arena_assets(Scope(arena))
+    }
     return {name: partitions for name, partitions in found.items() if partitions}
 
 
@@ -42,7 +45,7 @@ def test_a_partition_reads_what_the_graph_says(make_arena: MakeArena) -> None:
 def test_everything_is_missing_then_up_to_date_and_a_second_run_keeps_it_so(make_arena: MakeArena) -> None:
     arena = make_arena()
     before = stale(arena)
-    assert set(before) == {a.key.to_user_string() for a in arena_assets(arena)}
+    assert set(before) == {a.key.to_user_string() for a in arena_assets(Scope(arena))}
     assert {reason for partitions in before.values() for reason in partitions.values()} == {MISSING}
     with scripted_engines(arena, [], []) as engines:
         for _ in range(2):
@@ -56,15 +59,15 @@ def test_other_settings_make_their_stage_out_of_date_and_what_follows_only_once_
     arena, other = make_arena(), make_arena(answers={"sampling": {"max_tokens": 65}})
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, *EVERYTHING)
-    why = "its settings or its code are others"
+    why = "its settings or its code have changed"
     assert stale(other) == {"answers": dict.fromkeys(other.roster, why), "arena_report": {WHOLE: why}}  # it shows the settings
     with scripted_engines(other, [], []) as engines:
         materialize(other, engines, ("answers", "cyd"))
         found = stale(other)
         assert set(found["answers"]) == {"ann", "bob"}
-        assert found["judge_votes"] == dict.fromkeys(["ann__cyd", "bob__cyd"], "answers has other rows")
+        assert found["judge_votes"] == dict.fromkeys(["ann__cyd", "bob__cyd"], "the rows of answers have changed")
         assert set(found) == {"answers", "judge_votes", "battle_outcomes", "answer_scores", "sft_dataset", "dpo_dataset",
-                              "kto_dataset", "benchmark_overlap", "funnel", "judge_audit", "arena_report"}  # fmt: skip
+                              "kto_dataset", "benchmark_overlap", "judge_audit", "arena_report"}  # fmt: skip
         materialize(other, engines, *EVERYTHING)
     assert stale(other) == {}
 
@@ -87,11 +90,11 @@ def test_rows_that_were_read_are_what_counts_though_others_came_meanwhile(make_a
     graph, warehouse = build_definitions(arena).resolve_asset_graph(), Warehouse(arena.warehouse)
     rows = warehouse.read("elo_ratings", [WHOLE])
     Warehouse(arena.warehouse).write("elo_ratings", WHOLE, rows.drop("partition").with_columns(pl.col("rating") + 1))
-    from warrior_dagster.materialization.staleness import vouch
+    from warrior_dagster.materialization.staleness import save_fingerprints
 
-    vouch(graph, dg.AssetKey("answer_scores"), [WHOLE], warehouse)
-    found = out_of_date(graph, dg.AssetKey("answer_scores"), Warehouse(arena.warehouse))
-    assert found == {WHOLE: "elo_ratings has other rows"}
+    save_fingerprints(graph, dg.AssetKey("answer_scores"), [WHOLE], warehouse)
+    found = stale_partitions(graph, dg.AssetKey("answer_scores"), Warehouse(arena.warehouse))
+    assert found == {WHOLE: "the rows of elo_ratings have changed"}
 
 
 def test_the_check_can_be_run_alone_and_names_what_is_out_of_date(make_arena: MakeArena) -> None:
@@ -101,9 +104,9 @@ def test_the_check_can_be_run_alone_and_names_what_is_out_of_date(make_arena: Ma
         materialize(arena, engines, ("competitors", None), ("matchups", "ann__bob"))
         checks = [c for c in defs.asset_checks or [] if isinstance(c, dg.AssetChecksDefinition)]
         result = dg.materialize(
-            [*arena_assets(arena), *checks],
+            [*arena_assets(Scope(arena)), *checks],
             selection=dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey("judge_votes"), UP_TO_DATE)),
-            resources={"warehouse": Warehouse(arena.warehouse), "engines": engines},
+            resources={**arena_resources(Scope(arena)), "engines": engines},
             instance=instance,
         )
     (check,) = result.get_asset_check_evaluations()

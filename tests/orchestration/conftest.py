@@ -9,7 +9,7 @@ from tests.orchestration.growing import Arena
 from tests.orchestration.served import Dagster, served
 from tests.runs import materialize
 from warrior_dagster.config.arena_file import load_arena
-from warrior_dagster.orchestration.running import GROUPS
+from warrior_dagster.orchestration.catalog import GROUPS
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import yaml
 
 from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.config.matchups import matchup_keys
-from warrior_dagster.materialization.staleness import out_of_date
-from warrior_dagster.orchestration.definitions import arena_assets, build_definitions
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.staleness import stale_partitions
+from warrior_dagster.orchestration.catalog import arena_assets
+from warrior_dagster.orchestration.definitions import build_definitions
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 NAMES = ["ann", "bob", "cyd"]
@@ -46,11 +48,11 @@ class Arena:
         """Of each asset that has any, the partitions that are out of date."""
         arena = load_arena(self.file)
         graph, warehouse = build_definitions(arena).resolve_asset_graph(), Warehouse(arena.warehouse)
-        found = {a.key.to_user_string(): out_of_date(graph, a.key, warehouse) for a in arena_assets(arena)}
+        found = {a.key.to_user_string(): stale_partitions(graph, a.key, warehouse) for a in arena_assets(Scope(arena))}
         return {name: partitions for name, partitions in found.items() if partitions}
 
     def assets(self) -> list[str]:
-        return [a.key.to_user_string() for a in arena_assets(load_arena(self.file))]
+        return [a.key.to_user_string() for a in arena_assets(Scope(load_arena(self.file)))]
 
     def complete(self) -> bool:
         """Everything is there, made from what is there now, and the leaderboard is of all."""

@@ -6,10 +6,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from warrior_dagster.materialization.partitions import Partitions, partitions_of
+from warrior_dagster.materialization.partitions import BOTH_SIDES, Scope
 from warrior_dagster.orchestration.automation_sensor import automated, automation_sensor
 
 NAMES = ["ann", "bob", "cyd"]
+SCOPE = Scope(SimpleNamespace(roster=NAMES))  # type: ignore[arg-type]
 
 
 class Graph:
@@ -22,7 +23,7 @@ class Graph:
 
     def assets(self, names: list[str]) -> list[dg.AssetsDefinition]:
 
-        parts: Partitions = partitions_of(SimpleNamespace(roster=names))  # type: ignore[arg-type]
+        scope = Scope(SimpleNamespace(roster=names))  # type: ignore[arg-type]
 
         def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
             key = context.partition_key
@@ -30,13 +31,13 @@ class Graph:
                 raise RuntimeError(key)
             return dg.MaterializeResult(data_version=dg.DataVersion(self.rows.get(key, "first")))
 
-        @dg.asset(partitions_def=parts.competitors)
+        @dg.asset(partitions_def=scope.competitors)
         def mined(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
             return made(context)
 
         @dg.asset(
-            partitions_def=parts.matchups,
-            deps=[dg.AssetDep("mined", partition_mapping=parts.both_sides)],
+            partitions_def=scope.matchups,
+            deps=[dg.AssetDep("mined", partition_mapping=scope.mapping(BOTH_SIDES))],
             code_version=self.code,
         )
         def votes(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
@@ -126,4 +127,4 @@ def test_nothing_is_made_from_what_failed_a_blocking_check_until_it_passes(graph
 
 def test_the_sensor_ships_stopped() -> None:
 
-    assert automation_sensor([]).default_status == dg.DefaultSensorStatus.STOPPED
+    assert automation_sensor(SCOPE, []).default_status == dg.DefaultSensorStatus.STOPPED

@@ -66,6 +66,7 @@ def test_a_run_that_ends_by_itself_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_the_arena_s_own_runs_hold_the_lock(make_arena: Callable[..., Arena]) -> None:
+    from warrior_dagster.materialization.partitions import Scope
     from warrior_dagster.orchestration.definitions import arena_resources
 
     arena = make_arena()
@@ -75,5 +76,5 @@ def test_the_arena_s_own_runs_hold_the_lock(make_arena: Callable[..., Arena]) ->
     def looks(context: dg.AssetExecutionContext) -> None:
         seen.extend(file.stem for file in runs_folder(arena.warehouse).iterdir())
 
-    result = dg.materialize([looks], resources={"warehouse": arena_resources(arena)["warehouse"]})
+    result = dg.materialize([looks], resources={"warehouse": arena_resources(Scope(arena))["warehouse"]})
     assert seen == [result.run_id]

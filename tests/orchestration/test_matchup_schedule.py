@@ -20,7 +20,7 @@ from warrior_dagster.orchestration.matchup_schedule import choose, ranges
 
 ROSTER = ["ann", "bob", "cyd", "dan", "eve"]
 KEYS = matchup_keys(ROSTER)
-STALE = st.dictionaries(st.sampled_from(KEYS), st.sampled_from([MISSING, "judge_votes has other rows"]))
+STALE = st.dictionaries(st.sampled_from(KEYS), st.sampled_from([MISSING, "the rows of judge_votes have changed"]))
 WIDTHS = st.dictionaries(st.sampled_from(ROSTER), st.floats(0, 400))
 
 

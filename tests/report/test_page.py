@@ -14,9 +14,9 @@ from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.orchestration.running import GROUPS
+from warrior_dagster.orchestration.catalog import GROUPS
 from warrior_dagster.report import page
-from warrior_dagster.report.assets import NAME
+from warrior_dagster.report.assets import FILE
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -65,7 +65,7 @@ def test_the_asset_writes_one_file_that_loads_nothing_and_shows_every_figure(fin
     with scripted_engines(arena, [], []) as engines:
         (result,) = materialize(arena, engines, ("arena_report", None))
     (event,) = result.asset_materializations_for_node("arena_report")
-    file = Path(arena.export.folder) / NAME
+    file = Path(arena.export.folder) / FILE
     assert event.metadata["open"].value == file.as_uri()
     text = file.read_text(encoding="utf-8")
     page_of = Elements(text)
@@ -124,4 +124,4 @@ def test_a_failed_judge_is_named_where_the_audit_is_shown(finished_copy: MakeAre
     rows = warehouse.read("judge_audit", [WHOLE]).drop("partition")
     first = rows.with_columns(first=1.0, first_of=100, first_low=0.96, first_high=1.0)
     warehouse.write("judge_audit", WHOLE, first.cast(rows.schema))
-    assert "<strong>ann</strong> fails the check: 100% of its votes are for the answer that it saw first" in written(arena)
+    assert "<strong>ann</strong> fails the check: 100% of its votes are for the answer shown first" in written(arena)

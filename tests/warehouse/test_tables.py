@@ -14,13 +14,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from warrior_dagster.warehouse import tables
+from warrior_dagster.warehouse import spool, tables
+from warrior_dagster.warehouse.registry import open_table
 from warrior_dagster.warehouse.row_hash import rows_sha256
 from warrior_dagster.warehouse.tables import Warehouse
 
 
 def frame(*ids: str, value: float = 1.0) -> pl.DataFrame:
     return pl.DataFrame({"row_id": list(ids), "value": [value] * len(ids)}, schema={"row_id": pl.String, "value": pl.Float64})
+
+
+def registry_version(folder: Path) -> int:
+    """How often the list of written partitions has changed."""
+    return int(lancedb.connect(str(folder)).open_table("_partitions").version)
 
 
 def test_a_partition_holds_exactly_what_was_written_last(tmp_path: Path) -> None:
@@ -47,9 +53,9 @@ def test_the_rows_of_some_instructions_are_read_whatever_their_ids_hold(tmp_path
 def test_the_same_rows_are_not_written_again_and_keep_their_hash(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     first = warehouse.write("t", "p", frame("a", "b"))
-    records = warehouse._records().version
+    version = registry_version(tmp_path)
     assert warehouse.write("t", "p", frame("b", "a")) == first
-    assert warehouse._records().version == records
+    assert registry_version(tmp_path) == version
     assert warehouse.partitions("t") == {"p": first.sha256}
     changed = warehouse.write("t", "p", frame("a", "b", value=3.0))
     assert changed.sha256 != first.sha256
@@ -98,6 +104,7 @@ def test_frames_that_come_one_by_one_are_one_partition_in_one_commit(tmp_path: P
     warehouse.write("t", "q", frame("z"))
     whole = warehouse.write("t", "p", frame(*"abcdef"))
     monkeypatch.setattr(tables, "SLICE", 2)
+    monkeypatch.setattr(spool, "SLICE", 2)
     assert warehouse.write("t", "p", (frame(*ids) for ids in ("fc", "", "bae", "d"))) == whole  # the same rows, not written
     changed = warehouse.write("t", "p", iter([frame("a", "b", "c", value=2.0), frame("x")]))
     assert changed.table_version == whole.table_version + 1
@@ -168,17 +175,17 @@ def test_who_reads_while_a_partition_is_written_again_sees_it_as_it_was(
 def test_a_table_that_is_replaced_while_it_is_opened_is_not_read_as_one_with_fewer_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warehouse, opened = Warehouse(str(tmp_path)), Warehouse._open
+    warehouse, opens = Warehouse(str(tmp_path)), "warrior_dagster.warehouse.tables.open_table"
     for partition in ("p", "q"):
         warehouse.write("t", partition, frame("a"))
 
-    def replaced(self: Warehouse, table: str) -> Any:
+    def replaced(database: Any, table: str) -> Any:
         if table == "t":
-            monkeypatch.setattr(Warehouse, "_open", opened)
+            monkeypatch.setattr(opens, open_table)
             Warehouse(str(tmp_path)).write("t", "q", frame("a").with_columns(other=1))
-        return opened(self, table)
+        return open_table(database, table)
 
-    monkeypatch.setattr(Warehouse, "_open", replaced)
+    monkeypatch.setattr(opens, replaced)
     with pytest.raises(LookupError, match="never materialized for p "):
         warehouse.read("t", ["p", "q"])
 
@@ -226,7 +233,7 @@ def test_vectors_of_a_doubled_and_a_missing_row_are_an_error(tmp_path: Path) -> 
 
 
 def test_no_frame_at_all_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected a frame"):
+    with pytest.raises(ValueError, match="expected at least one frame"):
         Warehouse(str(tmp_path)).write("t", "p", iter(()))
 
 
@@ -295,15 +302,15 @@ def test_the_hash_is_of_the_rows_and_not_of_their_order(ids: list[str]) -> None:
     assert rows_sha256(frame(*ids).with_columns(vectors[0])) != rows_sha256(frame(*ids).with_columns(vectors[1]))
 
 
-def test_what_is_withdrawn_is_missing_until_it_is_written_again_and_what_was_written_since_stays(tmp_path: Path) -> None:
+def test_an_invalidated_partition_is_missing_until_it_is_written_again_and_what_was_written_since_stays(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     old = warehouse.write("t", "p", frame("a")).sha256
     warehouse.write("t", "q", frame("b"))
-    warehouse.withdraw("t", {"p": "another hash"})
+    warehouse.invalidate("t", {"p": "another hash"})
     assert warehouse.read("t", ["p", "q"]).height == 2
-    warehouse.withdraw("t", {"p": old})
+    warehouse.invalidate("t", {"p": old})
     assert set(warehouse.partitions("t")) == {"q"}
-    with pytest.raises(LookupError, match=r"t was never materialized for p in .*, or a failed check withdrew it"):
+    with pytest.raises(LookupError, match=r"t was never materialized for p in .*, or a failed check invalidated it"):
         warehouse.read("t", ["p", "q"])
     assert warehouse.write("t", "p", frame("a")).sha256 == old
     assert warehouse.read("t", ["p"])["row_id"].to_list() == ["a"]

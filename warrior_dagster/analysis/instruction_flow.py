@@ -1,10 +1,14 @@
-"""What became of the instructions: their bands of difficulty, and how many each stage left and dropped."""
+"""The flow of instructions through the stages: bands of difficulty, and how many each stage kept and dropped."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import polars as pl
 
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.stages.curation.difficulty import BANDS
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 BAND_NAMES = (*(name for _, name in BANDS), "unrated")
 FUNNEL = {
@@ -19,9 +23,9 @@ FUNNEL = {
 
 
 def difficulty_bands(rated: pl.DataFrame) -> pl.DataFrame:
-    """How many of each competitor's instructions are in each band, and which share: a row for each, in the bands' order.
+    """Number and share of each competitor's instructions in each band, one row per competitor and band, in band order.
 
-    `rated` has `competitor` and `band` of instructions.
+    `rated` has the `competitor` and `band` of each instruction.
     """
     every = rated.select("competitor").unique().join(pl.DataFrame({"band": BAND_NAMES}), how="cross")
     counted = rated.group_by("competitor", "band").agg(instructions=pl.len().cast(pl.Int64))
@@ -36,10 +40,10 @@ def difficulty_bands(rated: pl.DataFrame) -> pl.DataFrame:
 
 
 def funnel(stages: Mapping[str, pl.DataFrame], reasons: Mapping[str, str]) -> pl.DataFrame:
-    """Rows after each stage, of each competitor and (`competitor` "") of all, and how many it dropped.
+    """How many rows each stage kept and dropped, per competitor and in total (`competitor` "").
 
-    `stages` has, in order, a frame with the `competitor` that every remaining instruction was mined from; `reasons` says why a
-    stage drops what it drops. The first stage drops none.
+    `stages` has, in order, a frame with the `competitor` of each remaining instruction. `reasons` says why a stage drops rows.
+    The first stage drops none.
     """
     names = sorted({name for frame in stages.values() for name in frame["competitor"].unique()})
     rows, before = [], dict[str, int]()
@@ -48,7 +52,39 @@ def funnel(stages: Mapping[str, pl.DataFrame], reasons: Mapping[str, str]) -> pl
         for name in ("", *names):
             left = len(frame) if name == "" else counts.get(name, 0)
             dropped = before.get(name, left) - left
-            why = reasons.get(stage, "") if dropped and name == "" else ""  # they are told of all together
+            why = reasons.get(stage, "") if dropped and name == "" else ""  # reasons are given for the total only
             rows.append((f"{step}:{name}", step, stage, name, left, dropped, why))
             before[name] = left
     return pl.DataFrame(rows, schema=FUNNEL, orient="row")
+
+
+def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.DataFrame], dict[str, str]]:
+    """The arguments of `funnel` for the current roster. Raises LookupError as `Warehouse.read` does."""
+    roster = arena.roster
+    mined = warehouse.read("mined_instructions", roster, ["competitor", "status"])
+    unique = warehouse.read("unique_instructions", roster, ["competitor", "kept"])
+    rated = warehouse.read("instruction_difficulty", roster, ["competitor", "kept"])
+    selected = warehouse.read("selected_instructions", roster, ["competitor", "instruction_id"])
+    outcomes = warehouse.read("battle_outcomes", matchup_keys(roster), ["instruction_id", "outcome"])
+    decided = outcomes.drop_nulls("outcome")
+    dropped = Counter(mined.filter(pl.col("status") != "ok")["status"].to_list())
+    stages = {
+        "mined": mined,
+        "usable": mined.filter(status="ok"),
+        "unique": unique.filter("kept"),
+        "difficult enough": rated.filter("kept"),
+        "selected": selected,
+        "fought over": selected.join(decided, on="instruction_id", how="semi"),
+    }
+    if "sft" in arena.export.formats:
+        exported = warehouse.read("sft_dataset", [WHOLE], ["attacker"])
+        stages["exported (sft)"] = exported.select(competitor="attacker")
+    reasons = {
+        "usable": ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in dropped.most_common()),
+        "unique": f"near duplicates from {arena.deduplication.threshold:g} on",
+        "difficult enough": f"scored below {arena.difficulty.keep:g}, or not at all",
+        "selected": f"beyond {arena.selection.centres} centres a competitor",
+        "fought over": "no two usable answers",
+        "exported (sft)": "the gold answer was cut off at the token limit, or a benchmark is in the row",
+    }
+    return stages, reasons

@@ -1,41 +1,38 @@
-"""Which instructions of the warehouse are left after each stage, and why the others are not."""
+"""The tables of the analysis."""
 
-from collections import Counter
+from functools import partial
 
-import polars as pl
-
+from warrior_dagster.analysis import audit, categories, instruction_flow, test_agreement
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.matchups import matchup_keys
-from warrior_dagster.warehouse.tables import WHOLE, Warehouse
+from warrior_dagster.materialization.table import Requests, Table, tokens_of
+
+table = partial(Table, partitioned_by="nothing", group="analysis")
 
 
-def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.DataFrame], dict[str, str]]:
-    """The frames and reasons that `stages.funnel` takes, of the present roster. Raises LookupError as Warehouse.read does."""
-    roster = arena.roster
-    mined = warehouse.read("mined_instructions", roster, ["competitor", "status"])
-    unique = warehouse.read("unique_instructions", roster, ["competitor", "kept"])
-    rated = warehouse.read("instruction_difficulty", roster, ["competitor", "kept"])
-    selected = warehouse.read("selected_instructions", roster, ["competitor", "instruction_id"])
-    outcomes = warehouse.read("battle_outcomes", matchup_keys(roster), ["instruction_id", "outcome"])
-    fought = outcomes.drop_nulls("outcome")
-    dropped = Counter(mined.filter(pl.col("status") != "ok")["status"].to_list())
-    stages = {
-        "mined": mined,
-        "usable": mined.filter(status="ok"),
-        "unique": unique.filter("kept"),
-        "difficult enough": rated.filter("kept"),
-        "selected": selected,
-        "fought over": selected.join(fought, on="instruction_id", how="semi"),
-    }
-    if "sft" in arena.export.formats:
-        exported = warehouse.read("sft_dataset", [WHOLE], ["attacker"])
-        stages["exported (sft)"] = exported.select(competitor="attacker")
-    reasons = {
-        "usable": ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in dropped.most_common()),
-        "unique": f"near duplicates from {arena.deduplication.threshold:g} on",
-        "difficult enough": f"scored below {arena.difficulty.keep:g}, or not at all",
-        "selected": f"beyond {arena.selection.centres} centres a competitor",
-        "fought over": "no two usable answers",
-        "exported (sft)": "the gold answer was cut off at the token limit, or a benchmark is in the row",
-    }
-    return stages, reasons
+def audit_columns(arena: Arena) -> tuple[str, ...]:
+    """The columns of the judge audit; with tests as evidence also each judge's agreement with them."""
+    shares = [*audit.SHARES, *([test_agreement.SHARE] if arena.runs_tests else [])]
+    columns = [f"{share}{suffix}" for share in shares for suffix in ("", "_of", "_low", "_high")]
+    return ("row_id", "judge", "votes", "abstained", "tied", *columns, *(["accuracy"] if arena.runs_tests else []))
+
+
+CATEGORIES = Table(
+    "task_categories",
+    "competitor",
+    (*categories.SCHEMA, "competitor"),
+    requests=Requests(lambda arena, _: (arena.mining.max_tokens + tokens_of(arena.analysis.category_prompt), 1)),
+    enabled=lambda arena: arena.analysis.categories,
+)
+FUNNEL = table("funnel", columns=tuple(instruction_flow.FUNNEL))
+NOVELTY = table(
+    "instruction_novelty",
+    columns=("row_id", "instruction_id", "instruction", "competitor", "reference_set", "rouge_l", "nearest"),
+)
+BANDS = table("difficulty_bands", columns=("row_id", "competitor", "band", "instructions", "share"))
+HEAD_TO_HEAD = table(
+    "head_to_head",
+    columns=("row_id", "competitor", "opponent", "battles", "won", "tied", "lost", "win_rate", "low", "high"),
+)
+HISTORY = table("rating_history", columns=("row_id", "competitor", "rating", "low", "high", "battles"))
+AUDIT = table("judge_audit", columns=audit_columns)
+TABLES = [CATEGORIES, FUNNEL, NOVELTY, BANDS, HEAD_TO_HEAD, HISTORY, AUDIT]

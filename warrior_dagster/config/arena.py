@@ -1,6 +1,6 @@
 """The schema of an arena's YAML: the one source of configuration, and the only place where it is validated.
 
-Its parts are in `settings/`: who competes and how models are served, the stages of the method, what happens by itself.
+Its parts are beside it: who competes and how models are served, the stages of the method, and what starts without a person.
 """
 
 from typing import Self
@@ -32,7 +32,7 @@ class Arena(Strict):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Lower-case letters, digits and underscores; its tables go to data/NAME unless `warehouse` says otherwise."""
     competitors: tuple[Competitor, ...] = Field(min_length=3)
-    """The roster. Its order matters; append new competitors at the end, and no row of the others changes."""
+    """The roster. Its order matters: append new competitors at the end, so that no row of the others changes."""
     languages: tuple[str, ...] = Field(("Python",), min_length=1)
     """Programming languages that instructions are mined for. Others than Python are unpublished."""
     warehouse: str = ""
@@ -50,7 +50,7 @@ class Arena(Strict):
     analysis: Analysis = Analysis()
     engine: Engine = Engine()
     schedule: Schedule | None = None
-    """When matchups battle by themselves; absent: only when they are materialized."""
+    """When matchups are scheduled; absent: never."""
     automation: Automation = Automation()
 
     @field_validator("competitors")
@@ -59,7 +59,7 @@ class Arena(Strict):
         seen: set[str] = set()
         for competitor in competitors:
             if competitor.name in seen:
-                raise ValueError(f"expected each name once; {competitor.name!r} is there twice")
+                raise ValueError(f"expected each name once; {competitor.name!r} occurs twice")
             seen.add(competitor.name)
         return competitors
 
@@ -89,17 +89,17 @@ class Arena(Strict):
         return self.competitors[self.roster.index(name)]
 
     def panel(self, attacker: str) -> list[str]:
-        """Who rates the instructions that `attacker` revealed: a prefix-stable choice, never the attacker itself."""
+        """The judges that rate the instructions of `attacker`: the first of the roster, never the attacker itself."""
         return [name for name in self.roster if name != attacker][: self.difficulty.panel]
 
     @property
     def runs_tests(self) -> bool:
-        """Whether judges write tests that answers are run against."""
+        """Whether judges write tests, and answers are run against them."""
         return self.battles.evidence != "opinion"
 
     @property
-    def unused(self) -> set[str]:
-        """Keys that say nothing of this arena."""
+    def unused_sections(self) -> set[str]:
+        """Sections that have no effect in this arena."""
         return set() if self.runs_tests else {"execution"}
 
     def devices(self, model: str) -> int:
@@ -107,5 +107,5 @@ class Arena(Strict):
         return (next(c for c in self.competitors if c.model == model).serve or self.engine.serve).devices
 
     def judges(self, left: str, right: str) -> list[str]:
-        """Who judges the matchup of two competitors."""
+        """The judges of the matchup of two competitors."""
         return [name for name in self.roster if name not in (left, right)][: self.battles.judges]

@@ -1,6 +1,5 @@
 """Reading an arena's YAML: every mistake is one line with file, line, key and what was expected."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import Endpoint, VllmServer, is_local
+from warrior_dagster.config.serving import is_local
 from warrior_dagster.config.stages import ReferenceSet
 
 
@@ -66,56 +65,8 @@ def located(arena: Arena, folder: Path) -> Arena:
     )
 
 
-def missing_here(arena: Arena) -> list[str]:
-    """One line for each thing that the arena needs on this machine and that is not there: model folders, keys of endpoints."""
-    named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors]
-    named.append(("embedding.model", arena.embedding.model))
-    missing = [
-        f"{key}: expected a model folder with config.json, or a hub id; {model} is neither"
-        for key, model in named
-        if is_local(model) and not (Path(model) / "config.json").is_file()
-    ]
-    missing += [
-        f"{key}.{r.name}.source: expected a file; there is none at {r.source}"
-        for key, sets in (("analysis.references", arena.analysis.references), ("export.benchmarks", arena.export.benchmarks))
-        for r in sets
-        if is_local(r.source) and not Path(r.source).is_file()
-    ]
-    serving = [(f"competitors.{c.name}.serve", c.serve) for c in arena.competitors] + [("engine.serve", arena.engine.serve)]
-    for key, serve in serving:
-        if isinstance(serve, Endpoint) and serve.api_key_env and serve.api_key_env not in os.environ:
-            missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
-    return missing
-
-
-def no_isolation(arena: Arena) -> list[str]:
-    """One line if the arena runs what models write, and this machine has no isolation that its file allows."""
-    from warrior_dagster.sandbox.isolation import ALLOWED, IsolationError
-    from warrior_dagster.sandbox.pool import best
-
-    try:
-        if arena.runs_tests:
-            best(ALLOWED[arena.execution.isolation])
-    except IsolationError as error:
-        return [f"execution.isolation: {error}"]
-    return []
-
-
-def tight_contexts(arena: Arena) -> list[str]:
-    """One line for each competitor that may be unable to judge the longest battle, which would end in abstentions."""
-    answer = max(c.sampling.max_tokens if c.sampling else arena.answers.sampling.max_tokens for c in arena.competitors)
-    verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1
-    longest = arena.mining.max_tokens + 2 * answer + verdict
-    return [
-        f"competitors.{c.name}: max_model_len {serve.max_model_len} may be too short for the longest battle:"
-        f" an instruction of {arena.mining.max_tokens} tokens, two answers of {answer}, a verdict of {verdict}"
-        for c in arena.competitors
-        if isinstance(serve := c.serve or arena.engine.serve, VllmServer) and serve.max_model_len < longest
-    ]
-
-
 def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
-    """YAML keeps the last of two equal keys without a word; half a configuration would be lost."""
+    """Raise ArenaError for a key that occurs twice: YAML silently keeps the last one."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -165,7 +116,7 @@ def locate(loc: tuple[int | str, ...], document: yaml.Node | None) -> tuple[list
             line = node.start_mark.line + 1
         elif isinstance(node, yaml.MappingNode):
             pair = next(((k, v) for k, v in node.value if k.value == step), None)
-            if pair is None and step in ("vllm", "endpoint"):
+            if pair is None and step in [v.value for k, v in node.value if k.value == "kind"]:
                 continue
             node = pair[1] if pair else None
             line = pair[0].start_mark.line + 1 if pair else line

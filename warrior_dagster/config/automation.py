@@ -1,4 +1,4 @@
-"""What an arena does by itself: when matchups battle, and whether newcomers start."""
+"""What an arena starts without a person: matchups on a schedule, and the work of new competitors."""
 
 from pydantic import Field, field_validator
 
@@ -6,22 +6,24 @@ from warrior_dagster.config.serving import Strict
 
 
 class Schedule(Strict):
-    """When matchups battle by themselves."""
+    """When matchups are scheduled."""
 
     cron: str = "0 2 * * *"
     """Five fields: minute, hour, day of the month, month, day of the week."""
     timezone: str = "UTC"
     """A name of the time zone database, such as Europe/Berlin."""
     matchups: int = Field(10, ge=1)
-    """At most so many at each tick."""
+    """The most matchups of one tick."""
 
     @field_validator("cron")
     @classmethod
     def is_cron(cls, cron: str) -> str:
-        from dagster._utils.schedules import is_valid_cron_schedule
+        import dagster as dg
 
-        if not is_valid_cron_schedule(cron):
-            raise ValueError(f"expected a cron schedule of five fields, such as '0 2 * * *'; found {cron!r}")
+        try:
+            dg.ScheduleDefinition(name="check", job_name="check", cron_schedule=cron)
+        except dg.DagsterInvalidDefinitionError as error:
+            raise ValueError(f"expected a cron schedule of five fields, such as '0 2 * * *'; found {cron!r}") from error
         return cron
 
     @field_validator("timezone")
@@ -35,7 +37,7 @@ class Schedule(Strict):
 
 
 class Automation(Strict):
-    """What starts by itself."""
+    """What starts without a person."""
 
     backfill_new_competitors: bool = False
-    """The roster sensor starts the work of a competitor that was appended. It costs GPU hours without being asked."""
+    """The roster sensor starts the work of an appended competitor. It costs GPU hours without anybody's approval."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 CHANGES_THE_TEXT = (
     *("--model", "--served-model-name", "--revision", "--tokenizer", "--quantization", "-q", "--hf-overrides", "--enable-lora"),
@@ -115,8 +115,8 @@ class Competitor(Strict):
     """A hub id, or a local folder: a path that starts with '.', '/' or '~', relative to the arena's file."""
     revision: str | None = None
     """Commit of the hub's repository. Pin it: a moving branch changes the model under the same name."""
-    licence: str | None = None
-    """The weights' licence, for the dataset card."""
+    license: str | None = Field(None, validation_alias=AliasChoices("license", "licence"))
+    """The weights' license, as on the hub, for the dataset card."""
     system_prompt: str | None = None
     """Its system turn when it mines, answers and judges; absent: what its own template inserts."""
     sampling: Sampling | None = None

@@ -1,6 +1,6 @@
-"""Where each column of an asset comes from: declared beside the asset, and told to Dagster whenever it is materialized."""
+"""Which columns each column of an asset is made from: declared beside the asset, recorded with every materialization."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -9,32 +9,43 @@ ORIGINS = "column_origins"
 SAME_NAME = "columns of the same name"
 
 
-def origins(passes: str = "", **columns: str) -> dict[str, Any]:
+def origins(copied_from: str = "", **columns: str) -> dict[str, Any]:
     """The metadata of an asset that says where its columns come from.
 
     Args:
-        passes: the asset whose rows are passed on: each column of the same name is that column, unless it is named below.
-        **columns: of a column, the `asset.column`s that its values are made from, with spaces between; "" for none of them.
+        copied_from: the table whose columns are passed through: each column of the same name is that column, unless listed below.
+        **columns: for a column, the `table.column`s that its values are made from, separated by spaces; "" for none.
 
-    A column that is neither named nor passed on comes from no asset: from a model, or from the arena's file.
+    A column that is neither listed nor copied comes from no table: from a model, or from the arena's file.
     """
-    return {ORIGINS: ({SAME_NAME: passes} if passes else {}) | columns}
+    return {ORIGINS: ({SAME_NAME: copied_from} if copied_from else {}) | columns}
 
 
-def lineage(
-    declared: Mapping[str, str], columns: Iterable[str], columns_of: Callable[[str], Iterable[str]]
+def column_lineage(
+    declared: Mapping[str, str],
+    columns: Iterable[str],
+    columns_of: Callable[[str], Iterable[str]],
+    key: Callable[[str], dg.AssetKey],
+    reads: Collection[str],
 ) -> dg.TableColumnLineage:
-    """The lineage of a table's columns, as `origins` declares it; `columns_of` gives the columns that an upstream table has.
+    """The lineage of a table's columns, as `origins` declares it.
+
+    Args:
+        declared: the value of ORIGINS.
+        columns: the columns that the table has.
+        columns_of: gives the columns of another table.
+        key: gives the asset of another table.
+        reads: the tables that the asset reads in this arena; what is declared of others is left out.
 
     Raises ValueError for a declared column that the table does not have.
     """
-    columns, passes = list(columns), declared.get(SAME_NAME, "")
+    columns, copied_from = list(columns), declared.get(SAME_NAME, "")
     if unknown := set(declared) - {*columns, SAME_NAME}:
-        raise ValueError(f"origins of columns that are not there: {', '.join(sorted(unknown))}; there are {', '.join(columns)}")
-    passed = set(columns_of(passes)) if passes else set()
+        raise ValueError(f"origins of unknown columns: {', '.join(sorted(unknown))}; the table has {', '.join(columns)}")
+    copied = set(columns_of(copied_from)) if copied_from else set()
     found = {}
     for column in columns:
-        named = declared.get(column, f"{passes}.{column}" if column in passed else "")
-        pairs = [one.split(".") for one in named.split()]
-        found[column] = [dg.TableColumnDep(dg.AssetKey(table), of) for table, of in pairs]
+        listed = declared.get(column, f"{copied_from}.{column}" if column in copied else "")
+        pairs = [one.split(".") for one in listed.split()]
+        found[column] = [dg.TableColumnDep(key(table), of) for table, of in pairs if table in reads]
     return dg.TableColumnLineage(found)

@@ -1,10 +1,11 @@
 """Competitors and matchups as partitions, and which partition needs which.
 
-Static, from the roster, because a mapping between partitions must be built in to reach Dagster's daemon and UI. Matchup keys
-are ordered by the LATER competitor: all matchups of a newly appended one are then one contiguous range, and one run.
+Static, built from the roster: only built-in mappings between static partitions reach Dagster's daemon and UI. Matchup keys
+are ordered by the LATER competitor, so that all matchups of an appended one are one contiguous range, and one run.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import dagster as dg
 
@@ -15,27 +16,47 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 """Dagster's own names of the tags that make one run of a range of partitions."""
 
+SAME, EARLIER, BOTH_SIDES, EVERYONE = "same", "earlier", "both_sides", "everyone"
+"""How an asset reads another table's partitions: the one with its own key; that of its competitor and of all before it in the
+roster; those of a matchup's two competitors; all of them.
+"""
+
 
 @dataclass(frozen=True)
-class Partitions:
-    """The two partition schemes of an arena and the edges between their keys; each mapping goes from upstream to downstream."""
+class Scope:
+    """What all assets of one arena share: its partitions, and how it is told apart from other arenas of a code location."""
 
-    competitors: dg.StaticPartitionsDefinition
-    matchups: dg.StaticPartitionsDefinition
-    itself_and_earlier: dg.StaticPartitionMapping
-    """A competitor's partition reads its own upstream partition and those of all before it in the roster."""
-    both_sides: dg.StaticPartitionMapping
-    """A matchup reads the partitions of its two competitors."""
-    everyone: dg.AllPartitionMapping
+    arena: Arena
+    prefix: str = ""
+    """The arena's name where a code location has several, else empty: assets, jobs, sensors and resources begin with it."""
 
+    @cached_property
+    def competitors(self) -> dg.StaticPartitionsDefinition:
+        """One partition a competitor."""
+        return dg.StaticPartitionsDefinition(self.arena.roster)
 
-def partitions_of(arena: Arena) -> Partitions:
-    """The partitions of an arena's roster."""
-    roster, matchups = arena.roster, matchup_keys(arena.roster)
-    return Partitions(
-        competitors=dg.StaticPartitionsDefinition(roster),
-        matchups=dg.StaticPartitionsDefinition(matchups),
-        itself_and_earlier=dg.StaticPartitionMapping({name: roster[i:] for i, name in enumerate(roster)}),
-        both_sides=dg.StaticPartitionMapping({name: [m for m in matchups if name in sides(m)] for name in roster}),
-        everyone=dg.AllPartitionMapping(),
-    )
+    @cached_property
+    def matchups(self) -> dg.StaticPartitionsDefinition:
+        """One partition a matchup."""
+        return dg.StaticPartitionsDefinition(matchup_keys(self.arena.roster))
+
+    def partitions_of(self, partitioned_by: str) -> dg.StaticPartitionsDefinition | None:
+        """The partitions of a table that is partitioned by `competitor`, `matchup` or `nothing`."""
+        return {"competitor": self.competitors, "matchup": self.matchups}.get(partitioned_by)
+
+    def mapping(self, how: str) -> dg.PartitionMapping | None:
+        """The partition mapping, from upstream to downstream, of one of the ways to read above; None for Dagster's default."""
+        roster, matchups = self.arena.roster, matchup_keys(self.arena.roster)
+        if how == EARLIER:
+            return dg.StaticPartitionMapping({name: roster[i:] for i, name in enumerate(roster)})
+        if how == BOTH_SIDES:
+            return dg.StaticPartitionMapping({name: [m for m in matchups if name in sides(m)] for name in roster})
+        return dg.AllPartitionMapping() if how == EVERYONE else None
+
+    def key(self, table: str) -> dg.AssetKey:
+        """The asset of a table."""
+        return dg.AssetKey([self.prefix, table] if self.prefix else [table])
+
+    def name(self, name: str) -> str:
+        """The name of a job, sensor, schedule, check or resource."""
+        return f"{self.prefix}__{name}" if self.prefix else name

@@ -1,47 +1,27 @@
-"""What every asset does once its rows are ready: write each partition, tell Dagster what was written, fail loudly for the rest.
+"""What every asset does once its rows are ready: write each partition, report to Dagster what was written, fail for the rest.
 
 Dagster gives one data version to all partitions of a run: a run of one partition has that partition's hash, a run of several
 the hash of all of theirs, so that a change of one marks what reads any of them. Each partition's own hash is in its metadata.
 """
 
-import ast
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
-from inspect import getsource
-from types import ModuleType
 from typing import Any
 
 import dagster as dg
 import polars as pl
-from pydantic import BaseModel
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.coalescing import Usage
-from warrior_dagster.materialization.column_lineage import ORIGINS, lineage
-from warrior_dagster.materialization.staleness import vouch
+from warrior_dagster.inference.usage import Usage
+from warrior_dagster.materialization.column_lineage import ORIGINS, column_lineage
+from warrior_dagster.materialization.dagster_internals import graph_of_run
+from warrior_dagster.materialization.staleness import save_fingerprints, table_of
+from warrior_dagster.materialization.table_asset import FEW_FAILED, READS
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse, Written
 
 PREVIEW_ROWS = 5
 PREVIEW_CHARS = 120
-OWNERS = ["team:warrior"]
-FEW_FAILED = "few_failed_requests"
-
-
-def code_version(*parts: BaseModel | Mapping[str, Any] | Sequence[str], modules: Sequence[ModuleType] = ()) -> str:
-    """A hash of what an asset's rows rest on besides its inputs: its part of the YAML (prompts included) and its algorithm.
-
-    The algorithm enters as its syntax tree, so that comments and layout change nothing.
-    """
-    digest = sha256()
-    for part in parts:
-        plain = part.model_dump(mode="json") if isinstance(part, BaseModel) else part
-        values = dict(plain) if isinstance(plain, Mapping) else list(plain)
-        digest.update(json.dumps(values, sort_keys=True).encode())
-    for module in modules:
-        digest.update(ast.dump(ast.parse(getsource(module))).encode())
-    return digest.hexdigest()[:16]
 
 
 def record(
@@ -53,39 +33,42 @@ def record(
     metadata: Mapping[str, Any] | None = None,
     usage: Mapping[str, Usage] | None = None,
     failures: Mapping[str, str] | None = None,
-    asked_by: Arena | None = None,
-    checks: Sequence[dg.AssetCheckResult] | None = None,
+    arena: Arena | None = None,
+    checks: Sequence[dg.AssetCheckResult] = (),
 ) -> dg.MaterializeResult:
     """Write each partition's frame to the asset's table and make the result of its materialization.
 
-    A frame may come in pieces, which are written as they are made. `describe` gives a partition's own metadata, from a whole
-    frame only. What asking models cost comes as `usage`, and with the arena that asked, whose limits and price count.
-    Partitions in `failures` (with reasons) are not written: the others are recorded, and dagster.Failure is raised, so that a
-    re-run takes only what is missing.
+    Args:
+        frames: by partition; a frame may come in pieces, which are written as they are made.
+        describe: gives a partition's own metadata, from a whole frame only.
+        metadata: what the run adds to all partitions.
+        usage: what asking models took; with the `arena` that asked, for its limits and its price.
+        failures: partitions that are not written, with reasons. The others are recorded, then dagster.Failure is raised, so that
+            a re-run takes only what is missing.
+        checks: results of the asset's own checks.
     """
-    table = context.asset_key.to_user_string()
+    key, failures = context.asset_key, failures or {}
+    specs = context.assets_def.metadata_by_key[key]
     notes: dict[str, dict[str, Any]] = {}
     written: dict[str, Written] = {}
     for partition, frame in frames.items():
-        if partition in (failures or {}):
+        if partition in failures:
             continue
-        written[partition] = warehouse.write(table, partition, frame)
+        written[partition] = warehouse.write(table_of(key), partition, frame)
         own = describe(frame) if describe and isinstance(frame, pl.DataFrame) else {}
-        notes[partition] = {**partition_metadata(written[partition]), **own}
-        origins = context.assets_def.metadata_by_key[context.asset_key].get(ORIGINS, {})
-        notes[partition]["dagster/column_lineage"] = lineage(origins, written[partition].first.columns, warehouse.columns)
-    vouch(context.job_def.asset_layer.asset_graph, context.asset_key, written, warehouse)
-    spent = usage_metadata(usage or {}, asked_by) if asked_by else {}
+        lineage = column_lineage(
+            specs.get(ORIGINS, {}),
+            written[partition].first.columns,
+            warehouse.columns,
+            lambda table: dg.AssetKey([*key.path[:-1], table]),
+            specs.get(READS, []),
+        )
+        notes[partition] = {**partition_metadata(written[partition]), **own, "dagster/column_lineage": lineage}
+    save_fingerprints(graph_of_run(context), key, written, warehouse)
+    spent = usage_metadata(usage or {}, arena) if arena else {}
     shared = {**(metadata or {}), **spent, "seconds": seconds_so_far(context)}
     if failures:
-        for partition, note in notes.items():
-            tags = {
-                "dagster/data_version": written[partition].sha256,
-                "dagster/code_version": context.assets_def.code_versions_by_key[context.asset_key] or "",
-            }
-            context.log_event(
-                dg.AssetMaterialization(context.asset_key, partition=partition, metadata={**shared, **note}, tags=tags)
-            )
+        log_partitions(context, written, notes, shared)
         reasons = "\n".join(f"{partition}: {reason}" for partition, reason in failures.items())
         raise dg.Failure(f"{len(failures)} of {len({*failures, *frames})} partitions were not materialized.\n{reasons}")
     for partition, note in notes.items():
@@ -97,11 +80,22 @@ def record(
     return dg.MaterializeResult(
         metadata=shared,
         data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()),
-        check_results=[
-            *([few_failed_requests(usage or {}, asked_by.engine.max_error_rate)] if asked_by else []),
-            *(checks or []),
-        ],
+        check_results=[*([few_failed_requests(usage or {}, arena.engine.max_error_rate)] if arena else []), *checks],
     )
+
+
+def log_partitions(
+    context: dg.AssetExecutionContext, written: Mapping[str, Written], notes: Mapping[str, Any], shared: Mapping[str, Any]
+) -> None:
+    """Record the partitions that were written by a step that is about to fail."""
+    for partition, note in notes.items():
+        tags = {
+            "dagster/data_version": written[partition].sha256,
+            "dagster/code_version": context.assets_def.code_versions_by_key[context.asset_key] or "",
+        }
+        context.log_event(
+            dg.AssetMaterialization(context.asset_key, partition=partition, metadata={**shared, **note}, tags=tags)
+        )
 
 
 def seconds_so_far(context: dg.AssetExecutionContext) -> float:
@@ -111,7 +105,7 @@ def seconds_so_far(context: dg.AssetExecutionContext) -> float:
 
 
 def few_failed_requests(usage: Mapping[str, Usage], limit: float) -> dg.AssetCheckResult:
-    """Whether the share of requests that ended in an error is within the arena's limit."""
+    """Whether the share of requests that failed is within the arena's limit."""
     failed = sum(u.failed for u in usage.values())
     asked = sum(u.sent + u.from_ledger for u in usage.values())
     rate = failed / asked if asked else 0.0
@@ -138,8 +132,8 @@ def partition_metadata(written: Written) -> dict[str, Any]:
 def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
     """Requests, tokens, seconds, engine starts, GPU hours and, where the arena has a price, their cost, over a run's models.
 
-    GPU hours are those of a plan, the time on all GPUs of a model (of an endpoint: on all its servers), but with the start of
-    the engine and the waiting for its turn. A model whose answers were all in the ledger took none.
+    GPU hours count the time on all GPUs of a model (for an endpoint: on all its servers), engine start and waiting for the lock
+    included. A model whose answers were all in the ledger took none.
     """
     if not usage:
         return {}
@@ -173,7 +167,7 @@ def markdown(frame: pl.DataFrame) -> str:
 
 
 def cell(value: Any) -> str:
-    """A value on one line of a Markdown table, shortened; text of a model cannot leave its cell."""
+    """A value on one line of a Markdown table, shortened; a model's text cannot leave its cell."""
     text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
     text = text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("`", "&#96;").replace("[", "&#91;")

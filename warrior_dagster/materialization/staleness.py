@@ -1,59 +1,49 @@
-"""What a partition was made from, and whether that is still so: Dagster's own staleness does not see partitions.
+"""What a partition was made from, and whether that still holds: Dagster's own staleness does not see partitions.
 
-When a partition is recorded, its basis is kept beside it: the code version of its asset, and for each table that it reads a
-hash over the rows of the partitions that it read. It is out of date once any of these is another. An asset that is made again
-with the same rows makes nothing after it out of date.
+When a partition is recorded, its fingerprint is stored beside it: the code version of its asset, and for each table that it
+reads a hash over the rows of the partitions that it read. The partition is stale once any of these has changed. An asset that is
+materialized again with the same rows makes nothing downstream stale.
 """
 
 import json
 from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
-from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 
+from warrior_dagster.materialization.dagster_internals import Graph, upstream_partitions
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
-MISSING = "it was never materialized, or a failed check withdrew it"
+MISSING = "it was never materialized, or a failed check invalidated it"
 CODE = "code"
 
-Graph = BaseAssetGraph[Any]
-Basis = dict[str, str]
-"""The code version (`code`), and of each table read the hash of what was read of it; "" if some of that is not there."""
+Fingerprint = dict[str, str]
+"""The code version (`code`), and for each table read a hash of what was read of it; "" if some of that does not exist."""
+
+
+def table_of(asset: dg.AssetKey) -> str:
+    """The table of an asset, whose key may begin with the arena's name."""
+    return asset.path[-1]
 
 
 def reads(graph: Graph, asset: dg.AssetKey, partition: str) -> dict[str, list[str]]:
     """The partitions that a partition of an asset reads, by table."""
-    node = graph.get(asset)
-    found = {}
-    for parent_key in sorted(node.parent_keys):
-        parent = graph.get(parent_key)
-        if parent.partitions_def is None:
-            partitions = [WHOLE]
-        elif node.partitions_def is None:
-            partitions = list(parent.partitions_def.get_partition_keys())
-        else:
-            mapped = graph.get_partition_mapping(asset, parent_key).get_upstream_mapped_partitions_result_for_partitions(
-                node.partitions_def.subset_with_partition_keys([partition]), node.partitions_def, parent.partitions_def
-            )
-            partitions = sorted(mapped.partitions_subset.get_partition_keys())
-        found[parent_key.to_user_string()] = partitions
-    return found
+    parents = sorted(graph.get(asset).parent_keys)
+    return {table_of(parent): upstream_partitions(graph, asset, parent, partition) or [WHOLE] for parent in parents}
 
 
-def basis(graph: Graph, asset: dg.AssetKey, partition: str, hashes: "Hashes") -> Basis:
+def fingerprint(graph: Graph, asset: dg.AssetKey, partition: str, hashes: "Hashes") -> Fingerprint:
     """What a partition would be made from now, or was made from a moment ago, by the `hashes` of what it reads."""
     code = graph.get(asset).code_version or ""
     return {CODE: code} | {table: hashes(table, tuple(keys)) for table, keys in reads(graph, asset, partition).items()}
 
 
 class Hashes:
-    """The hash of some partitions' rows, of those that a run of this warehouse read or else of those that are there."""
+    """The hash of some partitions' rows: of the rows that a step read, or else of those that exist now."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._there = cache(warehouse.partitions)
+        self._existing = cache(warehouse.partitions)
         self._read = warehouse.read_hashes
         self._of = cache(self._hash)
 
@@ -61,32 +51,38 @@ class Hashes:
         return self._of(table, partitions)
 
     def _hash(self, table: str, partitions: tuple[str, ...]) -> str:
-        there = self._there(table)
-        hashes = [self._read.get((table, p)) or there.get(p) for p in partitions]
+        existing = self._existing(table)
+        hashes = [self._read.get((table, p)) or existing.get(p) for p in partitions]
         return sha256(json.dumps(hashes).encode()).hexdigest()[:32] if all(hashes) else ""
 
 
-def vouch(graph: Graph, asset: dg.AssetKey, partitions: Iterable[str], warehouse: Warehouse) -> None:
-    """Keep the basis of partitions that were just written."""
+def save_fingerprints(graph: Graph, asset: dg.AssetKey, partitions: Iterable[str], warehouse: Warehouse) -> None:
+    """Store the fingerprints of partitions that were just written."""
     hashes = Hashes(warehouse)
-    kept = {p: json.dumps(basis(graph, asset, p, hashes), sort_keys=True) for p in partitions}
-    warehouse.keep_bases(asset.to_user_string(), kept)
+    made = {p: json.dumps(fingerprint(graph, asset, p, hashes), sort_keys=True) for p in partitions}
+    warehouse.save_fingerprints(table_of(asset), made)
 
 
-def out_of_date(graph: Graph, asset: dg.AssetKey, warehouse: Warehouse) -> dict[str, str]:
-    """The partitions of an asset that are missing or no longer what would be made now, each with the reason."""
-    table, partitions_def = asset.to_user_string(), graph.get(asset).partitions_def
-    there, kept, hashes = warehouse.partitions(table), warehouse.bases(table), Hashes(warehouse)
+def stale_partitions(graph: Graph, asset: dg.AssetKey, warehouse: Warehouse) -> dict[str, str]:
+    """The partitions of an asset that are missing or would be made from something else now, each with the reason."""
+    table, partitions_def = table_of(asset), graph.get(asset).partitions_def
+    existing, stored, hashes = warehouse.partitions(table), warehouse.fingerprints(table), Hashes(warehouse)
     found = {}
     for partition in partitions_def.get_partition_keys() if partitions_def else [WHOLE]:
-        if not there.get(partition):
+        if not existing.get(partition):
             found[partition] = MISSING
             continue
-        then, now = json.loads(kept.get(partition, "{}")), basis(graph, asset, partition, hashes)
+        then, now = json.loads(stored.get(partition, "{}")), fingerprint(graph, asset, partition, hashes)
         if then != now:
-            changed = [name for name in now if then.get(name) != now[name]]
-            read = [name for name in changed if name != CODE]
-            reasons = ["its settings or its code are others"] * (CODE in changed)
-            reasons += [f"{', '.join(read)} {'has' if len(read) == 1 else 'have'} other rows"] * bool(read)
-            found[partition] = "; ".join(reasons) if then else "what it was made from was not recorded"
+            found[partition] = difference(then, now) if then else "what it was made from was not recorded"
     return found
+
+
+def difference(then: Fingerprint, now: Fingerprint) -> str:
+    """In words what has changed between two fingerprints."""
+    changed = [name for name in now if then.get(name) != now[name]]
+    tables = [name for name in changed if name != CODE]
+    reasons = ["its settings or its code have changed"] if CODE in changed else []
+    reasons += [f"the rows of {', '.join(tables)} have changed"] if tables else []
+    reasons += [f"it no longer reads {', '.join(gone)}"] if (gone := sorted(set(then) - set(now))) else []
+    return "; ".join(reasons)

@@ -1,18 +1,19 @@
-"""An arena as a component of somebody's own Dagster project: the attributes of its defs.yaml are the arena's own keys.
+"""An arena as a component of another Dagster project: the attributes of its defs.yaml are the arena's own keys.
 
-The schema is the arena's, so that `dg check yaml` names a wrong key with file and line, and the assets are those of an arena
-that has a code location to itself. What belongs to a whole project stays with it: its executor, and which runs it keeps.
+The schema is the arena's, so `dg check yaml` names a wrong key with file and line. Several arenas may be in one project: their
+assets, jobs, sensors and resources then begin with the arena's name. The project chooses its executor and which runs it keeps.
 """
 
 import os
 from typing import Any, Self
 
 import dagster as dg
-from dagster.components.component_scaffolding import scaffold_component
 from pydantic import BaseModel
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import located
+from warrior_dagster.materialization.dagster_internals import scaffold_component
+from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.orchestration.definitions import arena_definitions
 
 FIRST = {
@@ -20,16 +21,14 @@ FIRST = {
     "deepseek-ai/deepseek-coder-1.3b-instruct": "deepseek",
     "01-ai/Yi-Coder-1.5B-Chat": "apache-2.0",
 }
-"""The competitors that a new arena starts with: three small code models, and their licences."""
+"""The competitors of a new arena: three small code models, and their licenses."""
 
 
 class ArenaScaffolder(dg.Scaffolder):
-    """Writes a defs.yaml that is an arena already: named like its folder, its tables in the project's `data`."""
+    """Writes a defs.yaml with a complete arena: named like its folder, its tables in the project's `data`."""
 
     def scaffold(self, request: dg.ScaffoldRequest) -> None:
-        competitors = [
-            {"name": model.split("/")[1].lower(), "model": model, "licence": licence} for model, licence in FIRST.items()
-        ]
+        competitors = [{"name": model.split("/")[1].lower(), "model": model, "license": name} for model, name in FIRST.items()]
         name, folder = request.target_path.name, request.target_path
         warehouse = os.path.relpath((request.project_root or folder) / "data" / name, folder)
         scaffold_component(request, {"name": name, "warehouse": warehouse, "competitors": competitors})
@@ -59,14 +58,11 @@ class ArenaComponent(dg.Component):
         return cls(located(Arena.model_validate(values), context.path))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The assets, checks, sensors and resources of the arena. Raises DagsterInvalidDefinitionError beside another arena."""
+        """The assets, checks, sensors and resources of the arena. Raises DagsterInvalidDefinitionError if another has its name."""
         names = [other.arena.name for other in context.component_tree.get_all_components(ArenaComponent)]
-        if len(names) > 1:
-            raise dg.DagsterInvalidDefinitionError(
-                f"expected one arena in a project, whose assets are called the same in each; found {', '.join(names)}."
-                " Give each a project, and so a code location, of its own."
-            )
-        return arena_definitions(self.arena)
+        if len(set(names)) < len(names):
+            raise dg.DagsterInvalidDefinitionError(f"expected arenas with different names; found {', '.join(sorted(names))}")
+        return arena_definitions(Scope(self.arena, self.arena.name if len(names) > 1 else ""))
 
 
 def filled_in(value: Any, context: dg.ResolutionContext) -> Any:

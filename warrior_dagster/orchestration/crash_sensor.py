@@ -1,7 +1,7 @@
-"""Runs whose process is gone are failed, or they would hold their pool's place for good: Dagster's own launcher cannot tell.
+"""Fails runs whose process is gone. Dagster's default launcher does not notice them, and they would hold their pool slot forever.
 
-Each process of a run holds the lock of a file named after both, which ends with it, however that is. A file whose lock is free
-is left by a process that came to no end of its own. Only where a run is one process is it the run that has crashed then.
+Each process of a run holds the lock of a file named after both. The lock ends with the process, also if it is killed. A file
+without a holder was left by a process that crashed; where a run is one process, the run has crashed.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from warrior_dagster.config.arena import Arena
+from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.warehouse.locks import file_lock, is_locked, local_folder
 
 SENSOR = "crashed_runs"
@@ -20,13 +20,13 @@ SECONDS = 60
 
 
 def runs_folder(warehouse: str) -> Path:
-    """Where the lock files of this machine's runs on a warehouse are."""
+    """The folder of the lock files of this machine's runs on a warehouse."""
     return local_folder(warehouse) / "locks" / "runs"
 
 
 @contextmanager
 def alive(run_id: str, warehouse: str) -> Iterator[None]:
-    """Hold the lock of this process of a run while it goes on."""
+    """Hold the lock of this process of a run."""
     file = runs_folder(warehouse) / f"{run_id}.{os.getpid()}"
     with file_lock(file):
         try:
@@ -36,43 +36,43 @@ def alive(run_id: str, warehouse: str) -> Iterator[None]:
 
 
 def fail_crashed(instance: dg.DagsterInstance, warehouse: str, settled: float = SECONDS) -> list[str]:
-    """Fail the runs of this machine that are not over and whose process is gone; returns their ids.
+    """Fail this machine's unfinished runs whose process is gone; returns their ids.
 
-    Files younger than `settled` seconds are left alone: their run may be about to take the lock.
+    Files younger than `settled` seconds are ignored: their run may not have taken the lock yet.
     """
     failed, folder = [], runs_folder(warehouse)
     for file in sorted(folder.iterdir()) if folder.exists() else []:
-        if not left_behind(file, settled):
+        if not is_abandoned(file, settled):
             continue
         run = instance.get_run_by_id(file.stem)
         if run is None:
-            continue  # of another Dagster instance, whose own sensor sees to it
+            continue  # a run of another Dagster instance, which has a sensor of its own
         if not run.is_finished:
-            instance.report_run_failed(run, "The run's process is gone. Start it again: what it was answered is in the ledger.")
+            instance.report_run_failed(run, "The run's process is gone. Start it again: completions so far are in the ledger.")
             failed.append(run.run_id)
         file.unlink(missing_ok=True)
     return failed
 
 
-def left_behind(file: Path, settled: float) -> bool:
-    """Whether a lock's file is older than some seconds, nobody holds the lock, and the file stays: an ending run removes it."""
+def is_abandoned(file: Path, settled: float) -> bool:
+    """Whether a lock file is older than `settled` seconds and has no holder; a run that ends removes its file."""
     try:
         return time.time() - file.stat().st_mtime >= settled and not is_locked(file) and file.exists()
     except FileNotFoundError:
         return False
 
 
-def crash_sensor(arena: Arena) -> dg.SensorDefinition:
+def crash_sensor(scope: Scope) -> dg.SensorDefinition:
     """The sensor that looks for such runs; it costs nothing."""
 
     @dg.sensor(
-        name=SENSOR,
+        name=scope.name(SENSOR),
         minimum_interval_seconds=SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Fails runs of this machine whose process is gone, so that the next run in the queue gets its engine.",
+        description="Fails runs of this machine whose process is gone, so that the next run in the queue gets the engine.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        failed = fail_crashed(context.instance, arena.warehouse)
+        failed = fail_crashed(context.instance, scope.arena.warehouse)
         return dg.SkipReason(f"failed, because their process is gone: {', '.join(failed)}" if failed else "no run has crashed")
 
     return sensor

@@ -1,91 +1,93 @@
-"""From an arena to Dagster's Definitions: the whole graph and what it runs on."""
+"""From arenas to Dagster's Definitions: assets, checks, jobs, schedules, sensors, and the resources that they use."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from warrior_dagster.analysis import assets as analysis
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.progress import Report
-from warrior_dagster.materialization.partitions import partitions_of
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.automation_sensor import automated, automation_sensor
-from warrior_dagster.orchestration.checks.row_checks import checks
+from warrior_dagster.orchestration.catalog import arena_assets
+from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.checks.up_to_date import up_to_date_checks
 from warrior_dagster.orchestration.crash_sensor import alive, crash_sensor
 from warrior_dagster.orchestration.matchup_schedule import matchup_job, matchup_schedule
 from warrior_dagster.orchestration.roster_sensor import roster_sensor
 from warrior_dagster.orchestration.run_pruning import prune_runs
 from warrior_dagster.planning import assets as planning
-from warrior_dagster.report import assets as report_assets
-from warrior_dagster.stages.battles import assets as battles
-from warrior_dagster.stages.battles.unit_tests import assets as execution
-from warrior_dagster.stages.curation import assets as curation
-from warrior_dagster.stages.export import assets as export
-from warrior_dagster.stages.mining import assets as mining
-from warrior_dagster.stages.ratings import assets as ratings
 from warrior_dagster.warehouse.locks import local_folder
 from warrior_dagster.warehouse.tables import Warehouse
 
 
+def definitions_of_files(files: Sequence[Path]) -> dg.Definitions:
+    """The definitions of a code location with the arenas of some files; of several each has a prefix. Raises ArenaError."""
+    arenas = [(load_arena(file), file) for file in files]
+    names = [arena.name for arena, _ in arenas]
+    if len(set(names)) < len(names):
+        raise ArenaError(f"expected arenas with different names in one code location; found {', '.join(sorted(names))}")
+    return code_location([(Scope(arena, arena.name if len(arenas) > 1 else ""), file) for arena, file in arenas])
+
+
 def build_definitions(arena: Arena, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """The definitions of a code location that is one arena's, read from `file`; `resources` replaces some of its own."""
+    """The definitions of a code location with one arena, read from `file`; `resources` replaces some of its own."""
+    return code_location([(Scope(arena), file)], resources)
+
+
+def code_location(scopes: Sequence[tuple[Scope, Path | None]], resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Some arenas, each with its file, and what belongs to the code location as a whole."""
     # One process a run: an engine that is loaded stays loaded for the run's next stage.
-    ours = dg.Definitions(jobs=[prune_runs], sensors=[crash_sensor(arena)], executor=dg.in_process_executor)
-    return dg.Definitions.merge(arena_definitions(arena, file, resources), ours)
+    shared = dg.Definitions(
+        jobs=[prune_runs], sensors=[crash_sensor(scope) for scope, _ in scopes], executor=dg.in_process_executor
+    )
+    return dg.Definitions.merge(*(arena_definitions(scope, file, resources) for scope, file in scopes), shared)
 
 
-def arena_definitions(arena: Arena, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """What an arena brings wherever it is loaded; `resources` replaces some of warehouse and engines."""
-    assets, parts = automated(arena_assets(arena)), partitions_of(arena)
+def arena_definitions(scope: Scope, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """What an arena adds to any code location; `resources` replaces some of its own."""
+    assets, arena = automated(arena_assets(scope)), scope.arena
     return dg.Definitions(
-        assets=[*assets, *planning.assets(arena)],
-        asset_checks=[*checks(arena), *up_to_date_checks(assets)],
-        jobs=[matchup_job(parts)],
-        schedules=[matchup_schedule(arena, parts, arena.schedule)] if arena.schedule else [],
-        sensors=[roster_sensor(arena, file, assets), automation_sensor(assets)],
-        resources={**arena_resources(arena), **(resources or {})},
+        assets=[*assets, *planning.assets(scope)],
+        asset_checks=[*row_checks(scope), *up_to_date_checks(scope, assets)],
+        jobs=[matchup_job(scope)],
+        schedules=[matchup_schedule(scope, arena.schedule)] if arena.schedule else [],
+        sensors=[roster_sensor(scope, file, assets), automation_sensor(scope, assets)],
+        resources={**arena_resources(scope), **(resources or {})},
     )
 
 
-def arena_assets(arena: Arena) -> list[dg.AssetsDefinition]:
-    """Every asset of the method, in its order."""
-    parts = partitions_of(arena)
-    return [
-        *mining.assets(arena, parts),
-        *curation.assets(arena, parts),
-        *execution.assets(arena, parts),
-        *battles.assets(arena, parts),
-        *ratings.assets(arena),
-        *export.assets(arena),
-        *analysis.assets(arena, parts),
-        *report_assets.assets(arena),
-    ]
-
-
-def arena_resources(arena: Arena) -> dict[str, dg.ResourceDefinition]:
-    """Warehouse and engines, opened by the run that needs them and closed with it."""
+def arena_resources(scope: Scope) -> dict[str, Any]:
+    """Warehouse, ledger and engines, opened by the run, sensor or schedule that needs them and closed with it."""
+    arena = scope.arena
 
     @dg.resource
     def warehouse(context: dg.InitResourceContext) -> Iterator[Warehouse]:
-        with alive(context.run_id, arena.warehouse) if context.run_id else nullcontext():
-            yield Warehouse(arena.warehouse)
+        with alive(context.run.run_id, arena.warehouse) if context.run else nullcontext():
+            yield open_warehouse(arena)
+
+    @dg.resource
+    def ledger(_: dg.InitResourceContext) -> LedgerReader:
+        return LedgerReader(arena.warehouse)
 
     @dg.resource
     def engines(_: dg.InitResourceContext) -> Iterator[Engines]:
         with open_engines(arena) as opened:
             yield opened
 
-    return {"warehouse": warehouse, "engines": engines}
+    return {scope.name(name): one for name, one in (("warehouse", warehouse), ("ledger", ledger), ("engines", engines))}
 
 
 @contextmanager
 def open_engines(arena: Arena, report: Report | None = None) -> Iterator[Engines]:
-    """The arena's ledger and engines; `report` is told of progress instead of the run's log."""
+    """The arena's ledger and engines; progress goes to `report` instead of the run's log."""
     folder = local_folder(arena.warehouse)
     with LedgerWriter(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report) as engines:
         yield engines

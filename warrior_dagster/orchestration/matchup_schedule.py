@@ -1,8 +1,8 @@
-"""The matchup schedule: at each tick a few matchups battle, those first of which a battle tells most.
+"""The matchup schedule: at each tick a few matchups battle, first those whose battles are most informative.
 
-Missing ones come before those that are out of date; within each, those whose two competitors' ratings are least certain (the
-sum of the widths of their intervals; a competitor without one is the least certain), then in roster order. One that is up to
-date is never run again: its votes are in the ledger, and a second look at them tells nothing.
+Missing ones come before stale ones; within each, those whose two competitors' ratings are least certain (the sum of the widths
+of their intervals; a competitor without one is the least certain), then in roster order. A matchup that is up to date never
+runs again: its votes are in the ledger.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,21 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.automation import Schedule
-from warrior_dagster.config.matchups import sides
-from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Partitions
-from warrior_dagster.materialization.staleness import MISSING, Hashes, basis, out_of_date
-from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
+from warrior_dagster.config.matchups import matchup_keys, sides
+from warrior_dagster.materialization.dagster_internals import graph_of_repository
+from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
+from warrior_dagster.materialization.staleness import MISSING, Hashes, fingerprint, stale_partitions
+from warrior_dagster.stages.battles.evidence import kinds_in
+from warrior_dagster.stages.battles.tables import OUTCOMES
+from warrior_dagster.stages.ratings.tables import RATINGS
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JOB = "battle_matchups"
 
 
 def choose(stale: Mapping[str, str], widths: Mapping[str, float], most: int) -> list[str]:
-    """At most `most` of the matchups that are `stale` (with the reason, in roster order), the most telling first.
+    """At most `most` of the `stale` matchups (with reasons, in roster order), the most informative first.
 
     `widths` are those of the competitors' rating intervals, in points.
     """
@@ -35,7 +38,7 @@ def choose(stale: Mapping[str, str], widths: Mapping[str, float], most: int) -> 
 
 
 def ranges(chosen: Sequence[str], keys: Sequence[str]) -> list[tuple[str, str]]:
-    """The first and last of each run of neighbours among `keys`: a range is one run, and loads each engine once."""
+    """The first and last key of each contiguous range of `keys`: a range is one run, and loads each engine once."""
     places = sorted(map(list(keys).index, chosen))
     starts = [p for p in places if p - 1 not in places]
     ends = [p for p in places if p + 1 not in places]
@@ -43,57 +46,56 @@ def ranges(chosen: Sequence[str], keys: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def interval_widths(warehouse: Warehouse) -> dict[str, float]:
-    """Of each rated competitor; none where no ratings are there yet, or no intervals."""
-    try:
-        rated = warehouse.read("elo_ratings", [WHOLE]).drop_nulls("low")
-    except LookupError as error:
-        if NEVER_MATERIALIZED not in str(error):
-            raise
+    """The width of each competitor's rating interval; empty where there are no ratings yet, or no intervals."""
+    if not warehouse.existing_partitions(RATINGS.name, [WHOLE]):
         return {}
+    rated = warehouse.read(RATINGS.name, [WHOLE]).drop_nulls("low")
     return dict(rated.select("competitor", pl.col("high") - pl.col("low")).iter_rows())
 
 
-def matchup_job(parts: Partitions) -> Any:
+def matchup_job(scope: Scope) -> Any:
     """Votes and outcomes of matchups."""
     return dg.define_asset_job(
-        JOB,
-        selection=dg.AssetSelection.groups("matchups"),
-        partitions_def=parts.matchups,
-        executor_def=dg.in_process_executor,  # in a project with another executor too: an engine serves both stages
+        scope.name(JOB),
+        selection=dg.AssetSelection.groups(scope.name(OUTCOMES.asset_group)),
+        partitions_def=scope.matchups,
+        executor_def=dg.in_process_executor,  # also in a project with another executor: one engine serves both stages
         description="Votes and outcomes of some matchups.",
     )
 
 
-def matchup_schedule(arena: Arena, parts: Partitions, settings: Schedule) -> dg.ScheduleDefinition:
-    """The schedule of an arena that asks for one; stopped until somebody turns it on."""
+def matchup_schedule(scope: Scope, settings: Schedule) -> dg.ScheduleDefinition:
+    """The schedule of an arena that has one; stopped until somebody turns it on."""
+    arena, resource = scope.arena, scope.name("warehouse")
+    votes = [scope.key(one.votes.name) for one in reversed(kinds_in(arena))]
 
     @dg.schedule(
-        job_name=JOB,
-        name="nightly_matchups",
+        job_name=scope.name(JOB),
+        name=scope.name("nightly_matchups"),
         cron_schedule=settings.cron,
         execution_timezone=settings.timezone,
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=f"At most {settings.matchups} matchups a tick: missing ones, then out of date ones, of each those with the"
-        " least certain ratings first.",
+        description=f"At most {settings.matchups} matchups a tick: missing ones, then stale ones, each with the least certain ratings"
+        " first.",
+        required_resource_keys={resource},
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        warehouse, graph = Warehouse(arena.warehouse), context.repository_def.asset_graph
-        votes = [*["execution_votes"] * arena.runs_tests, "judge_votes"]
+        warehouse: Warehouse = getattr(context.resources, resource)
+        graph, keys, hashes = graph_of_repository(context), matchup_keys(arena.roster), Hashes(warehouse)
         stale = {
-            m: why
-            for name in ("battle_outcomes", *votes)  # the reason that counts is the votes'
-            for m, why in out_of_date(graph, dg.AssetKey(name), warehouse).items()
+            matchup: reason
+            for asset in (scope.key(OUTCOMES.name), *votes)  # the reason that counts is the votes'
+            for matchup, reason in stale_partitions(graph, asset, warehouse).items()
         }
-        keys, hashes = parts.matchups.get_partition_keys(), Hashes(warehouse)
 
         def ready(matchup: str) -> bool:
-            return all("" not in basis(graph, dg.AssetKey(name), matchup, hashes).values() for name in votes)
+            return all("" not in fingerprint(graph, asset, matchup, hashes).values() for asset in votes)
 
         chosen = choose({m: stale[m] for m in keys if m in stale and ready(m)}, interval_widths(warehouse), settings.matchups)
         if not chosen:
-            waiting = f"{len(stale)} matchups wait for instructions or answers that are not there"
+            waiting = f"{len(stale)} matchups wait for instructions or answers that do not exist yet"
             return dg.SkipReason(waiting if stale else "every matchup is up to date")
-        # A key of its own each: Dagster refuses several requests without, and never runs a key twice, whichever tick it is of.
+        # A key of its own each: Dagster refuses several requests without, and never runs a key twice, even in another tick.
         return [
             dg.RunRequest(
                 run_key=f"{context.scheduled_execution_time.isoformat()} {first}",

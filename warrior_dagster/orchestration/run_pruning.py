@@ -1,5 +1,5 @@
-"""Old runs are deleted, or the database of runs and events grows for good. What is newest of each partition stays, so that the
-UI goes on showing when and from what it was made.
+"""Deletes old runs, whose events would grow the database without limit. The run with the newest materialization of each partition
+is kept, so that the UI still shows when and from what it was made.
 """
 
 import time
@@ -14,12 +14,12 @@ class Pruning(dg.Config):
     """How much is kept."""
 
     keep_days: float = 30
-    """Runs that ended within so many days are kept."""
+    """Runs that ended within this many days are kept."""
 
 
 @dg.op
 def prune(context: dg.OpExecutionContext, config: Pruning) -> int:
-    """Delete what has ended, is old, and holds no partition's newest materialization; returns how many runs that were."""
+    """Delete finished old runs that hold no partition's newest materialization; returns how many were deleted."""
     runs = old_runs(context.instance, time.time() - config.keep_days * DAY)
     for run_id in runs:
         context.instance.delete_run(run_id)

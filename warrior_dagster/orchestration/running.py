@@ -1,4 +1,4 @@
-"""Materializing a whole arena in one process: the assets of the UI, one run a partition scheme, engines kept between."""
+"""Materializing a whole arena in one process: the assets of the UI, one run a partition scheme, engines kept between runs."""
 
 import os
 from collections import Counter, defaultdict
@@ -10,26 +10,27 @@ from typing import Any
 import dagster as dg
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG
-from warrior_dagster.orchestration.checks.row_checks import checks
-from warrior_dagster.orchestration.definitions import arena_assets, arena_resources
+from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
+from warrior_dagster.materialization.staleness import table_of
+from warrior_dagster.materialization.table import Table, open_warehouse
+from warrior_dagster.orchestration.catalog import GROUPS, arena_assets, tables_of
+from warrior_dagster.orchestration.checks.row_checks import row_checks
+from warrior_dagster.orchestration.definitions import arena_resources
+from warrior_dagster.stages.ratings.tables import RATINGS
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
-GROUPS = ("competitors", "matchups", "leaderboard", "analysis")
-"""The asset groups, each of one partition scheme, in the order of their dependencies."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
 @dataclass
-class Told:
-    """What the runs so far say of themselves."""
+class RunSummary:
+    """What the runs so far reported."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     failed_checks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """Checks that failed as warnings, with what they say."""
+    """Checks that failed as warnings, with their descriptions."""
     stopped: str = ""
 
 
@@ -42,72 +43,61 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
 
     The runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them.
     """
-    assets = arena_assets(arena)
-    told = Told()
+    assets, summary = arena_assets(Scope(arena)), RunSummary()
     with dg.DagsterInstance.get() as instance:
         for group in GROUPS:
             members = [asset for asset in assets if group in asset.group_names_by_key.values()]
-            run(instance, arena, engines, members, whole_range(members[0]), told)
-    return summary(arena, assets, told, engines)
+            run(instance, arena, engines, members, full_range(members[0]), summary)
+    return as_json(arena, summary, engines)
 
 
 def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
-    """Materialize again, from the first stage with failed requests on, all partitions that are there; else as run_arena.
+    """Materialize again all existing partitions, from the first stage with failed requests on; else as run_arena.
 
-    The ledger answers all but the failed requests, so that they are asked again, and what follows from their answers. Stops
-    where an asset needs partitions that are not there yet; the summary's `stopped` says which.
+    The ledger answers all but the failed requests, so only those are sent, and what follows from their answers. Stops where an
+    asset needs partitions that do not exist yet; the summary's `stopped` says which.
     """
-    assets = arena_assets(arena)
-    warehouse, told = Warehouse(arena.warehouse), Told()
-    names = [asset.key.to_user_string() for asset in assets]
-    failed = failed_requests(arena)
+    assets, warehouse, summary = arena_assets(Scope(arena)), open_warehouse(arena), RunSummary()
+    names = [table_of(asset.key) for asset in assets]
+    first = min(map(names.index, failed_requests(arena)), default=len(assets))
     with dg.DagsterInstance.get() as instance:
-        for asset in assets[min(map(names.index, failed), default=len(assets)) :]:
+        for asset in assets[first:]:
             try:
-                for tags in ranges_there(asset, warehouse):
-                    run(instance, arena, engines, [asset], tags, told)
+                for tags in existing_ranges(asset, warehouse):
+                    run(instance, arena, engines, [asset], tags, summary)
             except RunFailed as error:
                 if NEVER_MATERIALIZED not in str(error):
                     raise
-                told.stopped = str(error)
+                summary.stopped = str(error)
                 break
-    return summary(arena, assets, told, engines)
+    return as_json(arena, summary, engines)
 
 
 def failed_requests(arena: Arena) -> dict[str, Counter[str]]:
-    """The reasons of failed requests, with how many failed so, by asset; only assets that have any."""
-    warehouse = Warehouse(arena.warehouse)
-    found = {}
-    for table, keys in engine_bound(arena).items():
-        if there := warehouse.there(table, keys):
-            rows = warehouse.read(table, there)
-            rated = table == "instruction_difficulty"
-            error = rows["ratings"].explode().struct.field("error") if rated else rows["error"]
-            if reasons := error.drop_nulls().to_list():
-                found[table] = Counter[str](reasons)
+    """The reasons of failed requests, with how many failed so, by table; only tables that have any."""
+    warehouse, found = open_warehouse(arena), {}
+    for table in asking_tables(arena):
+        assert table.requests
+        if existing := warehouse.existing_partitions(table.name, table.partitions(arena)):
+            errors = warehouse.read(table.name, existing).select(table.requests.error.alias("error"))["error"]
+            if reasons := errors.drop_nulls().to_list():
+                found[table.name] = Counter[str](reasons)
     return found
 
 
-def engine_bound(arena: Arena) -> dict[str, list[str]]:
-    """The assets whose rows come from models, and the partitions that the roster gives each."""
-    of_competitors = ["mined_instructions", "instruction_difficulty", "answers"]
-    of_competitors += ["task_categories"] * arena.analysis.categories + ["generated_tests"] * arena.runs_tests
-    return dict.fromkeys(of_competitors, arena.roster) | {"judge_votes": matchup_keys(arena.roster)}
+def asking_tables(arena: Arena) -> list[Table]:
+    """The tables of an arena whose rows come from models."""
+    return [table for table in tables_of(arena) if table.requests]
 
 
-def partition_keys(asset: dg.AssetsDefinition) -> list[str]:
-    """The partitions of an asset's table, in order."""
-    return list(asset.partitions_def.get_partition_keys()) if asset.partitions_def else [WHOLE]
-
-
-def ranges_there(asset: dg.AssetsDefinition, warehouse: Warehouse) -> list[dict[str, str]]:
-    """The tags of the runs over the partitions of an asset that are materialized: one a contiguous range."""
-    keys = partition_keys(asset)
-    there = warehouse.there(asset.key.to_user_string(), keys)
+def existing_ranges(asset: dg.AssetsDefinition, warehouse: Warehouse) -> list[dict[str, str]]:
+    """The tags of the runs over the existing partitions of an asset: one for each contiguous range."""
+    keys = list(asset.partitions_def.get_partition_keys()) if asset.partitions_def else [WHOLE]
+    existing = warehouse.existing_partitions(table_of(asset.key), keys)
     if asset.partitions_def is None:
-        return [{}] if there else []
-    runs = groupby(keys, key=set(there).__contains__)
-    ranges = [list(keys) for is_there, keys in runs if is_there]
+        return [{}] if existing else []
+    runs = groupby(keys, key=set(existing).__contains__)
+    ranges = [list(keys) for exist, keys in runs if exist]
     return [{RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]} for keys in ranges]
 
 
@@ -117,35 +107,36 @@ def run(
     engines: Engines,
     members: list[dg.AssetsDefinition],
     tags: dict[str, str],
-    told: Told,
+    summary: RunSummary,
 ) -> None:
     """One run over some assets and partitions. Raises RunFailed."""
+    scope = Scope(arena)
     result = dg.materialize(
-        [*arena_assets(arena), *checks(arena)],
+        [*arena_assets(scope), *row_checks(scope)],
         selection=members,
         instance=instance,
-        resources={**arena_resources(arena), "engines": engines},
+        resources={**arena_resources(scope), "engines": engines},
         tags=tags,
         run_config=QUIET,
         raise_on_error=False,
     )
     if not result.success:
-        raise RunFailed(reasons(result))
+        raise RunFailed(failure_reasons(result))
     made = {asset.key.to_user_string() for asset in members}
     for stats in instance.get_run_step_stats(result.run_id):
         if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
-            told.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
+            summary.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
     for check in result.get_asset_check_evaluations():
         name = f"{check.asset_key.to_user_string()}: {check.check_name}"
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-            told.failed_checks.append(name)
+            summary.failed_checks.append(name)
         elif not check.passed and check.description:
-            told.warnings += [f"{name}: {line}" for line in check.description.splitlines()]
+            summary.warnings += [f"{name}: {line}" for line in check.description.splitlines()]
         elif not check.passed:
-            told.warnings += [f"{name}: {about}: {value.value}" for about, value in check.metadata.items()]
+            summary.warnings += [f"{name}: {about}: {value.value}" for about, value in check.metadata.items()]
 
 
-def whole_range(asset: dg.AssetsDefinition) -> dict[str, str]:
+def full_range(asset: dg.AssetsDefinition) -> dict[str, str]:
     """The tags of a run over all partitions of an asset; none if it has no partitions."""
     if asset.partitions_def is None:
         return {}
@@ -153,41 +144,39 @@ def whole_range(asset: dg.AssetsDefinition) -> dict[str, str]:
     return {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}
 
 
-def reasons(result: dg.ExecuteInProcessResult) -> str:
+def failure_reasons(result: dg.ExecuteInProcessResult) -> str:
     """One paragraph for each failed blocking check, and for each step that failed otherwise."""
-    lines, checking = [], set[str]()
+    lines, failed_in_check = [], set[str]()
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:  # comes before its step's failure
             check = event.asset_check_evaluation_data
             if check.blocking and not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-                checking.add(event.step_key or "")
+                failed_in_check.add(event.step_key or "")
                 lines.append(f"{check.asset_key.to_user_string()}: the check {check.check_name} failed\n{check.description}")
-        if event.is_step_failure and event.step_key not in checking:
+        if event.is_step_failure and event.step_key not in failed_in_check:
             failure = event.step_failure_data
-            told = failure.user_failure_data.description if failure.user_failure_data else None
+            description = failure.user_failure_data.description if failure.user_failure_data else None
             cause = failure.error.cause if failure.error else None
-            lines.append(f"{event.step_key}: {told or (cause or failure.error).to_string().strip()}")  # type: ignore[union-attr]
+            lines.append(f"{event.step_key}: {description or (cause or failure.error).to_string().strip()}")  # type: ignore[union-attr]
     return "\n\n".join(lines) or "the run failed before its first step"
 
 
-def summary(arena: Arena, assets: list[dg.AssetsDefinition], told: Told, engines: Engines) -> dict[str, Any]:
-    """Rows an asset, requests and tokens a model, seconds a stage, ratings, failed checks, and where the export is."""
-    warehouse = Warehouse(arena.warehouse)
-    rows: dict[str, int] = defaultdict(int)
-    for asset in assets:
-        name = asset.key.to_user_string()
-        there = warehouse.there(name, partition_keys(asset))
-        rows[name] = warehouse.count(name, there) if there else 0
-    ratings = warehouse.read("elo_ratings", [WHOLE]).sort("rating", descending=True) if rows["elo_ratings"] else None
+def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, Any]:
+    """Rows per table, requests and tokens per model, seconds per asset, ratings, failed checks, and where the exports are."""
+    warehouse, rows = open_warehouse(arena), dict[str, int]()
+    for table in tables_of(arena):
+        existing = warehouse.existing_partitions(table.name, table.partitions(arena))
+        rows[table.name] = warehouse.count(table.name, existing) if existing else 0
+    ratings = warehouse.read(RATINGS.name, [WHOLE]).sort("rating", descending=True) if rows[RATINGS.name] else None
     return {
         "arena": arena.name,
         "warehouse": arena.warehouse,
-        "rows": dict(rows),
+        "rows": rows,
         "models": {model: asdict(usage) for model, usage in engines.total.items()},
-        "seconds": dict(told.seconds),
-        "failed_checks": told.failed_checks,
-        "warnings": told.warnings,
-        "stopped": told.stopped,
+        "seconds": dict(summary.seconds),
+        "failed_checks": summary.failed_checks,
+        "warnings": summary.warnings,
+        "stopped": summary.stopped,
         "ratings": [] if ratings is None else ratings.drop("row_id", "partition").to_dicts(),
         "exports": {kind: str(Path(arena.export.folder) / kind) for kind in arena.export.formats},
     }

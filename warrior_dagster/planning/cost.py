@@ -1,4 +1,4 @@
-"""A plan in numbers: for each stage and model what is paid for, what is to be sent, and the tokens and hours of that."""
+"""A plan in numbers: for each stage and model the requests in the ledger, those to send, and their tokens, hours and cost."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.ledger.writer import Ledger
-from warrior_dagster.planning.forecast import CHARS_A_TOKEN, Forecast
+from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.planning.forecast import Forecast
 from warrior_dagster.planning.plan import StagePlan, walk
 from warrior_dagster.warehouse.tables import Warehouse
 
 IDLE_SECONDS = 60.0
-"""A model that gave nothing for so long was not being asked."""
+"""A gap this long between completions means that the model was not being asked."""
 MEASURED_ROWS = 200_000
 
 Pace = dict[tuple[str, str], float]
@@ -20,7 +20,7 @@ Pace = dict[tuple[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlanLine:
     """One stage and model of a plan; requests are counted in samples."""
 
     stage: str
@@ -28,29 +28,29 @@ class Line:
     in_ledger: int
     to_send: int
     estimated: int
-    """How many of `to_send` are expected rather than known."""
+    """How many of `to_send` are estimated rather than known."""
     prompt_tokens: int
     completion_tokens: int
     gpu_hours: float | None
-    """None where no speed is measured or stated."""
+    """None where no speed is measured or configured."""
     cost: float | None
-    """Of those hours; None where they are, or where the arena states no price."""
+    """The cost of those hours; None where they or the arena's price are unknown."""
     basis: str
-    """What the estimates rest on."""
+    """How the estimates are made."""
 
 
-def plan(arena: Arena, ledger: Ledger, warehouse: Warehouse) -> list[Line]:
+def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanLine]:
     """What materializing the whole arena would cost, a line for each stage and model."""
     paces = measured_paces(ledger)
     return [line for stage in walk(arena, ledger, warehouse) for line in lines(arena, stage, paces)]
 
 
-def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[Line]:
+def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[PlanLine]:
     """The lines of one stage, in roster order."""
     result = []
     for model in dict.fromkeys(c.model for c in arena.competitors):
         forecast = stage.forecasts.get(model, Forecast())
-        known = sum(lack.samples for lack in forecast.lacks)
+        known = sum(one.samples for one in forecast.missing)
         more = stage.expected[model]
         if not (forecast.in_ledger or known or more):
             continue
@@ -58,8 +58,8 @@ def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[Line]:
         hours, pace_from = gpu_hours(arena, model, forecast, known + more, completion, paces)
         basis = [f"expected: {stage.how}"] * bool(more) + [tokens_from, pace_from] * bool(known + more)
         result.append(
-            Line(
-                stage.stage, model, forecast.in_ledger, known + more, more, prompt, completion, hours,
+            PlanLine(
+                stage.table.name, model, forecast.in_ledger, known + more, more, prompt, completion, hours,
                 price(arena, hours), "; ".join(basis)
             )
         )  # fmt: skip
@@ -75,34 +75,18 @@ def tokens(arena: Arena, stage: StagePlan, model: str, known: int, more: int) ->
         if asked:
             prompt, completion = (sum(getattr(f, n) for f in forecasts) for n in ("prompt_tokens", "completion_tokens"))
             return round((known + more) * prompt / asked), round((known + more) * completion / asked), f"tokens: as {source}"
-    prompt, completion = longest(arena, stage.stage, model)
-    exact = sum(lack.prompt_tokens for lack in own.lacks)
-    bound = sum(lack.samples * lack.max_tokens for lack in own.lacks)
+    assert stage.table.requests
+    most = [stage.table.requests.max_tokens(arena, c) for c in arena.competitors if c.model == model]
+    prompt, completion = max(p for p, _ in most), max(c for _, c in most)
+    exact = sum(one.prompt_tokens for one in own.missing)
+    bound = sum(one.samples * one.max_tokens for one in own.missing)
     return exact + more * prompt, bound + more * completion, "tokens: prompts by their length, completions at most max_tokens"
-
-
-def longest(arena: Arena, stage: str, model: str) -> tuple[int, int]:
-    """The most tokens of a prompt and of a completion, for requests whose texts nobody knows yet."""
-    answer = max((c.sampling or arena.answers.sampling).max_tokens for c in arena.competitors if c.model == model)
-    answers = max((c.sampling or arena.answers.sampling).max_tokens for c in arena.competitors)
-    question = arena.mining.max_tokens
-    if stage == "instruction_difficulty":
-        verdict = arena.difficulty.sampling.max_tokens if arena.difficulty.verdict == "reasoned" else 1
-        return question + len(arena.difficulty.prompt) // CHARS_A_TOKEN, verdict
-    if stage == "task_categories":
-        return question + len(arena.analysis.category_prompt) // CHARS_A_TOKEN, 1
-    if stage == "generated_tests":
-        return question + len(arena.execution.prompt) // CHARS_A_TOKEN, arena.execution.sampling.max_tokens
-    if stage == "answers":
-        return question, answer
-    verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1
-    return question + 2 * answers + len(arena.battles.prompt) // CHARS_A_TOKEN, verdict
 
 
 def gpu_hours(
     arena: Arena, model: str, forecast: Forecast, samples: int, completion_tokens: int, paces: Pace
 ) -> tuple[float | None, str]:
-    """Hours on all GPUs of a model (of an endpoint: on all its servers), and where the speed comes from."""
+    """Hours on all GPUs of a model (for an endpoint: on all its servers), and where the speed comes from."""
     devices = arena.devices(model)
     if measured := [paces[params] for params in forecast.params if params in paces]:
         return samples * sum(measured) / len(measured) / 3600 * devices, "hours: at the speed measured so far"
@@ -110,9 +94,9 @@ def gpu_hours(
         hours = completion_tokens / arena.engine.tokens_per_second / 3600 * devices
         return (
             hours,
-            f"hours: at the stated {arena.engine.tokens_per_second:g} new tokens/s; prompts are not counted",
+            f"hours: at the configured {arena.engine.tokens_per_second:g} new tokens/s; prompts are not counted",
         )
-    return None, "hours: unknown, for no speed is measured or stated in engine.tokens_per_second"
+    return None, "hours: unknown; no speed is measured, and engine.tokens_per_second is not set"
 
 
 def price(arena: Arena, hours: float | None) -> float | None:
@@ -121,8 +105,8 @@ def price(arena: Arena, hours: float | None) -> float | None:
     return None if hours is None or rate is None else hours * rate
 
 
-def measured_paces(ledger: Ledger) -> Pace:
-    """Seconds a completion, from when the ledger's newest rows came; pauses are left out."""
+def measured_paces(ledger: LedgerReader) -> Pace:
+    """Seconds per completion, from the times of the ledger's newest rows; pauses are left out."""
     gap = pl.col("created_at").diff().dt.total_microseconds().over("model", "params") / 1e6
     flushes = (
         ledger.newest(MEASURED_ROWS, ["model", "params", "created_at"])
@@ -136,7 +120,7 @@ def measured_paces(ledger: Ledger) -> Pace:
     return {(model, params): seconds for model, params, seconds in paced.iter_rows()}
 
 
-def totals(plan: Iterable[Line]) -> dict[str, float | int | None]:
+def totals(plan: Iterable[PlanLine]) -> dict[str, float | int | None]:
     """The sums over a plan's lines; the hours and the cost are None where a line's are."""
     plan = list(plan)
     counts = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")

@@ -1,4 +1,4 @@
-"""A stage asked of the ledger alone: what is there becomes rows, what is not is counted and never sent."""
+"""A dry run of a stage: completions in the ledger become rows, and requests that are missing are counted, never sent."""
 
 import json
 import logging
@@ -9,16 +9,15 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from warrior_dagster.inference.coalescing import Settling, Usage
-from warrior_dagster.inference.ledger.writer import Ledger
+from warrior_dagster.inference.coalescing import Coalescer
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request, ServedModel
+from warrior_dagster.inference.usage import Usage
+from warrior_dagster.materialization.table import CHARS_PER_TOKEN
 
-CHARS_A_TOKEN = 4
-"""Of code and English, about."""
 
-
-class Lack(NamedTuple):
+class MissingRequest(NamedTuple):
     """A request that would be sent."""
 
     tag: Any
@@ -36,32 +35,32 @@ class Forecast:
     in_ledger: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    """Both of what is in the ledger, so that what is not can be estimated."""
-    lacks: list[Lack] = field(default_factory=list)
+    """Tokens of the completions in the ledger, from which the missing ones are estimated."""
+    missing: list[MissingRequest] = field(default_factory=list)
 
 
-class LedgerAlone:
-    """Stands where Engines do when a stage is only forecast."""
+class DryRunBackend:
+    """Replaces Engines where a stage is only forecast."""
 
     running: ServedModel | None = None
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerReader) -> None:
         self._ledger = ledger
         self._stage: dict[str, Forecast] = defaultdict(Forecast)
 
     def progress(self, stage: str, total: int, log: logging.Logger) -> Progress:
-        """A progress that nobody is told of."""
+        """A progress that is shown nowhere."""
         return Progress(lambda _: None, stage, total)
 
     def take_stage(self) -> dict[str, Forecast]:
-        """What was counted since this was called last, by model."""
+        """The counts since the last call, by model."""
         stage, self._stage = self._stage, defaultdict(Forecast)
         return dict(stage)
 
-    def ask(
+    def complete(
         self, requests: Iterable[Request], read: Callable[[Request, Completion], Any], progress: Progress
     ) -> tuple[list[Any], dict[str, Usage]]:
-        """Rows of what the ledger has; the rest is noted."""
+        """Rows of what the ledger has; missing requests are noted."""
         rows: list[Any] = []
         for model, of_model in groupby(requests, key=attrgetter("model")):
             noted = self._stage[model.model]
@@ -72,14 +71,14 @@ class LedgerAlone:
                 noted.completion_tokens += completion.completion_tokens
                 return read(request, completion)
 
-            books = Settling(counted, Usage(), progress, rows)
+            books = Coalescer(counted, Usage(), progress, rows)
             while looked := books.look_up(self._ledger, of_model):
                 noted.params |= {(model.identity, request.params) for request in looked[0]}
-                noted.lacks += [lack(request) for request in books.settle(looked, {}) if request]
+                noted.missing += [missing_request(request) for request in books.missing(looked, {}) if request]
         return rows, {}
 
 
-def lack(request: Request) -> Lack:
-    """What has to be known of a request that is not sent yet."""
+def missing_request(request: Request) -> MissingRequest:
+    """What a plan needs to know of a request that was not sent yet."""
     longest = int(json.loads(request.params)["max_tokens"])
-    return Lack(request.tag, len(request.samples), len(request.prompt) // CHARS_A_TOKEN, longest)
+    return MissingRequest(request.tag, len(request.samples), len(request.prompt) // CHARS_PER_TOKEN, longest)

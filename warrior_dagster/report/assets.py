@@ -1,6 +1,5 @@
 """The report as an asset: materialize it last."""
 
-import json
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import resources
@@ -9,46 +8,39 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from warrior_dagster.analysis import audit, pictures
+from warrior_dagster.analysis import pictures
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.recording import OWNERS, code_version, record
+from warrior_dagster.materialization.partitions import SAME, Scope
+from warrior_dagster.materialization.recording import record
+from warrior_dagster.materialization.table_asset import table_asset
 from warrior_dagster.report import lineage, page
+from warrior_dagster.report.tables import REPORT
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
-NAME = "report.html"
+FILE = "report.html"
 
 
-def assets(arena: Arena) -> list[dg.AssetsDefinition]:
-    """The assets of this stage."""
+def assets(scope: Scope) -> list[dg.AssetsDefinition]:
+    """The report."""
+    arena = scope.arena
     template = resources.files("warrior_dagster.report").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
-    drawn = [name for name in page.TITLES if name != "task_categories" or arena.analysis.categories]
+    reads = [table.name for table in (*page.tables(arena), *lineage.tables(arena))]
 
-    @dg.asset(
-        group_name="analysis",
+    @table_asset(
+        scope,
+        REPORT,
+        reads=dict.fromkeys(reads, SAME),
+        settings=[template, page.shown_settings(arena), *arena.competitors],
+        origins=origins(),  # a file made of everything
         kinds={"html"},
-        owners=OWNERS,
-        deps=[
-            *drawn,
-            "answer_scores",
-            "judge_votes",
-            "answers",
-            "selected_instructions",
-            *["execution_votes", "execution_results", "generated_tests"] * arena.runs_tests,
-        ],
-        code_version=code_version(
-            [template, json.dumps(page.shown_settings(arena), sort_keys=True)],
-            *arena.competitors,
-            modules=[page, lineage, pictures, audit],
-        ),
-        metadata=origins(),  # a file of everything
+        code=[pictures],
     )
-    def arena_report(context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
+    def arena_report(context: dg.AssetExecutionContext, warehouse: Warehouse, ledger: LedgerReader) -> dg.MaterializeResult:
         """The arena report: one HTML file, which opens without a network, with every figure of the analysis and, for each
         instruction, its answers, votes, prompts and how it was mined.
         """
-        ledger = LedgerReader(arena.warehouse)
         file, digest, size = write_report(arena, warehouse, ledger)
         row = pl.DataFrame({"row_id": ["report"], "sha256": [digest], "bytes": [size]})
         metadata = {"path": dg.MetadataValue.path(str(file)), "open": dg.MetadataValue.url(file.as_uri()), "bytes": size}
@@ -58,10 +50,10 @@ def assets(arena: Arena) -> list[dg.AssetsDefinition]:
 
 
 def write_report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> tuple[Path, str, int]:
-    """Write the report beside the exports; its path, the SHA-256 of all but the time in it, and its size in bytes."""
+    """Write the report beside the exports; its path, the SHA-256 of everything but the time in it, and its size in bytes."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     text = page.report(arena, warehouse, ledger, now).encode("utf-8", "replace")
-    file = Path(arena.export.folder) / NAME
+    file = Path(arena.export.folder) / FILE
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(".new")
     new.write_bytes(text)

@@ -1,6 +1,6 @@
-"""Where a row came from: an instruction with its answers, the votes on them, what everybody was asked, and how it was mined.
+"""Where a row came from: an instruction with its answers, the votes on them, all prompts, and how it was mined.
 
-Everything is looked up by key, in the warehouse and in the ledger; what is not there is null, and never made up.
+Everything is looked up by key, in the warehouse and in the ledger; what does not exist is null.
 """
 
 import json
@@ -10,35 +10,43 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.inference.ledger.reader import LedgerReader
-from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
+from warrior_dagster.materialization.table import Table
+from warrior_dagster.stages.battles.evidence import KINDS
+from warrior_dagster.stages.battles.tables import ANSWERS, OUTCOMES
+from warrior_dagster.stages.battles.unit_tests.tables import GENERATED, RESULTS
+from warrior_dagster.stages.curation.tables import DIFFICULTY, SELECTED, UNIQUE
+from warrior_dagster.stages.mining.tables import MINED
+from warrior_dagster.stages.ratings.tables import SCORES
+from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, Warehouse
 
 Lineage = dict[str, Any]
 VOTE = ("judge", "left", "right", "evidence", "order", "status", "reason", "verdict", "p_left", "p_right", "text")
 
 
 class Tables:
-    """What the tables have of some instructions, each read once; one that was never materialized is empty."""
+    """The rows of some instructions in each table, by instruction; a table that was never materialized is empty."""
 
     def __init__(self, arena: Arena, warehouse: Warehouse, ids: Sequence[str]) -> None:
-        roster, matchups = arena.roster, matchup_keys(arena.roster)
-
-        def rows(table: str, partitions: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-            present = warehouse.there(table, partitions)
+        def rows(table: Table) -> dict[str, list[dict[str, Any]]]:
+            present = warehouse.existing_partitions(table.name, table.partitions(arena)) if table.enabled(arena) else []
             by_id: dict[str, list[dict[str, Any]]] = {}
-            for row in warehouse.read(table, present, instructions=ids).iter_rows(named=True) if present else ():
+            for row in warehouse.read(table.name, present, instructions=ids).iter_rows(named=True) if present else ():
                 by_id.setdefault(row["instruction_id"], []).append(row)
             return by_id
 
         self.arena = arena
-        self.mined, self.selected = rows("mined_instructions", roster), rows("selected_instructions", roster)
-        self.unique, self.rated = rows("unique_instructions", roster), rows("instruction_difficulty", roster)
-        self.answers, self.votes = rows("answers", roster), rows("judge_votes", matchups)
-        self.executed = rows("execution_votes", matchups) if arena.runs_tests else {}
-        self.tests = rows("generated_tests", roster) if arena.runs_tests else {}
-        self.results = rows("execution_results", roster) if arena.runs_tests else {}
-        self.outcomes, self.scores = rows("battle_outcomes", matchups), rows("answer_scores", [WHOLE])
+        self.mined, self.unique, self.rated, self.selected = map(rows, (MINED, UNIQUE, DIFFICULTY, SELECTED))
+        self.answers, self.outcomes, self.scores = map(rows, (ANSWERS, OUTCOMES, SCORES))
+        self.votes = [rows(one.votes) for one in KINDS]
+        self.tests, self.results = rows(GENERATED), rows(RESULTS)
+
+
+def tables(arena: Arena) -> list[Table]:
+    """The tables that `Tables` reads."""
+    votes = [one.votes for one in KINDS]
+    every = (MINED, UNIQUE, DIFFICULTY, SELECTED, ANSWERS, OUTCOMES, SCORES, *votes, GENERATED, RESULTS)
+    return [table for table in every if table.enabled(arena)]
 
 
 def lineages(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, instruction_ids: Sequence[str]) -> list[Lineage]:
@@ -88,7 +96,7 @@ def lineage(tables: Tables, one: str) -> Lineage:
         "answers": sorted(answers, key=lambda a: (a["rank"] is None, a["rank"] or 0, roster.index(a["competitor"]))),
         "votes": [
             picked(row, *VOTE, "completion_key", "key_left", "key_right")
-            for table in (tables.votes, tables.executed)
+            for table in tables.votes
             for row in table.get(one, [])
         ],
         "tests": tests(tables, one),
@@ -116,10 +124,10 @@ def whole_id(arena: Arena, warehouse: Warehouse, start: str) -> str:
 
     Raises LookupError, also where nothing was mined, or more than one begins so.
     """
-    there = warehouse.there("mined_instructions", arena.roster)
-    if not there:
+    existing = warehouse.existing_partitions("mined_instructions", arena.roster)
+    if not existing:
         raise LookupError(f"mined_instructions {NEVER_MATERIALIZED}")
-    ids = warehouse.read("mined_instructions", there, ["instruction_id", "status"]).filter(status="ok")["instruction_id"]
+    ids = warehouse.read("mined_instructions", existing, ["instruction_id", "status"]).filter(status="ok")["instruction_id"]
     found = ids.filter(ids.str.starts_with(start)).unique().to_list()
     if len(found) != 1:
         raise LookupError(f"expected the beginning of one instruction's id; {start!r} begins {len(found) or 'none'}")
@@ -128,7 +136,7 @@ def whole_id(arena: Arena, warehouse: Warehouse, start: str) -> str:
 
 def by_text(arena: Arena, warehouse: Warehouse, text: str) -> pl.DataFrame:
     """All unique instructions with the words of a text, whatever their case: instruction_id, competitor, instruction."""
-    names = warehouse.there("unique_instructions", arena.roster)
+    names = warehouse.existing_partitions("unique_instructions", arena.roster)
     if not names:
         raise LookupError(f"unique_instructions {NEVER_MATERIALIZED}")
     rows = warehouse.read("unique_instructions", names, ["instruction_id", "competitor", "instruction", "kept"]).filter("kept")
@@ -141,7 +149,7 @@ def by_meaning(arena: Arena, warehouse: Warehouse, text: str, most: int) -> pl.D
     """The embedded instructions nearest in meaning, by cosine: instruction_id, competitor, instruction, similarity."""
     from warrior_dagster.stages.curation.embedding import embed
 
-    names = warehouse.there("instruction_embeddings", arena.roster)
+    names = warehouse.existing_partitions("instruction_embeddings", arena.roster)
     if not names:
         raise LookupError(f"instruction_embeddings {NEVER_MATERIALIZED}")
     (vector,) = embed([text], model=arena.embedding.model, revision=arena.embedding.revision)

@@ -9,14 +9,19 @@ import numpy as np
 import polars as pl
 
 from warrior_dagster.analysis import audit, pictures
+from warrior_dagster.analysis import tables as analysis
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.materialization.table import Table
 from warrior_dagster.report.lineage import Lineage, lineages
+from warrior_dagster.stages.battles.opinions.tables import JUDGE_VOTES
+from warrior_dagster.stages.curation.tables import EMBEDDINGS
+from warrior_dagster.stages.ratings.tables import RATINGS
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 BYTES = 20_000_000
-"""Of lineages in one file: what a browser opens at once. Those of the rest are shown by `warrior show`."""
+"""The most bytes of lineages in one file, which a browser can open. `warrior show` shows the others."""
 AT_A_TIME = 500
 NEIGHBOURS = 5
 ROWS_SHOWN = 200
@@ -32,21 +37,28 @@ TITLES = {
 }
 MEANINGS = {
     "funnel": "How many instructions each stage left, and why it dropped the others.",
-    "instruction_novelty": "The highest ROUGE-L F1 of each instruction with any text of a reference set. Data that repeats what"
-    " is public would be near 1; the paper's is mostly below 0.3 and never above 0.6.",
-    "task_categories": "The share of each kind of task, in the eyes of a judge.",
+    "instruction_novelty": "The highest ROUGE-L F1 of each instruction with any text of a reference set. Data that repeats public"
+    " text would be near 1; the paper's is mostly below 0.3 and never above 0.6.",
+    "task_categories": "The share of each kind of task, according to a judge.",
     "difficulty_bands": "Shares of the bands of the judges' scores: excellent 9-10, good 6-8, average 3-5, poor 1-2.",
     "head_to_head": "How often the row's competitor beat the column's, a tie counting half, with the 95 % interval.",
-    "rating_history": "Ratings from more and more of the battles with their 95 % intervals: where they move, battles are few.",
-    "judge_audit": "One half is what a coin does. A sound judge is near one half for the first and the longer answer, and far"
-    " above it in saying the same in both orders, in being on the others' side and, where answers were run, on the tests'.",
+    "rating_history": "Ratings from more and more of the battles with their 95 % intervals: where they still move, there are too few battles.",
+    "judge_audit": "One half is chance. A sound judge is near one half for the first and the longer answer, and far above it for the"
+    " same verdict in both orders, for agreeing with the other judges and, where answers were run, with the tests.",
 }
+SECTIONS = (analysis.FUNNEL, analysis.NOVELTY, analysis.CATEGORIES, analysis.BANDS, analysis.HEAD_TO_HEAD, analysis.HISTORY,
+            analysis.AUDIT)  # fmt: skip
 HIDDEN = {"row_id", "partition", "nearest", "completion_key", "probabilities"}
 
 
+def tables(arena: Arena) -> list[Table]:
+    """The tables that the page reads, besides those of lineages."""
+    return [*(table for table in SECTIONS if table.enabled(arena)), RATINGS, JUDGE_VOTES, EMBEDDINGS]
+
+
 def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: str) -> str:
-    """The page, from what is materialized; a section whose table is not there says so. `written` says when that was."""
-    sections = [section(name, read(arena, warehouse, name)) for name in TITLES]
+    """The page, from what is materialized; a section whose table does not exist says so. `written` is the time shown."""
+    sections = [section(table.name, read(arena, warehouse, table)) for table in SECTIONS]
     chosen, left_out = within(arena, warehouse, ledger)
     settings = shown_settings(arena)
     environment = jinja2.Environment(
@@ -59,7 +71,7 @@ def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: st
         sections=sections,
         faults=faults(warehouse),
         alpha=agreement(arena, warehouse),
-        competitors=[c.model_dump(mode="json", include={"name", "model", "revision", "licence"}) for c in arena.competitors],
+        competitors=[c.model_dump(mode="json", include={"name", "model", "revision", "license"}) for c in arena.competitors],
         settings=json.dumps(settings, indent=2, ensure_ascii=False),
         rows=as_data({"rows": chosen, "near": neighbours(arena, warehouse, chosen)}),
         shown=len(chosen),
@@ -68,23 +80,23 @@ def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: st
 
 
 def shown_settings(arena: Arena) -> dict[str, Any]:
-    """What the page says of the arena's file."""
-    return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors", *arena.unused})
+    """The part of the arena's file that the page shows."""
+    return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors", *arena.unused_sections})
 
 
-def read(arena: Arena, warehouse: Warehouse, name: str) -> pl.DataFrame | None:
+def read(arena: Arena, warehouse: Warehouse, table: Table) -> pl.DataFrame | None:
     """A table of the analysis; None if it was never materialized."""
-    partitions = warehouse.there(name, [WHOLE]) or warehouse.there(name, arena.roster)
-    return warehouse.read(name, partitions) if partitions else None
+    partitions = warehouse.existing_partitions(table.name, table.partitions(arena)) if table.enabled(arena) else []
+    return warehouse.read(table.name, partitions) if partitions else None
 
 
 def section(name: str, rows: pl.DataFrame | None) -> dict[str, Any]:
     """A figure with its title, its meaning, its picture and its numbers."""
-    told = {"id": name, "title": TITLES[name], "meaning": MEANINGS[name], "picture": None}
+    head = {"id": name, "title": TITLES[name], "meaning": MEANINGS[name], "picture": None}
     if rows is None:
-        return told
+        return head
     kept = rows.select(c for c in rows.columns if c not in HIDDEN)
-    return told | {
+    return head | {
         "picture": pictures.as_svg(pictures.PICTURES[name](rows), TITLES[name]),
         "columns": kept.columns,
         "cells": [[cell(value) for value in row] for row in kept.head(ROWS_SHOWN).iter_rows()],
@@ -107,19 +119,19 @@ def standings(warehouse: Warehouse) -> list[dict[str, Any]]:
 
 
 def faults(warehouse: Warehouse) -> dict[str, str]:
-    """What is wrong with judges, by judge."""
+    """The faults of judges, by judge."""
     if WHOLE not in warehouse.partitions("judge_audit"):
         return {}
     return audit.faults(warehouse.read("judge_audit", [WHOLE]))
 
 
 def agreement(arena: Arena, warehouse: Warehouse) -> str:
-    """Krippendorff's alpha of all judges in words; nothing where nobody has voted."""
-    matchups = warehouse.there("judge_votes", matchup_keys(arena.roster))
+    """Krippendorff's alpha of all judges, as text; empty where there are no votes."""
+    matchups = warehouse.existing_partitions("judge_votes", matchup_keys(arena.roster))
     if not matchups:
         return ""
     votes = warehouse.read("judge_votes", matchups, [*audit.BATTLE, "judge", "status", "verdict", "p_left"])
-    alpha = audit.krippendorff_alpha(audit.leanings(votes, soft=arena.battles.votes == "soft"))
+    alpha = audit.krippendorff_alpha(audit.preferences(votes, soft=arena.battles.votes == "soft"))
     return "undefined: no battle has two judges whose votes can be compared" if alpha is None else f"{alpha:.2f}"
 
 
@@ -138,11 +150,11 @@ def within(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> tuple[li
 
 def best_first(arena: Arena, warehouse: Warehouse) -> list[str]:
     """The ids of the selected instructions: those with the best gold answers first, those without any last, then by id."""
-    there = warehouse.there("selected_instructions", arena.roster)
-    if not there:
+    existing = warehouse.existing_partitions("selected_instructions", arena.roster)
+    if not existing:
         return []
-    selected = warehouse.read("selected_instructions", there, ["instruction_id"]).select("instruction_id").unique()
-    if not warehouse.there("answer_scores", [WHOLE]):
+    selected = warehouse.read("selected_instructions", existing, ["instruction_id"]).select("instruction_id").unique()
+    if not warehouse.existing_partitions("answer_scores", [WHOLE]):
         return sorted(selected["instruction_id"])
     scored = warehouse.read("answer_scores", [WHOLE], ["instruction_id", "score", "gold"]).filter("gold")
     ranked = selected.join(scored, on="instruction_id", how="left")
@@ -152,10 +164,10 @@ def best_first(arena: Arena, warehouse: Warehouse) -> list[str]:
 def neighbours(arena: Arena, warehouse: Warehouse, rows: Iterable[Lineage]) -> dict[str, list[str]]:
     """For each row the ids of the rows nearest in meaning, by cosine of their embeddings; empty without embeddings."""
     wanted = [one["instruction_id"] for one in rows]
-    there = warehouse.there("instruction_embeddings", arena.roster)
-    if not there or len(wanted) < 2:
+    existing = warehouse.existing_partitions("instruction_embeddings", arena.roster)
+    if not existing or len(wanted) < 2:
         return {}
-    embedded = warehouse.read("instruction_embeddings", there, ["instruction_id", "vector"], wanted)
+    embedded = warehouse.read("instruction_embeddings", existing, ["instruction_id", "vector"], wanted)
     embedded = embedded.unique("instruction_id", maintain_order=True)
     ids, vectors = embedded["instruction_id"].to_list(), embedded["vector"].to_numpy().astype(np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,6 +1,12 @@
-"""A lineage and the results of a search, for a terminal."""
+"""What the command line shows: plans, results of runs, lineages, and the results of a search."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
+from rich import box
 from rich.columns import Columns
 from rich.console import Console
 from rich.markup import escape
@@ -9,6 +15,10 @@ from rich.table import Table
 
 from warrior_dagster.report.lineage import Lineage
 from warrior_dagster.report.text import printable
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
+
+if TYPE_CHECKING:
+    from warrior_dagster.planning.cost import PlanLine
 
 
 def show_found(console: Console, found: pl.DataFrame) -> None:
@@ -22,7 +32,7 @@ def show_found(console: Console, found: pl.DataFrame) -> None:
 
 
 def show_lineage(console: Console, one: Lineage) -> None:
-    """An instruction, its answers side by side, the votes with their reasons, and how it came about."""
+    """An instruction, its answers side by side, the votes with their reasons, and how it was mined."""
     mined, difficulty = one["mined"], one["difficulty"]
     console.print(Panel(escape(printable(one["instruction"])), title=f"{one['instruction_id']}, revealed by {one['attacker']}"))
     console.print(
@@ -49,7 +59,7 @@ def show_lineage(console: Console, one: Lineage) -> None:
         for a in one["answers"]
     ]
     console.print(Columns(panels, equal=True, expand=True, width=max(30, console.width // max(len(panels), 1) - 1)))
-    votes = Table("judge", "left", "right", "order", "verdict", "for left", "its words, or why it abstained", "completion")
+    votes = Table("judge", "left", "right", "order", "verdict", "for left", "text, or why it abstained", "completion")
     for vote in one["votes"]:
         share = "" if vote["p_left"] is None else f"{vote['p_left']:.2f}"
         words = " ".join(printable(vote["reason"] or vote["text"] or "").split())
@@ -64,3 +74,76 @@ def show_lineage(console: Console, one: Lineage) -> None:
         for test in one["tests"]:
             run.add_row(escape(printable(test["test"])), test["writer"], *(test["outcomes"].get(name, "") for name in names))
         console.print(run)
+
+
+def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, Any]) -> None:
+    """A plan as a table, and below it how the estimates are made."""
+    table = Table(title="Plan", show_footer=True, box=box.SIMPLE, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    names = ("stage", "ledger", "send", "expected", "prompt", "new", "GPU time")
+    counts = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
+    footers = ("all", *(compact(total[name]) for name in counts), duration(total["gpu_hours"]))
+    for name, footer in zip(names, footers, strict=True):
+        table.add_column(name, footer, justify="left" if name == "stage" else "right", no_wrap=True)
+    priced = any(line.cost is not None for line in lines)
+    if priced:
+        table.add_column("cost", money(total["cost"]), justify="right", no_wrap=True)
+    for model in dict.fromkeys(line.model for line in lines):
+        table.add_row(f"[bold]{escape(Path(model).name)}[/bold]")
+        for line in (line for line in lines if line.model == model):
+            numbers = (compact(getattr(line, name)) for name in counts)
+            times = [duration(line.gpu_hours), *([money(line.cost)] if priced else [])] if line.to_send else []
+            table.add_row(line.stage, *numbers, *times)
+    console.print(table)
+    if total["to_send"]:
+        console.print("`expected` is the part of `send` that cannot be known yet; `prompt` and `new` are the tokens of `send`.")
+    for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.to_send):
+        console.print(basis, soft_wrap=True)
+
+
+def compact(number: float) -> str:
+    """A count of at most five characters."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if number >= size:
+            return f"{number / (1e3 if unit == 'k' else size):.3g}{unit}"
+    return str(number)
+
+
+def duration(hours: float | None) -> str:
+    """GPU time in hours, minutes or seconds; a question mark where it is unknown."""
+    if hours is None:
+        return "?"
+    return f"{hours:.3g} h" if hours >= 1 else f"{hours * 60:.0f} min" if hours >= 0.05 else f"{hours * 3600:.0f} s"
+
+
+def money(cost: float | None) -> str:
+    """A cost in the currency of the arena's price; a question mark where it is unknown."""
+    return "?" if cost is None else f"{cost:,.2f}"
+
+
+def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) -> None:
+    """The ratings, a sample of the data set, and where everything is."""
+    table = Table("competitor", "rating", "95 % interval", "battles", "won", "tied", "lost", title="Ratings")
+    for row in result["ratings"]:
+        interval = "" if row["low"] is None else f"{row['low']:.0f} to {row['high']:.0f}"
+        counts = [str(row[name]) for name in ("battles", "wins", "ties", "losses")]
+        table.add_row(row["competitor"], f"{row['rating']:.0f}", interval, *counts)
+    console.print(table)
+    if result["rows"].get("sft_dataset"):
+        selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
+        console.print(
+            f"{exported} of {selected} instructions are exported: gold answers that hit the token limit, and what"
+            " overlaps a benchmark, are left out."
+        )
+        dataset = warehouse.read("sft_dataset", [WHOLE])
+        for row in dataset.sort(pl.col("score"), descending=True).head(1).iter_rows(named=True):
+            console.rule(f"the best-scored of {len(dataset)} rows: {row['attacker']} asks, {row['competitor']} answers")
+            for message in row["messages"]:
+                console.print(f"[bold]{message['role']}[/bold]: {escape(printable(message['content']))}\n")
+    per_asset = Table("asset", "rows", "seconds", title="Assets")
+    for name, rows in result["rows"].items():
+        per_asset.add_row(name, str(rows), f"{result['seconds'].get(name, 0):.1f}")
+    console.print(per_asset)
+    for kind, path in result["exports"].items():
+        console.print(f"{kind} data set: {path}", soft_wrap=True)
+    console.print(f"tables and ledger: {result['warehouse']}", soft_wrap=True)
+    console.print(f"runs: {os.environ['DAGSTER_HOME']}   open the UI with: make ui ARENA=FILE", soft_wrap=True)

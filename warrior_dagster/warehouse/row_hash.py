@@ -1,4 +1,4 @@
-"""The hash that names a set of rows: the data version of a partition, whatever order its rows came in."""
+"""The hash of a set of rows, in any order: the data version of a partition."""
 
 import json
 from hashlib import sha256
@@ -7,20 +7,20 @@ import polars as pl
 
 PARTITION = "partition"
 SLICE = 10_000
-"""Rows hashed, spooled and read at a time: what keeps the memory of a large partition flat."""
+"""Rows hashed, spooled and read at a time, which bounds the memory of a large partition."""
 
 
-class RowsDigest:
-    """A hash of rows, whatever order they come in: the sum of the SHA-256 of each, modulo 2^256. NaN counts as null.
+class RowsHash:
+    """A hash of rows in any order: the sum of the SHA-256 of each row, modulo 2^256. NaN counts as null.
 
-    It tells rows that changed by accident; who can choose rows can make two sets with one sum.
+    It detects accidental changes. It does not resist an attacker who can choose rows.
     """
 
     def __init__(self) -> None:
         self.rows, self._sum, self._columns = 0, 0, ""
 
     def update(self, frame: pl.DataFrame) -> None:
-        """Take in more rows. The partition is not part of what they hold."""
+        """Add rows. The partition is not part of their content."""
         columns = sorted(c for c in frame.columns if c != PARTITION)
         vectors = [c for c in columns if frame.schema[c] == pl.Array(pl.Float32, shape=getattr(frame.schema[c], "shape", 1))]
         self._columns = repr([(c, str(frame.schema[c])) for c in columns])
@@ -37,7 +37,7 @@ class RowsDigest:
 
 
 def rows_sha256(rows: pl.DataFrame) -> str:
-    """A hash of a partition's rows, whatever order they come in: the data version of what they hold."""
-    digest = RowsDigest()
-    digest.update(rows)
-    return digest.hexdigest()
+    """The hash of a frame's rows."""
+    rows_hash = RowsHash()
+    rows_hash.update(rows)
+    return rows_hash.hexdigest()

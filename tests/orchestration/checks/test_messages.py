@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+import dagster as dg
 import polars as pl
 import pytest
 
 from tests.conftest import scripted_engines
-from tests.runs import materialize
+from tests.runs import asking_partitions, materialize
 from tests.stages.battles.unit_tests.scripts import code_writers
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.materialization.column_lineage import lineage, origins
-from warrior_dagster.orchestration.definitions import arena_assets
-from warrior_dagster.orchestration.running import GROUPS, engine_bound
+from warrior_dagster.materialization.column_lineage import column_lineage, origins
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
 from warrior_dagster.planning import assets as planning
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -29,7 +30,7 @@ def arena(make_arena: MakeArena, request: pytest.FixtureRequest, monkeypatch: py
 
 def test_every_asset_says_what_it_is_whose_it_is_and_where_it_belongs(arena: Arena) -> None:
     groups: dict[str, set[object]] = {}
-    for asset in [*arena_assets(arena), *planning.assets(arena)]:
+    for asset in [*arena_assets(Scope(arena)), *planning.assets(Scope(arena))]:
         (spec,) = asset.specs
         assert spec.description, spec.key
         assert len(spec.description.split()) >= 8
@@ -49,9 +50,9 @@ def test_every_materialization_tells_its_rows_its_columns_where_they_come_from_a
                 own = dict(event.step_materialization_data.materialization.metadata)
                 told.setdefault(event.asset_key.to_user_string(), []).append(own)  # type: ignore[union-attr]
         (again,) = materialize(arena, engines, ("answers", None))
-    assert set(told) == {a.key.to_user_string() for a in arena_assets(arena)}
+    assert set(told) == {a.key.to_user_string() for a in arena_assets(Scope(arena))}
     tables = {name: Warehouse(arena.warehouse).read(name) for name in told}
-    upstream = {a.key.to_user_string(): {k.to_user_string() for k in a.asset_deps[a.key]} for a in arena_assets(arena)}
+    upstream = {a.key.to_user_string(): {k.to_user_string() for k in a.asset_deps[a.key]} for a in arena_assets(Scope(arena))}
     for name, materializations in told.items():
         rows = [own["dagster/row_count"].value for own in materializations]
         assert sum(rows) == len(tables[name]), name
@@ -66,7 +67,7 @@ def test_every_materialization_tells_its_rows_its_columns_where_they_come_from_a
         if [source for _, source in sources] == [column]
     )
     assert passed > 20
-    for name in engine_bound(arena):
+    for name in asking_partitions(arena):
         hours, seconds = (told[name][0][of].value for of in ("gpu_hours", "seconds_asking"))
         assert hours == pytest.approx(seconds / 3600, abs=1e-6)  # on one GPU
         assert told[name][0]["cost"].value == pytest.approx(2.5 * hours)
@@ -107,9 +108,11 @@ def test_without_a_price_there_are_hours_only_and_more_gpus_are_more_hours(make_
 
 def test_a_column_comes_from_what_is_named_else_from_the_same_name_else_from_nowhere() -> None:
     declared = origins("up", b="up.a other.c", c="")["column_origins"]
-    found = lineage(declared, ["a", "b", "c", "d"], {"up": ["a", "b", "c"]}.__getitem__).deps_by_column
+    found = column_lineage(
+        declared, ["a", "b", "c", "d"], {"up": ["a", "b", "c"]}.__getitem__, dg.AssetKey, ["up", "other"]
+    ).deps_by_column
     assert {c: [(d.asset_key.to_user_string(), d.column_name) for d in deps] for c, deps in found.items()} == {
         "a": [("up", "a")], "b": [("other", "c"), ("up", "a")], "c": [], "d": []
     }  # fmt: skip
-    with pytest.raises(ValueError, match="origins of columns that are not there: e; there are a"):
-        lineage({"e": "up.a"}, ["a"], lambda _: [])
+    with pytest.raises(ValueError, match="origins of unknown columns: e; the table has a"):
+        column_lineage({"e": "up.a"}, ["a"], lambda _: [], dg.AssetKey, ["up"])

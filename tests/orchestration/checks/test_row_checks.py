@@ -19,10 +19,11 @@ from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.materialization.staleness import MISSING, out_of_date
-from warrior_dagster.orchestration.checks.row_checks import checks
-from warrior_dagster.orchestration.definitions import arena_assets
-from warrior_dagster.orchestration.running import GROUPS, RunFailed, run_arena
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.staleness import MISSING, stale_partitions
+from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
+from warrior_dagster.orchestration.checks.row_checks import row_checks
+from warrior_dagster.orchestration.running import RunFailed, run_arena
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -55,7 +56,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled
 
 def evaluated(arena: Arena, table: str) -> dict[str, Any]:
     """The evaluations of an asset's checks, by name, in a run of these alone."""
-    (alone,) = (one for one in checks(arena) if {key.asset_key for key in one.check_keys} == {dg.AssetKey(table)})
+    (alone,) = (one for one in row_checks(Scope(arena)) if {key.asset_key for key in one.check_keys} == {dg.AssetKey(table)})
     result = dg.materialize(
         [alone],
         selection=dg.AssetSelection.checks(alone),
@@ -117,7 +118,7 @@ def test_wrong_rows_fail_their_check_which_names_them_and_are_read_no_more(
     assert found[check].metadata["partitions_wrong"].value == 1
     there = {kind for kind in exports.formats if (Path(exports.folder) / kind).exists()}
     assert there == set(exports.formats) - {table.removesuffix("_dataset")}  # nobody trains on what was withdrawn
-    with pytest.raises(LookupError, match=f"never materialized for {partition} .*a failed check withdrew it"):
+    with pytest.raises(LookupError, match=f"never materialized for {partition} .*a failed check invalidated it"):
         warehouse.read(table, [partition])
     warehouse.write(table, partition, right)  # written again, they are there again
     assert warehouse.read(table, [partition]).height == right.height
@@ -131,9 +132,9 @@ def test_rows_that_are_there_twice_fail_their_check(whole: Arena, tmp_path: Path
     found = evaluated(arena, "answers")
     assert found["rows_are_unique"].description.startswith("cyd: 4 rows with the id of another: ")
     assert set(Warehouse(arena.warehouse).partitions("answers")) == {"ann", "bob"}
-    (asset,) = (a for a in arena_assets(arena) if a.key.to_user_string() == "answers")
-    graph = AssetGraph.from_assets(arena_assets(arena))
-    assert out_of_date(graph, asset.key, Warehouse(arena.warehouse)) == {"cyd": MISSING}
+    (asset,) = (a for a in arena_assets(Scope(arena)) if a.key.to_user_string() == "answers")
+    graph = AssetGraph.from_assets(arena_assets(Scope(arena)))
+    assert stale_partitions(graph, asset.key, Warehouse(arena.warehouse)) == {"cyd": MISSING}
 
 
 def test_a_stage_without_anything_is_wrong_and_a_competitor_without_is_not(whole: Arena, tmp_path: Path) -> None:

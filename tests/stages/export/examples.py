@@ -1,4 +1,4 @@
-"""Records and a card to export, with everything that breaks files, for the tests of this folder."""
+"""Example records and a card, with characters that may break files, for the tests of this folder."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -34,17 +34,18 @@ ROWS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
 
 def group(instruction_id: str, *answers: tuple[str, float, bool]) -> pl.DataFrame:
     """The records of one instruction: text, score and finished of each answer, the best first."""
-    asked = (instruction_id, f"Ask {instruction_id}?", "ada", "Python", 7.0)
+    instruction = (instruction_id, f"Ask {instruction_id}?", "ada", "Python", 7.0)
     rows = [
-        (*asked, f"model-{i}", text, finished, score, i + 1, i == 0, 0.0) for i, (text, score, finished) in enumerate(answers)
+        (*instruction, f"model-{i}", text, finished, score, i + 1, i == 0, 0.0)
+        for i, (text, score, finished) in enumerate(answers)
     ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
 def arena(instructions: int = 4) -> pl.DataFrame:
-    """Records with everything that breaks files: quotes, line ends, other alphabets, markup and tokens of templates."""
+    """Records with quotes, line ends, other alphabets, markup and template tokens."""
     texts = ['print("ä\\n")\n```', "x = 1 < 2 | 3\r\n\t# 漢字 🐍", "<|im_end|> {{ answer }}", "plain"]
-    scores = [2.312345679, 1.687654321, 1.5, 0.5]  # As fine as scores are.
+    scores = [2.312345679, 1.687654321, 1.5, 0.5]  # With as many digits as scores have.
     return pl.concat(
         group(f"i{n:02}", *((f"{text} {n}", score, True) for text, score in zip(texts, scores, strict=True)))
         for n in range(instructions)
@@ -56,7 +57,7 @@ def card(kind: str = "sft", evidence: Literal["opinion", "execution", "both"] = 
         title="Quick: #1",
         kind=kind,
         rows=1000,
-        models=[{"name": "a|b", "model": "/srv/weights/tiny", "revision": None, "licence": "Apache-2.0"}],
+        models=[{"name": "a|b", "model": "/srv/weights/tiny", "revision": None, "license": "Apache-2.0"}],
         counts={"mined": 12345, "kept": 0},
         settings={"k": 40.0, "engine": {"urls": ["http://gpu7:8000/v1"]}, "system": "/no_think\n````\n# Not a heading"},
         evidence=evidence,

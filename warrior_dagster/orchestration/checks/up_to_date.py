@@ -1,9 +1,10 @@
-"""A check `up_to_date` on every asset, which can be run alone: what is missing or was made from other rows, and why."""
+"""A check `up_to_date` on every asset, which can be run alone: which partitions are missing or stale, and why."""
 
 import dagster as dg
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from warrior_dagster.materialization.staleness import out_of_date
+from warrior_dagster.materialization.dagster_internals import Graph, graph_of_assets
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.staleness import stale_partitions
 from warrior_dagster.warehouse.tables import Warehouse
 
 UP_TO_DATE = "up_to_date"
@@ -11,23 +12,26 @@ SHOWN = 20
 """Partitions that the check names; it counts the others."""
 
 
-def up_to_date_checks(assets: list[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
+def up_to_date_checks(scope: Scope, assets: list[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
     """One check for each asset."""
-    graph = AssetGraph.from_assets(assets)  # a run of a check alone knows of no other asset
-    return [up_to_date(asset.key, graph) for asset in assets]
+    graph = graph_of_assets(assets)  # a run of a check alone knows no other asset
+    return [up_to_date(scope, asset.key, graph) for asset in assets]
 
 
-def up_to_date(asset: dg.AssetKey, graph: AssetGraph) -> dg.AssetChecksDefinition:
+def up_to_date(scope: Scope, asset: dg.AssetKey, graph: Graph) -> dg.AssetChecksDefinition:
     """The check of one asset; a warning, since it says that there is work to do, not that rows are wrong."""
+    resource = scope.name("warehouse")
 
     @dg.asset_check(
         asset=asset,
         name=UP_TO_DATE,
-        description="Whether each partition is there and was made from what is there now: its settings and code, and the rows"
-        " that it reads. Dagster's own staleness does not see partitions.",
+        description="Whether each partition exists and was made from the present settings, code and upstream rows. Dagster's own"
+        " staleness does not see partitions.",
+        required_resource_keys={resource},
     )
-    def check(warehouse: dg.ResourceParam[Warehouse]) -> dg.AssetCheckResult:
-        stale = out_of_date(graph, asset, warehouse)
+    def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        warehouse: Warehouse = getattr(context.resources, resource)
+        stale = stale_partitions(graph, asset, warehouse)
         return dg.AssetCheckResult(
             passed=not stale,
             severity=dg.AssetCheckSeverity.WARN,

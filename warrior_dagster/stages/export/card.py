@@ -1,4 +1,4 @@
-"""The card of an exported data set: what the Hub shows, and what a reader must know before training on it."""
+"""The card of an exported data set, for the Hub and for everyone who trains on it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,36 +11,36 @@ FORMATS = {
     "dpo": "`prompt`, `chosen`, `rejected`: the best and the worst answer. For preference training, such as TRL's "
     "`DPOTrainer`.",
     "kto": "`prompt`, `completion`, `label`: single answers, desirable or not. For unpaired preference training, such "
-    "as TRL's `KTOTrainer`. The order of the rows is meant: neighbours answer different instructions.",
+    "as TRL's `KTOTrainer`. Keep the order of the rows: neighbours answer different instructions.",
 }
 
 SIZES = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M")]
 
 ORIGIN = (
     "From battles between code models, by the method of WarriorCoder (arXiv 2412.17395): models pose instructions to "
-    "each other, all answer, and those who do not compete judge the answers in pairs."
+    "each other, all of them answer, and the models that do not compete in a battle judge the pair of answers."
 )
 
 BLIND = (
-    "The tests were written by the judges, who saw no answer; no person checked them. They may be wrong, too few, or absent: "
-    "that an answer is here does not mean that it was run or passed"
+    "The judges wrote the tests without seeing an answer, and no person checked them. They may be wrong, too few, or missing: "
+    "an answer in this data set does not mean that it was run or passed"
 )
 EVIDENCE = {
-    "opinion": "other models preferred it, or did not: nothing was verified by execution",
-    "execution": "tests that were run on it spoke for or against it, and where tests said nothing, because other models "
-    f"preferred it, or did not. {BLIND}",
-    "both": f"other models preferred it, or did not, and tests that were run on it spoke for or against it. {BLIND}",
+    "opinion": "of the preferences of other models: nothing was verified by execution",
+    "execution": "of the results of tests that were run on it or, where the tests did not decide, of the preferences of other "
+    f"models. {BLIND}",
+    "both": f"of the preferences of other models and the results of tests that were run on it. {BLIND}",
 }
-"""Why an answer is in a data set, by the arena's `battles.evidence`."""
+"""Why an answer is in a data set (after "because"), for each value of the arena's `battles.evidence`."""
 
 LIMITATIONS = """\
-The instructions and the answers are machine-generated, by the models above; no person wrote them. An answer is here
-because {evidence}, and code that was judged good may be wrong, insecure or out of date. Scores and ratings compare these
-competitors with each other, by what these judges say, with the biases that judges have. They are no measure of correctness.
-Texts may repeat what the models saw in training. Rows that overlap the benchmarks counted above word for word were left out,
-and no others: check for contamination before you evaluate what was trained on this on another benchmark.
+The models above generated the instructions and the answers; no person wrote them. An answer is in this data set because
+{evidence}. Code that was judged good may be wrong, insecure or out of date. Scores and ratings compare these competitors with
+one another in the opinion of these judges, including their biases. They do not measure correctness. Texts may repeat the
+models' training data. Rows that overlap the benchmarks counted above word for word were removed, and no others. If you train a
+model on this data and evaluate it on another benchmark, check for contamination first.
 
-The licences and the terms of use of the source models apply to their outputs, also where they restrict the training
+The licenses and the terms of use of the source models apply to their outputs, including restrictions on the training
 of other models."""
 
 
@@ -57,11 +57,11 @@ def dataset_card(
     """The README.md of a data set: front matter for the Hub, then models, counts, settings and limitations.
 
     - `kind`: `sft`, `dpo` or `kto`; KeyError for another.
-    - `models`: each with `name`, `model`, `revision` and `licence`; a missing or empty one reads "unknown".
+    - `models`: each with `name`, `model`, `revision` and `license`; a missing or empty one reads "unknown".
     - `counts`: rows after each stage, in order. `settings`: plain values, written as YAML.
     - `evidence`: what decided the battles, as in the arena file.
 
-    Addresses of servers and folders of a machine are struck out of models and settings: a card is public.
+    A card is public, so the addresses of servers and local folders are removed from models and settings.
     """
     front = {
         "pretty_name": title,
@@ -69,17 +69,17 @@ def dataset_card(
         "task_categories": ["text-generation"],
         "tags": ["code", "synthetic", "warriorcoder", kind],
         "size_categories": [next((size for limit, size in SIZES if rows < limit), "n>10M")],
-        # Named, because the folder holds the same rows as JSON Lines too.
+        # Explicit, because the folder also has the same rows as JSON Lines.
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "train.parquet"}]}],
     }
-    columns = ("name", "model", "revision", "licence")
+    columns = ("name", "model", "revision", "license")
     listed = [[_public(model.get(column) or "unknown") for column in columns] for model in models]
     parts = [
         f"---\n{_yaml(front)}---",
         f"# {_line(title)}",
         f"{rows:,} rows. {ORIGIN}",
         f"Columns: {FORMATS[kind]}",
-        f"## Models\n\n{_table(['competitor', 'model', 'revision', 'licence'], listed)}",
+        f"## Models\n\n{_table(['competitor', 'model', 'revision', 'license'], listed)}",
         f"## Counts\n\n{_table(['stage', 'rows'], [[stage, f'{count:,}'] for stage, count in counts.items()])}",
         f"## Settings\n\n{_fenced(_yaml(_public(dict(settings))))}",
         f"## Limitations\n\n{LIMITATIONS.format(evidence=EVIDENCE[evidence])}",
@@ -101,13 +101,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _fenced(text: str) -> str:
-    """A code block; its fence is longer than any run of backticks inside, so that no prompt can end it."""
+    """A code block with a fence longer than any run of backticks inside, so that no prompt can end the block."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}yaml\n{text}{fence}"
 
 
 def _public(value: Any) -> Any:
-    """The same value without addresses of servers, and with only the last part of absolute paths."""
+    """The same value without server addresses, and with only the last part of absolute paths."""
     if isinstance(value, str):
         is_path = re.fullmatch(r"~?(/[^/\s]+){2,}/?", value)
         return value.rstrip("/").rsplit("/", 1)[-1] if is_path else re.sub(r"\b\w+://\S+", "(an address)", value)

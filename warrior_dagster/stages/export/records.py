@@ -1,23 +1,21 @@
-"""What every format is made of: the scored answers with their instructions, and how many rows each stage left."""
+"""The input of every format: the scored answers with their instructions, and how many rows each stage left."""
+
+from collections.abc import Sequence
 
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.matchups import matchup_keys
+from warrior_dagster.materialization.table import Table
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
-OF_COMPETITORS = ("mined_instructions", "unique_instructions", "instruction_difficulty", "selected_instructions", "answers")
-OF_MATCHUPS = ("judge_votes", "battle_outcomes")
 
-
-def counts(warehouse: Warehouse, arena: Arena) -> dict[str, int]:
-    """Rows after each stage, of the present roster."""
-    partitions = dict.fromkeys(OF_COMPETITORS, arena.roster) | dict.fromkeys(OF_MATCHUPS, matchup_keys(arena.roster))
-    return {table: warehouse.count(table, keys) for table, keys in partitions.items()}
+def counts(warehouse: Warehouse, arena: Arena, tables: Sequence[Table]) -> dict[str, int]:
+    """Rows of some tables, of the present roster."""
+    return {table.name: warehouse.count(table.name, table.partitions(arena)) for table in tables}
 
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
-    """One row for each instruction and usable answer, with its score: what every format is made of."""
+    """One row for each instruction and usable answer, with its score."""
     scored = warehouse.read("answer_scores", [WHOLE])
     instructions = warehouse.read("selected_instructions", arena.roster).select(
         "instruction_id", "instruction", "language", pl.col("competitor").alias("attacker"),
@@ -27,7 +25,7 @@ def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
         "instruction_id", "competitor", "answer", (pl.col("status") == "ok").alias("finished")
     )
     return (
-        scored.filter(pl.col("opponents") > 0)  # an answer that met no other was never judged
+        scored.filter(pl.col("opponents") > 0)  # an answer without opponents was never judged
         .join(instructions, on="instruction_id", maintain_order="left")
         .join(given, on=["instruction_id", "competitor"], maintain_order="left")
         .select(

@@ -10,6 +10,9 @@ from warrior_dagster.config.stages import Battles
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST, RIGHT_FIRST, Question
+from warrior_dagster.stages.battles.outcomes import outcomes
+from warrior_dagster.stages.battles.pairing import pairs
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, check_votes
 
 REASONED = Battles.model_validate({})
 DIRECT = Battles.model_validate({"verdict": "direct", "votes": "soft"})
@@ -67,7 +70,7 @@ def test_a_direct_verdict_keeps_its_probabilities(p_a: float, order: str) -> Non
 def test_a_judge_that_always_prefers_the_first_answer_says_nothing_over_both_orders(p_first: float) -> None:
     votes = frame([vote(leaning(p_first), order, DIRECT) for order in (LEFT_FIRST, RIGHT_FIRST)])
     for how in ("hard", "soft"):
-        (row,) = judging.outcomes(battled(), votes, "l", "r", how).to_dicts()
+        (row,) = outcomes(battled(), votes, "l", "r", how).to_dicts()
         assert row["local_left"] == pytest.approx(0.5)
         assert row["outcome"] == 0.5
 
@@ -82,7 +85,7 @@ def battled(*, left: str | None = "x", right: str | None = "y") -> pl.DataFrame:
 
 def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     numbered = [row | {"row_id": f"{n:04}"} for n, row in enumerate(rows)]
-    return pl.DataFrame(numbered, schema=judging.VOTE_SCHEMA)
+    return pl.DataFrame(numbered, schema=VOTE_SCHEMA)
 
 
 verdicts = st.lists(st.sampled_from(["[[A]]", "[[B]]", "[[Tie]]", "mumble"]), max_size=12)
@@ -90,9 +93,7 @@ verdicts = st.lists(st.sampled_from(["[[A]]", "[[B]]", "[[Tie]]", "mumble"]), ma
 
 @given(verdicts)
 def test_hard_votes_are_counted_a_tie_half_and_an_abstention_nothing(texts: list[str]) -> None:
-    (row,) = judging.outcomes(
-        battled(), frame([vote(said(t), LEFT_FIRST, REASONED) for t in texts]), "l", "r", "hard"
-    ).to_dicts()
+    (row,) = outcomes(battled(), frame([vote(said(t), LEFT_FIRST, REASONED) for t in texts]), "l", "r", "hard").to_dicts()
     left = texts.count("[[A]]") + texts.count("[[Tie]]") / 2
     right = texts.count("[[B]]") + texts.count("[[Tie]]") / 2
     assert (row["votes_left"], row["votes_right"]) == (left, right)
@@ -104,13 +105,13 @@ def test_hard_votes_are_counted_a_tie_half_and_an_abstention_nothing(texts: list
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 0.99), st.booleans()), min_size=1, max_size=12))
-def test_swapping_the_sides_turns_the_local_score_around(leanings: list[tuple[float, bool]]) -> None:
+def test_swapping_the_sides_turns_the_local_score_around(preferences: list[tuple[float, bool]]) -> None:
     for how in ("hard", "soft"):
         scores = []
         for swapped in (False, True):
-            orders = [RIGHT_FIRST if first != swapped else LEFT_FIRST for _, first in leanings]
-            votes = frame([vote(leaning(p), order, DIRECT) for (p, _), order in zip(leanings, orders, strict=True)])
-            (row,) = judging.outcomes(battled(), votes, "l", "r", how).to_dicts()
+            orders = [RIGHT_FIRST if first != swapped else LEFT_FIRST for _, first in preferences]
+            votes = frame([vote(leaning(p), order, DIRECT) for (p, _), order in zip(preferences, orders, strict=True)])
+            (row,) = outcomes(battled(), votes, "l", "r", how).to_dicts()
             assert 0 <= row["local_left"] <= 1
             scores.append(row)
         assert scores[0]["local_left"] + scores[1]["local_left"] == pytest.approx(1)
@@ -118,12 +119,12 @@ def test_swapping_the_sides_turns_the_local_score_around(leanings: list[tuple[fl
 
 
 def test_no_decided_vote_is_a_tie_and_not_a_missing_battle() -> None:
-    (row,) = judging.outcomes(battled(), frame([]), "l", "r", "hard").to_dicts()
+    (row,) = outcomes(battled(), frame([]), "l", "r", "hard").to_dicts()
     assert (row["local_left"], row["outcome"], row["decided"]) == (0.5, 0.5, 0)
 
 
 def test_without_two_answers_there_is_no_battle() -> None:
-    (row,) = judging.outcomes(battled(right=None), frame([]), "l", "r", "hard").to_dicts()
+    (row,) = outcomes(battled(right=None), frame([]), "l", "r", "hard").to_dicts()
     assert (row["local_left"], row["outcome"]) == (None, None)
 
 
@@ -136,11 +137,11 @@ def test_a_matchup_battles_on_everything_or_on_what_its_two_mined() -> None:
         "completion_key": ["k"] * 6,
         "answer": ["a1", "a2", "a3", "b1", "", ""],
     })  # fmt: skip
-    everything = judging.pairs(selected, answers, "a", "b", "all")
+    everything = pairs(selected, answers, "a", "b", "all")
     assert everything["instruction_id"].to_list() == ["1", "2", "3"]
     assert everything["answer_left"].to_list() == ["a1", "a2", "a3"]
     assert everything["answer_right"].to_list() == ["b1", None, None]
-    assert judging.pairs(selected, answers, "a", "b", "attackers")["instruction_id"].to_list() == ["1", "2"]
+    assert pairs(selected, answers, "a", "b", "attackers")["instruction_id"].to_list() == ["1", "2"]
 
 
 def test_an_instruction_that_was_never_put_to_a_competitor_is_no_missing_battle_but_an_error() -> None:
@@ -149,16 +150,16 @@ def test_an_instruction_that_was_never_put_to_a_competitor_is_no_missing_battle_
         {"instruction_id": ["1"], "competitor": ["a"], "answer": ["y"], "usable": [True], "completion_key": ["k"]}
     )
     with pytest.raises(LookupError, match="b was not asked 1 selected instructions; materialize answers first"):
-        judging.pairs(selected, answers, "a", "b", "all")
+        pairs(selected, answers, "a", "b", "all")
 
 
 def test_votes_on_other_answers_and_missing_votes_are_errors_and_never_ties() -> None:
     votes = frame([vote(leaning(0.9), order, DIRECT) for order in (LEFT_FIRST, RIGHT_FIRST)])
-    judging.check_votes(battled(), votes, 2)
-    judging.check_votes(battled(right=None), frame([]), 2)
+    check_votes(battled(), votes, 2, "judge_votes")
+    check_votes(battled(right=None), frame([]), 2, "judge_votes")
     for stale in (votes.head(1), frame([]), votes.with_columns(key_left=pl.lit("an older answer"))):
         with pytest.raises(LookupError, match="1 battles lack votes on their present answers"):
-            judging.check_votes(battled(), stale, 2)
+            check_votes(battled(), stale, 2, "judge_votes")
 
 
 def test_alternating_orders_are_fixed_by_the_instruction_and_fall_both_ways() -> None:

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from warrior_dagster.stages.battles.opinions import judging
-from warrior_dagster.stages.battles.unit_tests import assets, execution
+from warrior_dagster.stages.battles.unit_tests import checks, execution
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
 
 def ran(*outcomes: str, level: str = "namespaces") -> pl.DataFrame:
@@ -12,15 +12,15 @@ def ran(*outcomes: str, level: str = "namespaces") -> pl.DataFrame:
 
 
 def test_runs_that_nothing_isolated_are_warned_of() -> None:
-    assert assets.isolated(ran("passed", "not run")).passed
-    assert not assets.isolated(pl.concat([ran("passed"), ran("failed", level="limits")])).passed
+    assert checks.isolated(ran("passed", "not run")).passed
+    assert not checks.isolated(pl.concat([ran("passed"), ran("failed", level="limits")])).passed
 
 
 def test_too_many_timeouts_of_what_ran_are_warned_of() -> None:
     rows = ran("timeout", "passed", "not run", "not run")
-    assert assets.few_timeouts(rows, 0.5).passed
-    assert not assets.few_timeouts(rows, 0.4).passed
-    assert assets.few_timeouts(ran(), 0.0).passed
+    assert checks.few_timeouts(rows, 0.5).passed
+    assert not checks.few_timeouts(rows, 0.4).passed
+    assert checks.few_timeouts(ran(), 0.0).passed
 
 
 def test_tests_that_decide_nowhere_are_warned_of_and_the_shares_are_told() -> None:
@@ -28,9 +28,9 @@ def test_tests_that_decide_nowhere_are_warned_of_and_the_shares_are_told() -> No
         {"row_id": f"{n}", "instruction_id": one, "left": "a", "right": right, "status": status}
         for n, (one, right, status) in enumerate([("1", "b", "decided"), ("1", "c", "failed"), ("2", "b", "failed")])
     ]
-    votes = pl.DataFrame(rows, schema=judging.VOTE_SCHEMA)
-    check = assets.tests_decide({"a__b": votes})
+    votes = pl.DataFrame(rows, schema=VOTE_SCHEMA)
+    check = checks.tests_decide({"a__b": votes})
     assert check.passed
     assert check.metadata["share_of_battles"].value == 1 / 3
     assert check.metadata["share_of_instructions"].value == 1 / 2
-    assert not assets.tests_decide({"a__b": votes.filter(status="failed")}).passed
+    assert not checks.tests_decide({"a__b": votes.filter(status="failed")}).passed

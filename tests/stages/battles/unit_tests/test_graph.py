@@ -19,8 +19,8 @@ from tests.test_graph import materialize as requested
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.ledger.reader import LedgerReader
-from warrior_dagster.orchestration.definitions import arena_assets
-from warrior_dagster.orchestration.running import GROUPS
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
 from warrior_dagster.planning.cost import plan
 from warrior_dagster.report.lineage import lineages
 from warrior_dagster.report.page import report
@@ -92,7 +92,7 @@ def runs_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that gets the number of tests of each answer that is run from now on."""
     ran, run_twice = list[int](), execution.run_twice
 
-    def counted(trials: list[execution.Trial], *rest: Any) -> dict[str, execution.Verdict]:
+    def counted(trials: list[execution.PendingProgram], *rest: Any) -> dict[str, execution.Verdict]:
         ran.extend(len(trial.checks) for trial in trials)
         return run_twice(trials, *rest)
 
@@ -142,7 +142,7 @@ def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
 def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_nothing_of_it(make_arena: MakeArena) -> None:
     def versions(**values: object) -> dict[str, str]:
         battles = {"verdict": "direct", "votes": "soft"} | values.pop("battles", {})  # type: ignore[operator]
-        assets = arena_assets(make_arena(battles=battles, **values))
+        assets = arena_assets(Scope(make_arena(battles=battles, **values)))
         found = {k.to_user_string(): v or "" for a in assets for k, v in a.code_versions_by_key.items()}
         return found | {"arena_report": ""}  # it shows all settings
 

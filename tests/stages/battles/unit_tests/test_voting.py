@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warrior_dagster.config.stages import Battles
-from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.outcomes import outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, check_votes
 
 OTHERS = ("left", "right", "cyd", "dan", "eve")
 Passed = Mapping[str, tuple[bool, ...]]
@@ -44,7 +45,7 @@ def battled(left: str = "left", right: str = "right") -> pl.DataFrame:
 def told(outcomes: Mapping[str, tuple[str, ...]], left: str = "left", right: str = "right") -> dict[str, Any]:
     """The vote of `judge` by its tests."""
     tests = written("judge", len(outcomes["left"]), "not runnable: the judge said NONE")
-    found = voting.sheets(tests, ran("judge", outcomes))
+    found = voting.test_reports(tests, ran("judge", outcomes))
     (row,) = voting.vote(battled(left, right), found, ["judge"], left, right).to_dicts()
     return row
 
@@ -118,15 +119,15 @@ def test_an_unstable_answer_passes_nothing_and_a_test_that_is_unstable_twice_is_
 def test_nobodys_tests_are_asked_about_itself_and_missing_runs_are_an_error() -> None:
     tests = pl.concat([written("judge", 1), written("left", 1)])
     outcomes = {"left": ("passed",), "right": ("failed",)}
-    found = voting.sheets(tests, pl.concat([ran("judge", outcomes), ran("left", outcomes)]))
+    found = voting.test_reports(tests, pl.concat([ran("judge", outcomes), ran("left", outcomes)]))
     assert voting.vote(battled(), found, ["judge"], "left", "right")["judge"].to_list() == ["judge"]
     with pytest.raises(LookupError, match="materialize generated_tests first"):
         voting.vote(battled(), found, ["cyd"], "left", "right")
-    stale = voting.sheets(written("judge", 2), ran("judge", outcomes))
+    stale = voting.test_reports(written("judge", 2), ran("judge", outcomes))
     with pytest.raises(LookupError, match="materialize execution_results first"):
         voting.vote(battled(), stale, ["judge"], "left", "right")
     with pytest.raises(LookupError, match="materialize execution_votes first"):
-        judging.check_votes(battled(), pl.DataFrame(schema=judging.VOTE_SCHEMA), 1, "execution_votes")
+        check_votes(battled(), pl.DataFrame(schema=VOTE_SCHEMA), 1, "execution_votes")
 
 
 def votes(kind: str, *shares: float | None) -> pl.DataFrame:
@@ -137,12 +138,12 @@ def votes(kind: str, *shares: float | None) -> pl.DataFrame:
          "p_left": p, "p_right": None if p is None else 1 - p}
         for n, (p, verdict) in enumerate(zip(shares, verdicts, strict=True))
     ]  # fmt: skip
-    return pl.DataFrame([dict.fromkeys(judging.VOTE_SCHEMA) | row for row in rows], schema=judging.VOTE_SCHEMA)
+    return pl.DataFrame([dict.fromkeys(VOTE_SCHEMA) | row for row in rows], schema=VOTE_SCHEMA)
 
 
 def outcome(opinions: pl.DataFrame, executed: pl.DataFrame, **settings: Any) -> dict[str, Any]:
     battles = Battles.model_validate({"verdict": "direct", "votes": "soft"} | settings)
-    (row,) = voting.outcomes(battled(), [opinions, executed], "left", "right", battles).to_dicts()
+    (row,) = weighted_outcomes(battled(), [opinions, executed], "left", "right", battles).to_dicts()
     return row
 
 
@@ -168,8 +169,8 @@ def test_both_add_up_each_times_its_weight(opinions: Shares, executed: Shares, w
 @given(shares, shares)
 def test_tests_decide_alone_where_any_says_something(opinions: Shares, executed: Shares) -> None:
     row = outcome(votes("opinion", *opinions), votes("execution", *executed), evidence="execution")
-    alone = judging.outcomes(battled(), votes("execution", *executed), "left", "right", "soft").to_dicts()[0]
-    without = judging.outcomes(battled(), votes("opinion", *opinions), "left", "right", "soft").to_dicts()[0]
+    alone = outcomes(battled(), votes("execution", *executed), "left", "right", "soft").to_dicts()[0]
+    without = outcomes(battled(), votes("opinion", *opinions), "left", "right", "soft").to_dicts()[0]
     decided = any(p is not None for p in executed)
     assert row["outcome"] == (alone if decided else without)["outcome"]
     assert row["from_opinion" if decided else "from_execution"] == 0

@@ -1,4 +1,4 @@
-"""All answers against all tests of their instructions, whoever wrote those; what was run before is not run again."""
+"""Runs all answers against all tests of their instructions, whoever wrote the tests. Earlier runs are reused."""
 
 import json
 import re
@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.config.stages import Execution
-from warrior_dagster.sandbox.code_extraction import Code, bound_to, code_of
-from warrior_dagster.sandbox.isolation import Bounds
-from warrior_dagster.sandbox.pool import Limits, Program, Result
+from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract_code
+from warrior_dagster.sandbox.isolation import ResourceLimits
+from warrior_dagster.sandbox.pool import Program, Result
 
 SCHEMA = {
     "row_id": pl.String,
@@ -32,8 +32,8 @@ was. `answer_key`: the completion key of the answer. `run_key`: of what determin
 """
 PASSED, TIMEOUT, NOT_RUN, UNSTABLE = "passed", "timeout", "not run", "unstable"
 JUDGED_BY = 1
-"""Another number has everything run again: raise it when the sandbox judges the same run differently."""
-MOST_REASON = 200
+"""The version of the judging, part of each run key: raise it when the sandbox would judge the same run differently."""
+MAX_REASON = 200
 ROUNDS = 2
 
 Run = Callable[[Iterable[Program]], Iterator[Result]]
@@ -42,66 +42,66 @@ Verdict = tuple[str, str, str]
 
 
 @dataclass(slots=True)
-class Spent:
-    """What running took."""
+class RunCounts:
+    """How much was run, and how long it took."""
 
     runs: int = 0
-    """Answers and tests that were run, each twice."""
+    """Pairs of answer and test that were run, each twice."""
     reused: int = 0
-    """Those of which an earlier row knew the outcome."""
+    """Pairs whose outcome an earlier row has."""
     seconds: float = 0.0
 
 
 @dataclass(slots=True)
-class Trial:
-    """An answer's code and the tests that it has yet to be put to, by run key."""
+class PendingProgram:
+    """An answer's code and the tests that have not been run on it yet, by run key."""
 
     code: str
     checks: dict[str, str] = field(default_factory=dict)
 
 
-def limits(settings: Execution) -> Limits:
-    """What the sandbox lets each test of an arena use."""
-    return Limits(settings.seconds, Bounds(memory=settings.memory_mib << 20))
+def limits(settings: Execution) -> ResourceLimits:
+    """The limits of each test of an arena."""
+    return ResourceLimits(settings.seconds, memory=settings.memory_mib << 20)
 
 
 def execute(
     answers: pl.DataFrame, tests: pl.DataFrame, before: pl.DataFrame, run: Run, settings: Execution
-) -> tuple[pl.DataFrame, Spent]:
+) -> tuple[pl.DataFrame, RunCounts]:
     """Run some competitors' usable answers against the kept tests; rows of SCHEMA.
 
-    `answers` and `tests` have rows of answering.SCHEMA and writing.SCHEMA, `before` of SCHEMA. Outcomes at a limit of time are
-    not reproducible, so those of `before` stand: rows stay what they are, and only new tests and new answers are run. Each is
-    run twice; where the two differ the outcome is `unstable`. Raises IsolationError as `run` does.
+    `answers` has rows of answering.SCHEMA, `tests` of generation.SCHEMA, `before` of SCHEMA. Timeouts are not reproducible, so
+    outcomes in `before` are kept and only new tests and new answers are run. Each pair is run twice; where the two runs differ,
+    the outcome is `unstable`. Raises IsolationError as `run` does.
     """
     known: dict[str, Verdict] = {run[0]: run[1:] for run in before.select("run_key", "outcome", "reason", "level").rows()}
-    rows, trials, queued, spent = list[dict[str, Any]](), list[Trial](), set[str](), Spent()
+    rows, pending, queued, counts = list[dict[str, Any]](), list[PendingProgram](), set[str](), RunCounts()
     by_instruction = tests.filter(status="ok").sort("row_id").partition_by("instruction_id", as_dict=True)
     usable = answers.filter("usable").sort("competitor", "instruction_id")
     for identity, competitor, answer, key in usable.select("instruction_id", "competitor", "answer", "completion_key").rows():
-        code = code_of(answer)
-        trial = Trial(code.text)
+        code = extract_code(answer)
+        program = PendingProgram(code.text)
         for test in by_instruction.get((identity,), tests.clear()).iter_rows(named=True):
-            row = due(code, test, settings) | {"competitor": competitor, "answer_key": key}
+            row = result_row(code, test, settings) | {"competitor": competitor, "answer_key": key}
             rows.append(row)
             if code.reason:
                 continue
-            spent.reused += row["run_key"] in known
+            counts.reused += row["run_key"] in known
             if row["run_key"] not in known and row["run_key"] not in queued:
-                trial.checks[row["run_key"]] = row["check"]
+                program.checks[row["run_key"]] = row["check"]
                 queued.add(row["run_key"])
-        if trial.checks:
-            trials.append(trial)
-    found = run_twice(trials, run, spent)
+        if program.checks:
+            pending.append(program)
+    found = run_twice(pending, run, counts)
     for row in rows:
         if row["outcome"] is None:
             row["outcome"], row["reason"], row["level"] = known.get(row["run_key"]) or found[row["run_key"]]
-    return pl.DataFrame(rows, schema=SCHEMA), spent
+    return pl.DataFrame(rows, schema=SCHEMA), counts
 
 
-def due(code: Code, test: dict[str, Any], settings: Execution) -> dict[str, Any]:
-    """The row of a test and an answer's code, its outcome still to come unless there is nothing to run."""
-    check, bound = (test["test"], "") if code.reason else bound_to(code, test["test"])
+def result_row(code: Code, test: dict[str, Any], settings: Execution) -> dict[str, Any]:
+    """The row of a test and an answer's code; `outcome` is None until the test is run."""
+    check, bound = (test["test"], "") if code.reason else bind_function(code, test["test"])
     determines = [JUDGED_BY, code.text, check, settings.seconds, settings.memory_mib]
     return {
         "row_id": test["row_id"],
@@ -117,34 +117,34 @@ def due(code: Code, test: dict[str, Any], settings: Execution) -> dict[str, Any]
     }
 
 
-def run_twice(trials: list[Trial], run: Run, spent: Spent) -> dict[str, Verdict]:
+def run_twice(pending: list[PendingProgram], run: Run, counts: RunCounts) -> dict[str, Verdict]:
     """The verdict of each run key."""
     programs = (
-        Program(f"{number}:{again}", trial.code, tuple(trial.checks.values()))
-        for number, trial in enumerate(trials)
+        Program(f"{number}:{again}", program.code, tuple(program.checks.values()))
+        for number, program in enumerate(pending)
         for again in range(ROUNDS)
     )
     first, found = dict[int, Result](), dict[str, Verdict]()
-    for result in run(programs) if trials else ():
+    for result in run(programs) if pending else ():
         number = int(result.key.split(":")[0])
-        spent.seconds += result.seconds
+        counts.seconds += result.seconds
         if number not in first:
             first[number] = result
             continue
-        for place, key in enumerate(trials[number].checks):
+        for place, key in enumerate(pending[number].checks):
             found[key] = verdict(first[number], result, place)
-        spent.runs += len(trials[number].checks)
+        counts.runs += len(pending[number].checks)
     return found
 
 
 def verdict(one: Result, other: Result, place: int) -> Verdict:
-    """What two runs say of one check."""
+    """The outcome of two runs of one check."""
     a, b = sorted((one.outcomes[place], other.outcomes[place]))  # they come in any order
-    told = one if one.outcomes[place] == a else other
-    reason = told.error or told.reasons[place]
-    return (a, plain(reason), told.level) if a == b else (UNSTABLE, f"{a} and {b}", told.level)
+    chosen = one if one.outcomes[place] == a else other
+    reason = chosen.error or chosen.reasons[place]
+    return (a, without_addresses(reason), chosen.level) if a == b else (UNSTABLE, f"{a} and {b}", chosen.level)
 
 
-def plain(reason: str) -> str:
-    """A reason without addresses of objects, which differ from run to run; short."""
-    return re.sub(r"0x[0-9a-fA-F]+", "0x...", reason)[:MOST_REASON]
+def without_addresses(reason: str) -> str:
+    """A reason without memory addresses, which differ between runs, cut to MAX_REASON characters."""
+    return re.sub(r"0x[0-9a-fA-F]+", "0x...", reason)[:MAX_REASON]

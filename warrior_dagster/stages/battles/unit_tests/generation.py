@@ -11,10 +11,10 @@ from typing import Any, TypeGuard
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.dispatch import Asked, Asker, ask_each
-from warrior_dagster.inference.prompting import TRACE, Seat, judge_prompt, trace
+from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
+from warrior_dagster.inference.prompting import REQUEST_COLUMNS, LoadedCompetitor, judge_prompt, request_columns
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.sandbox.code_extraction import FENCED, MOST_CHARS, blocks, free_names, parsed
+from warrior_dagster.sandbox.code_extraction import FENCED, MAX_CHARS, fenced_blocks, parse_python, undefined_names
 
 SCHEMA = {
     "row_id": pl.String,
@@ -23,7 +23,7 @@ SCHEMA = {
     "test": pl.String,
     "status": pl.String,
     "reason": pl.String,
-    **TRACE,
+    **REQUEST_COLUMNS,
 }
 """`status`: ok; dropped; or, in the one row of an instruction and writer without any test, none or failed."""
 RUNS = "Python"
@@ -41,14 +41,14 @@ CHANGING = {
 CHANGING_ATTRIBUTES = {"now", "today", "utcnow", "random", "randint", "urandom", "perf_counter", "monotonic"}
 
 
-def write(arena: Arena, engines: Asker, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> Asked:
+def write(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> DispatchResult:
     """The tests that some competitors write for the selected instructions; rows of SCHEMA.
 
     Instructions of a language that cannot be run are put to nobody; each writer has the row that says so.
     """
     ordered = selected.sort("row_id")
     runnable = ordered.filter(pl.col("language") == RUNS)
-    asked = ask_each(
+    asked = dispatch(
         arena,
         engines,
         names,
@@ -66,7 +66,7 @@ def write(arena: Arena, engines: Asker, selected: pl.DataFrame, names: Sequence[
     return asked
 
 
-def requests(writer: Seat, instructions: pl.DataFrame, arena: Arena) -> Iterator[Request]:
+def requests(writer: LoadedCompetitor, instructions: pl.DataFrame, arena: Arena) -> Iterator[Request]:
     """One request an instruction."""
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
         prompt = judge_prompt(writer, arena.execution.prompt, instruction=instruction)
@@ -76,12 +76,12 @@ def requests(writer: Seat, instructions: pl.DataFrame, arena: Arena) -> Iterator
 def read(request: Request, completion: Completion) -> dict[str, Any]:
     """What one writer said of one instruction, still as a text."""
     writer, identity = request.tag
-    return {"instruction_id": identity, "writer": writer, "text": completion.text, **trace(completion)}
+    return {"instruction_id": identity, "writer": writer, "text": completion.text, **request_columns(completion)}
 
 
 def rows_of(said: dict[str, Any], most: int) -> list[dict[str, Any]]:
     """The rows of one completion: a row a test, dropped ones with the reason; at least one."""
-    of_row = {name: said[name] for name in TRACE}
+    of_row = {name: said[name] for name in REQUEST_COLUMNS}
     identity, writer = said["instruction_id"], said["writer"]
     if said["error"] is not None:
         return [only_row(identity, writer, "failed", said["error"], **of_row)]
@@ -104,13 +104,13 @@ def row(identity: str, writer: str, number: int, test: str | None, status: str, 
 
 def only_row(identity: str, writer: str, status: str, reason: str, **of_row: Any) -> dict[str, Any]:
     """The row of an instruction for which a writer has no test at all."""
-    return row(identity, writer, 0, None, status, reason, **(dict.fromkeys(TRACE) | of_row))
+    return row(identity, writer, 0, None, status, reason, **(dict.fromkeys(REQUEST_COLUMNS) | of_row))
 
 
 def tests(text: str, most: int) -> list[tuple[str, str]]:
     """The tests of a completion in one form each, and why a test is not kept, or "". At most `most` are kept."""
     found, seen = list[tuple[str, str]](), Counter[str]()
-    for statement in statements(text[:MOST_CHARS]):
+    for statement in statements(text[:MAX_CHARS]):
         test, reason = judged(statement)
         seen[test] += 1
         if not reason and seen[test] > 1:
@@ -127,8 +127,8 @@ def statements(text: str) -> Iterator[str]:
     A function without parameters that only asserts is its asserts: many write their tests so, whatever they are told.
     """
     fenced = FENCED.search(text) is not None
-    for block in blocks(text) if fenced else [text]:
-        tree = parsed(block)
+    for block in fenced_blocks(text) if fenced else [text]:
+        tree = parse_python(block)
         if tree is not None and (fenced or any(isinstance(node, ast.Assert) for node in tree.body)):
             for node in tree.body:
                 for own in node.body if is_test_function(node) else [node]:
@@ -153,7 +153,7 @@ def judged(statement: str) -> tuple[str, str]:
     """A test in its one form, without its message, and why it cannot be kept, or ""."""
     if len(statement) > LONGEST_TEST:
         return statement[:LONGEST_TEST], f"longer than {LONGEST_TEST} characters"
-    tree = parsed(statement.strip())
+    tree = parse_python(statement.strip())
     if tree is None:
         return statement, "does not parse"
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assert):
@@ -168,7 +168,7 @@ def judged(statement: str) -> tuple[str, str]:
         return statement, "does not parse"
     if reason := changing(tree):
         return test, f"not deterministic: {reason}"
-    return test, "" if free_names(tree) else "calls nothing of an answer"
+    return test, "" if undefined_names(tree) else "calls nothing of an answer"
 
 
 def changing(test: ast.AST) -> str:

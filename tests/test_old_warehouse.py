@@ -1,0 +1,61 @@
+"""A warehouse that an earlier version wrote opens, asks for nothing again, and keeps its rows: identities and keys are stable."""
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from polars.testing import assert_frame_equal
+
+from tests.runs import materialize
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.arena_file import load_arena
+from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.materialization.table import open_warehouse
+from warrior_dagster.orchestration.catalog import GROUPS, tables_of
+from warrior_dagster.orchestration.definitions import open_engines
+from warrior_dagster.planning.cost import plan, totals
+from warrior_dagster.report.tables import REPORT
+from warrior_dagster.warehouse.tables import Warehouse
+
+FIXTURE = Path(__file__).parent / "fixtures" / "warehouse_of_6c55b93"
+COMPUTED_HERE = ("vector", "radius")
+"""Columns whose last digits depend on the processor."""
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory, bundled_embedder: Path) -> Arena:
+    folder = tmp_path_factory.mktemp("old")
+    shutil.copytree(FIXTURE / "model", folder / "model")
+    with tarfile.open(FIXTURE / "warehouse.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    values = yaml.safe_load((FIXTURE / "arena.yaml").read_text()) | {"embedding": {"model": str(bundled_embedder)}}
+    (folder / "arena.yaml").write_text(yaml.safe_dump(values))
+    return load_arena(folder / "arena.yaml")
+
+
+def rows(arena: Arena) -> dict[str, pl.DataFrame]:
+    """All rows of every table, but for the report, which shows the time of writing."""
+    warehouse = Warehouse(arena.warehouse)
+    tables = [table for table in tables_of(arena) if table is not REPORT]
+    return {t.name: warehouse.read(t.name, t.partitions(arena)).drop(COMPUTED_HERE, strict=False) for t in tables}
+
+
+def test_an_old_warehouse_sends_no_request_and_every_row_stays_the_same(arena: Arena) -> None:
+    before = rows(arena)
+    assert len(before["answer_scores"].filter("gold")) == 6
+    assert before["execution_results"]["outcome"].n_unique() > 1
+    with open_engines(arena) as engines:  # its endpoint does not exist: a request would fail
+        materialize(arena, engines, *((group, None) for group in GROUPS))
+    assert {usage.sent for usage in engines.total.values()} == {0}
+    after = rows(arena)
+    assert set(after) == set(before)
+    for name, table in after.items():
+        assert_frame_equal(table, before[name].select(table.columns), check_exact=True)
+
+
+def test_a_plan_of_it_has_nothing_to_send(arena: Arena) -> None:
+    total = totals(plan(arena, LedgerReader(arena.warehouse), open_warehouse(arena)))
+    assert (total["to_send"], total["in_ledger"]) == (0, 123)

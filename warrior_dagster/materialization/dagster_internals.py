@@ -1,0 +1,72 @@
+"""The private interfaces of Dagster that this project uses, all of them here; tests/materialization holds a contract test of each.
+
+Dagster has no public way to ask which partitions an asset's partition reads, or to start a backfill from a sensor.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.utils import make_new_backfill_id
+from dagster.components.component_scaffolding import scaffold_component
+
+__all__ = ["Graph", "graph_of_assets", "graph_of_repository", "graph_of_run", "scaffold_component", "start_backfill"]
+
+Graph = BaseAssetGraph[Any]
+
+
+def graph_of_assets(assets: Iterable[dg.AssetsDefinition]) -> Graph:
+    """The graph of some assets."""
+    return AssetGraph.from_assets(list(assets))
+
+
+def graph_of_run(context: dg.AssetExecutionContext) -> Graph:
+    """The graph that a run's asset belongs to."""
+    return context.job_def.asset_layer.asset_graph
+
+
+def graph_of_repository(context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext) -> Graph:
+    """The graph of the code location that a sensor or schedule belongs to."""
+    assert context.repository_def
+    return context.repository_def.asset_graph
+
+
+def upstream_partitions(graph: Graph, asset: dg.AssetKey, parent: dg.AssetKey, partition: str) -> list[str] | None:
+    """The partitions of a parent that one partition of an asset reads, sorted; None if the parent has no partitions.
+
+    An asset without partitions reads all of a parent's partitions, in their order.
+    """
+    own, theirs = graph.get(asset).partitions_def, graph.get(parent).partitions_def
+    if theirs is None:
+        return None
+    if own is None:
+        return list(theirs.get_partition_keys())
+    mapped = graph.get_partition_mapping(asset, parent).get_upstream_mapped_partitions_result_for_partitions(
+        own.subset_with_partition_keys([partition]), own, theirs
+    )
+    return sorted(mapped.partitions_subset.get_partition_keys())
+
+
+def start_backfill(
+    context: dg.SensorEvaluationContext, assets: Sequence[dg.AssetKey], partitions: Sequence[str], title: str
+) -> str:
+    """Start a backfill of assets, from some partitions of the first ones on; returns its id."""
+    backfill = PartitionBackfill.from_asset_partitions(
+        backfill_id=make_new_backfill_id(),
+        asset_graph=graph_of_repository(context),
+        partition_names=partitions,
+        asset_selection=assets,
+        backfill_timestamp=time.time(),
+        tags={},
+        dynamic_partitions_store=context.instance,
+        all_partitions=False,
+        title=title,
+        description=None,
+        run_config=None,
+    )
+    context.instance.add_backfill(backfill)
+    return backfill.backfill_id

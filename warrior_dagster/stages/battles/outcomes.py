@@ -1,0 +1,90 @@
+"""From votes to a battle's outcome: the shares of both sides, and what votes of several kinds weigh (METHOD 5)."""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from warrior_dagster.config.stages import Battles
+
+TIE_WITHIN = 1e-9
+"""Local scores this near one half are ties: sums of probabilities are not exact."""
+TESTS_FIRST = "execution"
+"""The value of battles.evidence, and the kind of votes, with which tests decide alone wherever they have a vote."""
+
+
+def vote_shares(votes: pl.DataFrame, how: str) -> pl.DataFrame:
+    """Votes with what each gives the two sides as p_left and p_right.
+
+    `soft` takes the probabilities as they are; `hard` gives a vote to its verdict, a tie half to both.
+    """
+    if how == "soft":
+        return votes
+    side = {"left": 1.0, "tie": 0.5, "right": 0.0}
+    for_left = pl.col("verdict").replace_strict(side, return_dtype=pl.Float64)
+    return votes.with_columns(p_left=for_left, p_right=1 - for_left)
+
+
+def outcomes(pairs: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, how: str) -> pl.DataFrame:
+    """One row a battle, from the frame of `pairing.pairs` and the matchup's votes of one kind.
+
+    votes_left and votes_right are the sums of `vote_shares` over the votes that did not fail. local_left = votes_left /
+    (votes_left + votes_right), one half where no vote decided. outcome is 1, 0.5 or 0 for left, and null where a side gave no
+    answer, so that there was no battle.
+    """
+    counted = (
+        vote_shares(votes, how)
+        .sort("row_id")
+        .group_by("instruction_id", maintain_order=True)
+        .agg(
+            pl.col("p_left").sum().alias("votes_left"),
+            pl.col("p_right").sum().alias("votes_right"),
+            *((pl.col("status") == s).sum().cast(pl.Int64).alias(s) for s in ("decided", "tie", "failed")),
+        )
+    )
+    total = pl.col("votes_left") + pl.col("votes_right")
+    battle = pl.col("answer_left").is_not_null() & pl.col("answer_right").is_not_null()
+    local = pl.col("local_left")
+    outcome = pl.when((local - 0.5).abs() <= TIE_WITHIN).then(0.5).otherwise((local > 0.5).cast(pl.Float64))
+    return (
+        pairs.join(counted, on="instruction_id", how="left", maintain_order="left")
+        .with_columns(pl.col("votes_left", "votes_right", "decided", "tie", "failed").fill_null(0))
+        .with_columns(pl.when(battle).then(pl.when(total > 0).then(pl.col("votes_left") / total).otherwise(0.5))
+                      .alias("local_left"))
+        .select(
+            pl.col("instruction_id").alias("row_id"), "instruction_id", "attacker",
+            pl.lit(left).alias("left"), pl.lit(right).alias("right"),
+            "votes_left", "votes_right", "decided", "tie", "failed", "local_left",
+            pl.when(battle).then(outcome).alias("outcome"),
+        )
+    )  # fmt: skip
+
+
+def weighted_outcomes(
+    pairs: pl.DataFrame, votes: Iterable[pl.DataFrame], left: str, right: str, settings: Battles
+) -> pl.DataFrame:
+    """The rows of `outcomes` from votes of several kinds, with how much each kind contributed.
+
+    With evidence `execution` the tests decide alone where at least one of their votes did not fail, else the opinions do; with
+    `both` all votes add up, each times its weight. The columns `from_KIND` are the sums of both sides that counted.
+    """
+    weights = weights_of(settings)
+    together = pl.concat([vote_shares(frame, settings.votes) for frame in votes])
+    if settings.evidence == TESTS_FIRST:
+        of_tests = (pl.col("evidence") == TESTS_FIRST) & (pl.col("status") != "failed")
+        together = together.filter(~of_tests.any().over("instruction_id") | (pl.col("evidence") == TESTS_FIRST))
+    weight = pl.col("evidence").replace_strict(weights, return_dtype=pl.Float64)
+    together = together.with_columns(pl.col("p_left", "p_right") * weight)
+    amounts = together.group_by("instruction_id").agg(
+        (pl.col("p_left") + pl.col("p_right")).filter(pl.col("evidence") == kind).sum().alias(f"from_{kind}")
+        for kind in weights
+    )
+    found = outcomes(pairs, together, left, right, "soft")
+    return found.join(amounts, on="instruction_id", how="left", maintain_order="left").with_columns(
+        pl.col("^from_.*$").fill_null(0.0)
+    )
+
+
+def weights_of(settings: Battles) -> dict[str, float]:
+    """What one vote of each kind weighs."""
+    weights: dict[str, float] = settings.weights.model_dump()
+    return weights if settings.evidence == "both" else dict.fromkeys(weights, 1.0)

@@ -1,0 +1,54 @@
+"""What the checks of tests as evidence look at: isolation, timeouts, and whether tests decide anything. All are warnings."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+import polars as pl
+
+from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS
+from warrior_dagster.stages.battles.unit_tests import execution
+
+ISOLATED_RUNS, FEW_TIMEOUTS, TESTS_DECIDE = "runs_are_isolated", "few_timeouts", "tests_decide"
+DESCRIPTIONS = {
+    ISOLATED_RUNS: "Whether all runs were isolated; others were held by resource limits alone (execution.isolation).",
+    FEW_TIMEOUTS: "Whether few enough runs timed out (execution.max_timeout_rate).",
+    TESTS_DECIDE: "Whether the tests distinguish any two answers at all.",
+}
+WARN = dg.AssetCheckSeverity.WARN
+
+
+def specs(asset: dg.AssetKey, *names: str) -> list[dg.AssetCheckSpec]:
+    """Some of the checks above, of an asset."""
+    return [dg.AssetCheckSpec(name, asset=asset, description=DESCRIPTIONS[name]) for name in names]
+
+
+def isolated(rows: pl.DataFrame) -> dg.AssetCheckResult:
+    """Whether all results come from isolated runs, also those of earlier runs."""
+    levels = counted(rows.filter(pl.col("level") != ""), "level")
+    passed = set(levels) <= set(ISOLATING_LEVELS)
+    return dg.AssetCheckResult(check_name=ISOLATED_RUNS, passed=passed, severity=WARN, metadata={"levels": levels})
+
+
+def few_timeouts(rows: pl.DataFrame, limit: float) -> dg.AssetCheckResult:
+    """Whether the share of runs that timed out is within the arena's limit."""
+    ran = rows.filter(pl.col("outcome") != execution.NOT_RUN)
+    late = ran.filter(outcome=execution.TIMEOUT).height
+    rate = late / len(ran) if len(ran) else 0.0
+    metadata = {"timeouts": late, "ran": len(ran), "rate": rate, "limit": limit}
+    return dg.AssetCheckResult(check_name=FEW_TIMEOUTS, passed=rate <= limit, severity=WARN, metadata=metadata)
+
+
+def tests_decide(frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult:
+    """Whether the tests distinguish any two answers, and in which share of battles and instructions they do."""
+    votes = pl.concat([frame.select("instruction_id", "left", "right", "status") for frame in frames.values()])
+    readable = votes.filter(pl.col("status") != "failed")
+    metadata = dict[str, float]()
+    for what, columns in (("battles", ["instruction_id", "left", "right"]), ("instructions", ["instruction_id"])):
+        decided, total = (frame.n_unique(columns) if len(frame) else 0 for frame in (readable, votes))
+        metadata |= {what: total, f"{what}_decided": decided, f"share_of_{what}": decided / total if total else 0.0}
+    return dg.AssetCheckResult(check_name=TESTS_DECIDE, passed=not readable.is_empty(), severity=WARN, metadata=metadata)
+
+
+def counted(rows: pl.DataFrame, column: str) -> dict[str, int]:
+    """How often each value of a column occurs."""
+    return dict(rows[column].value_counts().sort(column).iter_rows())

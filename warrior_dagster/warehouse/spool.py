@@ -1,0 +1,67 @@
+"""A partition's frames on their way into a table: written to a file first, so that no table is locked while they are made."""
+
+from collections.abc import Iterable
+from typing import IO
+
+import lance
+import polars as pl
+import pyarrow as pa
+from lance.fragment import write_fragments
+
+from warrior_dagster.warehouse.registry import quoted
+from warrior_dagster.warehouse.row_hash import PARTITION, SLICE, RowsHash
+
+ROW_ID = "row_id"
+
+
+def spooled(
+    frames: Iterable[pl.DataFrame], table: str, partition: str, spool: IO[bytes]
+) -> tuple[pa.Schema, RowsHash, pl.DataFrame]:
+    """Write frames to a file, as Arrow; returns their schema, the hash of their rows, and the first rows.
+
+    Raises ValueError if there is no frame, or a row id comes twice.
+    """
+    digest, ids, first, writer = RowsHash(), list[pl.Series](), None, None
+    for frame in frames:
+        first = frame.head(SLICE) if first is None else first
+        for rows in frame.with_columns(pl.lit(partition).alias(PARTITION)).iter_slices(SLICE):
+            digest.update(rows)
+            ids.append(rows[ROW_ID])
+            arrow = to_arrow(rows)
+            writer = writer or pa.ipc.new_stream(spool, arrow.schema)
+            writer.write_table(arrow)
+        if writer is None:  # no rows so far, but their columns
+            digest.update(frame)
+            writer = pa.ipc.new_stream(spool, to_arrow(frame.with_columns(pl.lit(partition).alias(PARTITION))).schema)
+    if writer is None or first is None:
+        raise ValueError(f"{table}, partition {partition}: expected at least one frame, which may have no rows")
+    writer.close()
+    if ids and pl.concat(ids).n_unique() != digest.rows:
+        raise ValueError(f"{table}, partition {partition}: expected each {ROW_ID} once")
+    spool.seek(0)
+    return pa.ipc.open_stream(spool).schema, digest, first
+
+
+def replace_rows(dataset: lance.LanceDataset, partition: str, spool: IO[bytes], rows: int) -> None:
+    """Replace a partition's rows by the spooled ones, in one commit.
+
+    New rows get fragments of their own, and one transaction adds those and removes the old rows: a merge would hold the whole
+    table in memory. Readers see either the old or the new rows.
+    """
+    spool.seek(0)
+    new = write_fragments(pa.ipc.open_stream(spool), dataset) if rows else []
+    old = f"{PARTITION} = {quoted(partition)}"
+    before = [fragment for fragment in dataset.get_fragments() if fragment.count_rows(old)]
+    after = {fragment.fragment_id: fragment.delete(old) for fragment in before}
+    if new or after:
+        change = lance.LanceOperation.Update(
+            removed_fragment_ids=[number for number, left in after.items() if left is None],
+            updated_fragments=[left for left in after.values() if left is not None],
+            new_fragments=new,
+        )
+        lance.LanceDataset.commit(dataset, change, read_version=dataset.version)
+
+
+def to_arrow(rows: pl.DataFrame) -> pa.Table:
+    """Arrow columns of the kinds that Lance stores: no string views; a Polars array column is a fixed-size vector."""
+    return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
