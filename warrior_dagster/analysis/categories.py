@@ -51,15 +51,15 @@ def judge_of(arena: Arena, attacker: str) -> str:
 def categorise(arena: Arena, engines: Backend, selected: pl.DataFrame, log: logging.Logger) -> DispatchResult:
     """Have judges categorise selected instructions (instruction_id, competitor, instruction). The rows have SCHEMA."""
     judges = {name: judge_of(arena, name) for name in arena.roster}
-    sorted_by = {
+    judged_by = {
         judge: selected.filter(pl.col("competitor").is_in([name for name in arena.roster if judges[name] == judge]))
         for judge in arena.roster
     }
     return dispatch(
         arena,
         engines,
-        [judge for judge, frame in sorted_by.items() if len(frame)],
-        lambda seat: requests(seat, sorted_by[seat.name], arena.analysis.category_prompt),
+        [judge for judge, frame in judged_by.items() if len(frame)],
+        lambda judge: requests(judge, judged_by[judge.name], arena.analysis.category_prompt),
         read,
         engines.progress("categories", len(selected), log),
     )

@@ -15,44 +15,44 @@ GRID = (MiningSetting(temperature=1.0, top_p=0.9), MiningSetting(temperature=1.2
 
 
 @pytest.fixture(scope="module")
-def seat(bundled_model: Path) -> LoadedCompetitor:
+def competitor(bundled_model: Path) -> LoadedCompetitor:
     tokenizer = chat_template.load_tokenizer(str(bundled_model), None)
     ids, strings = chat_template.turn_end(tokenizer)
     return LoadedCompetitor("ann", ServedModel("local@x", "m", None, VllmServer()), tokenizer, None, tuple(ids), tuple(strings))
 
 
-def keys(seat: LoadedCompetitor, mining: Mining, languages: tuple[str, ...] = ("Python",)) -> list[str]:
-    return [key for request in sampling.requests(seat, languages, mining) for key in request.keys()]
+def keys(competitor: LoadedCompetitor, mining: Mining, languages: tuple[str, ...] = ("Python",)) -> list[str]:
+    return [key for request in sampling.requests(competitor, languages, mining) for key in request.keys()]
 
 
 @settings(max_examples=20)
 @given(samples=st.integers(1, 40), together=st.integers(1, 40))
 def test_each_sample_of_the_grid_is_requested_once_for_any_request_size(
-    seat: LoadedCompetitor, samples: int, together: int
+    competitor: LoadedCompetitor, samples: int, together: int
 ) -> None:
     languages = ("Python", "Rust")
-    found = keys(seat, Mining(settings=GRID, samples=samples, samples_per_request=together), languages)
+    found = keys(competitor, Mining(settings=GRID, samples=samples, samples_per_request=together), languages)
     assert len(found) == len(set(found)) == samples * 2 * 2
-    assert set(found) == set(keys(seat, Mining(settings=GRID, samples=samples, samples_per_request=7), languages))
+    assert set(found) == set(keys(competitor, Mining(settings=GRID, samples=samples, samples_per_request=7), languages))
 
 
-def test_more_samples_and_settings_keep_the_existing_keys(seat: LoadedCompetitor) -> None:
-    old = keys(seat, Mining(settings=GRID[:1], samples=5))
-    assert set(old) < set(keys(seat, Mining(settings=GRID, samples=9)))
+def test_more_samples_and_settings_keep_the_existing_keys(competitor: LoadedCompetitor) -> None:
+    old = keys(competitor, Mining(settings=GRID[:1], samples=5))
+    assert set(old) < set(keys(competitor, Mining(settings=GRID, samples=9)))
 
 
-def test_the_model_stops_at_its_end_of_turn_and_not_at_a_newline(seat: LoadedCompetitor) -> None:
-    request = next(sampling.requests(seat, ("Python",), Mining(settings=GRID)))
-    assert seat.tokenizer.convert_tokens_to_ids("<|im_end|>") in seat.stop_token_ids
+def test_the_model_stops_at_its_end_of_turn_and_not_at_a_newline(competitor: LoadedCompetitor) -> None:
+    request = next(sampling.requests(competitor, ("Python",), Mining(settings=GRID)))
+    assert competitor.tokenizer.convert_tokens_to_ids("<|im_end|>") in competitor.stop_token_ids
     assert '"stop_token_ids"' in request.params
     assert '"stop":' not in request.params
     assert request.prompt.endswith("<|im_start|>user\n")
     assert "Python" in request.prompt
 
 
-def test_each_row_has_the_origin_of_the_sample_and_its_status(seat: LoadedCompetitor) -> None:
+def test_each_row_has_the_origin_of_the_sample_and_its_status(competitor: LoadedCompetitor) -> None:
     mining = Mining(settings=GRID, samples=3)
-    request = list(sampling.requests(seat, ("Python",), mining))[1]
+    request = list(sampling.requests(competitor, ("Python",), mining))[1]
     texts = ["How do I reverse a list in Python without a loop?", "", "word " * 10]
     rows = [
         sampling.read(request, Completion(key, n, text, "length" if n == 2 else "stop", 5, 9), mining)

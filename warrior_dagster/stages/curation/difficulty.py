@@ -44,7 +44,7 @@ def rate(arena: Arena, engines: Backend, unique: pl.DataFrame, log: logging.Logg
         arena,
         engines,
         [judge for judge, frame in judged_by.items() if len(frame)],
-        lambda seat: requests(seat, judged_by[seat.name], arena.difficulty),
+        lambda judge: requests(judge, judged_by[judge.name], arena.difficulty),
         partial(read, settings=arena.difficulty),
         engines.progress("difficulty", sum(map(len, judged_by.values())), log),
     )

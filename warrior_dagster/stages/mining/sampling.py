@@ -49,23 +49,25 @@ def mine(arena: Arena, engines: Backend, names: Sequence[str], log: logging.Logg
         arena,
         engines,
         names,
-        lambda seat: requests(seat, arena.languages, arena.mining),
+        lambda competitor: requests(competitor, arena.languages, arena.mining),
         partial(read, mining=arena.mining),
         engines.progress("mining", samples * len(names), log),
     )
 
 
-def requests(seat: LoadedCompetitor, languages: tuple[str, ...], mining: Mining) -> Iterator[Request]:
+def requests(competitor: LoadedCompetitor, languages: tuple[str, ...], mining: Mining) -> Iterator[Request]:
     """The requests of a competitor's grid, `samples_per_request` samples each. Requests of one prefix are consecutive."""
     for language in languages:
         language_prompt = Template(mining.prompt).substitute(language=language)
-        prefix = user_turn_prefix(seat.tokenizer, mining_system_prompt(seat.tokenizer, seat.system, language_prompt))
+        prefix = user_turn_prefix(
+            competitor.tokenizer, mining_system_prompt(competitor.tokenizer, competitor.system, language_prompt)
+        )
         for setting in mining.settings:
             sampling = Sampling(temperature=setting.temperature, top_p=setting.top_p, max_tokens=mining.max_tokens)
-            source = Source(seat.name, language, setting)
+            source = Source(competitor.name, language, setting)
             for first in range(0, mining.samples, mining.samples_per_request):
                 samples = tuple(range(first, min(first + mining.samples_per_request, mining.samples)))
-                yield seat.request(prefix, sampling, source, samples=samples)
+                yield competitor.request(prefix, sampling, source, samples=samples)
 
 
 def read(request: Request, completion: Completion, mining: Mining) -> dict[str, Any]:
