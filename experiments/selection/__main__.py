@@ -1,7 +1,7 @@
-"""`make experiment-selection`: does the arena choose well? One JSON line a result; tables and pictures go to docs/selection/.
+"""`make experiment-selection`: does the arena choose well? One JSON line a result; tables and pictures go to results/.
 
-What was asked before is in the arena's ledger, and what was run lies beside it: killed and started again it goes on.
-docs/selection.md says what it shows.
+Completions are in the arena's ledger and test runs in its warehouse, so a killed run continues when it is started again.
+README.md says what it shows.
 """
 
 import json
@@ -38,7 +38,7 @@ def main(
         int, typer.Option(min=2, max=164, help="So many of these get opinions, and tests without examples: both take long.")
     ] = 164,
     file: Annotated[Path, typer.Option("--arena", help="Who competes.")] = HERE / "arena.yaml",
-    folder: Annotated[Path, typer.Option(help="Where tables and pictures go.")] = HERE.parent.parent / "docs" / "selection",
+    folder: Annotated[Path, typer.Option(help="Where tables and pictures go.")] = HERE / "results",
 ) -> None:
     """The simulated arena, then the real one."""
     arena = load_arena(file)

@@ -42,7 +42,7 @@ KINDS = {
     "both": Kind("both"),
 }
 MEASURE = "tests alone; votes only"
-"""The rule that docs/selection.md names as the measure."""
+"""The rule that README.md names as the measure."""
 WITHOUT_OPINIONS = [name for name, kind in KINDS.items() if kind.evidence == "execution" and not kind.fallback]
 
 
