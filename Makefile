@@ -39,6 +39,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # Prints one JSON line for each result; fails if one is below its promise. BENCH_DATA: the folder with CodeAlpaca's two files.
 # QUICK=1: fewer rounds, and smaller sizes where that hides no difference.

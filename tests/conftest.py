@@ -7,8 +7,9 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import dagster as dg
 import hypothesis
 import pytest
 
@@ -68,32 +69,50 @@ def make_arena(bundled_model: Path, bundled_embedder: Path, tmp_path: Path) -> C
     return make
 
 
+class FinishedRun(NamedTuple):
+    """A small arena with everything materialized, every request that was sent, and every engine start."""
+
+    arena: Arena
+    log: list[Request]
+    starts: list[ServedModel]
+
+
 @pytest.fixture(scope="session")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path
-) -> tuple[Arena, list[Request]]:
-    """A small arena with everything materialized, and every request that was sent. To be read only; see `finished_copy`."""
+def finished_run(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> FinishedRun:
+    """One run for all tests. Read only; a test that changes the warehouse takes `finished_copy`."""
     from tests.runs import materialize
     from warrior_dagster.orchestration.catalog import GROUPS
 
     folder = tmp_path_factory.mktemp("finished")
     arena = Arena.model_validate(small_settings(folder, bundled_model, bundled_embedder, ("ann", "bob", "cyd")))
-    log: list[Request] = []
-    with scripted_engines(arena, log, []) as engines:
+    done = FinishedRun(arena, [], [])
+    with scripted_engines(arena, done.log, done.starts) as engines:
         materialize(arena, engines, *((group, None) for group in GROUPS))
-    return arena, log
+    return done
+
+
+@pytest.fixture(scope="session")
+def finished(finished_run: FinishedRun) -> tuple[Arena, list[Request]]:
+    """The arena and the requests of `finished_run`."""
+    return finished_run.arena, finished_run.log
 
 
 @pytest.fixture
-def finished_copy(finished: tuple[Arena, list[Request]], make_arena: Callable[..., Arena]) -> Callable[..., Arena]:
+def finished_copy(finished_run: FinishedRun, make_arena: Callable[..., Arena]) -> Callable[..., Arena]:
     """The same arena on a copy of its warehouse, which a test may change; keyword arguments replace top-level values."""
 
     def copy(**values: Any) -> Arena:
         arena = make_arena(**values)
-        shutil.copytree(finished[0].warehouse, arena.warehouse)
+        shutil.copytree(finished_run.arena.warehouse, arena.warehouse)
         return arena
 
     return copy
+
+
+@pytest.fixture
+def memory_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of the product are recorded in memory instead of DAGSTER_HOME."""
+    monkeypatch.setattr(dg.DagsterInstance, "get", dg.DagsterInstance.ephemeral)
 
 
 class ScriptedEngine:

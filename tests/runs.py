@@ -18,8 +18,8 @@ def materialize(
     instance: dg.DagsterInstance | None = None,
     succeeds: bool = True,
 ) -> list[dg.ExecuteInProcessResult]:
-    """Materialize (asset or group, partition or None for all) one after another."""
-    assets, results = arena_assets(Scope(arena)), []
+    """Materialize (asset or group, partition or None for all) one after another; recorded in memory without an `instance`."""
+    assets, results, instance = arena_assets(Scope(arena)), [], instance or dg.DagsterInstance.ephemeral()
     for name, partition in steps:
         members = [a for a in assets if name in (a.key.to_user_string(), *a.group_names_by_key.values())]
         result = dg.materialize(

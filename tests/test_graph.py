@@ -1,5 +1,6 @@
 """The whole graph with a scripted engine: what is asked, what is written, and what a change of the arena changes."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -10,7 +11,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from tests.conftest import scripted_engines
+from tests.conftest import FinishedRun, scripted_engines, small_settings
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.config.serving import VllmServer
@@ -19,7 +20,7 @@ from warrior_dagster.inference.servers.base import ServerFailed
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
 from warrior_dagster.orchestration.definitions import arena_resources, build_definitions
-from warrior_dagster.orchestration.running import full_range
+from warrior_dagster.orchestration.running import asking_tables, full_range
 from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -44,7 +45,7 @@ def materialize(
     Engines that were started are added to `starts`.
     """
     log: list[Request] = []
-    assets = arena_assets(Scope(arena))
+    assets, instance = arena_assets(Scope(arena)), instance or dg.DagsterInstance.ephemeral()
     with scripted_engines(arena, log, [] if starts is None else starts) as engines:
         resources = {**arena_resources(Scope(arena)), "engines": engines}
         for name, partition in steps:
@@ -57,8 +58,13 @@ def materialize(
     return log
 
 
-def everything(arena: Arena, starts: list[ServedModel] | None = None) -> list[Request]:
-    return materialize(arena, *((group, None) for group in GROUPS), starts=starts)
+def everything(arena: Arena) -> list[Request]:
+    return materialize(arena, *((group, None) for group in GROUPS))
+
+
+def ask_all(arena: Arena) -> list[Request]:
+    """Materialize every group in which a model is asked; returns the requests that were sent."""
+    return materialize(arena, *((group, None) for group in dict.fromkeys(t.asset_group for t in asking_tables(arena))))
 
 
 def tables(arena: Arena) -> dict[str, pl.DataFrame]:
@@ -70,10 +76,17 @@ def keys(log: list[Request]) -> Counter[str]:
     return Counter(key for request in log for key in request.keys())
 
 
-def test_every_stage_has_its_rows_and_the_counts_are_the_methods(make_arena: MakeArena) -> None:
-    arena = make_arena(("ann", "bob", "cyd", "dan"))
+@pytest.fixture(scope="module")
+def of_four(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Arena:
+    """An arena of four with everything materialized. Read only."""
+    settings = small_settings(tmp_path_factory.mktemp("of_four"), bundled_model, bundled_embedder, ("ann", "bob", "cyd", "dan"))
+    arena = Arena.model_validate(settings)
     everything(arena)
-    found = tables(arena)
+    return arena
+
+
+def test_every_stage_has_its_rows_and_the_counts_are_the_methods(of_four: Arena) -> None:
+    found = tables(of_four)
     selected = len(found["selected_instructions"])
     assert len(found["mined_instructions"]) == 4 * 8
     assert 4 <= selected <= 4 * 3
@@ -87,22 +100,24 @@ def test_every_stage_has_its_rows_and_the_counts_are_the_methods(make_arena: Mak
     assert found["sft_dataset"]["messages"].list.len().unique().to_list() == [2]
 
 
-def test_a_second_run_asks_nothing_and_changes_no_row(make_arena: MakeArena) -> None:
-    arena = make_arena()
-    first = everything(arena)
+def test_a_second_run_asks_nothing_and_changes_no_row(finished_run: FinishedRun, finished_copy: MakeArena) -> None:
+    arena = finished_copy()
     before = tables(arena)
-    assert len(first) > 0
+    assert len(finished_run.log) > 0
     assert everything(arena) == []
     for name, table in tables(arena).items():
         assert table.equals(before[name]), name
 
 
-def test_an_appended_competitor_changes_no_row_of_the_others_and_asks_only_what_is_new(make_arena: MakeArena) -> None:
-    roster = ("ann", "bob", "cyd")
-    small, grown = make_arena(roster), make_arena((*roster, "dan"))
-    asked = keys(everything(small))
+def test_an_appended_competitor_changes_no_row_of_the_others_and_asks_only_what_is_new(
+    finished_run: FinishedRun, finished_copy: MakeArena, make_arena: MakeArena
+) -> None:
+    small = finished_copy()
+    roster = small.roster
+    grown = make_arena((*roster, "dan"))
+    asked = keys(finished_run.log)
     before = tables(small)
-    new = keys(everything(grown))
+    new = keys(ask_all(grown))
     after = tables(grown)
     assert not asked & new
     assert max((asked + new).values()) == 1
@@ -113,11 +128,11 @@ def test_an_appended_competitor_changes_no_row_of_the_others_and_asks_only_what_
         assert still.equals(before[name]), name
 
 
-def test_the_leaderboard_is_of_the_present_roster_whatever_was_there_before(make_arena: MakeArena) -> None:
-    everything(make_arena(("ann", "bob", "cyd", "dan")))
+def test_the_leaderboard_is_of_the_present_roster_whatever_was_there_before(of_four: Arena, make_arena: MakeArena) -> None:
+    shutil.copytree(of_four.warehouse, make_arena().warehouse)
     for roster in (("ann", "bob", "cyd"), ("bob", "ann", "cyd")):  # one removed, then two swapped
         arena = make_arena(roster)
-        everything(arena)
+        materialize(arena, ("competitors", None), ("matchups", None), ("elo_ratings", None))
         ratings = Warehouse(arena.warehouse).read("elo_ratings")
         selected = len(Warehouse(arena.warehouse).read("selected_instructions", roster))
         assert set(ratings["competitor"]) == set(roster)
@@ -131,8 +146,8 @@ def test_a_missing_matchup_is_an_error_and_not_a_smaller_leaderboard(make_arena:
         materialize(arena, ("leaderboard", None))
 
 
-def test_a_stage_that_was_skipped_is_an_error_and_never_a_silent_tie(make_arena: MakeArena) -> None:
-    everything(make_arena())
+def test_a_stage_that_was_skipped_is_an_error_and_never_a_silent_tie(finished_copy: MakeArena, make_arena: MakeArena) -> None:
+    finished_copy()
     more = make_arena(selection={"centres": 5})
     with pytest.raises(LookupError, match="materialize answers first"):
         materialize(more, ("selected_instructions", None), ("judge_votes", None))
@@ -143,9 +158,9 @@ def test_a_stage_that_was_skipped_is_an_error_and_never_a_silent_tie(make_arena:
         materialize(longer, ("selected_instructions", None), ("answers", None), ("battle_outcomes", None))
 
 
-def test_partitions_one_by_one_in_any_order_give_the_rows_of_one_run(make_arena: MakeArena, tmp_path: Path) -> None:
-    together, apart = make_arena(), make_arena(warehouse=str(tmp_path / "apart"))
-    asked = keys(everything(together))
+def test_partitions_one_by_one_in_any_order_give_the_rows_of_one_run(finished_run: FinishedRun, make_arena: MakeArena) -> None:
+    together, apart = finished_run.arena, make_arena()
+    asked = keys(finished_run.log)
     steps = [(stage, name) for stage in STAGES_OF_COMPETITORS for name in reversed(apart.roster)]
     steps += [(stage, key) for stage in ("judge_votes", "battle_outcomes") for key in reversed(matchup_keys(apart.roster))]
     assert keys(materialize(apart, *steps, ("leaderboard", None), ("analysis", None))) == asked
@@ -154,11 +169,16 @@ def test_partitions_one_by_one_in_any_order_give_the_rows_of_one_run(make_arena:
         assert table.equals(expected[name]), name
 
 
-def test_each_model_is_loaded_once_a_run_however_many_partitions(make_arena: MakeArena) -> None:
-    starts: list[ServedModel] = []
-    arena = make_arena()
-    everything(arena, starts)
-    assert len(starts) == 1
+def test_each_model_is_loaded_once_a_run_however_many_partitions(finished_run: FinishedRun) -> None:
+    assert len(finished_run.starts) == 1
+
+
+def test_only_the_tables_whose_rows_come_from_models_use_an_engine(make_arena: MakeArena) -> None:
+    battles = {"verdict": "direct", "votes": "soft", "evidence": "both"}
+    arena = make_arena(analysis={"categories": True}, battles=battles)
+    using = {a.key.to_user_string() for a in arena_assets(Scope(arena)) if "engines" in a.required_resource_keys}
+    assert using == {table.name for table in asking_tables(arena)}
+    assert len(using) == 6
 
 
 def test_two_models_in_turn_are_each_loaded_once_a_stage_and_the_running_one_goes_first(make_arena: MakeArena) -> None:
@@ -166,7 +186,7 @@ def test_two_models_in_turn_are_each_loaded_once_a_stage_and_the_running_one_goe
     arena = make_arena()
     other = arena.competitor("bob").model_copy(update={"serve": VllmServer(dtype="float32")})
     arena = arena.model_copy(update={"competitors": (arena.competitors[0], other, arena.competitors[2])})
-    everything(arena, starts)
+    materialize(arena, ("competitors", None), ("matchups", None), starts=starts)
     # Mining, difficulty, answers and votes each need both models: one load more a stage, and none twice in a row.
     assert len(starts) == 5
     assert all(a != b for a, b in pairwise(starts))
@@ -222,23 +242,6 @@ def test_a_change_of_a_stage_changes_the_code_version_of_that_stage_alone(make_a
     ):
         other = versions(**values)
         assert {name for name in base if base[name] != other[name]} == changed | {"arena_report"}  # which shows all settings
-
-
-def test_materializations_carry_what_a_user_decides_by(make_arena: MakeArena) -> None:
-    arena = make_arena()
-    with dg.DagsterInstance.ephemeral() as instance:
-        materialize(arena, *((group, None) for group in GROUPS), instance=instance)
-        for asset in arena_assets(Scope(arena)):
-            event = instance.get_latest_materialization_event(asset.key)
-            assert event
-            metadata = event.asset_materialization.metadata if event.asset_materialization else {}
-            assert {"dagster/row_count", "dagster/column_schema", "preview", "rows_sha256", "seconds"} <= set(metadata)
-            assert float(str(metadata["seconds"].value)) > 0
-        votes = instance.get_latest_materialization_event(dg.AssetKey("judge_votes"))
-        assert votes
-        assert votes.asset_materialization
-        told = set(votes.asset_materialization.metadata)
-        assert {"requests_sent", "completions_sent", "completion_tokens", "engine_starts", "statuses"} <= told
 
 
 def test_the_definitions_load_and_the_edges_are_the_designs(make_arena: MakeArena) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from benchmarks.increment import needed, paid
 from tests import conftest
-from tests.conftest import scripted_engines, small_settings
+from tests.conftest import FinishedRun, scripted_engines, small_settings
 from tests.runs import asking_partitions
-from tests.test_graph import everything, keys, materialize, tables
+from tests.test_graph import ask_all, everything, keys, materialize, tables
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Completion, Request
@@ -45,7 +45,9 @@ def before(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundle
         }
         return Arena.model_validate(base | {k: base.get(k, {}) | v if isinstance(v, dict) else v for k, v in values.items()})
 
-    everything(make(first))
+    arena = make(first)
+    ask_all(arena)
+    materialize(arena, ("leaderboard", None))
 
     def changed(folder: Path, roster: tuple[str, ...] = ROSTER, **values: Any) -> Arena:
         shutil.copytree(first / "warehouse", folder / "warehouse")
@@ -69,7 +71,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, one_in: int, attempts: int = 1) -> C
 def asked(arena: Arena) -> Counter[str]:
     """Run a changed arena; checks that it asked exactly what it needed and did not have, each once, and as planned."""
     had = paid(arena)
-    sent = keys(everything(arena))
+    sent = keys(ask_all(arena))
     assert set(sent) == needed(arena) - had
     assert max(sent.values(), default=1) == 1
     ledger = LedgerReader(arena.warehouse)
@@ -111,7 +113,8 @@ def test_removing_one_asks_only_what_others_judge_in_its_place_and_its_return_as
     arena = before(tmp_path, ROSTER[:3])
     sent = asked(arena)
     assert sent.total() == 0  # cyd's panel is ann and bob, and all matchups of the three were judged by cyd, ann and bob
-    leaderboard = tables(arena)["elo_ratings"]
+    materialize(arena, ("leaderboard", None))
+    leaderboard = Warehouse(arena.warehouse).read("elo_ratings")
     assert set(leaderboard["competitor"]) == set(ROSTER[:3])
     shown = Warehouse(arena.warehouse).read("sft_dataset")
     assert set(shown["competitor"]) <= set(ROSTER[:3])
@@ -179,7 +182,7 @@ def test_the_plan_says_what_will_be_sent_and_calls_it_estimated_where_it_cannot_
     arena = before(tmp_path, roster, **values)
     ledger = LedgerReader(arena.warehouse)
     planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
-    sent = keys(everything(arena))
+    sent = keys(ask_all(arena))
     exact = {stage: line.to_send - line.estimated for stage, line in planned.items()}
     estimated = sum(line.estimated for line in planned.values())
     if change in ("nothing", "judge"):
@@ -198,7 +201,7 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena:
     arena = make_arena(engine={"tokens_per_second": 100.0, "price_per_gpu_hour": 3.0})
     ledger = LedgerReader(arena.warehouse)
     planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
-    sent = keys(everything(arena))
+    sent = keys(ask_all(arena))
     assert (planned["mined_instructions"].to_send, planned["mined_instructions"].estimated) == (3 * 8, 0)
     assert {stage: line.to_send for stage, line in planned.items()} == {
         "mined_instructions": 24, "instruction_difficulty": 24, "answers": 27, "judge_votes": 54
@@ -210,12 +213,12 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena:
 
 
 def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(
-    make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, memory_instance: None
 ) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     arena = make_arena(engine={"max_error_rate": 0.9})
     relent = refuse(monkeypatch, one_in=7, attempts=3)
-    everything(arena)
+    ask_all(arena)
+    materialize(arena, ("leaderboard", None))
     failed = failed_requests(arena)
     assert {reason for kinds in failed.values() for reason in kinds} == {"HTTP 400: no"}
     votes = Warehouse(arena.warehouse).read("judge_votes", asking_partitions(arena)["judge_votes"])
@@ -226,7 +229,7 @@ def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(
         retry_failed(arena, engines)
     assert failed_requests(arena) == {}
     assert set(keys(log)) == needed(arena) - had
-    assert everything(arena) == []
+    assert ask_all(arena) == []
 
 
 SECOND = """
@@ -238,14 +241,14 @@ print(keys(everything(Arena.model_validate_json(sys.argv[1]))).total())
 
 
 def test_two_processes_at_once_pay_for_each_completion_once_and_leave_the_tables_of_one(
-    make_arena: MakeArena, tmp_path: Path
+    make_arena: MakeArena, finished_run: FinishedRun
 ) -> None:
-    arena, alone = make_arena(), make_arena(warehouse=str(tmp_path / "alone"))
+    arena = make_arena()
     command = [sys.executable, "-W", "ignore", "-c", SECOND, arena.model_dump_json()]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(2)]
     told = [int(process.communicate()[0].split()[-1]) for process in both]
-    assert sum(told) == keys(everything(alone)).total()
-    expected = tables(alone)
+    assert sum(told) == keys(finished_run.log).total()
+    expected = tables(finished_run.arena)
     for name, table in tables(arena).items():
         assert table.equals(expected[name]), name
 
@@ -271,9 +274,8 @@ def test_a_plan_of_twins_does_not_stumble(before: Callable[..., Arena], tmp_path
 
 
 def test_a_retry_of_a_half_materialized_arena_asks_again_and_says_where_it_stopped(
-    make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, memory_instance: None
 ) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     arena = make_arena(engine={"max_error_rate": 0.9})
     relent = refuse(monkeypatch, one_in=3)
     materialize(arena, ("mined_instructions", "ann"), ("mined_instructions", "cyd"), ("unique_instructions", "ann"))

@@ -1,4 +1,4 @@
-"""A warehouse that an earlier version wrote opens, asks for nothing again, and keeps its rows: identities and keys are stable."""
+"""A warehouse of an earlier version opens, asks for nothing again and keeps its rows: identities and keys are stable."""
 
 import shutil
 import tarfile

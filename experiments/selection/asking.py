@@ -13,9 +13,8 @@ from warrior_dagster.inference.engines import Engines
 from warrior_dagster.sandbox.code_extraction import extract_code
 from warrior_dagster.sandbox.isolation import ResourceLimits
 from warrior_dagster.sandbox.pool import Program, run_all
-from warrior_dagster.stages.battles import answering
+from warrior_dagster.stages.battles import answering, pairing
 from warrior_dagster.stages.battles.opinions import judging
-from warrior_dagster.stages.battles.pairing import pairs
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
@@ -54,7 +53,7 @@ def gather(
     answers = rows(answering.answer(arena, engines, selected, arena.roster, LOG), answering.SCHEMA)
     shown = selected.with_columns(instruction=tasks["stripped"] if stripped else tasks["instruction"])
     tests = rows(generation.write(arena, engines, shown, arena.roster, LOG), generation.SCHEMA)
-    pairs = {m: pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
+    pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     one_judge = arena.model_copy(update={"battles": arena.battles.model_copy(update={"judges": OPINIONS})})
     given = rows(judging.vote(one_judge, engines, pairs if opinions else {}, LOG), VOTE_SCHEMA)
     sandboxed = partial(run_all, limits=execution.limits(arena.execution))

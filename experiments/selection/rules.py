@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.config.stages import Battles, Ratings, Weights
-from warrior_dagster.stages.battles.outcomes import TIE_WITHIN, outcomes, weighted_outcomes
+from warrior_dagster.stages.battles import outcomes as counting
 from warrior_dagster.stages.ratings import elo, scores
 
 ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))
@@ -92,9 +92,9 @@ def picks(
         heard = {m: votes if kind.fallback else votes.clear() for m, votes in opinions.items()}
         tests = {m: votes.filter(judge=outside(m, roster)[0]) if kind.one_writer else votes for m, votes in executed.items()}
         tallied = [
-            outcomes(pairs[m], heard[m], *sides(m), kind.votes)
+            counting.outcomes(pairs[m], heard[m], *sides(m), kind.votes)
             if kind.evidence == "opinion"
-            else weighted_outcomes(pairs[m], [heard[m], tests[m]], *sides(m), counted)
+            else counting.weighted_outcomes(pairs[m], [heard[m], tests[m]], *sides(m), counted)
             for m in sorted(pairs)  # as the product reads them: Elo depends on the order
         ]
         outcomes = pl.concat(tallied).drop_nulls("outcome")
@@ -227,7 +227,7 @@ def verdicts(votes: Mapping[str, pl.DataFrame], right: pl.DataFrame) -> pl.DataF
         together = together.join(of_side, on=["instruction_id", side])
     telling = together.filter(pl.col("left_is_right") != pl.col("right_is_right"))
     toward = pl.when("left_is_right").then("leaning").otherwise(1 - pl.col("leaning"))
-    hit = pl.when((toward - 0.5).abs() < TIE_WITHIN).then(0.5).otherwise((toward > 0.5).cast(pl.Float64))
+    hit = pl.when((toward - 0.5).abs() < counting.TIE_WITHIN).then(0.5).otherwise((toward > 0.5).cast(pl.Float64))
     said = pl.col("leaning").is_not_null()
     counted = telling.group_by("evidence", "judge").agg(
         battles=pl.len(),

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from experiments.selection.rules import PAPER_ALPHA, Hits, Rule, hits, outside, picks
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.config.stages import Battles, Ratings
+from warrior_dagster.stages.battles import pairing
 from warrior_dagster.stages.battles.opinions import judging
-from warrior_dagster.stages.battles.pairing import pairs
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
@@ -113,7 +113,7 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
         for column, name in enumerate(ROSTER)
     )
     selected = pl.DataFrame({"instruction_id": ids, "competitor": ROSTER[0], "instruction": ""})
-    pairs = {m: pairs(selected, answers, *sides(m), "all") for m in matchup_keys(ROSTER)}
+    pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(ROSTER)}
     opinions = {m: opined(judges, m, truth, lengths, ids, chance) for m in pairs}
     written = sheets(judges, truth, ids, chance)
     executed = {m: voting.vote(pairs[m], written, outside(m, ROSTER), *sides(m)) for m in pairs}

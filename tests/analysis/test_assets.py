@@ -5,32 +5,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 import pytest
 
 from tests.conftest import ScriptedEngine, scripted_engines
+from tests.runs import materialize
 from warrior_dagster.analysis.pictures import MARKS, PICTURES
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
-from warrior_dagster.orchestration.running import full_range
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
-
-
-def materialize(arena: Arena, engines: Engines, groups: tuple[str, ...] = GROUPS) -> list[dg.ExecuteInProcessResult]:
-    assets = arena_assets(Scope(arena))
-    results = []
-    for group in groups:
-        members = [a for a in assets if group in a.group_names_by_key.values()]
-        resources = {"warehouse": Warehouse(arena.warehouse), "engines": engines}
-        results.append(dg.materialize(assets, selection=members, tags=full_range(members[0]), resources=resources))
-    return results
 
 
 class AlwaysFirst(ScriptedEngine):
@@ -56,7 +43,7 @@ def biased(arena: Arena) -> Iterator[Engines]:
 def test_each_table_of_the_analysis_comes_with_its_picture(finished_copy: MakeArena) -> None:
     arena = finished_copy()
     with scripted_engines(arena, [], []) as engines:
-        (result,) = materialize(arena, engines, ("analysis",))
+        (result,) = materialize(arena, engines, ("analysis", None))
     warehouse = Warehouse(arena.warehouse)
     for name in ("funnel", "instruction_novelty", "difficulty_bands", "head_to_head", "rating_history", "judge_audit"):
         (event,) = result.asset_materializations_for_node(name)
@@ -80,7 +67,7 @@ def test_each_table_of_the_analysis_comes_with_its_picture(finished_copy: MakeAr
 def test_judges_that_always_say_a_fail_their_check_which_names_them(make_arena: MakeArena) -> None:
     arena = make_arena()
     with biased(arena) as engines:
-        *_, result = materialize(arena, engines)
+        *_, result = materialize(arena, engines, ("competitors", None), ("matchups", None), ("judge_audit", None))
     (check,) = [c for c in result.get_asset_check_evaluations() if c.check_name == "judges_are_sound"]
     assert not check.passed
     assert set(check.metadata) == set(arena.roster)
@@ -91,7 +78,7 @@ def test_judges_that_always_say_a_fail_their_check_which_names_them(make_arena: 
 def test_an_arena_without_sft_ends_its_funnel_with_what_was_fought_over(finished_copy: MakeArena, tmp_path: Path) -> None:
     arena = finished_copy(export={"formats": ["kto"], "folder": str(tmp_path / "exports")})
     with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, ("analysis",))
+        materialize(arena, engines, ("funnel", None))
     funnel = Warehouse(arena.warehouse).read("funnel", [WHOLE])
     assert funnel.filter(pl.col("step") == funnel["step"].max())["stage"].unique().to_list() == ["fought over"]
 
@@ -100,6 +87,6 @@ def test_an_arena_without_sft_ends_its_funnel_with_what_was_fought_over(finished
 def test_novelty_is_told_for_each_reference_set_or_for_none(finished_copy: MakeArena, sets: list[dict[str, Any]]) -> None:
     arena = finished_copy(analysis={"references": sets})
     with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, ("analysis",))
+        materialize(arena, engines, ("instruction_novelty", None))
     rows = Warehouse(arena.warehouse).read("instruction_novelty", [WHOLE])
     assert rows["reference_set"].unique().sort().to_list() == [one["name"] for one in sets]

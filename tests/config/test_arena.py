@@ -6,8 +6,8 @@ import yaml
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
+from warrior_dagster.planning import preflight
 from warrior_dagster.planning.preflight import missing_here, no_isolation, tight_contexts
-from warrior_dagster.sandbox import probing
 from warrior_dagster.sandbox.isolation import IsolationError
 
 ARENAS = Path(__file__).parents[2] / "arenas"
@@ -105,7 +105,7 @@ def test_a_mistake_is_one_line_with_file_line_key_and_what_was_expected(
     ("roster", "key", "expected"),
     [
         (["{name: a, model: x}", "{name: b, model: x}"], "competitors", "at least 3 items"),
-        (["{name: a, model: x}"] * 3, "competitors", "'a' is there twice"),
+        (["{name: a, model: x}"] * 3, "competitors", "'a' occurs twice"),
         (["{name: a, model: x}", "{name: b__c, model: x}", "{name: c, model: x}"], "competitors[1].name", "pattern"),
         (["{name: a, model: x}", "{name: b}", "{name: c, model: x}"], "competitors[1].model", "there is none"),
     ],
@@ -146,7 +146,7 @@ def test_where_code_cannot_be_isolated_an_arena_that_runs_some_is_refused_before
     def none_here(levels: tuple[str, ...]) -> None:
         raise IsolationError(f"none of {levels}")
 
-    monkeypatch.setattr(probing, "best_isolation", none_here)
+    monkeypatch.setattr(preflight, "best_isolation", none_here)
     assert no_isolation(load_arena(written(tmp_path, GOOD))) == []
     runs = "battles: {evidence: execution}\n"
     (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs)))

@@ -9,7 +9,7 @@ from experiments.selection.rules import RULES, Rule, hits, missed, picks, table,
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.inference.request import Request
-from warrior_dagster.stages.battles.pairing import pairs
+from warrior_dagster.stages.battles import pairing
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
@@ -97,7 +97,7 @@ def test_the_picks_are_the_gold_answers_of_the_graph(finished: tuple[Arena, list
     arena, _ = finished
     warehouse = Warehouse(arena.warehouse)
     selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
-    pairs = {m: pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
+    pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     votes = {m: warehouse.read("judge_votes", [m]).select(list(VOTE_SCHEMA)) for m in pairs}
     none = {m: frame.clear() for m, frame in votes.items()}
     rule = Rule("opinions, soft", arena.ratings.alpha)

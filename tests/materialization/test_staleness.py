@@ -42,23 +42,23 @@ def test_a_partition_reads_what_the_graph_says(make_arena: MakeArena) -> None:
     assert reads(graph, dg.AssetKey("answer_scores"), WHOLE)["elo_ratings"] == [WHOLE]
 
 
-def test_everything_is_missing_then_up_to_date_and_a_second_run_keeps_it_so(make_arena: MakeArena) -> None:
-    arena = make_arena()
-    before = stale(arena)
+def test_everything_is_missing_then_up_to_date_and_a_second_run_keeps_it_so(
+    make_arena: MakeArena, finished_copy: MakeArena
+) -> None:
+    before = stale(make_arena())
+    arena = finished_copy()
     assert set(before) == {a.key.to_user_string() for a in arena_assets(Scope(arena))}
     assert {reason for partitions in before.values() for reason in partitions.values()} == {MISSING}
+    assert stale(arena) == {}
     with scripted_engines(arena, [], []) as engines:
-        for _ in range(2):
-            materialize(arena, engines, *EVERYTHING)
-            assert stale(arena) == {}
+        materialize(arena, engines, *EVERYTHING)
+    assert stale(arena) == {}
 
 
 def test_other_settings_make_their_stage_out_of_date_and_what_follows_only_once_rows_have_changed(
-    make_arena: MakeArena,
+    finished_copy: MakeArena,
 ) -> None:
-    arena, other = make_arena(), make_arena(answers={"sampling": {"max_tokens": 65}})
-    with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, *EVERYTHING)
+    other = finished_copy(answers={"sampling": {"max_tokens": 65}})
     why = "its settings or its code have changed"
     assert stale(other) == {"answers": dict.fromkeys(other.roster, why), "arena_report": {WHOLE: why}}  # it shows the settings
     with scripted_engines(other, [], []) as engines:
@@ -72,10 +72,11 @@ def test_other_settings_make_their_stage_out_of_date_and_what_follows_only_once_
     assert stale(other) == {}
 
 
-def test_an_appended_competitor_is_missing_and_what_reads_all_is_out_of_date(make_arena: MakeArena) -> None:
-    arena, grown = make_arena(), make_arena(("ann", "bob", "cyd", "dan"))
-    with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, *EVERYTHING)
+def test_an_appended_competitor_is_missing_and_what_reads_all_is_out_of_date(
+    make_arena: MakeArena, finished_copy: MakeArena
+) -> None:
+    finished_copy()
+    grown = make_arena(("ann", "bob", "cyd", "dan"))
     found = stale(grown)
     assert found["mined_instructions"] == {"dan": MISSING}
     assert found["unique_instructions"] == {"dan": MISSING}
@@ -83,10 +84,8 @@ def test_an_appended_competitor_is_missing_and_what_reads_all_is_out_of_date(mak
     assert found["judge_votes"]["ann__dan"] == MISSING
 
 
-def test_rows_that_were_read_are_what_counts_though_others_came_meanwhile(make_arena: MakeArena) -> None:
-    arena = make_arena()
-    with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, *EVERYTHING)
+def test_rows_that_were_read_are_what_counts_though_others_came_meanwhile(finished_copy: MakeArena) -> None:
+    arena = finished_copy()
     graph, warehouse = build_definitions(arena).resolve_asset_graph(), Warehouse(arena.warehouse)
     rows = warehouse.read("elo_ratings", [WHOLE])
     Warehouse(arena.warehouse).write("elo_ratings", WHOLE, rows.drop("partition").with_columns(pl.col("rating") + 1))
@@ -100,7 +99,7 @@ def test_rows_that_were_read_are_what_counts_though_others_came_meanwhile(make_a
 def test_the_check_can_be_run_alone_and_names_what_is_out_of_date(make_arena: MakeArena) -> None:
     arena = make_arena()
     defs = build_definitions(arena)
-    with scripted_engines(arena, [], []) as engines, dg.instance_for_test() as instance:
+    with scripted_engines(arena, [], []) as engines, dg.DagsterInstance.ephemeral() as instance:
         materialize(arena, engines, ("competitors", None), ("matchups", "ann__bob"))
         checks = [c for c in defs.asset_checks or [] if isinstance(c, dg.AssetChecksDefinition)]
         result = dg.materialize(

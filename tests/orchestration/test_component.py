@@ -109,13 +109,13 @@ def test_dg_finds_the_component_in_every_project() -> None:
 def test_dg_scaffolds_an_arena_that_is_valid_and_names_a_wrong_key_with_its_line(project: Project) -> None:
     assert project.command("check", "yaml")[0] == 0
     lines = project.arena.read_text().splitlines()
-    wrong = next(i for i, line in enumerate(lines) if "licence" in line)
-    lines[wrong] = lines[wrong].replace("licence", "license")
+    wrong = next(i for i, line in enumerate(lines) if "license" in line)
+    lines[wrong] = lines[wrong].replace("license", "licensed")
     project.arena.write_text("\n".join(lines))
     status, told = project.command("check", "yaml")
     assert status == 1
     assert f"{project.arena}:{wrong + 1}" in told
-    assert "license" in told
+    assert "licensed" in told
 
 
 def test_the_attributes_are_the_arena_that_the_same_keys_in_a_file_are(
@@ -169,12 +169,22 @@ def test_a_resource_of_the_same_name_is_an_error(project: Project) -> None:
     assert "different resources with same key 'warehouse'" in str(error.value.__cause__)
 
 
-def test_a_second_arena_is_an_error_that_says_what_to_do(project: Project) -> None:
+def test_several_arenas_in_one_project_each_have_their_name_as_prefix(project: Project) -> None:
     assert project.command("scaffold", "defs", TYPE, "another")[0] == 0
+    project.write_own("")
+    defs = project.load()
+    keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+    assert {"another/answers", "my_arena/answers"} <= keys
+    assert "answers" not in keys
+
+
+def test_two_arenas_of_one_name_are_an_error(project: Project) -> None:
+    assert project.command("scaffold", "defs", TYPE, "another")[0] == 0
+    other = project.defs / "another" / "defs.yaml"
+    other.write_text(other.read_text().replace("name: another", "name: my_arena"))
     with pytest.raises(ComponentTreeException) as error:
         project.load()
-    assert "one arena in a project" in str(error.value.__cause__)
-    assert "another, my_arena" in str(error.value.__cause__)
+    assert "expected arenas with different names; found my_arena, my_arena" in str(error.value.__cause__)
 
 
 def test_a_defs_yaml_without_attributes_says_what_it_lacks(project: Project) -> None:

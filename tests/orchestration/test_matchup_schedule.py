@@ -55,19 +55,22 @@ def test_the_matchups_of_an_appended_competitor_are_one_run() -> None:
 
 def tick(arena: Arena, instance: dg.DagsterInstance) -> list[tuple[str, str]] | str:
     """The ranges that a tick of the schedule asks for, or why it asks for none."""
-    defs = build_definitions(arena)
+    repository = build_definitions(arena).get_repository_def()
     with dg.build_schedule_context(
-        instance=instance, repository_def=defs.get_repository_def(), scheduled_execution_time=datetime(2026, 1, 1, tzinfo=UTC)
+        instance=instance,
+        repository_def=repository,
+        resources=dict(repository.get_top_level_resources()),  # as the code server gives them
+        scheduled_execution_time=datetime(2026, 1, 1, tzinfo=UTC),
     ) as context:
-        result = defs.get_schedule_def("nightly_matchups").evaluate_tick(context)
+        result = repository.get_schedule_def("nightly_matchups").evaluate_tick(context)
     found = [(r.tags[RANGE_START_TAG], r.tags[RANGE_END_TAG]) for r in result.run_requests or []]
     return found or str(result.skip_message)
 
 
 def test_a_tick_takes_what_is_missing_then_what_is_out_of_date_and_then_nothing(make_arena: Callable[..., Arena]) -> None:
     arena = make_arena(("ann", "bob", "cyd", "dan"), schedule={"matchups": 2})
-    with dg.instance_for_test() as instance, scripted_engines(arena, [], []) as engines:
-        assert tick(arena, instance) == "6 matchups wait for instructions or answers that are not there"
+    with dg.DagsterInstance.ephemeral() as instance, scripted_engines(arena, [], []) as engines:
+        assert tick(arena, instance) == "6 matchups wait for instructions or answers that do not exist yet"
         materialize(arena, engines, ("competitors", None), instance=instance)
         assert tick(arena, instance) == [("ann__bob", "ann__cyd")]
         materialize(arena, engines, ("matchups", "ann__cyd"), instance=instance)
@@ -78,7 +81,7 @@ def test_a_tick_takes_what_is_missing_then_what_is_out_of_date_and_then_nothing(
         materialize(arena, engines, ("matchups", "bob__cyd"), ("leaderboard", None), instance=instance)
         assert tick(arena, instance) == "every matchup is up to date"
         changed = make_arena(("ann", "bob", "cyd", "dan"), schedule={"matchups": 2}, answers={"sampling": {"max_tokens": 65}})
-    with dg.instance_for_test() as instance, scripted_engines(changed, [], []) as engines:
+    with dg.DagsterInstance.ephemeral() as instance, scripted_engines(changed, [], []) as engines:
         assert (
             tick(changed, instance) == "every matchup is up to date"
         )  # the answers that they battle with are still the old ones

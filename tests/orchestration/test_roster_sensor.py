@@ -17,9 +17,10 @@ MakeArena = Callable[..., Arena]
 
 def tick(arena: Arena, instance: dg.DagsterInstance, cursor: str | None = None) -> tuple[str, str | None]:
     """What the sensor says, and the cursor that it leaves."""
-    defs = build_definitions(arena)
-    with dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=defs.get_repository_def()) as context:
-        found = defs.get_sensor_def(roster_sensor.SENSOR).evaluate_tick(context)
+    repository = build_definitions(arena).get_repository_def()
+    resources = dict(repository.get_top_level_resources())  # as the code server gives them
+    with dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=repository, resources=resources) as context:
+        found = repository.get_sensor_def(roster_sensor.SENSOR).evaluate_tick(context)
     return str(found.skip_message), found.cursor
 
 
@@ -33,7 +34,7 @@ def started(instance: dg.DagsterInstance) -> list[set[str]]:
 
 def test_it_says_who_is_new_what_to_do_and_what_it_costs_and_falls_silent_when_all_are_there(make_arena: MakeArena) -> None:
     arena = make_arena()
-    with dg.instance_for_test() as instance, scripted_engines(arena, [], []) as engines:
+    with dg.DagsterInstance.ephemeral() as instance, scripted_engines(arena, [], []) as engines:
         said, cursor = tick(arena, instance)
         assert said.startswith(
             "new: ann, bob, cyd; to start it, materialize mined_instructions and everything downstream of it"
@@ -49,7 +50,7 @@ def test_it_says_who_is_new_what_to_do_and_what_it_costs_and_falls_silent_when_a
 def test_each_newcomer_s_work_is_started_once_whoever_else_comes_meanwhile(make_arena: MakeArena) -> None:
     asked: dict[str, Any] = {"automation": {"backfill_new_competitors": True}}
     arena = make_arena()
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         with scripted_engines(arena, [], []) as engines:
             materialize(arena, engines, ("mined_instructions", None))
         grown = make_arena(("ann", "bob", "cyd", "dan"), **asked)
@@ -67,7 +68,7 @@ def test_each_newcomer_s_work_is_started_once_whoever_else_comes_meanwhile(make_
 
 def test_a_plan_that_takes_too_long_keeps_nobody_from_being_told(make_arena: MakeArena, monkeypatch: Any) -> None:
     monkeypatch.setattr(roster_sensor, "PLAN_SECONDS", 0)
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         said, cursor = tick(make_arena(), instance)
-    assert said.endswith("will send what `arena_plan` says: planning so much takes longer than a sensor may")
+    assert said.endswith("will send what `arena_plan` says: planning takes longer than a sensor may")
     assert set(json.loads(str(cursor))) == {"ann", "bob", "cyd"}

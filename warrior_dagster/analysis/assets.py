@@ -44,8 +44,8 @@ def category_asset(scope: Scope) -> dg.AssetsDefinition:
         ),
     )
     def task_categories(context: dg.AssetExecutionContext, warehouse: Warehouse, engines: Engines) -> dg.MaterializeResult:
-        """What each selected instruction asks for, according to a judge: one of seven kinds of task, from writing code to testing
-        it. A judge that names none abstains.
+        """What each selected instruction asks for, according to a judge: one of seven kinds of task, from writing code to
+        testing it. A judge that names none abstains.
         """
         names = context.partition_keys
         selected = warehouse.read("selected_instructions", names)
@@ -114,8 +114,8 @@ def novelty_asset(scope: Scope) -> dg.AssetsDefinition:
         ),
     )
     def instruction_novelty(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """The similarity of each mined instruction to the nearest text of each reference set, by ROUGE-L F1 (1 is the same): data
-        that only repeats public text would be near 1. The paper's are mostly below 0.3 and never above 0.6.
+        """The similarity of each mined instruction to the nearest text of each reference set, by ROUGE-L F1 (1 is the same):
+        data that only repeats public text would be near 1. The paper's are mostly below 0.3 and never above 0.6.
         """
         kept = warehouse.read("unique_instructions", arena.roster).filter("kept")
         rows = pl.concat(
@@ -147,7 +147,7 @@ def bands_asset(scope: Scope) -> dg.AssetsDefinition:
         ),
     )
     def difficulty_bands(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """How hard and how good each competitor's instructions are according to the judges: the share of each band of scores."""
+        """How hard and how good each competitor's instructions are, according to judges: the share of each band of scores."""
         rated = warehouse.read("instruction_difficulty", arena.roster)
         return pictured(context, warehouse, instruction_flow.difficulty_bands(rated))
 
@@ -210,7 +210,7 @@ def audit_asset(scope: Scope) -> dg.AssetsDefinition:
         AUDIT,
         kinds=KINDS,
         reads={"judge_votes": SAME, "answers": SAME, **({"execution_votes": SAME} if arena.runs_tests else {})},
-        settings=[arena.battles.votes],
+        settings=[arena.battles.votes, arena.runs_tests],
         origins=origins(
             **dict.fromkeys(("row_id", "judge"), "judge_votes.judge"),
             **dict.fromkeys(("votes", "abstained", "tied"), "judge_votes.status"),
@@ -224,15 +224,15 @@ def audit_asset(scope: Scope) -> dg.AssetsDefinition:
             dg.AssetCheckSpec(
                 JUDGES_ARE_SOUND,
                 asset=scope.key(AUDIT.name),
-                description="Whether no judge decides by the position of an answer, and none contradicts itself or the other judges"
+                description="Whether no judge decides by the position of an answer, and none contradicts itself or the others"
                 " more often than chance would.",
             )
         ],
     )
     def judge_audit(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """Which judges to trust: whether one decides by the position of an answer or by its length, says the same in both orders,
-        and agrees with the others and, where answers are run, with the tests. A judge that is worse than chance, or always
-        says A, fails the check, as a warning.
+        """Which judges to trust: whether one decides by the position of an answer or by its length, says the same in both
+        orders, and agrees with the others and, where answers are run, with the tests. A judge that is worse than chance, or
+        always says A, fails the check, as a warning.
         """
         votes = warehouse.read("judge_votes", matchup_keys(arena.roster))
         length = pl.col("answer").str.len_chars().alias("length")

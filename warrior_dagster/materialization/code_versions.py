@@ -16,6 +16,8 @@ from typing import Any
 from pydantic import BaseModel
 
 PACKAGE = "warrior_dagster"
+DECLARATIONS = ("assets", "tables", "checks")
+"""Files that only declare what exists."""
 UNVERSIONED = {
     "config": "settings enter by their values, prompts included",
     "warehouse": "where and how rows are stored changes none",
@@ -30,7 +32,7 @@ UNVERSIONED = {
 VERSIONED = {
     "config.reference_sets": "reads texts that rows are made from",
     "inference.prompting": "makes prompts and reads verdicts",
-    "inference.chat_template": "renders prompts",
+    "inference.chat_template": "renders templates to prompts",
     "inference.request": "makes the keys of completions",
     "sandbox.code_extraction": "decides which code of an answer is run",
 }
@@ -40,8 +42,8 @@ VERSIONED = {
 def code_version(function: Callable[..., Any], settings: Iterable[Any], more: Sequence[ModuleType] = ()) -> str:
     """The code version of an asset whose rows `function` makes: 16 hexadecimal digits.
 
-    `settings` are models, mappings and plain values of the arena. A module enters as its syntax tree without docstrings, so that
-    comments, documentation and layout change nothing.
+    `settings` are models, mappings and plain values of the arena. A module enters as its syntax tree without docstrings, so
+    that comments, documentation and layout change nothing.
     """
     digest = sha256()
     for one in settings:
@@ -63,9 +65,9 @@ def versioned_modules(function: Callable[..., Any], more: Sequence[ModuleType] =
 
 
 def is_versioned(module: str) -> bool:
-    """Whether a module counts: by the longest name in the two tables that it lies in. An assets.py only declares."""
+    """Whether a module counts: by the longest name in the two tables above that contains it."""
     name = module.removeprefix(f"{PACKAGE}.")
-    if name.rpartition(".")[2] == "assets":
+    if name.rpartition(".")[2] in DECLARATIONS:
         return False
     inside = [known for known in (*UNVERSIONED, *VERSIONED) if name == known or name.startswith(f"{known}.")]
     return not inside or max(inside, key=len) in VERSIONED

@@ -13,7 +13,7 @@ def origins(copied_from: str = "", **columns: str) -> dict[str, Any]:
     """The metadata of an asset that says where its columns come from.
 
     Args:
-        copied_from: the table whose columns are passed through: each column of the same name is that column, unless listed below.
+        copied_from: the table whose columns are passed through: each column of the same name is that column, unless it is listed.
         **columns: for a column, the `table.column`s that its values are made from, separated by spaces; "" for none.
 
     A column that is neither listed nor copied comes from no table: from a model, or from the arena's file.

@@ -1,4 +1,5 @@
-"""The private interfaces of Dagster that this project uses, all of them here; tests/materialization holds a contract test of each.
+"""The private interfaces of Dagster that this project uses, all of them here; tests/materialization holds a contract test of
+each.
 
 Dagster has no public way to ask which partitions an asset's partition reads, or to start a backfill from a sensor.
 """

@@ -43,8 +43,8 @@ def record(
         describe: gives a partition's own metadata, from a whole frame only.
         metadata: what the run adds to all partitions.
         usage: what asking models took; with the `arena` that asked, for its limits and its price.
-        failures: partitions that are not written, with reasons. The others are recorded, then dagster.Failure is raised, so that
-            a re-run takes only what is missing.
+        failures: partitions that are not written, with reasons. The others are recorded, and then dagster.Failure is raised, so
+            that a re-run takes only what is missing.
         checks: results of the asset's own checks.
     """
     key, failures = context.asset_key, failures or {}

@@ -1,8 +1,8 @@
 """What a partition was made from, and whether that still holds: Dagster's own staleness does not see partitions.
 
 When a partition is recorded, its fingerprint is stored beside it: the code version of its asset, and for each table that it
-reads a hash over the rows of the partitions that it read. The partition is stale once any of these has changed. An asset that is
-materialized again with the same rows makes nothing downstream stale.
+reads a hash over the rows of the partitions that it read. The partition is stale once any of these has changed. An asset that
+is materialized again with the same rows makes nothing downstream stale.
 """
 
 import json

@@ -13,8 +13,8 @@ SECONDS = 30
 
 
 def incremental() -> dg.AutomationCondition:
-    """Missing, or reads rows with another data version, or has another code version, or failed (one retry); while everything that
-    it reads exists, without a blocking check that failed.
+    """Missing, or reads rows with another data version, or has another code version, or failed (one retry); while everything
+    that it reads exists, without a blocking check that failed.
 
     Dagster keeps one data version for all partitions of a run. So a partition that is made alone after it was made in a range
     counts as changed once, though its rows are equal: what reads it is made again, from the ledger, with no request.
@@ -43,6 +43,6 @@ def automation_sensor(scope: Scope, assets: list[dg.AssetsDefinition]) -> dg.Aut
         target=dg.AssetSelection.assets(*[asset.key for asset in assets]),
         default_status=dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=SECONDS,
-        description="Makes what is missing, and what depends on rows, settings or code that have changed. What it starts costs GPU"
-        " hours: look at `arena_plan` before you turn it on.",
+        description="Makes what is missing, and what depends on rows, settings or code that have changed. What it starts costs"
+        " GPU hours: look at `arena_plan` before you turn it on.",
     )

@@ -58,7 +58,7 @@ class ArenaComponent(dg.Component):
         return cls(located(Arena.model_validate(values), context.path))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The assets, checks, sensors and resources of the arena. Raises DagsterInvalidDefinitionError if another has its name."""
+        """The arena's assets, checks, sensors and resources. Raises DagsterInvalidDefinitionError if another has its name."""
         names = [other.arena.name for other in context.component_tree.get_all_components(ArenaComponent)]
         if len(set(names)) < len(names):
             raise dg.DagsterInvalidDefinitionError(f"expected arenas with different names; found {', '.join(sorted(names))}")

@@ -1,4 +1,5 @@
-"""Fails runs whose process is gone. Dagster's default launcher does not notice them, and they would hold their pool slot forever.
+"""Fails runs whose process is gone. Dagster's default launcher does not notice them, and they would hold their pool slot
+forever.
 
 Each process of a run holds the lock of a file named after both. The lock ends with the process, also if it is killed. A file
 without a holder was left by a process that crashed; where a run is one process, the run has crashed.

@@ -75,8 +75,8 @@ def matchup_schedule(scope: Scope, settings: Schedule) -> dg.ScheduleDefinition:
         cron_schedule=settings.cron,
         execution_timezone=settings.timezone,
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=f"At most {settings.matchups} matchups a tick: missing ones, then stale ones, each with the least certain ratings"
-        " first.",
+        description=f"At most {settings.matchups} matchups a tick: missing ones, then stale ones, those with the least certain"
+        " ratings first.",
         required_resource_keys={resource},
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:

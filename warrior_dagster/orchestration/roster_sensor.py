@@ -1,7 +1,8 @@
-"""The roster sensor reports which competitors are new and what they will cost, and, if the arena's file says so, starts their work.
+"""The roster sensor reports which competitors are new and what they will cost, and, if the arena's file says so, starts their
+work.
 
-That work is a backfill of the newcomers' partitions with everything downstream. Dagster then follows the graph's edges from stage
-to stage, and each stage is one run, which loads each engine once.
+That work is a backfill of the newcomers' partitions with everything downstream. Dagster then follows the graph's edges from
+stage to stage, and each stage is one run, which loads each engine once.
 """
 
 import json

@@ -1,5 +1,5 @@
-"""Deletes old runs, whose events would grow the database without limit. The run with the newest materialization of each partition
-is kept, so that the UI still shows when and from what it was made.
+"""Deletes old runs, whose events would grow the database without limit. The run with the newest materialization of each
+partition is kept, so that the UI still shows when and from what it was made.
 """
 
 import time

@@ -1,4 +1,6 @@
-"""What an arena needs on this machine, checked before any GPU hour is spent: models, files, API keys, isolation, context lengths."""
+"""What an arena needs on this machine, checked before any GPU hour is spent: models, files, API keys, isolation, context
+lengths.
+"""
 
 import os
 from pathlib import Path

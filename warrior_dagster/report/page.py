@@ -37,14 +37,15 @@ TITLES = {
 }
 MEANINGS = {
     "funnel": "How many instructions each stage left, and why it dropped the others.",
-    "instruction_novelty": "The highest ROUGE-L F1 of each instruction with any text of a reference set. Data that repeats public"
-    " text would be near 1; the paper's is mostly below 0.3 and never above 0.6.",
+    "instruction_novelty": "The highest ROUGE-L F1 of each instruction with any text of a reference set. Data that repeats"
+    " public text would be near 1; the paper's is mostly below 0.3 and never above 0.6.",
     "task_categories": "The share of each kind of task, according to a judge.",
     "difficulty_bands": "Shares of the bands of the judges' scores: excellent 9-10, good 6-8, average 3-5, poor 1-2.",
     "head_to_head": "How often the row's competitor beat the column's, a tie counting half, with the 95 % interval.",
-    "rating_history": "Ratings from more and more of the battles with their 95 % intervals: where they still move, there are too few battles.",
-    "judge_audit": "One half is chance. A sound judge is near one half for the first and the longer answer, and far above it for the"
-    " same verdict in both orders, for agreeing with the other judges and, where answers were run, with the tests.",
+    "rating_history": "Ratings from more and more of the battles with their 95 % intervals: where they still move, more battles"
+    " are needed.",
+    "judge_audit": "One half is chance. A sound judge is near one half for the first and the longer answer, and far above it"
+    " for the same verdict in both orders, for agreeing with the other judges and, where answers were run, with the tests.",
 }
 SECTIONS = (analysis.FUNNEL, analysis.NOVELTY, analysis.CATEGORIES, analysis.BANDS, analysis.HEAD_TO_HEAD, analysis.HISTORY,
             analysis.AUDIT)  # fmt: skip

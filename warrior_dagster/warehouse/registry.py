@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lancedb
+import polars as pl
 import pyarrow as pa
 from lancedb.table import Table
 
@@ -27,6 +28,8 @@ class Registry:
 
     def __init__(self, database: lancedb.DBConnection) -> None:
         self._database = database
+        self._read: dict[str, tuple[int, pl.DataFrame]] = {}
+        """The version of each table that was read last, with all its rows: most reads find the same version again."""
 
     def partitions(self, table: str) -> dict[str, str]:
         """The partitions of a table that were written, each with the hash of its rows; "" if a rewrite was killed."""
@@ -67,10 +70,13 @@ class Registry:
 
     def _rows(self, name: str, table: str) -> list[dict[str, Any]]:
         opened = open_table(self._database, name)
-        rows: list[dict[str, Any]] = (
-            [] if opened is None else opened.search().where(f"`table` = {quoted(table)}").limit(None).to_list()
-        )
-        return rows
+        if opened is None:
+            return []
+        version, rows = self._read.get(name, (0, pl.DataFrame()))
+        if version != opened.version:
+            rows = pl.DataFrame(opened.search().limit(None).to_arrow())
+            self._read[name] = opened.version, rows
+        return rows.filter(pl.col("table") == table).to_dicts()
 
     def _table(self, name: str) -> Table:
         return self._database.create_table(name, schema=SCHEMAS[name], exist_ok=True)

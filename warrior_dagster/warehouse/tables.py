@@ -1,7 +1,8 @@
 """The warehouse: one Lance table an asset, a column `partition`, and each partition written by one atomic commit.
 
-The same code serves a folder and an object store's URI. Rows are identified by content: a partition whose rows did not change is
-not written again, and its hash, the data version, stays. A partition that was never written is an error, never an empty result.
+The same code serves a folder and an object store's URI. Rows are identified by content: a partition whose rows did not change
+is not written again, and its hash, the data version, stays. A partition that was never written is an error, never an empty
+result.
 """
 
 import copy

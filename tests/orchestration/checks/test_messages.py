@@ -56,6 +56,9 @@ def test_every_materialization_tells_its_rows_its_columns_where_they_come_from_a
     for name, materializations in told.items():
         rows = [own["dagster/row_count"].value for own in materializations]
         assert sum(rows) == len(tables[name]), name
+        for own in materializations:
+            assert {"dagster/row_count", "dagster/column_schema", "preview", "rows_sha256", "seconds"} <= set(own), name
+            assert float(str(own["seconds"].value)) > 0, name
         for column, sources in columns_of(materializations, tables[name]).items():
             for table, source in sources:
                 assert table in upstream[name], (name, column)
@@ -72,6 +75,8 @@ def test_every_materialization_tells_its_rows_its_columns_where_they_come_from_a
         assert hours == pytest.approx(seconds / 3600, abs=1e-6)  # on one GPU
         assert told[name][0]["cost"].value == pytest.approx(2.5 * hours)
         assert told[name][0]["completion_tokens"].value > 0
+        assert {"requests_sent", "completions_sent", "engine_starts"} <= set(told[name][0]), name
+    assert "statuses" in told["judge_votes"][0]
     assert "cost" not in told["elo_ratings"][0]
     (first, *_) = again.asset_materializations_for_node("answers")  # all in the ledger by then
     assert (first.metadata["gpu_hours"].value, first.metadata["cost"].value) == (0, 0)

@@ -1,9 +1,9 @@
 """The checks that stop wrong rows: which rules hold for which table.
 
-What `blocking` does in Dagster 1.13: a check that fails with severity ERROR fails its step, and within that run nothing downstream
-of the checked asset is made. It has no effect on later runs: the asset counts as materialized, so a backfill continues with the
-next layer. So these checks also invalidate the wrong partitions: the warehouse refuses to read them, in any run, until they are
-materialized again.
+What `blocking` does in Dagster 1.13: a check that fails with severity ERROR fails its step, and within that run nothing
+downstream of the checked asset is made. It has no effect on later runs: the asset counts as materialized, so a backfill
+continues with the next layer. So these checks also invalidate the wrong partitions: the warehouse refuses to read them, in any
+run, until they are materialized again.
 
 A check looks at all existing partitions of the roster, not only at those of its run. A finding that makes no row wrong is a
 warning, which stops nothing.
@@ -177,8 +177,8 @@ def result(key: dg.AssetKey, asset: Checked, name: str, problems: Problems, *, b
 def not_empty(asset: Checked) -> Problems:
     """Partitions that leave nothing to work with; all partitions if the whole stage leaves nothing, once all of them exist.
 
-    A competitor may have nothing where no_empty_partition is not set: all of its instructions may repeat others, be too easy, or
-    lie beside existing centres. Only the whole stage may not.
+    A competitor may have nothing where no_empty_partition is not set: all of its instructions may repeat others, be too easy,
+    or lie beside existing centres. Only the whole stage may not.
     """
     table = asset.table
     rows = asset.read(*table.usable.meta.root_names())

@@ -25,8 +25,8 @@ def up_to_date(scope: Scope, asset: dg.AssetKey, graph: Graph) -> dg.AssetChecks
     @dg.asset_check(
         asset=asset,
         name=UP_TO_DATE,
-        description="Whether each partition exists and was made from the present settings, code and upstream rows. Dagster's own"
-        " staleness does not see partitions.",
+        description="Whether each partition exists and was made from the present settings, code and upstream rows. Dagster's"
+        " own staleness does not see partitions.",
         required_resource_keys={resource},
     )
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:

@@ -1,4 +1,4 @@
-"""The votes of all kinds of evidence: one schema, how many each battle gets, and that all of them are on the present answers."""
+"""The votes of all kinds of evidence: one schema, how many each battle gets, and whether they are on the present answers."""
 
 import polars as pl
 

@@ -21,8 +21,8 @@ def assets(scope: Scope) -> list[dg.AssetsDefinition]:
 
     @table_asset(scope, MINED, reads={}, settings=[arena.mining, arena.languages], origins=origins())
     def mined_instructions(context: dg.AssetExecutionContext, warehouse: Warehouse, engines: Engines) -> dg.MaterializeResult:
-        """Instructions that a competitor reveals on its own. Every sample is a row; one that cannot be used has the reason as its
-        status. No seed data: each is a sample of the model's own distribution.
+        """Instructions that a competitor reveals on its own. Every sample is a row; one that cannot be used has the reason as
+        its status. No seed data: each is a sample of the model's own distribution.
         """
         names = context.partition_keys
         mined = sampling.mine(arena, engines, names, context.log)

@@ -1,8 +1,10 @@
 """Execution in the graph: what is asked, run and counted, that an appended competitor adds only its own, and the report."""
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,10 +13,10 @@ import pytest
 from rich.console import Console
 
 from benchmarks.increment import needed, paid
-from tests.conftest import scripted_engines
+from tests.conftest import FinishedRun, scripted_engines, small_settings
 from tests.runs import materialize
 from tests.stages.battles.unit_tests.scripts import code_writers
-from tests.test_graph import everything, keys, tables
+from tests.test_graph import keys, tables
 from tests.test_graph import materialize as requested
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
@@ -43,19 +45,36 @@ def battles(arena: Arena) -> Counter[str]:
     return keys(requested(arena, ("competitors", None), ("matchups", None)))
 
 
+@pytest.fixture(scope="module")
+def battled(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Arena:
+    """An arena of three whose battles are decided by opinions and tests. Read only."""
+    settings = small_settings(tmp_path_factory.mktemp("battled"), bundled_model, bundled_embedder, ("ann", "bob", "cyd"))
+    arena = Arena.model_validate(settings | {"battles": BOTH})
+    with pytest.MonkeyPatch.context() as patch:
+        code_writers(patch)
+        battles(arena)
+    return arena
+
+
+@pytest.fixture
+def battled_copy(battled: Arena, make_arena: MakeArena) -> MakeArena:
+    """Makes arenas on a copy of that warehouse; keyword arguments replace top-level values."""
+    shutil.copytree(battled.warehouse, make_arena().warehouse)
+    return lambda *roster, **values: make_arena(*roster, **({"battles": BOTH} | values))
+
+
 def rows(arena: Arena, table: str) -> pl.DataFrame:
     return Warehouse(arena.warehouse).read(table)
 
 
 def test_judges_write_tests_all_answers_are_run_and_an_appended_competitor_adds_only_its_own(
-    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
+    battled_copy: MakeArena, make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_writers(monkeypatch)
-    roster = ("ann", "bob", "cyd")
-    small, grown = make_arena(roster, battles=BOTH), make_arena((*roster, "dan"), battles=BOTH)
-    fresh = to_send(small)
+    small = battled_copy()
+    grown = battled_copy((*small.roster, "dan"))
+    fresh = to_send(make_arena(battles=BOTH, warehouse=str(tmp_path / "empty")))
     assert fresh["generated_tests"] == fresh["answers"] == 3 * 9
-    battles(small)
     before = {name: rows(small, name) for name in TESTED}
     tests, run, votes = before.values()
     selected = len(rows(small, "selected_instructions"))
@@ -139,7 +158,9 @@ def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
     assert one["tests"][0]["test"] in shown.getvalue()
 
 
-def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_nothing_of_it(make_arena: MakeArena) -> None:
+def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_nothing_of_it(
+    make_arena: MakeArena, finished_run: FinishedRun
+) -> None:
     def versions(**values: object) -> dict[str, str]:
         battles = {"verdict": "direct", "votes": "soft"} | values.pop("battles", {})  # type: ignore[operator]
         assets = arena_assets(Scope(make_arena(battles=battles, **values)))
@@ -154,10 +175,8 @@ def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_noth
     read_votes, with_cards = {"battle_outcomes", "judge_audit"}, {"sft_dataset", "dpo_dataset", "kto_dataset"}
     assert {name for name in plain if plain[name] != changed[name]} == read_votes | with_cards
     assert changed != versions(battles={"evidence": "both", "weights": {"execution": 5.0}})
-    arena = make_arena()
-    everything(arena)
-    assert "from_execution" not in rows(arena, "battle_outcomes").columns
-    assert "tested" not in rows(arena, "judge_audit").columns
+    assert "from_execution" not in rows(finished_run.arena, "battle_outcomes").columns
+    assert "tested" not in rows(finished_run.arena, "judge_audit").columns
 
 
 def test_judges_that_write_no_test_at_all_are_warned_of_and_opinions_decide(make_arena: MakeArena) -> None:
@@ -175,12 +194,12 @@ def test_judges_that_write_no_test_at_all_are_warned_of_and_opinions_decide(make
 
 
 def test_what_was_not_asked_or_not_run_is_an_error_that_names_the_asset(
-    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
+    battled_copy: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_writers(monkeypatch)
-    arena = make_arena(battles=BOTH)
-    requested(arena, ("competitors", None))
-    more = make_arena(battles=BOTH, selection={"centres": 5})
+    more = battled_copy(selection={"centres": 5})
+    warehouse = Warehouse(more.warehouse)
+    warehouse.invalidate("execution_votes", warehouse.partitions("execution_votes"))
     steps = [("selected_instructions", None), ("answers", None)]
     with scripted_engines(more, [], []) as engines:
         materialize(more, engines, *steps)

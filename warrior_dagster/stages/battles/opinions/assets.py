@@ -40,8 +40,8 @@ def assets(scope: Scope) -> list[dg.AssetsDefinition]:
         ),
     )
     def judge_votes(context: dg.AssetExecutionContext, warehouse: Warehouse, engines: Engines) -> dg.MaterializeResult:
-        """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot be
-        read abstains, with the reason.
+        """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot
+        be read abstains, with the reason.
         """
         matchups = context.partition_keys
         judged = judging.vote(arena, engines, read_pairs(arena, warehouse, matchups), context.log)

@@ -85,8 +85,8 @@ def results_asset(scope: Scope) -> dg.AssetsDefinition:
         checks=checks.specs(scope.key(RESULTS.name), checks.ISOLATED_RUNS, checks.FEW_TIMEOUTS),
     )
     def execution_results(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """The outcome of a competitor's answers under all tests of their instructions, each run twice in the sandbox. A test and
-        an answer that were run before are not run again.
+        """The outcome of a competitor's answers under all tests of their instructions, each run twice in the sandbox. A test
+        and an answer that were run before are not run again.
         """
         names = context.partition_keys
         tests = warehouse.read("generated_tests", arena.roster)

@@ -1,7 +1,7 @@
 """What tests say about two answers, as votes beside the opinions.
 
-CodeT (arXiv 2207.10397) groups answers by the tests that they pass. A group's score is the number of its answers times the number
-of its tests: answers that many others and many tests agree with come first.
+CodeT (arXiv 2207.10397) groups answers by the tests that they pass. A group's score is the number of its answers times the
+number of its tests: answers that many others and many tests agree with come first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,8 @@ from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
 EVIDENCE = "execution"
 FAULTY_FROM = 2
-"""A test that is unstable on the answers of this many competitors is faulty and is dropped. If it is unstable on one answer only,
-that answer counts as not passing: otherwise one random answer could veto every test.
+"""A test that is unstable on the answers of this many competitors is faulty and is dropped. If it is unstable on one answer
+only, that answer counts as not passing: otherwise one random answer could veto every test.
 """
 
 
@@ -30,8 +30,8 @@ class TestReport:
     reason: str = ""
     """Why there are none."""
     passed: dict[str, frozenset[str]] = field(default_factory=dict)
-    """For each competitor but the writer, the deciding tests that its answer passes. A test decides if some of these answers pass
-    it and some do not. The writer's own answer shares its misunderstandings with its tests, so it is left out.
+    """For each competitor but the writer, the deciding tests that its answer passes. A test decides if some of these answers
+    pass it and some do not. The writer's own answer shares its misunderstandings with its tests, so it is left out.
     """
     answer_keys: dict[str, str] = field(default_factory=dict)
     """For each competitor on which all tests were run, the completion key of its answer."""

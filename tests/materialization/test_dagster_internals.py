@@ -1,0 +1,65 @@
+"""The contract of the private interfaces of Dagster: what each of them is used for still works with the installed version."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+
+import warrior_dagster
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.materialization import dagster_internals
+from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, Scope
+from warrior_dagster.orchestration.catalog import arena_assets
+from warrior_dagster.orchestration.definitions import build_definitions
+
+MakeArena = Callable[..., Arena]
+
+
+def test_no_other_module_uses_a_private_interface() -> None:
+    root = Path(warrior_dagster.__file__).parent
+    private = re.compile(r"(?:from|import) dagster\.[\w.]*\b_\w+|from dagster\.(?:_|components)|import dagster\._")
+    users = {str(file.relative_to(root)) for file in root.rglob("*.py") if private.search(file.read_text())}
+    assert users == {"materialization/dagster_internals.py"}
+
+
+def test_the_graph_of_assets_says_which_partitions_are_read(make_arena: MakeArena) -> None:
+    scope = Scope(make_arena())
+    graph = dagster_internals.graph_of_assets(arena_assets(scope))
+    read = dagster_internals.upstream_partitions
+    assert read(graph, scope.key("judge_votes"), scope.key("answers"), "ann__cyd") == ["ann", "cyd"]
+    assert read(graph, scope.key("answers"), scope.key("selected_instructions"), "ann") == ["ann", "bob", "cyd"]
+    assert read(graph, scope.key("elo_ratings"), scope.key("battle_outcomes"), "_all") == ["ann__bob", "ann__cyd", "bob__cyd"]
+    assert read(graph, scope.key("answer_scores"), scope.key("elo_ratings"), "_all") is None
+    assert {BOTH_SIDES, EVERYONE}
+
+
+def test_a_run_and_a_repository_have_the_graph_of_all_assets(make_arena: MakeArena) -> None:
+    seen = []
+
+    @dg.asset
+    def upstream() -> None: ...
+
+    @dg.asset(deps=[upstream])
+    def downstream(context: dg.AssetExecutionContext) -> None:
+        seen.append(dagster_internals.graph_of_run(context).get(dg.AssetKey("downstream")).parent_keys)
+
+    dg.materialize([upstream, downstream])
+    assert seen == [{dg.AssetKey("upstream")}]
+    repository = build_definitions(make_arena()).get_repository_def()
+    with dg.build_sensor_context(repository_def=repository) as context:
+        keys = dagster_internals.graph_of_repository(context).get_all_asset_keys()
+    assert dg.AssetKey("answers") in keys
+
+
+def test_a_backfill_starts_with_its_partitions_and_title(make_arena: MakeArena) -> None:
+    repository = build_definitions(make_arena()).get_repository_def()
+    with dg.instance_for_test() as instance:
+        with dg.build_sensor_context(instance=instance, repository_def=repository) as context:
+            started = dagster_internals.start_backfill(context, [dg.AssetKey("mined_instructions")], ["bob"], "new: bob")
+        (backfill,) = instance.get_backfills()
+    assert (backfill.backfill_id, backfill.title) == (started, "new: bob")
+
+
+def test_a_component_is_scaffolded_by_dagster_s_own_function() -> None:
+    assert callable(dagster_internals.scaffold_component)

@@ -1,0 +1,98 @@
+"""A step reads exactly the tables that its asset declares, and writes exactly the columns that its table declares."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from tests.conftest import scripted_engines
+from tests.runs import materialize
+from tests.stages.battles.unit_tests.scripts import code_writers
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.recording import record
+from warrior_dagster.materialization.table import Table
+from warrior_dagster.materialization.table_asset import READS, table_asset
+from warrior_dagster.orchestration.catalog import GROUPS, TABLES, arena_assets, tables_of
+from warrior_dagster.orchestration.definitions import arena_resources
+from warrior_dagster.planning import assets as planning
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
+
+MakeArena = Callable[..., Arena]
+
+
+@pytest.mark.parametrize("evidence", ["opinion", "both"])
+def test_every_step_reads_all_that_its_asset_declares(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, evidence: str
+) -> None:
+    steps: dict[str, tuple[set[str], Warehouse]] = {}
+    for_step = Warehouse.for_step
+
+    def watched(self: Warehouse, table: str, columns: Collection[str], reads: Collection[str]) -> Warehouse:
+        step = for_step(self, table, columns, reads)
+        steps[table] = set(reads), step
+        return step
+
+    monkeypatch.setattr(Warehouse, "for_step", watched)
+    code_writers(monkeypatch)
+    battles = {"verdict": "direct", "votes": "soft", "evidence": evidence}
+    arena = make_arena(analysis={"categories": True}, battles=battles)
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines, *((group, None) for group in GROUPS))
+    plan = [*planning.assets(Scope(arena))]
+    dg.materialize([*arena_assets(Scope(arena)), *plan], selection=plan, resources=arena_resources(Scope(arena)))
+    assert set(steps) == {table.name for table in tables_of(arena)} | {"arena_plan"}
+    for table, (declared, step) in steps.items():
+        assert step.tables_read - {table} == declared, table
+
+
+def test_the_assets_of_an_arena_are_its_tables(make_arena: MakeArena) -> None:
+    arena = make_arena(analysis={"categories": True}, battles={"evidence": "both"})
+    assets = {asset.key.to_user_string(): asset for asset in arena_assets(Scope(arena))}
+    assert list(dict.fromkeys(assets)) == list(assets)
+    assert set(assets) == {table.name for table in tables_of(arena)}
+    assert {table.name for table in TABLES} == set(assets)  # this arena has all of them
+    for table in tables_of(arena):
+        partitions = assets[table.name].partitions_def
+        assert table.partitions(arena) == (list(partitions.get_partition_keys()) if partitions else [WHOLE])
+        assert set(assets[table.name].metadata_by_key[assets[table.name].key][READS]) <= set(assets)
+
+
+def one_asset(arena: Arena, compute: Callable[..., Any], reads: dict[str, str]) -> dg.ExecuteInProcessResult:
+    table = Table("made", "nothing", ("row_id", "value"))
+    made = table_asset(Scope(arena), table, reads=reads, origins=origins())(compute)
+    return dg.materialize([made], resources=arena_resources(Scope(arena)), raise_on_error=False)
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    error = event.step_failure_data.error
+    assert error
+    assert error.cause
+    return error.cause.message
+
+
+def test_reading_an_undeclared_table_fails_the_step(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    Warehouse(arena.warehouse).write("other", WHOLE, pl.DataFrame({"row_id": ["a"]}))
+
+    def made(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult[Any]:
+        """Reads."""
+        rows = warehouse.read("other", [WHOLE])
+        return record(context, warehouse, {WHOLE: rows.select("row_id", value=pl.lit(1))})
+
+    assert "made does not declare that it reads other" in failure(one_asset(arena, made, {}))
+    assert one_asset(arena, made, {"other": "same"}).success
+
+
+def test_writing_other_columns_than_declared_fails_the_step(make_arena: MakeArena) -> None:
+    arena = make_arena()
+
+    def made(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult[Any]:
+        """Writes."""
+        return record(context, warehouse, {WHOLE: pl.DataFrame({"row_id": ["a"], "values": [1]})})
+
+    assert "made: expected the declared columns; missing or undeclared are value, values" in failure(one_asset(arena, made, {}))

@@ -1,0 +1,100 @@
+"""Several arenas in one code location: prefixes keep them apart, and a shared warehouse's ledger serves all of them."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from tests.conftest import scripted_engines, small_settings
+from tests.runs import materialize
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.arena_file import ArenaError, load_arena
+from warrior_dagster.inference.request import Request
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.table import open_warehouse
+from warrior_dagster.orchestration import definitions
+from warrior_dagster.orchestration.catalog import GROUPS, tables_of
+from warrior_dagster.warehouse.tables import Warehouse
+
+ROSTER = ("ann", "bob", "cyd")
+
+
+@pytest.fixture
+def files(tmp_path: Path, bundled_model: Path, bundled_embedder: Path) -> list[Path]:
+    """The files of two arenas that share a warehouse and differ in how much they select."""
+    made = []
+    for name, centres in (("first", 3), ("second", 2)):
+        values = small_settings(tmp_path, bundled_model, bundled_embedder, ROSTER) | {
+            "name": name, "selection": {"centres": centres}, "export": {"folder": str(tmp_path / name)}, "schedule": {}
+        }  # fmt: skip
+        made.append(tmp_path / f"{name}.yaml")
+        made[-1].write_text(yaml.safe_dump(values))
+    return made
+
+
+def test_assets_jobs_sensors_and_schedules_begin_with_the_arena_s_name(files: list[Path]) -> None:
+    defs = definitions.definitions_of_files(files)
+    dg.Definitions.validate_loadable(defs)
+    repository, graph = defs.get_repository_def(), defs.resolve_asset_graph()
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    assert {key.split("/")[0] for key in keys} == {"first", "second"}
+    sensors, schedules = repository.sensor_defs, repository.schedule_defs
+    names = [*(one.name for one in sensors), *(one.name for one in schedules), *repository.job_names]
+    own = [name for name in names if name != "prune_runs" and not name.startswith("__")]
+    assert {name.split("__")[0] for name in own} == {"first", "second"}
+    parents = graph.get(dg.AssetKey(["second", "answers"])).parent_keys
+    assert parents == {dg.AssetKey(["second", "selected_instructions"])}
+
+
+def test_one_arena_keeps_its_short_names(files: list[Path]) -> None:
+    defs = definitions.definitions_of_files(files[:1])
+    assert dg.AssetKey("answers") in defs.resolve_asset_graph().get_all_asset_keys()
+    assert defs.get_repository_def().has_job("battle_matchups")
+
+
+def test_arenas_of_one_name_are_refused(files: list[Path]) -> None:
+    files[1].write_text(files[1].read_text().replace("name: second", "name: first"))
+    with pytest.raises(ArenaError, match="different names in one code location; found first, first"):
+        definitions.definitions_of_files(files)
+
+
+def test_they_share_what_was_paid_for_and_mix_no_rows(files: list[Path]) -> None:
+    first, second = (load_arena(file) for file in files)
+    asked: dict[str, list[Request]] = {}
+    for arena in (first, second):
+        asked[arena.name] = []
+        with scripted_engines(arena, asked[arena.name], []) as engines:
+            materialize(arena, engines, *((group, None) for group in GROUPS))
+    mined = {key for request in asked["first"] for key in request.keys()}
+    assert not mined & {key for request in asked["second"] for key in request.keys()}
+    assert len(asked["second"]) < len(asked["first"]) / 2  # only what its own selection needs
+    tables = [table.name for table in tables_of(second)]
+    assert all(Warehouse(second.warehouse).columns(f"second.{table}") for table in tables)
+    assert all(Warehouse(first.warehouse).columns(table) for table in tables)
+    assert {arena.name: selected(arena) for arena in (first, second)} == {"first": 3, "second": 2}
+
+
+def selected(arena: Arena) -> int:
+    """The most instructions that a competitor of an arena contributes."""
+    rows = open_warehouse(arena).read("selected_instructions", arena.roster)
+    return int(rows.group_by("competitor").len()["len"].max())  # type: ignore[arg-type]
+
+
+def test_each_is_materialized_from_the_shared_code_location(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def scripted(arena: Arena, *_: Any) -> Any:
+        return scripted_engines(arena, [], [])
+
+    monkeypatch.setattr(definitions, "open_engines", scripted)
+    defs = definitions.definitions_of_files(files)
+    job = defs.resolve_implicit_global_asset_job_def()
+    for name in ("second", "first"):
+        result = job.execute_in_process(asset_selection=[dg.AssetKey([name, "mined_instructions"])], partition_key="bob")
+        (event,) = result.get_asset_materialization_events()
+        lineage = event.step_materialization_data.materialization.metadata["dagster/column_lineage"]
+        assert event.asset_key == dg.AssetKey([name, "mined_instructions"])
+        assert lineage is not None
+    for file in files:
+        assert open_warehouse(load_arena(file)).partitions("mined_instructions").keys() == {"bob"}
+    assert Scope(load_arena(files[0])).key("answers") == dg.AssetKey("answers")
