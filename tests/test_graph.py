@@ -173,12 +173,13 @@ def test_each_model_is_loaded_once_a_run_however_many_partitions(finished_run: F
     assert len(finished_run.starts) == 1
 
 
-def test_only_the_tables_whose_rows_come_from_models_use_an_engine(make_arena: MakeArena) -> None:
+def test_only_the_tables_whose_rows_come_from_models_use_engines_and_two_that_stop_them(make_arena: MakeArena) -> None:
     battles = {"verdict": "direct", "votes": "soft", "evidence": "both"}
     arena = make_arena(analysis={"categories": True}, battles=battles)
     using = {a.key.to_user_string() for a in arena_assets(Scope(arena)) if "engines" in a.required_resource_keys}
-    assert using == {table.name for table in asking_tables(arena)}
-    assert len(using) == 6
+    asking = {table.name for table in asking_tables(arena)}
+    assert len(asking) == 6
+    assert using == asking | {"instruction_embeddings", "selected_instructions"}
 
 
 def test_two_models_in_turn_are_each_loaded_once_a_stage_and_the_running_one_goes_first(make_arena: MakeArena) -> None:

@@ -1,6 +1,7 @@
 """Which partitions are out of date: exactly those whose basis has changed, with the reason."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -43,10 +44,10 @@ def test_a_partition_reads_what_the_graph_says(make_arena: MakeArena) -> None:
 
 
 def test_everything_is_missing_then_up_to_date_and_a_second_run_keeps_it_so(
-    make_arena: MakeArena, finished_copy: MakeArena
+    make_arena: MakeArena, finished_copy: MakeArena, tmp_path: Path
 ) -> None:
-    before = stale(make_arena())
     arena = finished_copy()
+    before = stale(make_arena(warehouse=str(tmp_path / "empty")))
     assert set(before) == {a.key.to_user_string() for a in arena_assets(Scope(arena))}
     assert {reason for partitions in before.values() for reason in partitions.values()} == {MISSING}
     assert stale(arena) == {}
