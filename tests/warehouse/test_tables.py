@@ -198,6 +198,34 @@ def test_rows_that_were_replaced_leave_the_disk(tmp_path: Path, monkeypatch: pyt
     assert Warehouse(str(tmp_path)).read("t")["value"].to_list() == [3.0]
 
 
+def test_what_another_object_writes_and_invalidates_is_seen_at_once(tmp_path: Path) -> None:
+    warehouse, other = Warehouse(str(tmp_path)), Warehouse(str(tmp_path))
+    assert warehouse.partitions("t") == {}
+    first = other.write("t", "p", frame("a")).sha256
+    assert warehouse.partitions("t") == {"p": first}
+    changed = other.write("t", "p", frame("b")).sha256
+    assert warehouse.read("t", ["p"])["row_id"].to_list() == ["b"]
+    assert warehouse.read_hashes == {("t", "p"): changed}
+    other.save_fingerprints("t", {"p": "text"})
+    assert warehouse.fingerprints("t") == {"p": "text"}
+    other.invalidate("t", {"p": changed})
+    assert warehouse.partitions("t") == {}
+    with pytest.raises(LookupError, match="never materialized for p "):
+        warehouse.read("t", ["p"])
+
+
+def test_the_registry_stays_in_few_fragments_and_loses_no_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "FRAGMENTS", 4)
+    warehouse, names = Warehouse(str(tmp_path)), [f"p{n}" for n in range(12)]
+    written = {name: warehouse.write("t", name, frame("a")).sha256 for name in names}
+    for name in names:
+        warehouse.save_fingerprints("t", {name: name})
+    assert Warehouse(str(tmp_path)).partitions("t") == written
+    assert Warehouse(str(tmp_path)).fingerprints("t") == {name: name for name in names}
+    for name in ("_partitions", "_bases"):
+        assert len(lancedb.connect(str(tmp_path)).open_table(name).to_lance().get_fragments()) <= 4 + 1
+
+
 def test_a_table_without_rows_takes_other_columns_too(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     empty = warehouse.write("t", "p", frame())

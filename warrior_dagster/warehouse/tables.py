@@ -31,6 +31,8 @@ WHOLE = "_all"
 NEVER_MATERIALIZED = "was never materialized"
 VERSIONS_KEPT = timedelta(days=1)
 """A reader that opened a table before it was written keeps reading that version; after this time it is deleted."""
+FRAGMENTS = 32
+"""The most fragments of a registry table, each of which a read opens."""
 READ_AHEAD = 2**26
 """Bytes that Lance reads ahead of a scan; its default of 2 GiB would be most of the memory of a selection."""
 
@@ -202,7 +204,8 @@ class Warehouse:
         existing = self._registry.partitions(name).get(partition)
         if existing == digest.hexdigest() and opened.count_rows(among([partition])) == digest.rows:
             return int(opened.version)
-        self._registry.clear_hash(name, partition)
+        if existing:
+            self._registry.clear_hash(name, partition)
         replace_rows(opened.to_lance(), partition, spool, digest.rows)
         self._registry.set_partition(name, partition, digest.hexdigest(), digest.rows)
         self._clean_up(name)
@@ -214,8 +217,11 @@ class Warehouse:
         return file_lock(local_folder(self.uri) / "locks" / "tables.lock")
 
     def _clean_up(self, name: str) -> None:
-        """Delete old versions, which would stay on the disk for good."""
-        self._database.open_table(name).to_lance().cleanup_old_versions(VERSIONS_KEPT, error_if_tagged_old_versions=False)
+        """Delete old versions, which would stay on the disk for good; merge the fragments of a registry table that has many."""
+        dataset = self._database.open_table(name).to_lance()
+        if name in (PARTITIONS, FINGERPRINTS) and len(dataset.get_fragments()) > FRAGMENTS:
+            dataset.optimize.compact_files()
+        dataset.cleanup_old_versions(VERSIONS_KEPT, error_if_tagged_old_versions=False)
 
     def _name(self, table: str) -> str:
         """A table's name in the database. Raises UndeclaredTable."""
