@@ -107,7 +107,7 @@ def test_a_mistake_is_one_line_with_file_line_key_and_what_was_expected(
         (["{name: a, model: x}", "{name: b, model: x}"], "competitors", "at least 3 items"),
         (["{name: a, model: x}"] * 3, "competitors", "'a' occurs twice"),
         (["{name: a, model: x}", "{name: b__c, model: x}", "{name: c, model: x}"], "competitors[1].name", "pattern"),
-        (["{name: a, model: x}", "{name: b}", "{name: c, model: x}"], "competitors[1].model", "there is none"),
+        (["{name: a, model: x}", "{name: b}", "{name: c, model: x}"], "competitors[1].model", "found none"),
     ],
 )
 def test_a_roster_that_cannot_compete_is_refused(tmp_path: Path, roster: list[str], key: str, expected: str) -> None:

@@ -1,4 +1,4 @@
-"""Reading an arena's YAML: every mistake is one line with file, line, key and what was expected."""
+"""Reading an arena's YAML. Each mistake is one line with the file, the line, the key and what was expected."""
 
 import re
 from pathlib import Path
@@ -9,11 +9,10 @@ from pydantic import ValidationError
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import is_local
-from warrior_dagster.config.stages import ReferenceSet
 
 
 class ArenaError(ValueError):
-    """What is wrong with an arena's file, one line a mistake."""
+    """An arena's file is invalid; the message has one line per mistake."""
 
 
 def load_arena(path: Path | str) -> Arena:
@@ -39,30 +38,19 @@ def load_arena(path: Path | str) -> Arena:
 
 
 def located(arena: Arena, folder: Path) -> Arena:
-    """The arena with its relative paths made absolute, seen from the folder of its YAML."""
+    """The arena with absolute paths: relative ones are resolved against the folder of its YAML."""
 
-    def local(model: str) -> str:
-        return str((folder / Path(model).expanduser()).resolve()) if is_local(model) else model
-
-    def beside(path: str) -> str:
+    def absolute(path: str) -> str:
         return path if "://" in path else str((folder / Path(path).expanduser()).resolve())
 
-    def sets(references: tuple[ReferenceSet, ...]) -> list[dict[str, Any]]:
-        return [r.model_dump() | {"source": local(r.source)} for r in references]
-
-    data = f"data/{arena.name}"
-    warehouse = beside(arena.warehouse or data)
-    exports = beside(arena.export.folder or f"{data if '://' in warehouse else warehouse}/exports")
-    return Arena.model_validate(
-        arena.model_dump()
-        | {
-            "warehouse": warehouse,
-            "competitors": [c.model_dump() | {"model": local(c.model)} for c in arena.competitors],
-            "embedding": arena.embedding.model_dump() | {"model": local(arena.embedding.model)},
-            "export": arena.export.model_dump() | {"folder": exports, "benchmarks": sets(arena.export.benchmarks)},
-            "analysis": arena.analysis.model_dump() | {"references": sets(arena.analysis.references)},
-        }
-    )
+    values, data = arena.model_dump(), f"data/{arena.name}"
+    warehouse = values["warehouse"] = absolute(arena.warehouse or data)
+    values["export"]["folder"] = absolute(arena.export.folder or f"{data if '://' in warehouse else warehouse}/exports")
+    references = (*values["export"]["benchmarks"], *values["analysis"]["references"])
+    for section in (*values["competitors"], values["embedding"], *references):
+        key = "model" if "model" in section else "source"
+        section[key] = absolute(section[key]) if is_local(section[key]) else section[key]
+    return Arena.model_validate(values)
 
 
 def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
@@ -80,7 +68,7 @@ def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
 
 
 def first_causes(errors: list[Any]) -> list[Any]:
-    """Without "too short" for a list that only lacks its items that have errors of their own."""
+    """The errors, without "too short" for a list whose items have errors themselves."""
     paths = [error["loc"] for error in errors]
     return [
         error
@@ -90,14 +78,14 @@ def first_causes(errors: list[Any]) -> list[Any]:
 
 
 def explain(error: Any, document: yaml.Node | None, path: Path) -> str:
-    """One line of a pydantic error: where in the file, which key, what was expected, what was there."""
+    """A pydantic error as one line: file, line, key, what was expected, and what was found."""
     steps, line = locate(error["loc"], document)
     key = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".") or "arena"
     given = error["input"]
     if error["type"] == "extra_forbidden":
         expected = "expected a key of the schema; this one is unknown"
     elif error["type"] == "missing":
-        expected = "expected a value; there is none"
+        expected = "expected a value; found none"
     elif error["type"] == "value_error":
         expected = str(error["ctx"]["error"])
     else:
@@ -108,7 +96,7 @@ def explain(error: Any, document: yaml.Node | None, path: Path) -> str:
 
 
 def locate(loc: tuple[int | str, ...], document: yaml.Node | None) -> tuple[list[int | str], int]:
-    """Follow pydantic's path through the YAML; steps that are not keys of it (a union's tag) are left out."""
+    """The keys and the line of pydantic's path in the YAML; steps that are no keys (a union's tag) are left out."""
     node, line, steps = document, 1, list[int | str]()
     for step in loc:
         if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):

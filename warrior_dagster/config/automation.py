@@ -1,4 +1,6 @@
-"""What an arena starts without a person: matchups on a schedule, and the work of new competitors."""
+"""What an arena starts automatically: matchups on a schedule, and the work of new competitors."""
+
+from zoneinfo import available_timezones
 
 from pydantic import Field, field_validator
 
@@ -9,11 +11,11 @@ class Schedule(Strict):
     """When matchups are scheduled."""
 
     cron: str = "0 2 * * *"
-    """Five fields: minute, hour, day of the month, month, day of the week."""
+    """Cron expression of five fields: minute, hour, day of the month, month, day of the week."""
     timezone: str = "UTC"
     """A name of the time zone database, such as Europe/Berlin."""
     matchups: int = Field(10, ge=1)
-    """The most matchups of one tick."""
+    """The most matchups that one tick starts."""
 
     @field_validator("cron")
     @classmethod
@@ -29,15 +31,13 @@ class Schedule(Strict):
     @field_validator("timezone")
     @classmethod
     def is_timezone(cls, timezone: str) -> str:
-        from zoneinfo import available_timezones
-
         if timezone not in available_timezones():
             raise ValueError(f"expected a name of the time zone database, such as Europe/Berlin; found {timezone!r}")
         return timezone
 
 
 class Automation(Strict):
-    """What starts without a person."""
+    """What starts automatically."""
 
     backfill_new_competitors: bool = False
-    """The roster sensor starts the work of an appended competitor. It costs GPU hours without anybody's approval."""
+    """Let the roster sensor start the work of an appended competitor. It spends GPU hours without approval."""

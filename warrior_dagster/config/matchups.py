@@ -6,7 +6,7 @@ from warrior_dagster.config.arena import MATCHUP_SEPARATOR
 
 
 def matchup_keys(roster: Sequence[str]) -> list[str]:
-    """Each pair once, ordered by the later of the two: the matchups of an appended competitor are one contiguous range."""
+    """Each pair once, ordered by the later of the two, so that an appended competitor's matchups are one contiguous range."""
     return [f"{roster[i]}{MATCHUP_SEPARATOR}{roster[j]}" for j in range(len(roster)) for i in range(j)]
 
 

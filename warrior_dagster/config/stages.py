@@ -1,14 +1,11 @@
-"""The stages of the method.
-
-Defaults are the method's. A value that nobody published says "unpublished" in its description, and is this project's choice.
-"""
+"""The settings of each stage. Defaults are the method's; a default that is this project's choice says "unpublished"."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from warrior_dagster.config.prompts import packaged_prompt, prompt_of_verdict, with_placeholders
-from warrior_dagster.config.serving import Sampling, Strict
+from warrior_dagster.config.prompts import by_verdict, packaged_prompt, with_placeholders
+from warrior_dagster.config.serving import Sampling, Strict, unique
 
 HUMANEVAL = "humaneval"
 """The reference set that comes with a package: the 164 problems of HumanEval."""
@@ -18,24 +15,24 @@ class MiningSetting(Strict):
     """One point of the mining grid."""
 
     temperature: float = Field(gt=0, le=2)
-    """Of the model that reveals instructions."""
+    """Sampling temperature of the competitor that is mined."""
     top_p: float = Field(gt=0, le=1)
-    """The share of probability that its next token is drawn from."""
+    """Nucleus sampling: the share of the probability that its next token is drawn from."""
 
 
 class Mining(Strict):
-    """Instructions that a competitor reveals by completing the bare prefix of its own chat template (METHOD 2)."""
+    """Instructions that a competitor writes when it completes the bare prefix of its chat template (METHOD 2)."""
 
     prompt: Annotated[str, with_placeholders("language")] = Field(default_factory=lambda: packaged_prompt("mining"))
-    """The system turn: names the language and says what the user asks about."""
-    settings: tuple[MiningSetting, ...] = Field(
-        tuple(MiningSetting(temperature=t, top_p=p) for t in (1.0, 1.1, 1.2) for p in (0.99, 0.995, 1.0)), min_length=1
+    """The system message: the language, and what the user asks about."""
+    settings: Annotated[tuple[MiningSetting, ...], Field(min_length=1), unique("setting")] = tuple(
+        MiningSetting(temperature=t, top_p=p) for t in (1.0, 1.1, 1.2) for p in (0.99, 0.995, 1.0)
     )
-    """The grid. Nine settings in the paper, of which only (1.2, 0.99) is published; the rest is unpublished."""
+    """The grid: nine settings in the paper, of which only (1.2, 0.99) is published."""
     samples: int = Field(10_000, ge=1)
     """Samples for each competitor, language and setting."""
     samples_per_request: int = Field(32, ge=1, le=1024)
-    """Samples that one request asks for; it changes the speed, never the rows."""
+    """Samples per request; it changes the speed, never the rows."""
     max_tokens: int = Field(2048, ge=1)
     """Longest sample, in tokens; a longer one is unusable."""
     min_chars: int = Field(15, ge=1)
@@ -43,61 +40,49 @@ class Mining(Strict):
     max_chars: int = Field(8000, ge=1)
     """Longer instructions are dropped. Unpublished."""
 
-    @field_validator("settings")
-    @classmethod
-    def settings_are_unique(cls, settings: tuple[MiningSetting, ...]) -> tuple[MiningSetting, ...]:
-        if len(set(settings)) != len(settings):
-            raise ValueError("expected each setting once; more samples of one are asked for with `samples`")
-        return settings
-
 
 class Deduplication(Strict):
-    """Of instructions whose word shingles are alike, the first is kept (METHOD 3; docs/deduplication.md)."""
+    """Of instructions with similar word shingles, the first is kept (METHOD 3; docs/deduplication.md)."""
 
     threshold: float = Field(0.7, gt=0, le=1)
-    """Jaccard similarity from which on a later instruction goes. The paper's 0.5 drops many that ask for something else."""
+    """A later instruction with this Jaccard similarity or more is dropped. The paper's 0.5 drops many different tasks."""
     shingle_words: int = Field(1, ge=1)
-    """Consecutive words that make a shingle; 1 compares sets of words."""
+    """Consecutive words in a shingle; 1 compares sets of words."""
 
 
 class Difficulty(Strict):
-    """A panel scores each instruction 1-10; those below `keep` go no further (METHOD 3)."""
+    """A panel scores each instruction from 1 to 10; those below `keep` are dropped (METHOD 3)."""
 
     panel: int = Field(1, ge=1)
-    """Judges an instruction: the first competitors of the roster that did not mine it. The score is their mean."""
+    """Judges per instruction: the first competitors of the roster that did not mine it. The score is their mean."""
     keep: float = Field(6.0, ge=1, le=10)
-    """Lowest score, from 1 to 10, that goes on."""
+    """Lowest score of an instruction that is kept."""
     verdict: Literal["reasoned", "direct"] = "reasoned"
-    """`reasoned`: text that ends in [[score]]. `direct`: one digit, the score is the mean under its probabilities."""
-    prompt: Annotated[str, with_placeholders("instruction")] = ""
-    """Asks for the verdict; absent: the one that comes with its kind."""
+    """`reasoned`: text that ends in [[score]]. `direct`: one digit; the score is the mean under its probabilities."""
+    prompt: Annotated[str, with_placeholders("instruction"), by_verdict("difficulty")] = Field("", validate_default=True)
+    """Asks for the verdict; absent: the packaged prompt for this kind of verdict."""
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=512)
-    """Of a reasoned verdict; a direct one is greedy."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def default_prompt(cls, values: Any) -> Any:
-        return prompt_of_verdict(values, "difficulty")
+    """Sampling of a reasoned verdict; a direct one is greedy."""
 
 
 class Embedding(Strict):
-    """The sentence-transformers model whose space the selection is made in (METHOD 3)."""
+    """The sentence-transformers model whose embeddings the selection uses (METHOD 3)."""
 
     model: str = "sentence-transformers/all-roberta-large-v1"
     """A hub id, or a local folder as for competitors."""
     revision: str | None = None
     """Commit of the hub's repository."""
     batch_size: int = Field(64, ge=1)
-    """Texts embedded at once; it changes the speed and the memory."""
+    """Texts embedded at once; it changes speed and memory."""
 
 
 class Selection(Strict):
     """K-centre-greedy over the embeddings, each competitor after those before it in the roster."""
 
     centres: int = Field(1400, ge=1)
-    """Instructions that each competitor contributes at most. Unpublished; 1,400 makes the paper's 70,000 rounds."""
+    """The most instructions of each competitor. Unpublished; 1,400 makes the paper's 70,000 rounds."""
     part_rows: int = Field(1_000_000, ge=1, validate_default=True)
-    """Vectors of one competitor held in memory at once. More are selected from in parts, with a guarantee half as good."""
+    """Vectors of one competitor in memory at once. More are selected in parts, with a guarantee half as good."""
 
     @field_validator("part_rows")
     @classmethod
@@ -111,45 +96,42 @@ class Answers(Strict):
     """Every competitor answers every selected instruction (METHOD 4)."""
 
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=2048)
-    """Of all competitors without a sampling of their own."""
+    """Sampling of competitors without a `sampling` of their own."""
 
 
 class Weights(Strict):
-    """What a vote of each kind counts where both are evidence."""
+    """The weight of one vote of each kind, if evidence is `both`."""
 
     opinion: float = Field(1.0, gt=0)
-    """One opinion."""
+    """Weight of an opinion. A judge gives two per battle, one for each order."""
     execution: float = Field(2.0, gt=0)
-    """A judge gives two opinions of a battle, one an order, and one vote by its tests: with 2 they weigh the same."""
+    """Weight of the vote by a judge's tests, one per battle: 2 equals the judge's two opinions."""
 
 
 class Battles(Strict):
     """Every pair of competitors battles while the others judge (METHOD 4)."""
 
     instructions: Literal["all", "attackers"] = "all"
-    """`all`: each pair battles on every instruction. `attackers`: only on those mined from one of the two."""
+    """`all`: each pair battles on every instruction. `attackers`: only on those mined from one of the pair."""
     orders: Literal["both", "alternate"] = "both"
-    """`both`: each judge sees both orders of the two answers. `alternate`: one, by the instruction."""
+    """`both`: each judge sees both orders of the two answers. `alternate`: one order, which the instruction decides."""
     judges: int | None = Field(None, ge=1)
-    """Judges a matchup: the first of the roster that are not in it; absent: all others, as in the paper."""
+    """Judges per matchup: the first of the roster that are not in it; absent: all others, as in the paper."""
     verdict: Literal["reasoned", "direct"] = "reasoned"
-    """`reasoned`: text that ends in a verdict. `direct`: one constrained letter, its probabilities kept."""
+    """`reasoned`: text that ends in a verdict. `direct`: one constrained letter with its probabilities."""
     votes: Literal["hard", "soft"] = "hard"
     """`soft` counts a direct verdict's probabilities (small judges need it); `hard` counts verdicts."""
     evidence: Literal["opinion", "execution", "both"] = "opinion"
-    """`opinion`: what judges think, as in the paper. `execution`: what tests say that judges write blind, opinions where they
-    say nothing. `both`: their votes add up."""
+    """`opinion`: opinions of judges, as in the paper. `execution`: tests that judges write without seeing an answer, and
+    opinions where the tests do not decide. `both`: the sum of both kinds of votes."""
     weights: Weights = Weights()
-    """Only where evidence is `both`."""
-    prompt: Annotated[str, with_placeholders("instruction", "answer_a", "answer_b")] = ""
-    """Asks which answer is better; absent: the one that comes with its kind of verdict."""
+    """Only used if evidence is `both`."""
+    prompt: Annotated[str, with_placeholders("instruction", "answer_a", "answer_b"), by_verdict("battle")] = Field(
+        "", validate_default=True
+    )
+    """Asks which answer is better; absent: the packaged prompt for this kind of verdict."""
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.995, max_tokens=1024)
-    """Of a reasoned verdict; a direct one is greedy."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def default_prompt(cls, values: Any) -> Any:
-        return prompt_of_verdict(values, "battle")
+    """Sampling of a reasoned verdict; a direct one is greedy."""
 
     @field_validator("votes")
     @classmethod
@@ -160,99 +142,79 @@ class Battles(Strict):
 
 
 class Execution(Strict):
-    """Tests that judges write without seeing an answer, and the answers that are run against them (METHOD 4).
-
-    There is nothing of this where battles.evidence is `opinion`.
-    """
+    """Tests that judges write, and how answers are run against them (METHOD 4); unused if battles.evidence is `opinion`."""
 
     prompt: Annotated[str, with_placeholders("instruction")] = Field(default_factory=lambda: packaged_prompt("tests"))
-    """Asks for assert statements, or for NONE where running code can check nothing."""
+    """Asks for assert statements, or for NONE if running code cannot check an answer."""
     sampling: Sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=1024)
-    """Each judge is asked once for each instruction, so for the tests that it holds to be the likeliest."""
+    """Greedy by default, because each judge writes the tests of an instruction only once."""
     max_tests: int = Field(8, ge=1)
-    """Tests of one judge and instruction that are kept at most; another number asks nothing again."""
+    """The most tests of one judge and instruction that are kept. Changing it sends no request again."""
     seconds: float = Field(2.0, gt=0)
-    """What one test may take, of an idle reference machine; slower machines get more."""
+    """Time limit of one test, in seconds of an idle reference machine; slower machines get more."""
     memory_mib: int = Field(512, ge=64)
-    """Memory of each process of a test."""
+    """Memory limit of each process of a test, in MiB."""
     isolation: Literal["required", "limits"] = "required"
-    """`required`: nothing is run where this machine cannot isolate it. `limits`: it is run there too, held by limits alone."""
+    """`required`: refuse to run code on a machine that cannot isolate it. `limits`: run it there with resource limits only."""
     max_timeout_rate: float = Field(0.1, ge=0, le=1)
-    """Share of runs that may end at their limit of time, beyond which a check warns."""
+    """Share of runs that may reach their time limit; above it a check warns."""
 
 
 class Ratings(Strict):
-    """Ratings from all outcomes, and the final score that mixes them with the votes (METHOD 5)."""
+    """Ratings from all outcomes, and the final score that combines them with the votes (METHOD 5)."""
 
     method: Literal["elo", "bradley_terry"] = "elo"
     """`elo`, as in the paper, depends on the order of battles; `bradley_terry` does not."""
     k: float = Field(40, gt=0)
-    """How far one battle moves an Elo rating at most."""
+    """The most that one battle changes an Elo rating."""
     initial: float = 1000.0
-    """Rating before the first battle. Unpublished; it moves every rating alike."""
+    """Rating before the first battle. Unpublished; it shifts every rating by the same amount."""
     alpha: float = Field(0.7, ge=0, le=1)
-    """Weight of the rating's expectation in the final score; the votes have 1 - alpha."""
+    """Weight of the expectation from the ratings in the final score; the votes have 1 - alpha."""
     seed: int = Field(0, ge=0)
-    """Of the order in which Elo replays the battles, and of the bootstrap."""
+    """Seed of the order in which Elo replays the battles, and of the bootstrap."""
     bootstrap_rounds: int = Field(100, ge=0)
-    """Resamplings behind the 95 % intervals; 0 leaves them out."""
+    """Bootstrap resamples for the 95 % intervals; 0: no intervals."""
 
 
 class ReferenceSet(Strict):
     """A public set of tasks that instructions are compared with."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """How tables and pictures call it."""
+    """Its name in tables and pictures."""
     source: str = Field(min_length=1)
     """`humaneval`, a hub id, or a local .json, .jsonl or .parquet file that starts with '.', '/' or '~'."""
     column: str = "instruction"
-    """The column, or key, of the text."""
+    """The column, or key, with the text."""
     split: str = "train"
-    """Of a hub's data set."""
+    """Split of a hub's data set."""
     revision: str | None = None
-    """Of a hub's data set; without one, another version of it may be compared with each time."""
-
-
-def each_name_once(references: tuple[ReferenceSet, ...]) -> tuple[ReferenceSet, ...]:
-    """The sets, if no two share a name. Raises ValueError."""
-    if len({one.name for one in references}) != len(references):
-        raise ValueError("expected each name once")
-    return references
+    """Revision of a hub's data set; without one, later comparisons may use a newer version."""
 
 
 class Analysis(Strict):
-    """What the arena's analysis compares and asks (METHOD 7)."""
+    """The arena's analysis (METHOD 7)."""
 
-    references: tuple[ReferenceSet, ...] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)
-    """What the novelty of instructions is measured against."""
+    references: Annotated[tuple[ReferenceSet, ...], unique("name")] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)
+    """Sets that the novelty of instructions is measured against."""
     categories: bool = False
-    """Have a judge sort the selected instructions into seven kinds of task: one short request for each of them."""
+    """Have a judge sort the selected instructions into seven kinds of task, with one short request each."""
     category_prompt: Annotated[str, with_placeholders("instruction")] = Field(
         default_factory=lambda: packaged_prompt("category")
     )
     """Asks for one digit from 1 to 7."""
 
-    @field_validator("references")
-    @classmethod
-    def names_are_unique(cls, references: tuple[ReferenceSet, ...]) -> tuple[ReferenceSet, ...]:
-        return each_name_once(references)
-
 
 class Export(Strict):
-    """What is written for the trainers."""
+    """The files for trainers (METHOD 6)."""
 
     formats: tuple[Literal["sft", "dpo", "kto"], ...] = Field(("sft", "dpo", "kto"), min_length=1)
-    """Each is a data set of its own: supervised fine-tuning, preference pairs, single answers good or bad."""
+    """One data set each: supervised fine-tuning, preference pairs, single answers labelled good or bad."""
     folder: str = ""
-    """Where the files go; absent: `exports` in the warehouse, or in data/NAME beside the arena if that is no folder."""
+    """Folder of the files; absent: `exports` in the warehouse, or in data/NAME beside the arena's file if that is no folder."""
     dpo_margin: float = Field(0.0, ge=0)
     """A DPO pair needs a difference of final scores above this."""
-    benchmarks: tuple[ReferenceSet, ...] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)
-    """What must not be in the data sets: a row with an instruction or an answer that overlaps one of these is left out."""
+    benchmarks: Annotated[tuple[ReferenceSet, ...], unique("name")] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)
+    """Benchmarks that must not leak: a row whose instruction or answer overlaps one of them is left out."""
     overlap_words: int = Field(10, ge=3)
-    """Consecutive words in common from which on two texts overlap (docs/method.md, 6)."""
-
-    @field_validator("benchmarks")
-    @classmethod
-    def names_are_unique(cls, benchmarks: tuple[ReferenceSet, ...]) -> tuple[ReferenceSet, ...]:
-        return each_name_once(benchmarks)
+    """Two texts overlap if they share this many consecutive words (docs/method.md, 6)."""

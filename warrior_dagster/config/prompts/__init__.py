@@ -1,14 +1,14 @@
-"""The prompts, one text file each, and what makes a text of the user's own one that a stage can fill in."""
+"""The packaged prompts, one text file each, and the check of a user's own prompt."""
 
 from importlib.resources import files
 from string import Template
 from typing import Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 
 def packaged_prompt(name: str) -> str:
-    """The text of `warrior_dagster/prompts/NAME.txt`."""
+    """The text of NAME.txt."""
     return files(__name__).joinpath(f"{name}.txt").read_text("utf-8").strip()
 
 
@@ -30,10 +30,10 @@ def with_placeholders(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def prompt_of_verdict(values: Any, stage: str) -> Any:
-    """Fill in the packaged prompt that asks for the kind of verdict the stage is set to."""
-    if isinstance(values, dict) and "prompt" not in values:
-        kind = values.get("verdict", "reasoned")
-        if kind in ("reasoned", "direct"):
-            return {**values, "prompt": packaged_prompt(f"{stage}_{kind}")}
-    return values
+def by_verdict(stage: str) -> BeforeValidator:
+    """Replace an absent prompt by the packaged one for the stage's kind of verdict, which is a field before the prompt's."""
+
+    def filled_in(text: Any, info: ValidationInfo) -> Any:
+        return packaged_prompt(f"{stage}_{info.data.get('verdict', 'reasoned')}") if text == "" else text
+
+    return BeforeValidator(filled_in)
