@@ -42,10 +42,10 @@ def test_no_competitor_judges_its_own_instructions_and_a_new_one_changes_no_judg
     assert [judge_of(few, name) for name in few.roster] == [judge_of(more, name) for name in few.roster]
 
 
-def test_every_selected_instruction_gets_a_category_if_enabled(make_arena: MakeArena) -> None:
-    arena = make_arena(analysis={"categories": True})
+def test_every_selected_instruction_gets_a_category_if_enabled(finished_copy: MakeArena) -> None:
+    arena = finished_copy(analysis={"categories": True})
     with scripted_engines(arena, [], []) as engines:
-        (result,) = materialize(arena, engines, ("competitors", None))
+        (result,) = materialize(arena, engines, ("task_categories", None))
     warehouse = Warehouse(arena.warehouse)
     rows = warehouse.read("task_categories", arena.roster)
     assert set(rows["instruction_id"]) == set(warehouse.read("selected_instructions", arena.roster)["instruction_id"])

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.processes.family import FAMILY, alive, family_pids, wait_for
 from warrior_dagster.processes import guard
 from warrior_dagster.warehouse.locks import file_lock
@@ -14,10 +16,11 @@ from warrior_dagster.warehouse.locks import file_lock
 LOCKING = """
 import os, sys
 from pathlib import Path
-from warrior_dagster.processes.guard import guarded_process
+from warrior_dagster.processes import guard
 from warrior_dagster.warehouse.locks import file_lock
+guard.__file__ = sys.argv[3]
 with file_lock(Path(sys.argv[1]), lambda: None) as lock:
-    with guarded_process(sys.argv[3:], dict(os.environ), log=Path(sys.argv[2]), lock=lock) as process:
+    with guard.guarded_process(sys.argv[4:], dict(os.environ), log=Path(sys.argv[2]), lock=lock) as process:
         process.wait()
 """
 
@@ -27,6 +30,17 @@ import subprocess, sys, time
 subprocess.Popen([sys.executable, "-P", sys.argv[1], *sys.argv[2:]], stdin=subprocess.PIPE)
 time.sleep(600)
 """
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> str:
+    """The guard's script with a grace period of 2 seconds."""
+    assert guard.GRACE_SECONDS == 10
+    source = Path(guard.__file__).read_text()
+    assert source.count("GRACE_SECONDS = 10.0") == 1
+    copy = tmp_path / "guard.py"
+    copy.write_text(source.replace("GRACE_SECONDS = 10.0", "GRACE_SECONDS = 2.0"))
+    return str(copy)
 
 
 def test_a_process_and_its_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
@@ -40,9 +54,9 @@ def test_a_process_and_its_children_end_when_their_parent_is_killed(tmp_path: Pa
     wait_for(lambda: not any(alive(pid) for pid in pids))
 
 
-def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path) -> None:
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path, impatient: str) -> None:
     note = tmp_path / "pids"
-    command = [sys.executable, "-P", guard.__file__, sys.executable, "-c", FAMILY, str(note), "stubborn"]
+    command = [sys.executable, "-P", impatient, sys.executable, "-c", FAMILY, str(note), "stubborn"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     pids = family_pids(note)
     process.send_signal(signal.SIGTERM)  # only the pipe ends the guard
@@ -54,7 +68,7 @@ def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_pat
     assert not any(alive(pid) for pid in pids)
 
 
-def test_the_lock_of_a_killed_run_is_released_only_when_all_its_processes_have_ended(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_run_is_released_only_when_all_its_processes_have_ended(tmp_path: Path, impatient: str) -> None:
     note, lock = tmp_path / "pids", tmp_path / "engine.lock"
     command = [
         sys.executable,
@@ -62,6 +76,7 @@ def test_the_lock_of_a_killed_run_is_released_only_when_all_its_processes_have_e
         LOCKING,
         str(lock),
         str(tmp_path / "log"),
+        impatient,
         sys.executable,
         "-c",
         FAMILY,
