@@ -1,8 +1,7 @@
-"""Locks between processes. A lock ends with the processes that hold it, even if they are killed.
+"""Locks between processes, by flock: the kernel releases a lock when the processes that hold it end, even if they are killed.
 
 Without them, two runs on one warehouse would pay for the same completion, start two engines on one GPU, or write one partition
-twice. The lock is the kernel's (flock): a child process that inherits the descriptor, such as the guard of a server, also holds
-the lock until it ends.
+twice. A child process that inherits the descriptor, such as the guard of a server, also holds the lock.
 """
 
 import fcntl

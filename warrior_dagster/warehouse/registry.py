@@ -1,7 +1,7 @@
-"""What a warehouse knows of its tables: which partitions were written, what each was made from, and who has the short names.
+"""The three registry tables of a warehouse.
 
-Three small tables: `_partitions` has the hash of each partition's rows, `_bases` the fingerprint of what it was made from, and
-`_owner` the one arena whose tables are called by their short names. Callers that write hold the warehouse's lock.
+`_partitions` has the hash of each partition's rows, `_bases` the fingerprint of its inputs, and `_owner` the one arena whose
+table names have no prefix. Callers that write hold the warehouse's lock.
 """
 
 from collections.abc import Mapping
@@ -24,47 +24,42 @@ SCHEMAS = {
 
 
 class Registry:
-    """The three tables of one database."""
-
     def __init__(self, database: lancedb.DBConnection) -> None:
         self._database = database
         self._read: dict[str, tuple[int, pl.DataFrame]] = {}
-        """The version of each table that was read last, with all its rows: most reads find the same version again."""
+        """A cache: the last version that was read of each table, with its rows."""
 
     def partitions(self, table: str) -> dict[str, str]:
-        """The partitions of a table that were written, each with the hash of its rows; "" if a rewrite was killed."""
+        """The written partitions of a table, each with the hash of its rows; "" if a rewrite was killed."""
         return {row[PARTITION]: row["sha256"] for row in self._rows(PARTITIONS, table)}
 
     def set_partition(self, table: str, partition: str, sha256: str, rows: int) -> None:
-        """Note that a partition was written."""
         self._upsert(PARTITIONS, [{"table": table, PARTITION: partition, "sha256": sha256, "rows": rows}])
 
     def clear_hash(self, table: str, partition: str) -> None:
-        """Forget a partition's hash while its rows are replaced: if that is killed, no hash claims to describe the new rows."""
+        """Clear a partition's hash before its rows are replaced, so that a killed process leaves no wrong hash."""
         self._table(PARTITIONS).update(row_of(table, partition), {"sha256": ""})
 
     def remove(self, table: str, partition: str | None = None, sha256: str | None = None) -> None:
-        """Forget a table, one of its partitions, or that partition only if its rows still have a hash."""
+        """Remove a table, or one of its partitions, or that partition only if it still has this hash."""
         conditions = [f"`table` = {quoted(table)}"] if partition is None else [row_of(table, partition)]
         conditions += [] if sha256 is None else [f"sha256 = {quoted(sha256)}"]
         self._table(PARTITIONS).delete(" AND ".join(conditions))
 
     def fingerprints(self, table: str) -> dict[str, str]:
-        """The text that `set_fingerprints` stored for each partition of a table."""
         return {row[PARTITION]: row["basis"] for row in self._rows(FINGERPRINTS, table)}
 
     def set_fingerprints(self, table: str, fingerprints: Mapping[str, str]) -> None:
-        """Store a text for each of some partitions, replacing what was stored before."""
         self._upsert(FINGERPRINTS, [{"table": table, PARTITION: p, "basis": text} for p, text in fingerprints.items()])
 
     def owner(self) -> str | None:
-        """Who has the short table names; None if nobody has claimed them."""
+        """The arena whose table names have no prefix; None if nothing was written yet."""
         opened = open_table(self._database, OWNER)
         rows = [] if opened is None else opened.search().limit(1).to_list()
         return rows[0]["owner"] if rows else None
 
     def claim(self, owner: str) -> None:
-        """Give the short table names to an owner if nobody has them."""
+        """Make an arena the owner, unless another one is."""
         if self.owner() is None:
             self._table(OWNER).add([{"owner": owner}])
 

@@ -20,7 +20,7 @@ class RowsHash:
         self.rows, self._sum, self._columns = 0, 0, ""
 
     def update(self, frame: pl.DataFrame) -> None:
-        """Add rows. The partition is not part of their content."""
+        """Add rows. The partition is not hashed."""
         columns = sorted(c for c in frame.columns if c != PARTITION)
         vectors = [c for c in columns if frame.schema[c] == pl.Array(pl.Float32, shape=getattr(frame.schema[c], "shape", 1))]
         self._columns = repr([(c, str(frame.schema[c])) for c in columns])
@@ -32,12 +32,11 @@ class RowsHash:
         self.rows += len(frame)
 
     def hexdigest(self) -> str:
-        """The hash of all rows so far, and of their columns."""
+        """The hash of the columns and of all rows so far."""
         return sha256(json.dumps([self._columns, self.rows, self._sum % 2**256]).encode()).hexdigest()
 
 
 def rows_sha256(rows: pl.DataFrame) -> str:
-    """The hash of a frame's rows."""
     rows_hash = RowsHash()
     rows_hash.update(rows)
     return rows_hash.hexdigest()

@@ -1,4 +1,4 @@
-"""A partition's frames on their way into a table: written to a file first, so that no table is locked while they are made."""
+"""A partition's frames are spooled to a file before they enter the table, so that no table is locked while they are made."""
 
 from collections.abc import Iterable
 from typing import IO
@@ -17,9 +17,9 @@ ROW_ID = "row_id"
 def spooled(
     frames: Iterable[pl.DataFrame], table: str, partition: str, spool: IO[bytes]
 ) -> tuple[pa.Schema, RowsHash, pl.DataFrame]:
-    """Write frames to a file, as Arrow; returns their schema, the hash of their rows, and the first rows.
+    """Write frames to a file as Arrow; returns their schema, their hash and the first rows.
 
-    Raises ValueError if there is no frame, or a row id comes twice.
+    Raises ValueError without any frame, and if a row id repeats.
     """
     digest, ids, first, writer = RowsHash(), list[pl.Series](), None, None
     for frame in frames:
@@ -43,10 +43,10 @@ def spooled(
 
 
 def replace_rows(dataset: lance.LanceDataset, partition: str, spool: IO[bytes], rows: int) -> None:
-    """Replace a partition's rows by the spooled ones, in one commit.
+    """Replace a partition's rows by the spooled ones in one commit: readers see either the old or the new rows.
 
-    New rows get fragments of their own, and one transaction adds those and removes the old rows: a merge would hold the whole
-    table in memory. Readers see either the old or the new rows.
+    New rows get their own fragments, and one transaction adds these and removes the old rows. A merge would hold the whole
+    table in memory.
     """
     spool.seek(0)
     new = write_fragments(pa.ipc.open_stream(spool), dataset) if rows else []
@@ -63,5 +63,5 @@ def replace_rows(dataset: lance.LanceDataset, partition: str, spool: IO[bytes], 
 
 
 def to_arrow(rows: pl.DataFrame) -> pa.Table:
-    """Arrow columns of the kinds that Lance stores: no string views; a Polars array column is a fixed-size vector."""
+    """An Arrow table of types that Lance stores: no string views; a Polars array column becomes a fixed-size list."""
     return rows.to_arrow(compat_level=pl.CompatLevel.oldest())

@@ -1,8 +1,7 @@
-"""The warehouse: one Lance table an asset, a column `partition`, and each partition written by one atomic commit.
+"""The warehouse: one Lance table per asset, with a column `partition`; each partition is written by one atomic commit.
 
-The same code serves a folder and an object store's URI. Rows are identified by content: a partition whose rows did not change
-is not written again, and its hash, the data version, stays. A partition that was never written is an error, never an empty
-result.
+Rows are identified by content: a partition whose rows did not change is not written again, and its hash, the data version,
+stays the same. Reading a partition that was never written is an error, never an empty result.
 """
 
 import copy
@@ -45,18 +44,18 @@ class Written:
     sha256: str
     table_version: int
     first: pl.DataFrame = field(compare=False)
-    """The first rows, as they were handed over."""
+    """The first rows, in the order in which they were passed to `write`."""
 
 
 class UndeclaredTable(RuntimeError):
-    """A step touched a table that its asset does not declare: Dagster's lineage and staleness would miss it."""
+    """A step used a table that its asset does not declare, so that Dagster's lineage and staleness would miss it."""
 
 
 class Warehouse:
     """The tables of one owner, under a folder or an object store's URI."""
 
     def __init__(self, uri: str, owner: str = "") -> None:
-        """Without an `owner` the tables are those with the short names."""
+        """Without an `owner` table names have no prefix."""
         self.uri = uri
         self.read_hashes: dict[tuple[str, str], str] = {}
         """The hash of each partition that was read, by table and partition, at the time of reading."""
@@ -67,7 +66,7 @@ class Warehouse:
         self._registry = Registry(self._database)
 
     def for_step(self, table: str, columns: Collection[str], reads: Collection[str]) -> "Warehouse":
-        """The same tables for a step that fills `table`, with these columns besides `partition`, and reads some others.
+        """The warehouse for a step that writes `table`, with these columns besides `partition`, and reads only some tables.
 
         Reading any other table raises UndeclaredTable, and writing other columns ValueError.
         """
@@ -84,8 +83,7 @@ class Warehouse:
     ) -> pl.DataFrame:
         """Rows of a table, of all or some partitions and instructions, sorted by partition and row id.
 
-        `columns` selects columns, besides those two. Raises LookupError naming the partitions that were never written:
-        the assets upstream have to be materialized first.
+        `columns` selects columns besides those two. Raises LookupError naming the partitions that were never written.
         """
         query = self._materialized(table, partitions or []).search().limit(None)
         wanted = {PARTITION: partitions, "instruction_id": instructions}
@@ -93,12 +91,21 @@ class Warehouse:
             query = query.where(" AND ".join(conditions))
         if columns is not None:
             query = query.select(list(dict.fromkeys([PARTITION, ROW_ID, *columns])))
-        frame = pl.from_arrow(query.to_arrow())
-        assert isinstance(frame, pl.DataFrame)
-        return frame.sort(PARTITION, ROW_ID)
+        return pl.DataFrame(query.to_arrow()).sort(PARTITION, ROW_ID)
+
+    def read_existing(
+        self,
+        table: str,
+        partitions: Iterable[str],
+        columns: Sequence[str] | None = None,
+        instructions: Sequence[str] | None = None,
+    ) -> pl.DataFrame | None:
+        """As `read`, but without the partitions that do not exist; None if none of them exists."""
+        existing = self.existing_partitions(table, partitions)
+        return self.read(table, existing, columns, instructions) if existing else None
 
     def count(self, table: str, partitions: Sequence[str]) -> int:
-        """How many rows some partitions of a table have. Raises LookupError as `read` does."""
+        """The number of rows of some partitions. Raises LookupError as `read` does."""
         return int(self._materialized(table, partitions).count_rows(among(partitions)))
 
     def columns(self, table: str) -> list[str]:
@@ -107,9 +114,9 @@ class Warehouse:
         return [] if opened is None else opened.schema.names
 
     def vectors(self, table: str, partition: str, row_ids: pl.Series, column: str = "vector") -> NDArray[np.float32]:
-        """The vectors of some rows of a partition, shape (n, d), in the order of their ids, which are ascending.
+        """The vectors of some rows of a partition, given by ascending ids; shape (n, d), in the same order.
 
-        Streamed into place: the memory is that of the result. Raises LookupError if a row is missing, and as `read` does.
+        Rows are streamed, so that the memory is that of the result. Raises LookupError as `read` does, and if a row is missing.
         """
         opened = self._materialized(table, [partition])
         seen = np.zeros(len(row_ids), dtype=np.int64)
@@ -126,12 +133,11 @@ class Warehouse:
             io_buffer_size=READ_AHEAD,
         )
         for batch in scanner.to_batches():
-            rows = pl.from_arrow(pa.Table.from_batches([batch]))
-            assert isinstance(rows, pl.DataFrame)
-            place = row_ids.search_sorted(rows[ROW_ID])  # inside: no id of a batch is above the last
-            asked = row_ids.gather(place) == rows[ROW_ID]
-            found[place.filter(asked).to_numpy()] = rows[column].filter(asked).to_numpy()
-            np.add.at(seen, place.filter(asked).to_numpy(), 1)
+            rows = pl.DataFrame(pa.Table.from_batches([batch]))
+            place = row_ids.search_sorted(rows[ROW_ID])  # in range: no id of a batch is above the last
+            wanted = row_ids.gather(place) == rows[ROW_ID]
+            found[place.filter(wanted).to_numpy()] = rows[column].filter(wanted).to_numpy()
+            np.add.at(seen, place.filter(wanted).to_numpy(), 1)
         if (seen != 1).any():
             raise LookupError(
                 f"{table}, partition {partition}: expected each of {len(row_ids)} rows once; found {(seen == 1).sum()}"
@@ -139,45 +145,44 @@ class Warehouse:
         return found
 
     def nearest(self, table: str, partitions: Sequence[str], vector: NDArray[np.float32], most: int) -> pl.DataFrame:
-        """The rows of some partitions whose `vector` is nearest by cosine, with its distance as `_distance`."""
+        """The rows of some partitions whose `vector` is nearest by cosine, with a column `_distance`."""
         query: Any = self._materialized(table, partitions).search(vector, vector_column_name="vector")
-        frame = pl.from_arrow(query.distance_type("cosine").where(among(partitions), prefilter=True).limit(most).to_arrow())
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+        return pl.DataFrame(query.distance_type("cosine").where(among(partitions), prefilter=True).limit(most).to_arrow())
 
     def partitions(self, table: str) -> dict[str, str]:
-        """The partitions of a table that were written, each with the hash of its rows; "" if a rewrite was killed."""
+        """The written partitions of a table, each with the hash of its rows; "" if a rewrite was killed."""
         return self._registry.partitions(self._name(table))
 
     def existing_partitions(self, table: str, partitions: Iterable[str]) -> list[str]:
-        """Those of some partitions that a table has, in their order."""
+        """Those of `partitions` that were written, in the same order."""
         written = self.partitions(table)
         return [partition for partition in partitions if partition in written]
 
     def fingerprints(self, table: str) -> dict[str, str]:
-        """The text that `save_fingerprints` stored for each partition of a table."""
+        """The fingerprint that `save_fingerprints` stored for each partition of a table."""
         return self._registry.fingerprints(self._name(table))
 
     def save_fingerprints(self, table: str, fingerprints: Mapping[str, str]) -> None:
-        """Store a text for each of some partitions, replacing what was stored before."""
+        """Store the fingerprints of some partitions, replacing earlier ones."""
         if fingerprints:
             with self._lock():
                 self._registry.set_fingerprints(self._name(table), fingerprints)
                 self._clean_up(FINGERPRINTS)
 
     def write(self, table: str, partition: str, rows: pl.DataFrame | Iterable[pl.DataFrame]) -> Written:
-        """Replace all rows of a partition, in one commit; what other processes write to other partitions is kept.
+        """Replace all rows of a partition in one commit. Frames are consumed one at a time and spooled to disk.
 
-        `rows` needs a column `row_id` without duplicates. Raises ValueError if it has any, and for no frame at all. Rows with
-        other columns than the table has replace the table, and all its partitions have to be materialized again. Frames of the
-        same columns are consumed one at a time and wait on disk. The processes of one machine take turns; in an object store
-        only one machine at a time may write.
+        Raises ValueError if a `row_id` repeats, and without any frame. Rows with other columns than the table's replace the
+        whole table, and all its partitions have to be materialized again. The processes of one machine take turns; in an
+        object store only one machine at a time may write.
         """
         frames = [rows.sort(ROW_ID)] if isinstance(rows, pl.DataFrame) else rows
         folder = None if "://" in self.uri else Path(self.uri)  # a temporary folder may be too small, or memory
         with tempfile.TemporaryFile(dir=folder) as spool:
             schema, digest, first = spooled(frames, table, partition, spool)
-            self._check_columns(table, schema)
+            if self._step and (wrong := {*schema.names} ^ {PARTITION, *self._step[1]}):
+                wrong_names = ", ".join(sorted(wrong))
+                raise ValueError(f"{table}: expected the declared columns; missing or undeclared are {wrong_names}")
             with self._lock():
                 if self._owner:
                     self._registry.claim(self._owner)
@@ -185,7 +190,7 @@ class Warehouse:
         return Written(digest.rows, digest.hexdigest(), version, rows.head(SLICE) if isinstance(rows, pl.DataFrame) else first)
 
     def invalidate(self, table: str, partitions: Mapping[str, str]) -> None:
-        """Make some partitions missing, given with their hashes; one that was written again since then stays.
+        """Make some partitions missing, unless their hash is no longer the given one.
 
         Their rows stay in the table for inspection, but `read` refuses them until they are written again.
         """
@@ -194,7 +199,7 @@ class Warehouse:
                 self._registry.remove(self._name(table), partition, sha256)
 
     def _replace(self, name: str, partition: str, schema: pa.Schema, digest: RowsHash, spool: IO[bytes]) -> int:
-        """Replace a partition's rows by the spooled ones, unless they are equal; returns the table's version."""
+        """Replace a partition's rows by the spooled ones unless they are equal; returns the table's version."""
         opened = open_table(self._database, name)
         if opened is None:
             opened = self._database.create_table(name, schema=schema)
@@ -213,11 +218,11 @@ class Warehouse:
         return int(self._database.open_table(name).version)
 
     def _lock(self) -> AbstractContextManager[int]:
-        """One writer at a time: two would each take the table as it was before the other."""
+        """Allow one writer at a time: each of two would overwrite what the other added."""
         return file_lock(local_folder(self.uri) / "locks" / "tables.lock")
 
     def _clean_up(self, name: str) -> None:
-        """Delete old versions, which would stay on the disk for good; merge the fragments of a registry table that has many."""
+        """Delete old versions, which would stay on disk forever; merge the fragments of a registry table that has many."""
         dataset = self._database.open_table(name).to_lance()
         if name in (PARTITIONS, FINGERPRINTS) and len(dataset.get_fragments()) > FRAGMENTS:
             dataset.optimize.compact_files()
@@ -230,20 +235,15 @@ class Warehouse:
         self.tables_read.add(table)
         if self._prefix is None:
             owner = self._registry.owner()
-            if owner is None:  # nobody has written yet
+            if owner is None:  # nothing was written yet
                 return table
             self._prefix = "" if owner == self._owner else f"{self._owner}."
         return self._prefix + table
 
-    def _check_columns(self, table: str, schema: pa.Schema) -> None:
-        if self._step and {*schema.names} != {PARTITION, *self._step[1]}:
-            wrong = ", ".join(sorted({*schema.names} ^ {PARTITION, *self._step[1]}))
-            raise ValueError(f"{table}: expected the declared columns; missing or undeclared are {wrong}")
-
     def _materialized(self, table: str, partitions: Sequence[str]) -> Table:
-        """A table that has some partitions. Raises LookupError naming those that were never written."""
+        """The opened table. Raises LookupError naming those of `partitions` that were never written."""
         before, opened = self.partitions(table), open_table(self._database, self._name(table))
-        if before.items() - self.partitions(table).items():  # rows were replaced just then, perhaps with the whole table
+        if before.items() - self.partitions(table).items():  # rows were replaced just now, perhaps with the whole table
             return self._materialized(table, partitions)
         missing = [p for p in partitions if p not in before]
         if opened is None or missing or not before:
@@ -254,5 +254,5 @@ class Warehouse:
 
 
 def among(values: Sequence[str], column: str = PARTITION) -> str:
-    """Lance's filter for the rows of some partitions, or for some values of another column."""
+    """Lance's filter for rows with one of some values."""
     return f"{column} IN ({', '.join(map(quoted, values))})"
