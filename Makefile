@@ -25,7 +25,7 @@ ui: setup
 	$(BIN)/dagster dev -w workspace.yaml
 
 test: setup check
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not served"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not served"
 
 # Tests in Chromium on a real `dagster dev` with a copy of the quick start's data, and tests with a real daemon.
 test-ui: setup $(VENV)/installed-ui data/quickstart/exports/report.html

@@ -25,7 +25,19 @@ from warrior_dagster.inference.request import Completion, Request, ServedModel
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
+LONGEST = (
+    *("test_end_to_end.py", "test_increments.py", "test_graph.py", "test_messages.py", "test_staleness.py"),
+    *("test_matchup_schedule.py", "test_row_checks.py", "test_page.py"),
+)
+"""The files that take longest, which come first: two workers that each take a whole file then end at about the same time."""
+
 MODELS = Path(__file__).parent.parent / "models"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of LONGEST first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture(scope="session")
