@@ -14,6 +14,8 @@ import hypothesis
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Two workers and their engines share the cores: a thread that waits gives its core away instead of spinning.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.bundled_models import EMBEDDER, LLM

@@ -41,6 +41,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
         "selection": {"centres": 1},
         "answers": {"sampling": {"temperature": 0.7, "max_tokens": 48}},
     }
+    values["execution"] |= {"sampling": {"temperature": 0.0, "max_tokens": 48}}
     values["mining"] |= {"samples": 4, "max_tokens": 64}
     values["difficulty"] |= {"keep": 1.0}
     (folder / "arena.yaml").write_text(yaml.safe_dump(values))
@@ -137,8 +138,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
     [
         ["mined_instructions", "--partition", "plain"],
         ["judge_votes", "--partition", "teacher__plain"],
-        ["elo_ratings"],
-        ["arena_plan"],
+        ["elo_ratings,arena_plan"],
     ],
 )
 @pytest.mark.usefixtures("first")
@@ -148,6 +148,8 @@ def test_an_asset_materializes_alone_from_the_code_location(workplace: Path, sel
         home=workplace / "home", arena=workplace / "arena.yaml",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    for asset in selection[0].split(","):
+        assert f"Materialized value {asset}" in done.stderr
 
 
 def test_the_workspace_is_valid(workplace: Path) -> None:
