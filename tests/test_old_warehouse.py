@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import yaml
 from polars.testing import assert_frame_equal
+from warrior_dagster.report.assets import arena_report
 
 from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
@@ -17,7 +18,6 @@ from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.catalog import GROUPS, tables_of
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.planning.cost import plan, totals
-from warrior_dagster.report.tables import REPORT
 from warrior_dagster.warehouse.tables import Warehouse
 
 FIXTURE = Path(__file__).parent / "fixtures" / "warehouse_of_6c55b93"
@@ -39,7 +39,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory, bundled_embedder: Path) -> A
 def rows(arena: Arena) -> dict[str, pl.DataFrame]:
     """All rows of every table, but for the report, which shows the time of writing."""
     warehouse = Warehouse(arena.warehouse)
-    tables = [table for table in tables_of(arena) if table is not REPORT]
+    tables = [table for table in tables_of(arena) if table is not arena_report]
     return {t.name: warehouse.read(t.name, t.partitions(arena)).drop(COMPUTED_HERE, strict=False) for t in tables}
 
 

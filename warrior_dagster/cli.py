@@ -88,7 +88,7 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.inference.progress import periodic_log, progress_bars
-    from warrior_dagster.materialization.table_asset import FEW_FAILED
+    from warrior_dagster.materialization.recording import FEW_FAILED
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed, default_dagster_home
     from warrior_dagster.report import terminal

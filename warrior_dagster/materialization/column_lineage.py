@@ -1,24 +1,22 @@
 """Which columns each column of an asset is made from: declared beside the asset, recorded with every materialization."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
 
 import dagster as dg
 
-ORIGINS = "column_origins"
 SAME_NAME = "columns of the same name"
 
 
-def origins(copied_from: str = "", **columns: str) -> dict[str, Any]:
-    """The metadata of an asset that says where its columns come from.
+def origins(copied_from: str = "", **columns: str) -> dict[str, str]:
+    """Where the columns of a table come from.
 
     Args:
-        copied_from: the table whose columns are passed through: each column of the same name is that column, unless it is listed.
+        copied_from: the table whose columns are passed through: each column of the same name is that column, if not listed.
         **columns: for a column, the `table.column`s that its values are made from, separated by spaces; "" for none.
 
     A column that is neither listed nor copied comes from no table: from a model, or from the arena's file.
     """
-    return {ORIGINS: ({SAME_NAME: copied_from} if copied_from else {}) | columns}
+    return ({SAME_NAME: copied_from} if copied_from else {}) | columns
 
 
 def column_lineage(
@@ -31,7 +29,7 @@ def column_lineage(
     """The lineage of a table's columns, as `origins` declares it.
 
     Args:
-        declared: the value of ORIGINS.
+        declared: the result of `origins`.
         columns: the columns that the table has.
         columns_of: gives the columns of another table.
         key: gives the asset of another table.

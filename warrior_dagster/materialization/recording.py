@@ -4,8 +4,10 @@ Dagster gives one data version to all partitions of a run: a run of one partitio
 the hash of all of theirs, so that a change of one marks what reads any of them. Each partition's own hash is in its metadata.
 """
 
+import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -13,27 +15,55 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.dispatch import DispatchResult
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.usage import Usage
-from warrior_dagster.materialization.column_lineage import ORIGINS, column_lineage
+from warrior_dagster.materialization.column_lineage import column_lineage
 from warrior_dagster.materialization.dagster_internals import graph_of_run
+from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.staleness import save_fingerprints, table_of
-from warrior_dagster.materialization.table_asset import FEW_FAILED, READS
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse, Written
 
 PREVIEW_ROWS = 5
 PREVIEW_CHARS = 120
+FEW_FAILED = "few_failed_requests"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a function that fills a table works with: Dagster's context, the arena, and the resources that the table needs."""
+
+    context: dg.AssetExecutionContext
+    scope: Scope
+    warehouse: Warehouse
+    origins: Mapping[str, str]
+    reads: Collection[str]
+    engines: Engines = None  # type: ignore[assignment]
+    ledger: LedgerReader = None  # type: ignore[assignment]
+
+    @property
+    def arena(self) -> Arena:
+        return self.scope.arena
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the partitions to fill."""
+        return list(self.context.partition_keys)
+
+    @property
+    def log(self) -> logging.Logger:
+        return self.context.log
 
 
 def record(
-    context: dg.AssetExecutionContext,
-    warehouse: Warehouse,
+    step: Step,
     frames: Mapping[str, pl.DataFrame | Iterable[pl.DataFrame]],
     *,
     describe: Callable[[pl.DataFrame], dict[str, Any]] | None = None,
     metadata: Mapping[str, Any] | None = None,
-    usage: Mapping[str, Usage] | None = None,
+    result: DispatchResult | None = None,
     failures: Mapping[str, str] | None = None,
-    arena: Arena | None = None,
     checks: Sequence[dg.AssetCheckResult] = (),
 ) -> dg.MaterializeResult:
     """Write each partition's frame to the asset's table and make the result of its materialization.
@@ -42,30 +72,25 @@ def record(
         frames: by partition; a frame may come in pieces, which are written as they are made.
         describe: gives a partition's own metadata, from a whole frame only.
         metadata: what the run adds to all partitions.
-        usage: what asking models took; with the `arena` that asked, for its limits and its price.
-        failures: partitions that are not written, with reasons. The others are recorded, and then dagster.Failure is raised, so
-            that a re-run takes only what is missing.
+        result: of asking models, where that was done.
+        failures: partitions that are not written, with reasons; by default those of `result`. The others are recorded, and then
+            dagster.Failure is raised, so that a re-run takes only what is missing.
         checks: results of the asset's own checks.
     """
-    key, failures = context.asset_key, failures or {}
-    specs = context.assets_def.metadata_by_key[key]
+    context, key = step.context, step.context.asset_key
+    usage = None if result is None else result.usage
+    failures = failures if failures is not None else result.failures if result else {}
     notes: dict[str, dict[str, Any]] = {}
     written: dict[str, Written] = {}
     for partition, frame in frames.items():
         if partition in failures:
             continue
-        written[partition] = warehouse.write(table_of(key), partition, frame)
+        done = written[partition] = step.warehouse.write(table_of(key), partition, frame)
         own = describe(frame) if describe and isinstance(frame, pl.DataFrame) else {}
-        lineage = column_lineage(
-            specs.get(ORIGINS, {}),
-            written[partition].first.columns,
-            warehouse.columns,
-            lambda table: dg.AssetKey([*key.path[:-1], table]),
-            specs.get(READS, []),
-        )
-        notes[partition] = {**partition_metadata(written[partition]), **own, "dagster/column_lineage": lineage}
-    save_fingerprints(graph_of_run(context), key, written, warehouse)
-    spent = usage_metadata(usage or {}, arena) if arena else {}
+        lineage = column_lineage(step.origins, done.first.columns, step.warehouse.columns, step.scope.key, step.reads)
+        notes[partition] = {**partition_metadata(done), **own, "dagster/column_lineage": lineage}
+    save_fingerprints(graph_of_run(context), key, written, step.warehouse)
+    spent = {} if usage is None else usage_metadata(usage, step.arena)
     shared = {**(metadata or {}), **spent, "seconds": seconds_so_far(context)}
     if failures:
         log_partitions(context, written, notes, shared)
@@ -80,8 +105,16 @@ def record(
     return dg.MaterializeResult(
         metadata=shared,
         data_version=dg.DataVersion(hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()),
-        check_results=[*([few_failed_requests(usage or {}, arena.engine.max_error_rate)] if arena else []), *checks],
+        check_results=[
+            *([] if usage is None else [few_failed_requests(usage, step.arena.engine.max_error_rate)]),
+            *checks,
+        ],
     )
+
+
+def split(rows: pl.DataFrame, step: Step, column: str = "competitor") -> dict[str, pl.DataFrame]:
+    """The rows of each partition of a step, by the competitor in a column."""
+    return {name: rows.filter(pl.col(column) == name) for name in step.keys}
 
 
 def log_partitions(

@@ -1,39 +1,76 @@
-"""What is known of a table before it has rows: declared once beside its stage, read by everything that lists tables."""
+"""A table of the warehouse is one Dagster asset: described once, by the decorator of the function that fills it.
 
-from collections.abc import Callable
+Everything that lists tables, or needs to know something of one, reads the description.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from types import ModuleType
+from typing import Any, Literal, TypeVar, Union
 
+import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.config.serving import Competitor
+from warrior_dagster.materialization.code_versions import code_version
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.recording import FEW_FAILED, Step
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
-EVERY_ROW, ERROR = pl.col("row_id").is_not_null(), pl.col("error")
+OWNERS = ["team:warrior"]
+POOL = "engine"
+"""What uses a GPU waits its turn in this pool."""
 CHARS_PER_TOKEN = 4
 """Of code and English, approximately."""
+EVERY_ROW, ERROR = pl.col("row_id").is_not_null(), pl.col("error")
+GROUPS = {"competitor": "competitors", "matchup": "matchups", "nothing": "leaderboard"}
+
+T = TypeVar("T")
+PerArena = Union[T, Callable[[Arena], T]]  # noqa: UP007
+"""A value, or a function that gives the value in an arena."""
+Tokens = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class Requests:
     """What filling a table asks of models."""
 
-    max_tokens: Callable[[Arena, Competitor], tuple[int, int]]
+    max_tokens: Callable[[Arena, Competitor], Tokens]
     """The most tokens of a prompt and of a completion of one request to a competitor, before any text is known."""
     error: pl.Expr = ERROR
     """From the table's rows the error of each of their requests, null where it succeeded."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Table:
-    """One table of the warehouse, which is also one Dagster asset."""
+    """The description of a table, and the asset that fills it."""
 
+    compute: Callable[[Step], dg.MaterializeResult]
+    """Fills the table; its docstring is what the UI shows."""
     name: str
     partitioned_by: Literal["competitor", "matchup", "nothing"]
-    columns: tuple[str, ...] | Callable[[Arena], tuple[str, ...]]
-    """The columns that every partition has, besides `partition`."""
+    columns: PerArena[Sequence[str]]
+    """The columns of every partition, besides `partition`."""
+    reads: PerArena[Mapping[str, str]]
+    """The tables that are read, each with how its partitions are: SAME, EARLIER, BOTH_SIDES or EVERYONE."""
+    origins: PerArena[Mapping[str, str]]
+    """Which columns each column is made from (column_lineage.origins)."""
+    settings: Callable[[Arena], Sequence[Any]] = lambda _: ()
+    """The part of the arena that the rows depend on, for the code version."""
+    code: Sequence[ModuleType] = ()
+    """Modules that the rows depend on and that `compute` does not name, for the code version."""
+    requests: Requests | None = None
+    """Set where the rows come from models."""
+    uses_gpu: bool = False
+    """Whether it waits for the engine pool though it asks no model."""
+    reads_ledger: bool = False
+    kinds: Sequence[str] = ("polars", "lancedb")
+    """Tags in the UI, where no model is asked."""
+    checks: Sequence[tuple[str, str]] = ()
+    """Checks whose results `compute` returns, with their descriptions."""
     group: str = ""
     """Dagster's asset group, which is one run of `warrior run`; by default that of the partition scheme."""
     usable: pl.Expr = EVERY_ROW
@@ -46,24 +83,58 @@ class Table:
     """Whether a partition with rows, none of which is usable, fails that check too."""
     on_card: bool = False
     """Whether the cards of exported data sets say how many rows this stage left."""
-    requests: Requests | None = None
-    """Set where the rows come from models."""
-    enabled: Callable[[Arena], bool] = lambda arena: True
+    enabled: Callable[[Arena], bool] = lambda _: True
     """Whether an arena has this table."""
 
     @property
     def asset_group(self) -> str:
         """Dagster's asset group."""
-        return self.group or {"competitor": "competitors", "matchup": "matchups", "nothing": "leaderboard"}[self.partitioned_by]
+        return self.group or GROUPS[self.partitioned_by]
 
     def partitions(self, arena: Arena) -> list[str]:
         """The keys of all partitions that an arena's roster gives the table, in order."""
         of_matchups = self.partitioned_by == "matchup"
         return [WHOLE] if self.partitioned_by == "nothing" else matchup_keys(arena.roster) if of_matchups else arena.roster
 
-    def columns_in(self, arena: Arena) -> tuple[str, ...]:
-        """The columns that the table has in an arena."""
-        return self.columns if isinstance(self.columns, tuple) else self.columns(arena)
+    def make(self, scope: Scope) -> dg.AssetsDefinition:
+        """The asset in an arena. Its step can read only what the table declares, and write only the declared columns."""
+        partitions, reads = scope.partitions_of(self.partitioned_by), in_arena(self.reads, scope.arena)
+        asks, key = self.requests is not None, scope.key(self.name)
+        resources = ["warehouse", *["engines"] * (asks or self.uses_gpu), *["ledger"] * self.reads_ledger]
+        columns, origins = in_arena(self.columns, scope.arena), in_arena(self.origins, scope.arena)
+
+        def step(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            given = {name: getattr(context.resources, scope.name(name)) for name in resources}
+            given["warehouse"] = given["warehouse"].for_step(self.name, columns, reads)
+            return self.compute(Step(context, scope, origins=origins, reads=reads, **given))
+
+        return dg.asset(
+            key=key,
+            description=inspect.cleandoc(self.compute.__doc__ or ""),
+            group_name=scope.name(self.asset_group),
+            owners=OWNERS,
+            kinds={"vllm", "lancedb"} if asks else set(self.kinds),
+            partitions_def=partitions,
+            backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+            pool=POOL if asks or self.uses_gpu else None,
+            deps=[dg.AssetDep(scope.key(name), partition_mapping=scope.mapping(how)) for name, how in reads.items()],
+            required_resource_keys={scope.name(name) for name in resources},
+            code_version=code_version(self.compute, self.settings(scope.arena), self.code),
+            check_specs=[
+                *([dg.AssetCheckSpec(FEW_FAILED, asset=key)] if asks else []),
+                *(dg.AssetCheckSpec(name, asset=key, description=description) for name, description in self.checks),
+            ],
+        )(step)
+
+
+def table(name: str = "", **described: Any) -> Callable[[Callable[[Step], dg.MaterializeResult]], Table]:
+    """A decorator: the table that a function fills, called like it unless there is a `name`; see Table's fields."""
+    return lambda compute: Table(compute=compute, name=name or compute.__name__, **described)
+
+
+def in_arena(value: Any, arena: Arena) -> Any:
+    """A value of a table's description in an arena."""
+    return value(arena) if callable(value) else value
 
 
 def tokens_of(prompt: str) -> int:

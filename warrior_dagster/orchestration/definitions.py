@@ -23,7 +23,7 @@ from warrior_dagster.orchestration.crash_sensor import alive, crash_sensor
 from warrior_dagster.orchestration.matchup_schedule import matchup_job, matchup_schedule
 from warrior_dagster.orchestration.roster_sensor import roster_sensor
 from warrior_dagster.orchestration.run_pruning import prune_runs
-from warrior_dagster.planning import assets as planning
+from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.warehouse.locks import local_folder
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -55,7 +55,7 @@ def arena_definitions(scope: Scope, file: Path | None = None, resources: Mapping
     """What an arena adds to any code location; `resources` replaces some of its own."""
     assets, arena = automated(arena_assets(scope)), scope.arena
     return dg.Definitions(
-        assets=[*assets, *planning.assets(scope)],
+        assets=[*assets, arena_plan.make(scope)],
         asset_checks=[*row_checks(scope), *up_to_date_checks(scope, assets)],
         jobs=[matchup_job(scope)],
         schedules=[matchup_schedule(scope, arena.schedule)] if arena.schedule else [],

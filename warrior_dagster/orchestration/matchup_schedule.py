@@ -17,9 +17,9 @@ from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.materialization.dagster_internals import graph_of_repository
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
 from warrior_dagster.materialization.staleness import MISSING, Hashes, fingerprint, stale_partitions
+from warrior_dagster.stages.battles.assets import battle_outcomes
 from warrior_dagster.stages.battles.evidence import kinds_in
-from warrior_dagster.stages.battles.tables import OUTCOMES
-from warrior_dagster.stages.ratings.tables import RATINGS
+from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JOB = "battle_matchups"
@@ -47,9 +47,9 @@ def ranges(chosen: Sequence[str], keys: Sequence[str]) -> list[tuple[str, str]]:
 
 def interval_widths(warehouse: Warehouse) -> dict[str, float]:
     """The width of each competitor's rating interval; empty where there are no ratings yet, or no intervals."""
-    if not warehouse.existing_partitions(RATINGS.name, [WHOLE]):
+    if not warehouse.existing_partitions(elo_ratings.name, [WHOLE]):
         return {}
-    rated = warehouse.read(RATINGS.name, [WHOLE]).drop_nulls("low")
+    rated = warehouse.read(elo_ratings.name, [WHOLE]).drop_nulls("low")
     return dict(rated.select("competitor", pl.col("high") - pl.col("low")).iter_rows())
 
 
@@ -57,7 +57,7 @@ def matchup_job(scope: Scope) -> Any:
     """Votes and outcomes of matchups."""
     return dg.define_asset_job(
         scope.name(JOB),
-        selection=dg.AssetSelection.groups(scope.name(OUTCOMES.asset_group)),
+        selection=dg.AssetSelection.groups(scope.name(battle_outcomes.asset_group)),
         partitions_def=scope.matchups,
         executor_def=dg.in_process_executor,  # also in a project with another executor: one engine serves both stages
         description="Votes and outcomes of some matchups.",
@@ -84,7 +84,7 @@ def matchup_schedule(scope: Scope, settings: Schedule) -> dg.ScheduleDefinition:
         graph, keys, hashes = graph_of_repository(context), matchup_keys(arena.roster), Hashes(warehouse)
         stale = {
             matchup: reason
-            for asset in (scope.key(OUTCOMES.name), *votes)  # the reason that counts is the votes'
+            for asset in (scope.key(battle_outcomes.name), *votes)  # the reason that counts is the votes'
             for matchup, reason in stale_partitions(graph, asset, warehouse).items()
         }
 

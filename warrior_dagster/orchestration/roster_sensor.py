@@ -18,7 +18,7 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.dagster_internals import start_backfill
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.planning import cost
-from warrior_dagster.stages.mining.tables import MINED
+from warrior_dagster.stages.mining.assets import mined_instructions
 from warrior_dagster.warehouse.tables import Warehouse
 
 SENSOR = "roster"
@@ -44,7 +44,7 @@ def roster_sensor(scope: Scope, file: Path | None, assets: list[dg.AssetsDefinit
             return dg.SkipReason(change)
         warehouse: Warehouse = getattr(context.resources, resources["warehouse"])
         ledger: LedgerReader = getattr(context.resources, resources["ledger"])
-        mined = warehouse.partitions(MINED.name)
+        mined = warehouse.partitions(mined_instructions.name)
         reported = {name: text for name, text in json.loads(context.cursor or "{}").items() if name in arena.roster}
         new = [name for name in arena.roster if name not in mined]
         if unreported := [name for name in new if name not in reported]:
@@ -53,7 +53,7 @@ def roster_sensor(scope: Scope, file: Path | None, assets: list[dg.AssetsDefinit
                 backfill = start_backfill(context, keys, unreported, f"new: {names}")
                 text = f"new: {names}; backfill {backfill} was started"
             else:
-                text = f"new: {names}; to start it, materialize {MINED.name} and everything downstream of it for {names}"
+                text = f"new: {names}; to start it, materialize {mined_instructions.name} and everything downstream of it for {names}"
             plan = with_timeout(PLAN_SECONDS, lambda: plan_summary(arena, warehouse, ledger))
             reported |= dict.fromkeys(unreported, f"{text}; materializing everything will send {plan}")
         # Each newcomer is reported, and started, once: until it is mined, even if others come or finish.

@@ -17,7 +17,7 @@ from warrior_dagster.materialization.table import Table, open_warehouse
 from warrior_dagster.orchestration.catalog import GROUPS, arena_assets, tables_of
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
-from warrior_dagster.stages.ratings.tables import RATINGS
+from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
@@ -167,7 +167,7 @@ def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, An
     for table in tables_of(arena):
         existing = warehouse.existing_partitions(table.name, table.partitions(arena))
         rows[table.name] = warehouse.count(table.name, existing) if existing else 0
-    ratings = warehouse.read(RATINGS.name, [WHOLE]).sort("rating", descending=True) if rows[RATINGS.name] else None
+    ratings = warehouse.read(elo_ratings.name, [WHOLE]).sort("rating", descending=True) if rows[elo_ratings.name] else None
     return {
         "arena": arena.name,
         "warehouse": arena.warehouse,

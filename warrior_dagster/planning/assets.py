@@ -5,27 +5,35 @@ from dataclasses import asdict
 import dagster as dg
 import polars as pl
 
-from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.partitions import SAME, Scope
-from warrior_dagster.materialization.recording import markdown, record
-from warrior_dagster.materialization.table_asset import table_asset
+from warrior_dagster.materialization.partitions import SAME
+from warrior_dagster.materialization.recording import Step, markdown, record
+from warrior_dagster.materialization.table import table
 from warrior_dagster.planning import cost
-from warrior_dagster.planning.tables import PLAN, SCHEMA
-from warrior_dagster.warehouse.tables import WHOLE, Warehouse
+from warrior_dagster.warehouse.tables import WHOLE
+
+SCHEMA = {
+    **dict.fromkeys(("row_id", "stage", "model"), pl.String),
+    **dict.fromkeys(("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens"), pl.Int64),
+    **dict.fromkeys(("gpu_hours", "cost"), pl.Float64),
+    "basis": pl.String,
+}
 
 
-def assets(scope: Scope) -> list[dg.AssetsDefinition]:
-    """The plan."""
-
-    @table_asset(scope, PLAN, reads={"instruction_embeddings": SAME}, origins=origins(), kinds={"lancedb"})
-    def arena_plan(context: dg.AssetExecutionContext, warehouse: Warehouse, ledger: LedgerReader) -> dg.MaterializeResult:
-        """What materializing everything would send now, a row for each stage and model: requests in the ledger and to be sent,
-        tokens, GPU hours and their cost. No engine is started and nothing is sent; estimated numbers say how they are made.
-        """
-        lines = cost.plan(scope.arena, ledger, warehouse)
-        rows = pl.DataFrame([{"row_id": f"{x.stage}:{x.model}", **asdict(x)} for x in lines], schema=SCHEMA)
-        metadata = {**cost.totals(lines), "plan": dg.MetadataValue.md(markdown(rows))}
-        return record(context, warehouse, {WHOLE: rows}, metadata=metadata)
-
-    return [arena_plan]
+@table(
+    partitioned_by="nothing",
+    columns=tuple(SCHEMA),
+    reads={"instruction_embeddings": SAME},
+    origins=origins(),
+    kinds=("lancedb",),
+    group="plan",
+    reads_ledger=True,
+)
+def arena_plan(step: Step) -> dg.MaterializeResult:
+    """What materializing everything would send now, a row for each stage and model: requests in the ledger and to be sent,
+    tokens, GPU hours and their cost. No engine is started and nothing is sent; estimated numbers say how they are made.
+    """
+    lines = cost.plan(step.arena, step.ledger, step.warehouse)
+    rows = pl.DataFrame([{"row_id": f"{x.stage}:{x.model}", **asdict(x)} for x in lines], schema=SCHEMA)
+    metadata = {**cost.totals(lines), "plan": dg.MetadataValue.md(markdown(rows))}
+    return record(step, {WHOLE: rows}, metadata=metadata)

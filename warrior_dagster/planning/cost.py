@@ -1,4 +1,4 @@
-"""A plan in numbers: for each stage and model the requests in the ledger, those to send, and their tokens, hours and cost."""
+"""The plan: for each stage and model the requests in the ledger, those to send, and their tokens, GPU hours and cost."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from warrior_dagster.planning.plan import StagePlan, walk
 from warrior_dagster.warehouse.tables import Warehouse
 
 IDLE_SECONDS = 60.0
-"""A gap this long between completions means that the model was not being asked."""
+"""After a longer gap between completions the model was idle."""
 MEASURED_ROWS = 200_000
 
 Pace = dict[tuple[str, str], float]
-"""Seconds a completion took, of a model with some sampling parameters."""
+"""Seconds per completion, by model identity and sampling parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,19 @@ class PlanLine:
     in_ledger: int
     to_send: int
     estimated: int
-    """How many of `to_send` are estimated rather than known."""
+    """The part of `to_send` that is estimated."""
     prompt_tokens: int
     completion_tokens: int
     gpu_hours: float | None
-    """None where no speed is measured or configured."""
+    """None if no speed is measured or configured."""
     cost: float | None
-    """The cost of those hours; None where they or the arena's price are unknown."""
+    """None if the hours or the arena's price are unknown."""
     basis: str
     """How the estimates are made."""
 
 
 def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanLine]:
-    """What materializing the whole arena would cost, a line for each stage and model."""
+    """The cost of materializing the whole arena, a line for each stage and model. Raises RuntimeError as `walk` does."""
     paces = measured_paces(ledger)
     return [line for stage in walk(arena, ledger, warehouse) for line in lines(arena, stage, paces)]
 
@@ -56,25 +56,22 @@ def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[PlanLine]:
             continue
         prompt, completion, tokens_from = tokens(arena, stage, model, known, more)
         hours, pace_from = gpu_hours(arena, model, forecast, known + more, completion, paces)
-        basis = [f"expected: {stage.how}"] * bool(more) + [tokens_from, pace_from] * bool(known + more)
-        result.append(
-            PlanLine(
-                stage.table.name, model, forecast.in_ledger, known + more, more, prompt, completion, hours,
-                price(arena, hours), "; ".join(basis)
-            )
-        )  # fmt: skip
+        rate = arena.engine.price_per_gpu_hour
+        cost = None if hours is None or rate is None else hours * rate
+        basis = "; ".join([f"expected: {stage.how}"] * bool(more) + [tokens_from, pace_from] * bool(known + more))
+        counts = (forecast.in_ledger, known + more, more, prompt, completion)
+        result.append(PlanLine(stage.table.name, model, *counts, hours, cost, basis))
     return result
 
 
 def tokens(arena: Arena, stage: StagePlan, model: str, known: int, more: int) -> tuple[int, int, str]:
-    """Tokens of the prompts and of the completions to be sent for, and where the numbers come from."""
+    """Tokens of the prompts to send and of their completions, and where the numbers come from."""
     own = stage.forecasts.get(model, Forecast())
     everyone = list(stage.forecasts.values())
     for forecasts, source in (([own], "this model's so far"), (everyone, "the other models' so far")):
-        asked = sum(f.in_ledger for f in forecasts)
-        if asked:
+        if so_far := sum(f.in_ledger for f in forecasts):
             prompt, completion = (sum(getattr(f, n) for f in forecasts) for n in ("prompt_tokens", "completion_tokens"))
-            return round((known + more) * prompt / asked), round((known + more) * completion / asked), f"tokens: as {source}"
+            return round((known + more) * prompt / so_far), round((known + more) * completion / so_far), f"tokens: as {source}"
     assert stage.table.requests
     most = [stage.table.requests.max_tokens(arena, c) for c in arena.competitors if c.model == model]
     prompt, completion = max(p for p, _ in most), max(c for _, c in most)
@@ -86,27 +83,18 @@ def tokens(arena: Arena, stage: StagePlan, model: str, known: int, more: int) ->
 def gpu_hours(
     arena: Arena, model: str, forecast: Forecast, samples: int, completion_tokens: int, paces: Pace
 ) -> tuple[float | None, str]:
-    """Hours on all GPUs of a model (for an endpoint: on all its servers), and where the speed comes from."""
+    """GPU hours of a model (for an endpoint: server hours), and where the speed comes from."""
     devices = arena.devices(model)
     if measured := [paces[params] for params in forecast.params if params in paces]:
         return samples * sum(measured) / len(measured) / 3600 * devices, "hours: at the speed measured so far"
-    if arena.engine.tokens_per_second:
-        hours = completion_tokens / arena.engine.tokens_per_second / 3600 * devices
-        return (
-            hours,
-            f"hours: at the configured {arena.engine.tokens_per_second:g} new tokens/s; prompts are not counted",
-        )
+    if speed := arena.engine.tokens_per_second:
+        source = f"hours: at the configured {speed:g} new tokens/s; prompts are not counted"
+        return completion_tokens / speed / 3600 * devices, source
     return None, "hours: unknown; no speed is measured, and engine.tokens_per_second is not set"
 
 
-def price(arena: Arena, hours: float | None) -> float | None:
-    """What GPU hours cost; None where they or the price are unknown."""
-    rate = arena.engine.price_per_gpu_hour
-    return None if hours is None or rate is None else hours * rate
-
-
 def measured_paces(ledger: LedgerReader) -> Pace:
-    """Seconds per completion, from the times of the ledger's newest rows; pauses are left out."""
+    """Seconds per completion, from the times of the ledger's newest rows, without idle times."""
     gap = pl.col("created_at").diff().dt.total_microseconds().over("model", "params") / 1e6
     flushes = (
         ledger.newest(MEASURED_ROWS, ["model", "params", "created_at"])
@@ -121,18 +109,11 @@ def measured_paces(ledger: LedgerReader) -> Pace:
 
 
 def totals(plan: Iterable[PlanLine]) -> dict[str, float | int | None]:
-    """The sums over a plan's lines; the hours and the cost are None where a line's are."""
-    plan = list(plan)
-    counts = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
-    sent = [line for line in plan if line.to_send]
-    return {
-        **{name: sum(getattr(line, name) for line in plan) for name in counts},
-        "gpu_hours": sum_of_known([line.gpu_hours for line in sent]),
-        "cost": sum_of_known([line.cost for line in sent]),
-    }
-
-
-def sum_of_known(numbers: list[float | None]) -> float | None:
-    """The sum; None if one of the numbers is."""
-    known = [number for number in numbers if number is not None]
-    return sum(known) if len(known) == len(numbers) else None
+    """The sums over a plan's lines; hours and cost are None if those of a line with requests to send are."""
+    plan, sums = list(plan), dict[str, float | int | None]()
+    for name in ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens"):
+        sums[name] = sum(getattr(line, name) for line in plan)
+    for name in ("gpu_hours", "cost"):
+        values = [getattr(line, name) for line in plan if line.to_send]
+        sums[name] = None if None in values else sum(values)
+    return sums

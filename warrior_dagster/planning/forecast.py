@@ -1,4 +1,4 @@
-"""A dry run of a stage: completions in the ledger become rows, and requests that are missing are counted, never sent."""
+"""A dry run of a stage: completions in the ledger become rows; missing requests are counted, never sent."""
 
 import json
 import logging
@@ -28,10 +28,10 @@ class MissingRequest(NamedTuple):
 
 @dataclass(slots=True)
 class Forecast:
-    """One model's part of a stage."""
+    """The requests of one model in a stage."""
 
     params: set[tuple[str, str]] = field(default_factory=set)
-    """Model identity and sampling parameters, as the ledger names them."""
+    """Pairs of model identity and sampling parameters, as in the ledger."""
     in_ledger: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -40,7 +40,7 @@ class Forecast:
 
 
 class DryRunBackend:
-    """Replaces Engines where a stage is only forecast."""
+    """A backend that replaces Engines to forecast a stage."""
 
     running: ServedModel | None = None
 
@@ -49,7 +49,7 @@ class DryRunBackend:
         self._stage: dict[str, Forecast] = defaultdict(Forecast)
 
     def progress(self, stage: str, total: int, log: logging.Logger) -> Progress:
-        """A progress that is shown nowhere."""
+        """A progress that nothing shows."""
         return Progress(lambda _: None, stage, total)
 
     def take_stage(self) -> dict[str, Forecast]:
@@ -60,7 +60,7 @@ class DryRunBackend:
     def complete(
         self, requests: Iterable[Request], read: Callable[[Request, Completion], Any], progress: Progress
     ) -> tuple[list[Any], dict[str, Usage]]:
-        """Rows of what the ledger has; missing requests are noted."""
+        """The rows of the completions in the ledger; counts these and the missing requests."""
         rows: list[Any] = []
         for model, of_model in groupby(requests, key=attrgetter("model")):
             noted = self._stage[model.model]
@@ -74,11 +74,7 @@ class DryRunBackend:
             books = Coalescer(counted, Usage(), progress, rows)
             while looked := books.look_up(self._ledger, of_model):
                 noted.params |= {(model.identity, request.params) for request in looked[0]}
-                noted.missing += [missing_request(request) for request in books.missing(looked, {}) if request]
+                for one in filter(None, books.missing(looked, {})):
+                    tokens = len(one.prompt) // CHARS_PER_TOKEN, int(json.loads(one.params)["max_tokens"])
+                    noted.missing.append(MissingRequest(one.tag, len(one.samples), *tokens))
         return rows, {}
-
-
-def missing_request(request: Request) -> MissingRequest:
-    """What a plan needs to know of a request that was not sent yet."""
-    longest = int(json.loads(request.params)["max_tokens"])
-    return MissingRequest(request.tag, len(request.samples), len(request.prompt) // CHARS_PER_TOKEN, longest)

@@ -1,8 +1,7 @@
-"""What materializing an arena would send, before any engine starts: a dry run of the whole method on the ledger.
+"""The requests that materializing an arena would send, without starting an engine: a dry run of the method on the ledger.
 
-Where everything upstream is in the ledger, the requests of a stage are known exactly, and so are the missing ones. Where it is
-not, the plan continues with an expected number: the share that was usable so far is assumed to stay the same, and where nothing
-is known yet, everything is assumed to be usable, which is the maximum. Such numbers are counted as estimated.
+If everything upstream is in the ledger, the missing requests of a stage are known exactly. If not, their number is estimated:
+the share of usable rows is assumed to stay the same, or to be 1, the maximum, if there are no rows yet.
 """
 
 import logging
@@ -15,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.analysis import categories
-from warrior_dagster.analysis.tables import CATEGORIES
+from warrior_dagster.analysis.assets import task_categories
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.inference.dispatch import DispatchResult
@@ -23,104 +22,77 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.planning.forecast import DryRunBackend, Forecast, MissingRequest
 from warrior_dagster.stages.battles import answering
+from warrior_dagster.stages.battles.assets import answers
 from warrior_dagster.stages.battles.opinions import judging
-from warrior_dagster.stages.battles.opinions.tables import JUDGE_VOTES
+from warrior_dagster.stages.battles.opinions.assets import judge_votes
 from warrior_dagster.stages.battles.pairing import pairs
-from warrior_dagster.stages.battles.tables import ANSWERS
 from warrior_dagster.stages.battles.unit_tests import generation
-from warrior_dagster.stages.battles.unit_tests.tables import GENERATED
+from warrior_dagster.stages.battles.unit_tests.assets import generated_tests
 from warrior_dagster.stages.battles.votes import opinions_per_battle
 from warrior_dagster.stages.curation import dedup, difficulty, embedding, selection
+from warrior_dagster.stages.curation.assets import instruction_difficulty, instruction_embeddings
 from warrior_dagster.stages.curation.columns import INSTRUCTION
-from warrior_dagster.stages.curation.tables import DIFFICULTY, EMBEDDINGS
 from warrior_dagster.stages.mining import sampling
-from warrior_dagster.stages.mining.tables import MINED
+from warrior_dagster.stages.mining.assets import mined_instructions
 from warrior_dagster.warehouse.tables import Warehouse
 
 LOG = logging.getLogger(__name__)
-Ask = Callable[[Arena, DryRunBackend, pl.DataFrame], DispatchResult]
 
 
 @dataclass(slots=True)
 class StagePlan:
-    """A stage's forecast by model, and how many further samples are expected of each model beyond what is known."""
+    """A stage's forecast by model, and the further samples that are expected of each model."""
 
     table: Table
     forecasts: dict[str, Forecast]
     expected: Counter[str] = field(default_factory=Counter)
     how: str = ""
-    """How the expected numbers are made."""
+    """How the expected numbers are estimated."""
 
     @property
     def missing(self) -> Iterable[MissingRequest]:
-        """All requests of the stage that would be sent."""
+        """All known requests that would be sent."""
         return (one for forecast in self.forecasts.values() for one in forecast.missing)
 
 
-@dataclass(frozen=True)
-class PerInstruction:
-    """A table that needs a request about each selected instruction."""
-
-    table: Table
-    ask: Ask
-    asked: Callable[[Arena, str], list[str]]
-    """The competitors that are asked about an instruction of an attacker."""
-
-
-def everyone(arena: Arena, _: str) -> list[str]:
-    """All competitors."""
-    return arena.roster
-
-
-PER_INSTRUCTION = (
-    PerInstruction(
-        CATEGORIES,
-        lambda arena, backend, selected: categories.categorise(arena, backend, selected, LOG),
-        lambda arena, attacker: [categories.judge_of(arena, attacker)],
-    ),
-    PerInstruction(
-        GENERATED, lambda arena, backend, selected: generation.write(arena, backend, selected, arena.roster, LOG), everyone
-    ),
-    PerInstruction(
-        ANSWERS, lambda arena, backend, selected: answering.answer(arena, backend, selected, arena.roster, LOG), everyone
-    ),
-)
-
-
 def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[StagePlan]:
-    """The stages that ask models, in order. Raises RuntimeError naming a competitor that cannot be asked at all."""
-    backend, model = DryRunBackend(ledger), {c.name: c.model for c in arena.competitors}
+    """The stages that send requests, in order. Raises RuntimeError naming the competitors whose requests cannot be made."""
+    backend = DryRunBackend(ledger)
     mining, rating, kept, to_come, how = until_rated(arena, backend)
     selected, to_come, to_embed = centres(arena, warehouse, kept, to_come)
     how = how or to_embed
-    stages, answers = [mining, rating], list[dict[str, Any]]()
-    for one in PER_INSTRUCTION:
-        if one.table.enabled(arena):
-            result = checked(one.ask(arena, backend, selected))
-            stage = StagePlan(one.table, backend.take_stage(), how=how)
+    about_each: tuple[tuple[Table, Callable[[], DispatchResult]], ...] = (
+        (task_categories, lambda: categories.categorise(arena, backend, selected, LOG)),
+        (generated_tests, lambda: generation.write(arena, backend, selected, arena.roster, LOG)),
+        (answers, lambda: answering.answer(arena, backend, selected, arena.roster, LOG)),
+    )
+    stages, answered = [mining, rating], list[dict[str, Any]]()
+    for table, make_rows in about_each:
+        if table.enabled(arena):
+            answered = checked(make_rows()).rows  # of the last table in the end
+            stage = StagePlan(table, backend.take_stage(), how=how)
             for attacker, count in to_come.items():
-                for name in one.asked(arena, attacker):
-                    stage.expected[model[name]] += count
+                for name in [categories.judge_of(arena, attacker)] if table is task_categories else arena.roster:
+                    stage.expected[arena.competitor(name).model] += count
             stages.append(stage)
-            answers = result.rows if one.table is ANSWERS else answers
-    return [*stages, votes_plan(arena, backend, selected, answers, to_come, how)]
+    return [*stages, votes_plan(arena, backend, selected, answered, to_come, how)]
 
 
 def until_rated(arena: Arena, backend: DryRunBackend) -> tuple[StagePlan, StagePlan, pl.DataFrame, Counter[str], str]:
-    """Mining and rating; the instructions that are known to be kept, how many more are expected of each attacker, and how."""
-    roster, model = arena.roster, {c.name: c.model for c in arena.competitors}
-    mined = checked(sampling.mine(arena, backend, roster, LOG))
-    mining = StagePlan(MINED, backend.take_stage())
-    to_come = tally((one.tag.competitor, one.samples) for one in mining.missing)
+    """Mining and rating, the known kept instructions, the number of further ones of each attacker, and its estimate's basis."""
+    mined = checked(sampling.mine(arena, backend, arena.roster, LOG))
+    mining, to_come = StagePlan(mined_instructions, backend.take_stage()), Counter[str]()
+    for one in mining.missing:
+        to_come[one.tag["competitor"]] += one.samples
     samples = pl.DataFrame(mined.rows, schema=sampling.SCHEMA)
-    unique = dedup.mark_duplicates(samples, roster, arena.deduplication).filter("kept").select(INSTRUCTION)
+    unique = dedup.mark_duplicates(samples, arena.roster, arena.deduplication).filter("kept").select(INSTRUCTION)
     to_come, how = expected(to_come, len(unique), len(samples), "samples became instructions")
 
     rated = checked(difficulty.rate(arena, backend, unique, LOG))
-    rating = StagePlan(DIFFICULTY, backend.take_stage(), how=how)
+    rating = StagePlan(instruction_difficulty, backend.take_stage(), how=how)
     for name, count in to_come.items():
         for judge in arena.panel(name):
-            rating.expected[model[judge]] += count
+            rating.expected[arena.competitor(judge).model] += count
     unrated = pl.col("instruction_id").is_in({one.tag[1] for one in rating.missing})
     known = difficulty.difficulty(unique, rated.rows, arena.difficulty.keep).filter(~unrated)
     to_come += Counter(unique.filter(unrated)["competitor"].to_list())
@@ -130,21 +102,16 @@ def until_rated(arena: Arena, backend: DryRunBackend) -> tuple[StagePlan, StageP
 
 
 def votes_plan(
-    arena: Arena,
-    backend: DryRunBackend,
-    selected: pl.DataFrame,
-    answers: list[dict[str, Any]],
-    to_come: Counter[str],
-    how: str,
+    arena: Arena, backend: DryRunBackend, selected: pl.DataFrame, rows: list[dict[str, Any]], to_come: Counter[str], how: str
 ) -> StagePlan:
-    """The judges' opinions, from the answers in the ledger; `to_come` are further instructions of each attacker."""
-    answered = {(row["competitor"], row["instruction_id"]) for row in answers}
+    """The judges' opinions on the answers in the ledger; `to_come` are further instructions of each attacker."""
+    answered = {(row["competitor"], row["instruction_id"]) for row in rows}
     missing = {(name, one) for name in arena.roster for one in selected["instruction_id"]} - answered
     placeholders = [{"instruction_id": one, "competitor": name, "usable": False} for name, one in missing]
-    given = pl.DataFrame([*answers, *placeholders], schema=answering.SCHEMA)
+    given = pl.DataFrame([*rows, *placeholders], schema=answering.SCHEMA)
     battles = {m: pairs(selected, given, *sides(m), arena.battles.instructions) for m in matchup_keys(arena.roster)}
     checked(judging.vote(arena, backend, battles, LOG))
-    stage = StagePlan(JUDGE_VOTES, backend.take_stage(), how=how or "one of two answers is not in the ledger yet")
+    stage = StagePlan(judge_votes, backend.take_stage(), how=how or "one of two answers is not in the ledger yet")
     for matchup in battles:
         attackers = sides(matchup) if arena.battles.instructions == "attackers" else arena.roster
         in_scope = selected.filter(pl.col("competitor").is_in(attackers))["instruction_id"]
@@ -163,16 +130,8 @@ def checked(result: DispatchResult) -> DispatchResult:
     return result
 
 
-def tally(counts: Iterable[tuple[str, int]]) -> Counter[str]:
-    """The sum of the numbers of each name."""
-    total = Counter[str]()
-    for name, count in counts:
-        total[name] += count
-    return total
-
-
 def expected(to_come: Counter[str], passed: int, known: int, what: str) -> tuple[Counter[str], str]:
-    """How many of the instructions to come pass a stage, in the share of those that did; and how that is known."""
+    """The number of further instructions that pass a stage, by the share that passed so far, and the text of that basis."""
     if not to_come.total():
         return Counter(), ""
     share, how = (passed / known, f"as {passed} of {known} {what} so far") if known else (1.0, f"at most, if all {what}")
@@ -182,9 +141,9 @@ def expected(to_come: Counter[str], passed: int, known: int, what: str) -> tuple
 def centres(
     arena: Arena, warehouse: Warehouse, kept: pl.DataFrame, to_come: Counter[str]
 ) -> tuple[pl.DataFrame, Counter[str], str]:
-    """The selected instructions as far as they are known, how many more are expected of each competitor, and why.
+    """The known selected instructions, the number of further ones of each competitor, and that estimate's basis.
 
-    Instructions without a vector are still to come. They get their share of a competitor's centres.
+    Instructions without a vector count as further ones, which get their share of a competitor's centres.
     """
     embedded = kept.join(vectors(arena, warehouse), on=["instruction_id", "instruction"], maintain_order="left")
     to_embed = kept.join(embedded, on="instruction_id", how="anti")["competitor"].to_list()
@@ -203,12 +162,12 @@ def centres(
 
 
 def vectors(arena: Arena, warehouse: Warehouse) -> pl.DataFrame:
-    """The vectors of the arena's embedder, of all competitors: a renamed one's are known under its old name."""
+    """All vectors of the arena's embedder, also those under the old name of a renamed competitor."""
     columns = ["instruction_id", "instruction", "vector"]
-    if "embedder" not in warehouse.columns(EMBEDDINGS.name):
+    if "embedder" not in warehouse.columns(instruction_embeddings.name):
         return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
     return (
-        warehouse.read(EMBEDDINGS.name, None, [*columns, "embedder"])
+        warehouse.read(instruction_embeddings.name, None, [*columns, "embedder"])
         .filter(embedder=embedding.embedder_name(arena.embedding))
         .select(columns)
         .unique(columns[:2], maintain_order=True)

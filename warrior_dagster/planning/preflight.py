@@ -1,6 +1,4 @@
-"""What an arena needs on this machine, checked before any GPU hour is spent: models, files, API keys, isolation, context
-lengths.
-"""
+"""Checks of this machine before a run: models, files, API keys, isolation, context lengths."""
 
 import os
 from pathlib import Path
@@ -12,7 +10,7 @@ from warrior_dagster.sandbox.probing import best_isolation
 
 
 def missing_here(arena: Arena) -> list[str]:
-    """One line for each model folder, file or API key that the arena needs and this machine lacks."""
+    """One line for each missing model folder, file or API key."""
     named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors]
     named.append(("embedding.model", arena.embedding.model))
     missing = [
@@ -34,7 +32,7 @@ def missing_here(arena: Arena) -> list[str]:
 
 
 def no_isolation(arena: Arena) -> list[str]:
-    """One line if the arena runs generated code and this machine has no isolation that the arena allows."""
+    """One line if the arena runs generated code and this machine has none of the isolation levels that the arena allows."""
     try:
         if arena.runs_tests:
             best_isolation(ALLOWED_LEVELS[arena.execution.isolation])
@@ -44,7 +42,7 @@ def no_isolation(arena: Arena) -> list[str]:
 
 
 def tight_contexts(arena: Arena) -> list[str]:
-    """One line for each competitor whose context may be too short for the longest battle: it would abstain."""
+    """One line for each competitor whose context may be too short for the longest battle, so that it would abstain."""
     answer = max(c.sampling.max_tokens if c.sampling else arena.answers.sampling.max_tokens for c in arena.competitors)
     verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1
     longest = arena.mining.max_tokens + 2 * answer + verdict

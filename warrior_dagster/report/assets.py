@@ -12,41 +12,35 @@ from warrior_dagster.analysis import pictures
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.partitions import SAME, Scope
-from warrior_dagster.materialization.recording import record
-from warrior_dagster.materialization.table_asset import table_asset
+from warrior_dagster.materialization.partitions import SAME
+from warrior_dagster.materialization.recording import Step, record
+from warrior_dagster.materialization.table import table
 from warrior_dagster.report import lineage, page
-from warrior_dagster.report.tables import REPORT
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 FILE = "report.html"
+TEMPLATE = resources.files("warrior_dagster.report").joinpath("templates/report.html.jinja")
 
 
-def assets(scope: Scope) -> list[dg.AssetsDefinition]:
-    """The report."""
-    arena = scope.arena
-    template = resources.files("warrior_dagster.report").joinpath("templates/report.html.jinja").read_text(encoding="utf-8")
-    reads = [table.name for table in (*page.tables(arena), *lineage.tables(arena))]
-
-    @table_asset(
-        scope,
-        REPORT,
-        reads=dict.fromkeys(reads, SAME),
-        settings=[template, page.shown_settings(arena), *arena.competitors],
-        origins=origins(),  # a file made of everything
-        kinds={"html"},
-        code=[pictures],
-    )
-    def arena_report(context: dg.AssetExecutionContext, warehouse: Warehouse, ledger: LedgerReader) -> dg.MaterializeResult:
-        """The arena report: one HTML file, which opens without a network, with every figure of the analysis and, for each
-        instruction, its answers, votes, prompts and how it was mined.
-        """
-        file, digest, size = write_report(arena, warehouse, ledger)
-        row = pl.DataFrame({"row_id": ["report"], "sha256": [digest], "bytes": [size]})
-        metadata = {"path": dg.MetadataValue.path(str(file)), "open": dg.MetadataValue.url(file.as_uri()), "bytes": size}
-        return record(context, warehouse, {WHOLE: row}, metadata=metadata)
-
-    return [arena_report]
+@table(
+    partitioned_by="nothing",
+    columns=("row_id", "sha256", "bytes"),
+    reads=lambda arena: {one.name: SAME for one in (*page.tables(arena), *lineage.tables(arena))},
+    settings=lambda arena: [TEMPLATE.read_text(encoding="utf-8"), page.shown_settings(arena), *arena.competitors],
+    origins=origins(),  # a file made of everything
+    kinds=("html",),
+    group="analysis",
+    code=[pictures],
+    reads_ledger=True,
+)
+def arena_report(step: Step) -> dg.MaterializeResult:
+    """The arena report: one HTML file, which opens without a network, with every figure of the analysis and, for each
+    instruction, its answers, votes, prompts and how it was mined.
+    """
+    file, digest, size = write_report(step.arena, step.warehouse, step.ledger)
+    row = pl.DataFrame({"row_id": ["report"], "sha256": [digest], "bytes": [size]})
+    metadata = {"path": dg.MetadataValue.path(str(file)), "open": dg.MetadataValue.url(file.as_uri()), "bytes": size}
+    return record(step, {WHOLE: row}, metadata=metadata)
 
 
 def write_report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> tuple[Path, str, int]:

@@ -1,4 +1,4 @@
-"""The arena report: one HTML file that needs no network, with every figure, its numbers, and the lineage of rows."""
+"""The arena report: one HTML file that needs no network, with every figure, its numbers, and lineages."""
 
 import json
 from collections.abc import Iterable
@@ -8,16 +8,16 @@ import jinja2
 import numpy as np
 import polars as pl
 
+from warrior_dagster.analysis import assets as analysis
 from warrior_dagster.analysis import audit, pictures
-from warrior_dagster.analysis import tables as analysis
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.report.lineage import Lineage, lineages
-from warrior_dagster.stages.battles.opinions.tables import JUDGE_VOTES
-from warrior_dagster.stages.curation.tables import EMBEDDINGS
-from warrior_dagster.stages.ratings.tables import RATINGS
+from warrior_dagster.stages.battles.opinions.assets import judge_votes
+from warrior_dagster.stages.curation.assets import instruction_embeddings
+from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 BYTES = 20_000_000
@@ -47,33 +47,29 @@ MEANINGS = {
     "judge_audit": "One half is chance. A sound judge is near one half for the first and the longer answer, and far above it"
     " for the same verdict in both orders, for agreeing with the other judges and, where answers were run, with the tests.",
 }
-SECTIONS = (analysis.FUNNEL, analysis.NOVELTY, analysis.CATEGORIES, analysis.BANDS, analysis.HEAD_TO_HEAD, analysis.HISTORY,
-            analysis.AUDIT)  # fmt: skip
+SECTIONS = tuple(table for title in TITLES for table in analysis.TABLES if table.name == title)
 HIDDEN = {"row_id", "partition", "nearest", "completion_key", "probabilities"}
 
 
 def tables(arena: Arena) -> list[Table]:
     """The tables that the page reads, besides those of lineages."""
-    return [*(table for table in SECTIONS if table.enabled(arena)), RATINGS, JUDGE_VOTES, EMBEDDINGS]
+    return [*(table for table in SECTIONS if table.enabled(arena)), elo_ratings, judge_votes, instruction_embeddings]
 
 
 def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: str) -> str:
     """The page, from what is materialized; a section whose table does not exist says so. `written` is the time shown."""
-    sections = [section(table.name, read(arena, warehouse, table)) for table in SECTIONS]
     chosen, left_out = within(arena, warehouse, ledger)
-    settings = shown_settings(arena)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("warrior_dagster.report"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+    loader = jinja2.PackageLoader("warrior_dagster.report")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template("report.html.jinja").render(
         arena=arena,
         written=written,
         ratings=standings(warehouse),
-        sections=sections,
-        faults=faults(warehouse),
+        sections=[section(arena, warehouse, table) for table in SECTIONS],
+        faults={} if (audited := warehouse.read_existing("judge_audit", [WHOLE])) is None else audit.faults(audited),
         alpha=agreement(arena, warehouse),
         competitors=[c.model_dump(mode="json", include={"name", "model", "revision", "license"}) for c in arena.competitors],
-        settings=json.dumps(settings, indent=2, ensure_ascii=False),
+        settings=json.dumps(shown_settings(arena), indent=2, ensure_ascii=False),
         rows=as_data({"rows": chosen, "near": neighbours(arena, warehouse, chosen)}),
         shown=len(chosen),
         left_out=left_out,
@@ -85,14 +81,9 @@ def shown_settings(arena: Arena) -> dict[str, Any]:
     return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors", *arena.unused_sections})
 
 
-def read(arena: Arena, warehouse: Warehouse, table: Table) -> pl.DataFrame | None:
-    """A table of the analysis; None if it was never materialized."""
-    partitions = warehouse.existing_partitions(table.name, table.partitions(arena)) if table.enabled(arena) else []
-    return warehouse.read(table.name, partitions) if partitions else None
-
-
-def section(name: str, rows: pl.DataFrame | None) -> dict[str, Any]:
-    """A figure with its title, its meaning, its picture and its numbers."""
+def section(arena: Arena, warehouse: Warehouse, table: Table) -> dict[str, Any]:
+    """A figure with its title, its meaning, its picture and its numbers; the last two only if it was materialized."""
+    name, rows = table.name, warehouse.read_existing(table.name, table.partitions(arena)) if table.enabled(arena) else None
     head = {"id": name, "title": TITLES[name], "meaning": MEANINGS[name], "picture": None}
     if rows is None:
         return head
@@ -113,31 +104,23 @@ def cell(value: Any) -> str:
 
 
 def standings(warehouse: Warehouse) -> list[dict[str, Any]]:
-    """The leaderboard, the best first; empty where there is none."""
-    if WHOLE not in warehouse.partitions("elo_ratings"):
-        return []
-    return warehouse.read("elo_ratings", [WHOLE]).sort("rating", descending=True).to_dicts()
-
-
-def faults(warehouse: Warehouse) -> dict[str, str]:
-    """The faults of judges, by judge."""
-    if WHOLE not in warehouse.partitions("judge_audit"):
-        return {}
-    return audit.faults(warehouse.read("judge_audit", [WHOLE]))
+    """The leaderboard, the best first; empty without ratings."""
+    rated = warehouse.read_existing("elo_ratings", [WHOLE])
+    return [] if rated is None else rated.sort("rating", descending=True).to_dicts()
 
 
 def agreement(arena: Arena, warehouse: Warehouse) -> str:
-    """Krippendorff's alpha of all judges, as text; empty where there are no votes."""
-    matchups = warehouse.existing_partitions("judge_votes", matchup_keys(arena.roster))
-    if not matchups:
+    """Krippendorff's alpha of all judges, as text; empty without votes."""
+    columns = [*audit.BATTLE, "judge", "status", "verdict", "p_left"]
+    votes = warehouse.read_existing("judge_votes", matchup_keys(arena.roster), columns)
+    if votes is None:
         return ""
-    votes = warehouse.read("judge_votes", matchups, [*audit.BATTLE, "judge", "status", "verdict", "p_left"])
     alpha = audit.krippendorff_alpha(audit.preferences(votes, soft=arena.battles.votes == "soft"))
     return "undefined: no battle has two judges whose votes can be compared" if alpha is None else f"{alpha:.2f}"
 
 
 def within(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> tuple[list[Lineage], int]:
-    """The lineages of selected instructions that fit into BYTES, the best-scored first; and how many do not."""
+    """The lineages of selected instructions that fit into BYTES, the best-scored first; and the number of the others."""
     order = best_first(arena, warehouse)
     chosen, size = list[Lineage](), 0
     for start in range(0, len(order), AT_A_TIME):
@@ -150,25 +133,25 @@ def within(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> tuple[li
 
 
 def best_first(arena: Arena, warehouse: Warehouse) -> list[str]:
-    """The ids of the selected instructions: those with the best gold answers first, those without any last, then by id."""
-    existing = warehouse.existing_partitions("selected_instructions", arena.roster)
-    if not existing:
+    """The ids of the selected instructions, by the score of their gold answer (those without one last), then by id."""
+    selected = warehouse.read_existing("selected_instructions", arena.roster, ["instruction_id"])
+    if selected is None:
         return []
-    selected = warehouse.read("selected_instructions", existing, ["instruction_id"]).select("instruction_id").unique()
-    if not warehouse.existing_partitions("answer_scores", [WHOLE]):
+    selected = selected.select("instruction_id").unique()
+    scored = warehouse.read_existing("answer_scores", [WHOLE], ["instruction_id", "score", "gold"])
+    if scored is None:
         return sorted(selected["instruction_id"])
-    scored = warehouse.read("answer_scores", [WHOLE], ["instruction_id", "score", "gold"]).filter("gold")
-    ranked = selected.join(scored, on="instruction_id", how="left")
+    ranked = selected.join(scored.filter("gold"), on="instruction_id", how="left")
     return ranked.sort(pl.col("score").fill_null(-1.0).neg(), "instruction_id")["instruction_id"].to_list()
 
 
 def neighbours(arena: Arena, warehouse: Warehouse, rows: Iterable[Lineage]) -> dict[str, list[str]]:
-    """For each row the ids of the rows nearest in meaning, by cosine of their embeddings; empty without embeddings."""
+    """For each row the ids of the nearest rows by cosine of their embeddings; empty without embeddings."""
     wanted = [one["instruction_id"] for one in rows]
-    existing = warehouse.existing_partitions("instruction_embeddings", arena.roster)
-    if not existing or len(wanted) < 2:
+    columns = ["instruction_id", "vector"]
+    embedded = warehouse.read_existing("instruction_embeddings", arena.roster, columns, wanted) if len(wanted) > 1 else None
+    if embedded is None:
         return {}
-    embedded = warehouse.read("instruction_embeddings", existing, ["instruction_id", "vector"], wanted)
     embedded = embedded.unique("instruction_id", maintain_order=True)
     ids, vectors = embedded["instruction_id"].to_list(), embedded["vector"].to_numpy().astype(np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -179,6 +162,6 @@ def neighbours(arena: Arena, warehouse: Warehouse, rows: Iterable[Lineage]) -> d
 
 
 def as_data(value: Any) -> str:
-    """JSON that nothing in it can break out of a script element with."""
+    """JSON that is safe inside a script element: no text in it can end the element."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

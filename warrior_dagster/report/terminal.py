@@ -1,6 +1,7 @@
-"""What the command line shows: plans, results of runs, lineages, and the results of a search."""
+"""The output of the command line: plans, results of runs, lineages, and search results."""
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from rich.panel import Panel
 from rich.table import Table
 
 from warrior_dagster.report.lineage import Lineage
-from warrior_dagster.report.text import printable
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 if TYPE_CHECKING:
@@ -44,29 +44,23 @@ def show_lineage(console: Console, one: Lineage) -> None:
         console.print(f"near duplicate ({one['similarity']:.2f}) of {one['duplicate_of']}", soft_wrap=True)
     if difficulty["band"]:
         score = "none" if difficulty["score"] is None else f"{difficulty['score']:.2f}"
-        by = ", ".join(
-            f"{r['judge']} {'abstained' if r['score'] is None else format(r['score'], '.2f')}" for r in one["ratings"]
-        )
-        console.print(f"difficulty: {score} ({difficulty['band']}), by {by}", soft_wrap=True)
+        by = [f"{r['judge']} {'abstained' if r['score'] is None else format(r['score'], '.2f')}" for r in one["ratings"]]
+        console.print(f"difficulty: {score} ({difficulty['band']}), by {', '.join(by)}", soft_wrap=True)
     console.print("selected as number " + str(one["rank"] + 1) if one["rank"] is not None else "not selected")
-    panels = [
-        Panel(
-            escape(printable(a["answer"] or "")),
-            title=f"{'gold: ' if a['gold'] else ''}{a['competitor']}"
-            + (f", score {a['score']:.3f}" if a["score"] is not None else ""),
-            subtitle=f"{a['status']}, completion {(a['completion_key'] or '')[:12]}",
-        )
-        for a in one["answers"]
-    ]
+    panels = []
+    for a in one["answers"]:
+        title = ("gold: " if a["gold"] else "") + a["competitor"] + ("" if a["score"] is None else f", score {a['score']:.3f}")
+        subtitle = f"{a['status']}, completion {(a['completion_key'] or '')[:12]}"
+        panels.append(Panel(escape(printable(a["answer"] or "")), title=title, subtitle=subtitle))
     console.print(Columns(panels, equal=True, expand=True, width=max(30, console.width // max(len(panels), 1) - 1)))
     votes = Table("judge", "left", "right", "order", "verdict", "for left", "text, or why it abstained", "completion")
     for vote in one["votes"]:
         share = "" if vote["p_left"] is None else f"{vote['p_left']:.2f}"
-        words = " ".join(printable(vote["reason"] or vote["text"] or "").split())
-        verdict = vote["verdict"] or vote["status"]
-        key = (vote["completion_key"] or "")[:12]
-        order = vote["order"] or vote["evidence"]
-        votes.add_row(vote["judge"], vote["left"], vote["right"], order, verdict, share, escape(words[:200]), key)
+        words = escape(" ".join(printable(vote["reason"] or vote["text"] or "").split())[:200])
+        order, verdict = vote["order"] or vote["evidence"], vote["verdict"] or vote["status"]
+        votes.add_row(
+            vote["judge"], vote["left"], vote["right"], order, verdict, share, words, (vote["completion_key"] or "")[:12]
+        )
     console.print(votes)
     if one["tests"]:
         names = [answer["competitor"] for answer in one["answers"]]
@@ -77,7 +71,7 @@ def show_lineage(console: Console, one: Lineage) -> None:
 
 
 def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, Any]) -> None:
-    """A plan as a table, and below it how the estimates are made."""
+    """A plan as a table, followed by how its numbers are estimated."""
     table = Table(title="Plan", show_footer=True, box=box.SIMPLE, padding=(0, 1), collapse_padding=True, pad_edge=False)
     names = ("stage", "ledger", "send", "expected", "prompt", "new", "GPU time")
     counts = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
@@ -100,6 +94,11 @@ def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, An
         console.print(basis, soft_wrap=True)
 
 
+def printable(text: str) -> str:
+    """A model's text without control characters, which a terminal would obey."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+
+
 def compact(number: float) -> str:
     """A count of at most five characters."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
@@ -109,19 +108,19 @@ def compact(number: float) -> str:
 
 
 def duration(hours: float | None) -> str:
-    """GPU time in hours, minutes or seconds; a question mark where it is unknown."""
+    """GPU time in hours, minutes or seconds; a question mark if it is unknown."""
     if hours is None:
         return "?"
     return f"{hours:.3g} h" if hours >= 1 else f"{hours * 60:.0f} min" if hours >= 0.05 else f"{hours * 3600:.0f} s"
 
 
 def money(cost: float | None) -> str:
-    """A cost in the currency of the arena's price; a question mark where it is unknown."""
+    """A cost in the currency of the arena's price; a question mark if it is unknown."""
     return "?" if cost is None else f"{cost:,.2f}"
 
 
 def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) -> None:
-    """The ratings, a sample of the data set, and where everything is."""
+    """The ratings, the best row of the data set, and the paths of all results."""
     table = Table("competitor", "rating", "95 % interval", "battles", "won", "tied", "lost", title="Ratings")
     for row in result["ratings"]:
         interval = "" if row["low"] is None else f"{row['low']:.0f} to {row['high']:.0f}"
@@ -131,11 +130,11 @@ def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) 
     if result["rows"].get("sft_dataset"):
         selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
         console.print(
-            f"{exported} of {selected} instructions are exported: gold answers that hit the token limit, and what"
-            " overlaps a benchmark, are left out."
+            f"{exported} of {selected} instructions are exported: gold answers that hit the token limit, and rows that"
+            " overlap a benchmark, are left out."
         )
         dataset = warehouse.read("sft_dataset", [WHOLE])
-        for row in dataset.sort(pl.col("score"), descending=True).head(1).iter_rows(named=True):
+        for row in dataset.sort("score", descending=True).head(1).iter_rows(named=True):
             console.rule(f"the best-scored of {len(dataset)} rows: {row['attacker']} asks, {row['competitor']} answers")
             for message in row["messages"]:
                 console.print(f"[bold]{message['role']}[/bold]: {escape(printable(message['content']))}\n")

@@ -14,7 +14,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import column_lineage, origins
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
-from warrior_dagster.planning import assets as planning
+from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -30,7 +30,7 @@ def arena(make_arena: MakeArena, request: pytest.FixtureRequest, monkeypatch: py
 
 def test_every_asset_says_what_it_is_whose_it_is_and_where_it_belongs(arena: Arena) -> None:
     groups: dict[str, set[object]] = {}
-    for asset in [*arena_assets(Scope(arena)), *planning.assets(Scope(arena))]:
+    for asset in [*arena_assets(Scope(arena)), arena_plan.make(Scope(arena))]:
         (spec,) = asset.specs
         assert spec.description, spec.key
         assert len(spec.description.split()) >= 8
@@ -112,7 +112,7 @@ def test_without_a_price_there_are_hours_only_and_more_gpus_are_more_hours(make_
 
 
 def test_a_column_comes_from_what_is_named_else_from_the_same_name_else_from_nowhere() -> None:
-    declared = origins("up", b="up.a other.c", c="")["column_origins"]
+    declared = origins("up", b="up.a other.c", c="")
     found = column_lineage(
         declared, ["a", "b", "c", "d"], {"up": ["a", "b", "c"]}.__getitem__, dg.AssetKey, ["up", "other"]
     ).deps_by_column

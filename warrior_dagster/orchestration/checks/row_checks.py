@@ -29,7 +29,6 @@ from warrior_dagster.stages.battles.evidence import kinds_in
 from warrior_dagster.stages.battles.outcomes import weights_of
 from warrior_dagster.stages.export.contamination import overlaps
 from warrior_dagster.stages.export.files import invalidate_dataset
-from warrior_dagster.stages.export.tables import DATASETS
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 NOT_EMPTY, EVERYBODY, UNIQUE, NEW_TEXTS = "not_empty", "everybody_contributes", "rows_are_unique", "texts_are_unique"
@@ -78,9 +77,9 @@ class Rule(NamedTuple):
 def row_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
     """All checks of an arena, one step for each table."""
     arena = scope.arena
-    own = rules_of_stages(arena) | {DATASETS[kind].name: rules_of_dataset(arena, kind) for kind in arena.export.formats}
+    own = rules_of_stages(arena) | {f"{kind}_dataset": rules_of_dataset(arena, kind) for kind in arena.export.formats}
     folder = Path(arena.export.folder)
-    files = {DATASETS[kind].name: partial(invalidate_dataset, folder, kind) for kind in arena.export.formats}
+    files = {f"{kind}_dataset": partial(invalidate_dataset, folder, kind) for kind in arena.export.formats}
     return [
         check(scope, table, {**general_rules(table), **own.get(table.name, {})}, files.get(table.name))
         for table in tables_of(arena, STAGE_TABLES)

@@ -1,4 +1,4 @@
-"""Every competitor answers every selected instruction, as itself (METHOD 4)."""
+"""Every competitor answers every selected instruction, with its own system prompt (METHOD section 4)."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ SCHEMA = {
     **REQUEST_COLUMNS,
 }
 USABLE = ("ok", "unfinished")
-"""Answers that battle. One that hit the token limit does, and is never exported as something to imitate."""
+"""The statuses of answers that battle. An unfinished one, cut off at the token limit, is never exported to be imitated."""
 
 
 def answer(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> DispatchResult:
@@ -33,16 +33,16 @@ def answer(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequen
         arena,
         engines,
         names,
-        lambda seat: requests(seat, ordered, arena.competitor(seat.name).sampling or arena.answers.sampling),
+        lambda competitor: requests(competitor, ordered, arena.competitor(competitor.name).sampling or arena.answers.sampling),
         read,
         engines.progress("answers", len(selected) * len(names), log),
     )
 
 
-def requests(seat: LoadedCompetitor, selected: pl.DataFrame, sampling: Sampling) -> Iterator[Request]:
-    """One request an instruction; `selected` has instruction_id and instruction."""
+def requests(competitor: LoadedCompetitor, selected: pl.DataFrame, sampling: Sampling) -> Iterator[Request]:
+    """One request per instruction; `selected` has instruction_id and instruction."""
     for identity, instruction in selected.select("instruction_id", "instruction").iter_rows():
-        yield seat.request(user_prompt(seat, instruction), sampling, (seat.name, identity))
+        yield competitor.request(user_prompt(competitor, instruction), sampling, (competitor.name, identity))
 
 
 def read(request: Request, completion: Completion) -> dict[str, Any]:

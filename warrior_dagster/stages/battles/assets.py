@@ -5,103 +5,99 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
-from warrior_dagster.inference.engines import Engines
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME, Scope
-from warrior_dagster.materialization.recording import record
-from warrior_dagster.materialization.table_asset import table_asset
+from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
+from warrior_dagster.materialization.recording import Step, record, split
+from warrior_dagster.materialization.table import Requests, table
 from warrior_dagster.stages.battles import answering
-from warrior_dagster.stages.battles.evidence import kinds_in
+from warrior_dagster.stages.battles.evidence import KINDS, kinds_in
 from warrior_dagster.stages.battles.outcomes import outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.pairing import read_pairs
-from warrior_dagster.stages.battles.tables import ANSWERS, OUTCOMES
 from warrior_dagster.stages.battles.votes import check_votes
-from warrior_dagster.warehouse.tables import Warehouse
 
 
-def assets(scope: Scope) -> list[dg.AssetsDefinition]:
-    """The assets of this stage, besides those of the kinds of evidence."""
-    return [answers_asset(scope), outcomes_asset(scope)]
+@table(
+    partitioned_by="competitor",
+    columns=tuple(answering.SCHEMA),
+    reads={"selected_instructions": EVERYONE},
+    settings=lambda arena: [arena.answers],
+    origins=origins(
+        "selected_instructions",
+        competitor="",  # who answers, not who revealed the instruction
+        **dict.fromkeys(("status", "answer", "usable", "tokens"), "selected_instructions.instruction"),
+    ),
+    usable=pl.col("usable"),
+    usable_row="a usable answer",
+    no_empty_partition=True,
+    on_card=True,
+    requests=Requests(lambda arena, one: (arena.mining.max_tokens, (one.sampling or arena.answers.sampling).max_tokens)),
+)
+def answers(step: Step) -> dg.MaterializeResult:
+    """A competitor's answer to every selected instruction, those of all attackers."""
+    selected = step.warehouse.read("selected_instructions", step.arena.roster)
+    answered = answering.answer(step.arena, step.engines, selected, step.keys, step.log)
+    rows = pl.DataFrame(answered.rows, schema=answering.SCHEMA)
+    statuses = lambda f: {"statuses": dict(f["status"].value_counts().iter_rows())}  # noqa: E731
+    return record(step, split(rows, step), describe=statuses, result=answered)
 
 
-def answers_asset(scope: Scope) -> dg.AssetsDefinition:
-    """What everybody answers."""
-    arena = scope.arena
-
-    @table_asset(
-        scope,
-        ANSWERS,
-        reads={"selected_instructions": EVERYONE},
-        settings=[arena.answers],
-        origins=origins(
-            "selected_instructions",
-            competitor="",  # who answers, not who revealed the instruction
-            **dict.fromkeys(("status", "answer", "usable", "tokens"), "selected_instructions.instruction"),
-        ),
-    )
-    def answers(context: dg.AssetExecutionContext, warehouse: Warehouse, engines: Engines) -> dg.MaterializeResult:
-        """A competitor's answer to every selected instruction, those of all attackers."""
-        names = context.partition_keys
-        answered = answering.answer(arena, engines, warehouse.read("selected_instructions", arena.roster), names, context.log)
-        rows = pl.DataFrame(answered.rows, schema=answering.SCHEMA)
-        return record(
-            context,
-            warehouse,
-            {name: rows.filter(competitor=name) for name in names},
-            describe=lambda f: {"statuses": dict(f["status"].value_counts().iter_rows())},
-            usage=answered.usage,
-            failures=answered.failures,
-            arena=arena,
-        )
-
-    return answers
+def outcome_columns(arena: Arena) -> tuple[str, ...]:
+    """The columns of outcomes; where there are several kinds of evidence, also how much each contributed."""
+    kinds = kinds_in(arena)
+    columns = ("row_id", "instruction_id", "attacker", "left", "right", "votes_left", "votes_right", "decided", "tie", "failed")
+    return (*columns, "local_left", "outcome", *(f"from_{one.kind}" for one in kinds if len(kinds) > 1))
 
 
-def outcomes_asset(scope: Scope) -> dg.AssetsDefinition:
-    """Who won."""
-    arena, kinds = scope.arena, kinds_in(scope.arena)
-    share = "p_left" if arena.battles.votes == "soft" else "verdict"
+def outcome_origins(arena: Arena) -> dict[str, str]:
+    """The origins of these columns."""
+    share, kinds = "p_left" if arena.battles.votes == "soft" else "verdict", kinds_in(arena)
     of_share, of_status = (" ".join(f"{one.votes.name}.{column}" for one in kinds) for column in (share, "status"))
-    counting = arena.battles.model_dump(mode="json", include={"evidence", "weights"} if len(kinds) > 1 else set())
-
-    @table_asset(
-        scope,
-        OUTCOMES,
-        reads={
-            "selected_instructions": EVERYONE,
-            "answers": BOTH_SIDES,
-            **{one.votes.name: SAME for one in kinds},
-        },
-        settings=[[arena.battles.votes, arena.battles.instructions], counting],
-        origins=origins(
-            row_id="selected_instructions.instruction_id",
-            instruction_id="selected_instructions.instruction_id",
-            attacker="selected_instructions.competitor",
-            **dict.fromkeys(("votes_left", "votes_right"), of_share),
-            **dict.fromkeys(("decided", "tie", "failed"), of_status),
-            **dict.fromkeys(("local_left", "outcome"), f"{of_share} answers.usable"),
-            **({f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds} if len(kinds) > 1 else {}),
-        ),
+    return origins(
+        **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
+        attacker="selected_instructions.competitor",
+        **dict.fromkeys(("votes_left", "votes_right"), of_share),
+        **dict.fromkeys(("decided", "tie", "failed"), of_status),
+        **dict.fromkeys(("local_left", "outcome"), f"{of_share} answers.usable"),
+        **{f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds if len(kinds) > 1},
     )
-    def battle_outcomes(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """Who won each battle of a matchup: the votes for both sides, the local score, and the outcome for the left side. Votes
-        are opinions, or what tests say, or both (battles.evidence).
-        """
-        matchups, frames = context.partition_keys, {}
-        votes = {one.votes.name: warehouse.read(one.votes.name, matchups) for one in kinds}
-        for m, pairs in read_pairs(arena, warehouse, matchups).items():
-            own = {table: rows.filter(partition=m) for table, rows in votes.items()}
-            for one in kinds:
-                check_votes(pairs, own[one.votes.name], one.per_battle(arena, m), one.votes.name)
-            frames[m] = (
-                weighted_outcomes(pairs, own.values(), *sides(m), arena.battles)
-                if len(kinds) > 1
-                else outcomes(pairs, own[kinds[0].votes.name], *sides(m), arena.battles.votes)
-            )
-        return record(context, warehouse, frames, describe=tally)
 
-    return battle_outcomes
+
+@table(
+    partitioned_by="matchup",
+    columns=outcome_columns,
+    reads=lambda arena: {
+        "selected_instructions": EVERYONE,
+        "answers": BOTH_SIDES,
+        **{one.votes.name: SAME for one in kinds_in(arena)},
+    },
+    settings=lambda arena: [
+        [arena.battles.votes, arena.battles.instructions],
+        arena.battles.model_dump(mode="json", include={"evidence", "weights"} if len(kinds_in(arena)) > 1 else set()),
+    ],
+    origins=outcome_origins,
+    usable=pl.col("outcome").is_not_null(),
+    usable_row="a battle that was fought",
+    no_empty_partition=True,
+    on_card=True,
+)
+def battle_outcomes(step: Step) -> dg.MaterializeResult:
+    """Who won each battle of a matchup: the votes for both sides, the local score, and the outcome for the left side. Votes
+    are opinions, or what tests say, or both (battles.evidence).
+    """
+    arena, kinds, frames = step.arena, kinds_in(step.arena), {}
+    votes = {one.votes.name: step.warehouse.read(one.votes.name, step.keys) for one in kinds}
+    for m, pairs in read_pairs(arena, step.warehouse, step.keys).items():
+        own = {name: rows.filter(partition=m) for name, rows in votes.items()}
+        for one in kinds:
+            check_votes(pairs, own[one.votes.name], one.per_battle(arena, m), one.votes.name)
+        frames[m] = (
+            weighted_outcomes(pairs, own.values(), *sides(m), arena.battles)
+            if len(kinds) > 1
+            else outcomes(pairs, own[kinds[0].votes.name], *sides(m), arena.battles.votes)
+        )
+    return record(step, frames, describe=tally)
 
 
 def tally(battles: pl.DataFrame) -> dict[str, Any]:
@@ -112,3 +108,6 @@ def tally(battles: pl.DataFrame) -> dict[str, Any]:
         "right_won": battles.filter(outcome=0.0).height,
         "unanswered": battles["outcome"].null_count(),
     }
+
+
+TABLES = [answers, *(table for one in KINDS for table in one.tables), battle_outcomes]

@@ -1,13 +1,13 @@
 """The kinds of evidence that decide battles. A new kind is a folder beside these and an entry here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.materialization.table import Table
-from warrior_dagster.stages.battles.opinions.tables import JUDGE_VOTES
-from warrior_dagster.stages.battles.unit_tests.tables import EXECUTION_VOTES
+from warrior_dagster.stages.battles.opinions import assets as opinions
+from warrior_dagster.stages.battles.unit_tests import assets as unit_tests
 from warrior_dagster.stages.battles.votes import opinions_per_battle
 
 
@@ -16,15 +16,20 @@ class Evidence:
     """One kind of evidence."""
 
     kind: str
-    """The value of the votes' column `evidence`, and its key in battles.weights."""
-    votes: Table
+    """The value of the votes' column `evidence` and the key in battles.weights."""
+    tables: Sequence[Table]
+    """Its tables in order; the last has the votes."""
     per_battle: Callable[[Arena, str], int]
-    """How many votes a battle of a matchup has, abstentions included."""
+    """The number of votes on each battle of a matchup, abstentions included."""
+
+    @property
+    def votes(self) -> Table:
+        return self.tables[-1]
 
 
 KINDS = (
-    Evidence("opinion", JUDGE_VOTES, opinions_per_battle),
-    Evidence("execution", EXECUTION_VOTES, lambda arena, matchup: len(arena.judges(*sides(matchup)))),
+    Evidence("opinion", opinions.TABLES, opinions_per_battle),
+    Evidence("execution", unit_tests.TABLES, lambda arena, matchup: len(arena.judges(*sides(matchup)))),
 )
 
 

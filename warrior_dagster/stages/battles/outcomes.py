@@ -1,4 +1,4 @@
-"""From votes to a battle's outcome: the shares of both sides, and what votes of several kinds weigh (METHOD 5)."""
+"""From votes to a battle's outcome: the shares of both sides, and the weights of several kinds of votes (METHOD section 5)."""
 
 from collections.abc import Iterable
 
@@ -9,13 +9,12 @@ from warrior_dagster.config.stages import Battles
 TIE_WITHIN = 1e-9
 """Local scores this near one half are ties: sums of probabilities are not exact."""
 TESTS_FIRST = "execution"
-"""The value of battles.evidence, and the kind of votes, with which tests decide alone wherever they have a vote."""
+"""With this value of battles.evidence the votes of this kind decide alone where one of them did not fail."""
 
 
 def vote_shares(votes: pl.DataFrame, how: str) -> pl.DataFrame:
-    """Votes with what each gives the two sides as p_left and p_right.
-
-    `soft` takes the probabilities as they are; `hard` gives a vote to its verdict, a tie half to both.
+    """The votes with their shares as p_left and p_right: their probabilities if `how` is `soft`, and if it is `hard` 1 for the
+    side of the verdict, or one half for both in a tie.
     """
     if how == "soft":
         return votes
@@ -25,21 +24,17 @@ def vote_shares(votes: pl.DataFrame, how: str) -> pl.DataFrame:
 
 
 def outcomes(pairs: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, how: str) -> pl.DataFrame:
-    """One row a battle, from the frame of `pairing.pairs` and the matchup's votes of one kind.
+    """One row per battle, from the frame of `pairing.pairs` and the matchup's votes of one kind.
 
-    votes_left and votes_right are the sums of `vote_shares` over the votes that did not fail. local_left = votes_left /
-    (votes_left + votes_right), one half where no vote decided. outcome is 1, 0.5 or 0 for left, and null where a side gave no
-    answer, so that there was no battle.
+    votes_left and votes_right are the sums of `vote_shares` over the votes that did not fail. local_left is votes_left /
+    (votes_left + votes_right), or one half without votes. outcome is 1, 0.5 or 0 for left. Both are null where a side has no
+    usable answer.
     """
-    counted = (
-        vote_shares(votes, how)
-        .sort("row_id")
-        .group_by("instruction_id", maintain_order=True)
-        .agg(
-            pl.col("p_left").sum().alias("votes_left"),
-            pl.col("p_right").sum().alias("votes_right"),
-            *((pl.col("status") == s).sum().cast(pl.Int64).alias(s) for s in ("decided", "tie", "failed")),
-        )
+    by_battle = vote_shares(votes, how).sort("row_id").group_by("instruction_id", maintain_order=True)
+    counted = by_battle.agg(
+        votes_left=pl.col("p_left").sum(),
+        votes_right=pl.col("p_right").sum(),
+        **{status: (pl.col("status") == status).sum().cast(pl.Int64) for status in ("decided", "tie", "failed")},
     )
     total = pl.col("votes_left") + pl.col("votes_right")
     battle = pl.col("answer_left").is_not_null() & pl.col("answer_right").is_not_null()
@@ -64,8 +59,8 @@ def weighted_outcomes(
 ) -> pl.DataFrame:
     """The rows of `outcomes` from votes of several kinds, with how much each kind contributed.
 
-    With evidence `execution` the tests decide alone where at least one of their votes did not fail, else the opinions do; with
-    `both` all votes add up, each times its weight. The columns `from_KIND` are the sums of both sides that counted.
+    With evidence `execution` the tests decide alone where at least one of their votes did not fail, else the opinions do. With
+    `both` all votes add up, each times its weight. The columns `from_KIND` are the sums over both sides of votes that count.
     """
     weights = weights_of(settings)
     together = pl.concat([vote_shares(frame, settings.votes) for frame in votes])
@@ -79,9 +74,8 @@ def weighted_outcomes(
         for kind in weights
     )
     found = outcomes(pairs, together, left, right, "soft")
-    return found.join(amounts, on="instruction_id", how="left", maintain_order="left").with_columns(
-        pl.col("^from_.*$").fill_null(0.0)
-    )
+    found = found.join(amounts, on="instruction_id", how="left", maintain_order="left")
+    return found.with_columns(pl.col("^from_.*$").fill_null(0.0))
 
 
 def weights_of(settings: Battles) -> dict[str, float]:

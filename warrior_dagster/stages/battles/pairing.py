@@ -1,4 +1,4 @@
-"""What each matchup battles on: the selected instructions with the answers of both sides."""
+"""The battles of each matchup: the selected instructions with the answers of both sides."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,9 @@ from warrior_dagster.warehouse.tables import Warehouse
 
 def pairs(selected: pl.DataFrame, answers: pl.DataFrame, left: str, right: str, which: str) -> pl.DataFrame:
     """The instructions that a matchup battles on, with both answers: instruction_id, attacker, instruction, answer_left,
-    key_left, answer_right, key_right; an answer and its key are null where that competitor gave no usable one.
+    key_left, answer_right, key_right. An answer and its key are null if it is not usable.
 
-    `which` is the arena's battles.instructions. Raises LookupError if a competitor lacks a row for an instruction: `answers` is
-    older than the selection.
+    `which` is the arena's battles.instructions. Raises LookupError if `answers` is older than the selection and lacks a row.
     """
     if which == "attackers":
         selected = selected.filter(pl.col("competitor").is_in([left, right]))

@@ -1,5 +1,7 @@
 """The votes of all kinds of evidence: one schema, how many each battle gets, and whether they are on the present answers."""
 
+from typing import Any
+
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
@@ -7,37 +9,35 @@ from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.prompting import REQUEST_COLUMNS
 
 VOTE_SCHEMA = {
-    "row_id": pl.String,
-    "instruction_id": pl.String,
-    "left": pl.String,
-    "right": pl.String,
-    "judge": pl.String,
-    "order": pl.String,
-    "evidence": pl.String,
-    "status": pl.String,
-    "reason": pl.String,
-    "verdict": pl.String,
-    "p_left": pl.Float64,
-    "p_right": pl.Float64,
+    **dict.fromkeys(("row_id", "instruction_id", "left", "right", "judge", "order", "evidence"), pl.String),
+    **dict.fromkeys(("status", "reason", "verdict"), pl.String),
+    **dict.fromkeys(("p_left", "p_right"), pl.Float64),
     "text": pl.String,
     **REQUEST_COLUMNS,
-    "key_left": pl.String,
-    "key_right": pl.String,
+    **dict.fromkeys(("key_left", "key_right"), pl.String),
 }
 """A row is one vote. `status`: decided, tie, or failed (an abstention, with its `reason`). key_left and key_right are the
-completion keys of the two answers that the vote is on.
+completion keys of the two answers.
 """
 
 
+def decision(p_left: float | None, p_right: float | None, reason: str) -> dict[str, Any]:
+    """The columns of a vote that follow from its probabilities. Without them it failed for the `reason`."""
+    if p_left is None or p_right is None:
+        return {"status": "failed", "reason": reason, "verdict": None, "p_left": None, "p_right": None}
+    verdict = "tie" if p_left == p_right else "left" if p_left > p_right else "right"
+    status = "tie" if verdict == "tie" else "decided"
+    return {"status": status, "reason": "", "verdict": verdict, "p_left": p_left, "p_right": p_right}
+
+
 def opinions_per_battle(arena: Arena, matchup: str) -> int:
-    """How many opinions each battle of a matchup gets, abstentions included: one for each judge and order."""
+    """The number of opinions on each battle of a matchup, abstentions included: one for each judge and order."""
     return len(arena.judges(*sides(matchup))) * (2 if arena.battles.orders == "both" else 1)
 
 
 def check_votes(pairs: pl.DataFrame, votes: pl.DataFrame, expected: int, table: str) -> None:
-    """Check that every battle has the `expected` number of votes of a table, abstentions included, on its present answers.
-
-    Raises LookupError otherwise: the votes are older than the answers, and a battle without votes would pass for a tie.
+    """Raise LookupError unless every battle has the `expected` number of votes of a table, abstentions included, on its present
+    answers. Otherwise the votes are older than the answers, and a battle without votes would count as a tie.
     """
     on = ["instruction_id", "key_left", "key_right"]
     counts = pairs.drop_nulls().join(votes, on=on, how="left").group_by("instruction_id").agg(pl.col("judge").count())

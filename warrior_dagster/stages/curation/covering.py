@@ -1,9 +1,8 @@
 """Squared distances of points to their nearest centre: upper bounds by matrix products, exact values on request.
 
-|x|^2 + |c|^2 - 2xc is one matrix product for many centres, but it cancels: a duplicate is a little away from itself, and the
-last digits depend on the library. So products only find which pairs matter, with the worst-case rounding error added (Higham,
-Accuracy and Stability of Numerical Algorithms, 3.1). Those pairs are then computed in float64 from differences, which are
-exactly 0 for equal points.
+|x|^2 + |c|^2 - 2xc is one matrix product for many centres, but rounding makes it inexact and dependent on the library. So
+products only find which pairs matter, with the worst-case rounding error added (Higham, Accuracy and Stability of Numerical
+Algorithms, 3.1). Those pairs are then computed in float64 from differences, which are exactly 0 for equal points.
 
 All compiled functions call only functions of this file, because numba's cache does not notice changes in other files.
 """
@@ -111,8 +110,7 @@ class Covering:
     def _compare(self, part: Ints, start: int, stop: int) -> None:
         """Compare the points `part` (ascending indices) with the centres from `start` up to `stop`, by products."""
         lengths = self._lengths[start:stop].astype(self.points.dtype)
-        # A slice avoids a copy.
-        place = slice(part[0], part[-1] + 1) if part[-1] - part[0] + 1 == len(part) else part
+        place = slice(part[0], part[-1] + 1) if part[-1] - part[0] + 1 == len(part) else part  # a slice avoids a copy
         least, second, owner = self._least[place], self._second[place], self._owner[place]
         if self._on_device:
             own, centres = self._device_points[place], self._device_buffer[start:stop]
@@ -152,18 +150,14 @@ def full_precision() -> Iterator[None]:
 def rounding(squares: Any, largest: float, points: Points) -> Any:
     """The largest error of |x|^2 + |c|^2 - 2xc in the points' precision, for |x|^2 in `squares` and |c|^2 up to `largest`.
 
-    From (|x| + |c|)^2 <= 2|x|^2 + 2|c|^2. Twice the first-order bound, to cover higher orders and the rounding of the exact
-    values of float64 points.
+    From (|x| + |c|)^2 <= 2|x|^2 + 2|c|^2. Twice the first-order bound, to cover higher orders and the exact float64 values.
     """
     kind = np.finfo(points.dtype)
     return (points.shape[1] + 8) * (2 * float(kind.eps) * (squares + largest) + 4 * float(kind.tiny))
 
 
 def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: Floats) -> Floats:
-    """Exact squared distance of each point (n, d) to the nearest of the centres (m, d), m > 0: shape (n,).
-
-    `squares` (n,) and `lengths` (m,) are the `squared_lengths` of points and centres.
-    """
+    """Exact squared distances (n,) of points (n, d) to the nearest of m > 0 centres (m, d), both with their `squared_lengths`."""
     near = lengths.astype(points.dtype) - 2 * (points @ centres.T)
     slack = rounding(squares, lengths.max(), points)
     squared: Floats = exact_nearest(points, centres, near, near.min(axis=1) + 2 * slack)

@@ -1,10 +1,8 @@
 """Near-duplicate instructions by the Jaccard similarity of their shingles (METHOD, section 3).
 
-The paper's code uses MinHash LSH. On short instructions at threshold 0.5 that drops texts that are far less similar and misses
-others. For a recall of 0.99 it proposes so many pairs that verifying them takes far longer than the exact join in `jaccard.py`,
-which misses none and needs no seed and no permutations (docs/deduplication.md).
-
-Each decision depends on earlier texts only. So a roster can grow without changing what its earlier competitors keep.
+The paper's code uses MinHash LSH, which on short instructions drops texts that are far less similar than the threshold and
+misses others. The exact join in `jaccard.py` is also faster (docs/deduplication.md). Each decision depends on earlier texts
+only, so a roster can grow without changing what its earlier competitors keep.
 """
 
 from collections.abc import Sequence
@@ -47,21 +45,12 @@ def mark_duplicates(mined: pl.DataFrame, roster: Sequence[str], settings: Dedupl
 def find_duplicates(texts: Sequence[str] | pl.Series, *, threshold: float, shingle_words: int = 1) -> pl.DataFrame:
     """Find for each text the earlier text that it duplicates, if any.
 
-    A text is a duplicate if its set of shingles has a Jaccard similarity of at least `threshold` with that of an earlier kept
-    text; the earliest such text is reported. A shingle is `shingle_words` consecutive whitespace-separated words. A shorter
-    text is one shingle, so texts without words duplicate one another.
+    A text is a duplicate if its set of shingles has a Jaccard similarity of at least `threshold`, in (0, 1], with that of an
+    earlier kept text; the earliest such text is reported. A shingle is `shingle_words` consecutive whitespace-separated words.
+    A shorter text is one shingle, so texts without words duplicate one another.
 
-    Args:
-        texts: the texts; the result for each depends only on those before it.
-        threshold: lowest similarity of a duplicate, in (0, 1].
-        shingle_words: words in a shingle.
-
-    Returns:
-        One row per text: `duplicate_of` (Int64, index of the kept text, null if this one is kept) and `similarity`
-        (Float64, exact Jaccard similarity of the two, null if kept).
-
-    Raises:
-        ValueError: an argument is out of range.
+    Returns one row per text: `duplicate_of` (Int64, index of the kept text, null if this one is kept) and `similarity`
+    (Float64, the exact Jaccard similarity of the two, null if kept). Raises ValueError for an argument out of range.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be in (0, 1], got {threshold}")

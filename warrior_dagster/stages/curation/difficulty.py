@@ -23,11 +23,9 @@ from warrior_dagster.inference.request import Completion, Request
 DIGITS = tuple("0123456789")
 """A direct verdict is one digit, because one token cannot distinguish 1 from 10: digit d means score d + 1."""
 RATING_SCHEMA = {
-    "instruction_id": pl.String,
-    "judge": pl.String,
+    **dict.fromkeys(("instruction_id", "judge"), pl.String),
     "score": pl.Float64,
-    "reason": pl.String,
-    "text": pl.String,
+    **dict.fromkeys(("reason", "text"), pl.String),
     **REQUEST_COLUMNS,
 }
 BANDS = ((8.5, "excellent"), (5.5, "good"), (2.5, "average"), (0.0, "poor"))
@@ -35,9 +33,8 @@ BANDS = ((8.5, "excellent"), (5.5, "good"), (2.5, "average"), (0.0, "poor"))
 
 def rate(arena: Arena, engines: Backend, unique: pl.DataFrame, log: logging.Logger) -> DispatchResult:
     """Have the panels rate unique instructions (instruction_id, competitor, instruction). The rows have RATING_SCHEMA."""
-    panels = {name: arena.panel(name) for name in arena.roster}
     judged_by = {
-        judge: unique.filter(pl.col("competitor").is_in([name for name in arena.roster if judge in panels[name]]))
+        judge: unique.filter(pl.col("competitor").is_in([name for name in arena.roster if judge in arena.panel(name)]))
         for judge in arena.roster
     }
     return dispatch(
@@ -62,14 +59,8 @@ def read(request: Request, completion: Completion, settings: Difficulty) -> dict
     """One judge's rating of one instruction. If the judge abstained, `score` is null and `reason` says why."""
     judge, identity = request.tag
     score, reason = score_of(completion, settings)
-    return {
-        "instruction_id": identity,
-        "judge": judge,
-        "score": score,
-        "reason": reason,
-        "text": completion.text,
-        **request_columns(completion),
-    }
+    rating = {"instruction_id": identity, "judge": judge, "score": score, "reason": reason, "text": completion.text}
+    return rating | request_columns(completion)
 
 
 def score_of(completion: Completion, settings: Difficulty) -> tuple[float | None, str]:
@@ -91,15 +82,14 @@ def difficulty(instructions: pl.DataFrame, ratings: Iterable[dict[str, Any]], ke
     An instruction that no judge scored has a null score and the band `unrated`, and is not kept.
     """
     rated = pl.DataFrame(list(ratings), schema=RATING_SCHEMA).sort("instruction_id", "judge")
+    score, band = pl.col("score"), pl.lit("unrated")
     scores = rated.group_by("instruction_id", maintain_order=True).agg(
-        pl.col("score").mean(),
-        pl.col("score").count().cast(pl.Int64).alias("scored_by"),
-        pl.col("score").null_count().cast(pl.Int64).alias("abstained"),
-        pl.struct(c for c in RATING_SCHEMA if c != "instruction_id").alias("ratings"),
+        score.mean(),
+        scored_by=score.count().cast(pl.Int64),
+        abstained=score.null_count().cast(pl.Int64),
+        ratings=pl.struct(c for c in RATING_SCHEMA if c != "instruction_id"),
     )
-    band = pl.lit("unrated")
     for least, name in reversed(BANDS):
-        band = pl.when(pl.col("score") >= least).then(pl.lit(name)).otherwise(band)
-    return instructions.join(scores, on="instruction_id", how="left", maintain_order="left").with_columns(
-        band.alias("band"), (pl.col("score") >= keep).fill_null(False).alias("kept")
-    )
+        band = pl.when(score >= least).then(pl.lit(name)).otherwise(band)
+    scored = instructions.join(scores, on="instruction_id", how="left", maintain_order="left")
+    return scored.with_columns(band=band, kept=(score >= keep).fill_null(False))

@@ -29,9 +29,8 @@ def embed_instructions(kept: pl.DataFrame, settings: Embedding) -> Iterator[pl.D
     """
     by_length = kept.sort(pl.col("instruction").str.len_chars(), "row_id", descending=[True, False])
     for rows in [by_length] if by_length.is_empty() else by_length.iter_slices(CHUNK):
-        vectors = embed(
-            rows["instruction"].to_list(), model=settings.model, revision=settings.revision, batch_size=settings.batch_size
-        )
+        texts = rows["instruction"].to_list()
+        vectors = embed(texts, model=settings.model, revision=settings.revision, batch_size=settings.batch_size)
         column = pl.Series("vector", vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
         yield rows.select(RATED).with_columns(pl.lit(embedder_name(settings)).alias("embedder"), column)
 
@@ -42,19 +41,10 @@ def embedder_name(settings: Embedding) -> str:
 
 
 def embed(texts: Sequence[str], *, model: str, revision: str | None, batch_size: int = 64) -> NDArray[np.float32]:
-    """Embed each text, on the device that sentence-transformers chooses.
+    """Embed n texts, each cut at the model's maximum length, on the device that sentence-transformers chooses: shape (n, d).
 
-    Args:
-        texts: n texts; each is cut at the model's maximum length.
-        model: a local folder or a hub id of a sentence-transformers model. Code from the hub is never run.
-        revision: commit, tag or branch on the hub; None for its default branch or a folder.
-        batch_size: texts in one forward pass. It can change the last digits of a vector.
-
-    Returns:
-        Shape (n, d), in the order of the texts; (0, d) for no texts.
-
-    Raises:
-        OSError: the model cannot be found or loaded.
+    `model` is a local folder or a hub id, and `revision` a commit, tag or branch on the hub. Code from the hub is never run.
+    The batch size can change the last digits of a vector. Raises OSError if the model cannot be found or loaded.
     """
     # Without texts the library returns no width, so embed one and drop it.
     rows = _load(model, revision).encode(list(texts) or [""], batch_size=batch_size, show_progress_bar=False)

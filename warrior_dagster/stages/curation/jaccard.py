@@ -53,13 +53,8 @@ class PostingLists(NamedTuple):
 def first_matches(starts: Ints, elements: Codes, threshold: float) -> tuple[Ints, NDArray[np.float64]]:
     """Find for each set the earliest kept set with a Jaccard similarity of at least `threshold`; a set without one is kept.
 
-    Args:
-        starts: shape (n + 1,): set i is `elements[starts[i]:starts[i + 1]]`. No set is empty.
-        elements: from 0, distinct and ascending in each set. Any numbering is correct; rarest first is fast.
-        threshold: in (0, 1].
-
-    Returns:
-        Shape (n,) each: the index of the match (-1 where the set is kept) and the exact similarity (nan where it is kept).
+    Set i of n is `elements[starts[i]:starts[i + 1]]`: numbers from 0, distinct and ascending, at least one. Any numbering is
+    correct; rarest first is fast. Returns the index of each set's match (-1 if the set is kept) and the exact similarity (nan).
     """
     n = len(starts) - 1
     words = max(1, int(np.ceil(BITS * len(elements) / max(n, 1) / 64)))
@@ -195,16 +190,9 @@ def _match_earlier_blocks(
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _match_within_block(
-    first: int,
-    last: int,
-    sets: Sets,
-    lists: PostingLists,
-    threshold: float,
-    block: int,
-    visited: Codes,
-    matches: Ints,
+    first: int, last: int, sets: Sets, lists: PostingLists, threshold: float, block: int, visited: Codes, matches: Ints,
     similarities: Any,
-) -> None:
+) -> None:  # fmt: skip
     """Match the unmatched sets of a block with one another, in order, and add those without a match to the lists."""
     for i in range(first, last):
         if matches[i] < 0:

@@ -31,20 +31,16 @@ ROWS = 128
 
 
 def k_center_greedy(points: Points, k: int, given: Points | None = None, device: str = "cpu") -> tuple[Ints, Floats]:
-    """Choose up to k points, each the farthest (Euclidean) from all centres so far.
+    """Choose up to k points, each the farthest (Euclidean) from all centres so far; fewer if the rest coincide with centres.
 
     Args:
         points: shape (n, d), finite. Float32 is fastest.
-        k: number of points to choose. Fewer are chosen when the rest coincide with centres.
         given: shape (m, d), finite; existing centres. Without any, the first choice is the point nearest the mean.
         device: torch's device for the products, such as "cuda"; NumPy is used for "cpu". It changes no choice.
 
-    Returns:
-        The chosen indices in order of choice, and the covering radius after each choice: the largest distance of a point to its
-        nearest centre, given ones included. Ties go to the lowest index. The choices for k are the first k of those for k + 1.
-
-    Raises:
-        ValueError: the shapes do not match, k is negative, or (if there are points) a value is not finite.
+    Returns the chosen indices in order of choice, and the covering radius after each choice: the largest distance of a point to
+    its nearest centre, given ones included. Ties go to the lowest index. The choices for k are the first k of those for k + 1.
+    Raises ValueError if the shapes do not match, k is negative, or (unless n is 0) a value is not finite.
     """
     given = points[:0] if given is None else given
     if points.ndim != 2 or given.ndim != 2 or points.shape[1] != given.shape[1]:
@@ -80,23 +76,16 @@ def k_center_in_parts(
 
     A traversal of each part chooses k centres, and a last one chooses among the centres of all parts. With two or more parts
     the radius is at most 4 times the best possible (Malkomes et al., 2015, with the given centres as a fixed part of every
-    solution). Proof: k centres and the farthest point left are k + 1 points that are at least a radius apart, pairwise and from
-    all given centres. So two of them share a centre of the best solution, and each radius is at most twice the best. A point is
-    within its part's radius of a part's centre, which is within the last traversal's radius of a final centre. The choices for
-    k need not be the first of those for k + 1.
+    solution): each traversal's radius is at most twice the best, because k centres and the farthest point left are k + 1 points
+    that are at least a radius apart, two of which share a centre of the best solution; and a point is within its part's radius
+    of a part's centre, which is within the last radius of a final one. The choices for k need not begin those for k + 1.
 
-    Args:
-        read: returns the points from one index up to another, shape (last - first, d); called with consecutive ranges.
-        n: number of points.
-        k, given, device: as in `k_center_greedy`.
-        part_rows: points per part, at least one. Memory holds one part, the centres of all parts, and the given ones.
+    `read(first, last)` returns the points of a range, shape (last - first, d), and is called with consecutive ranges up to `n`.
+    Memory holds `part_rows` points, the centres of all parts, and the given ones. `k`, `given`, `device` and the errors are as
+    in `k_center_greedy`; ValueError also if `part_rows` is below one or `read` returns a wrong number of points.
 
-    Returns:
-        The chosen indices, the covering radius after each choice (with several parts an upper bound: the sum of the two radii
-        above), and the chosen points, shape (k, d).
-
-    Raises:
-        ValueError: as in `k_center_greedy`; `part_rows` is below one; or `read` returned a wrong number of points.
+    Returns the chosen indices, the covering radius after each choice (with several parts an upper bound: the sum of the two
+    radii above), and the chosen points, shape (k, d).
     """
     if part_rows < 1:
         raise ValueError(f"part_rows must be at least 1, got {part_rows}")
@@ -145,10 +134,9 @@ def _farthest_first(covering: Covering) -> Iterator[tuple[int, float]]:
 
 
 def _farthest_in(points: Points, squares: Floats, nearest: Floats, outside: float) -> tuple[Ints, Floats]:
-    """The traversal among the points of a pool, while the farthest is farther than `outside` and not at 0.
+    """`covering.traverse` among all points of a pool, until the farthest is not farther than `outside`, or at 0.
 
-    `squares` are the squared lengths; `nearest` are the squared distances to the nearest centre so far, at least one of them
-    above `outside`. Returns the choices and their squared distances.
+    At least one of `nearest` is above `outside`. Returns the choices and their squared distances.
     """
     slack, picks, distances = rounding(squares, squares.max(), points), np.empty(0, dtype=np.int64), np.empty(0)
     while len(picks) < len(points) and nearest.max() > outside and not (len(distances) and distances[-1] == 0):

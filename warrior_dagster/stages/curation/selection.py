@@ -23,8 +23,7 @@ def select_centres(
     Adding a competitor to the end of `roster` changes no earlier row. `vectors(competitor, rows)` returns the vectors of some
     rows of a competitor; the rows are sorted by id.
     """
-    given: Points | None = None
-    parts: list[pl.DataFrame] = []
+    given, parts = None, list[pl.DataFrame]()
     for name in roster:
         own = instructions.filter(competitor=name).sort("row_id")
 

@@ -1,7 +1,6 @@
 """Export: the scored answers as data sets that trainers read, each with a card that says where it came from."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -10,113 +9,130 @@ import polars as pl
 from warrior_dagster.config import reference_sets
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.partitions import SAME, Scope
-from warrior_dagster.materialization.recording import record
-from warrior_dagster.materialization.table import Table
-from warrior_dagster.materialization.table_asset import table_asset
+from warrior_dagster.materialization.partitions import SAME
+from warrior_dagster.materialization.recording import Step, record
+from warrior_dagster.materialization.table import Table, table
 from warrior_dagster.stages.export import card, contamination, dpo, files, kto, records, sft
-from warrior_dagster.stages.export.tables import DATASETS, OVERLAP
-from warrior_dagster.warehouse.tables import WHOLE, Warehouse
+from warrior_dagster.warehouse.tables import WHOLE
 
-DESCRIPTIONS = {
-    "sft": "Each instruction with its gold answer, as `messages`, for supervised fine-tuning.",
-    "dpo": "Each instruction with its best and its worst answer: `prompt`, `chosen`, `rejected`.",
-    "kto": "Single answers, desirable or not: `prompt`, `completion`, `label`.",
-}
 INSTRUCTION, ANSWER = "selected_instructions.instruction", "answers.answer"
-COLUMNS = {
-    "sft": {"messages": f"{INSTRUCTION} {ANSWER}"},
-    "dpo": {
-        "prompt": INSTRUCTION,
-        "chosen": ANSWER,
-        "rejected": ANSWER,
-        **dict.fromkeys(("chosen_competitor", "rejected_competitor"), "answer_scores.competitor"),
-        **dict.fromkeys(("chosen_score", "rejected_score"), "answer_scores.score"),
-    },
-    "kto": {"prompt": INSTRUCTION, "completion": ANSWER, "label": "answer_scores.score"},
-}
 RECORDS = dict.fromkeys(("answer_scores", "answers", "selected_instructions"), SAME)
 """What `records.records` reads."""
 
 
-def assets(scope: Scope, counted: Sequence[Table]) -> list[dg.AssetsDefinition]:
-    """The assets of this stage: what overlaps a benchmark, and each format that the arena exports.
-
-    `counted` are the tables whose rows the cards count.
+@table(
+    partitioned_by="nothing",
+    columns=tuple(contamination.SCHEMA),
+    reads=RECORDS,
+    settings=lambda arena: [
+        arena.export.overlap_words,
+        reference_sets.contents(arena.export.benchmarks),
+        *arena.export.benchmarks,
+    ],
+    origins=origins(
+        instruction_id="answer_scores.instruction_id",
+        competitor="answer_scores.competitor",
+        row_id="answer_scores.instruction_id answer_scores.competitor",
+        **dict.fromkeys(("task", "ngram", "shared"), f"{INSTRUCTION} {ANSWER}"),
+    ),
+    if_empty="ignore",
+)
+def benchmark_overlap(step: Step) -> dg.MaterializeResult:
+    """The instructions and answers that share many consecutive words with a benchmark, with the task and those words. No
+    data set contains them, since a model trained on a benchmark cannot be measured with it.
     """
-    return [overlap_asset(scope), *(dataset_asset(scope, kind, counted) for kind in scope.arena.export.formats)]
+    sets = [(one.name, reference_sets.tasks_of(one)) for one in step.arena.export.benchmarks]
+    every = records.records(step.warehouse, step.arena)
+    rows = contamination.benchmark_overlap(every, sets, words=step.arena.export.overlap_words)
+    of_instructions = rows.filter(competitor="")["instruction_id"].n_unique()
+    metadata = {"instructions": of_instructions, "answers": rows.filter(pl.col("competitor") != "").height}
+    return record(step, {WHOLE: rows}, metadata=metadata)
 
 
-def overlap_asset(scope: Scope) -> dg.AssetsDefinition:
-    """What must not be exported."""
-    arena, benchmarks = scope.arena, scope.arena.export.benchmarks
+def dataset(
+    kind: str,
+    make: Callable[[pl.DataFrame, Arena], pl.DataFrame],
+    made_from: dict[str, str],
+    counted: Sequence[Table],
+    description: str,
+) -> Table:
+    """One format of the scored answers.
 
-    @table_asset(
-        scope,
-        OVERLAP,
-        reads=RECORDS,
-        settings=[arena.export.overlap_words, reference_sets.contents(benchmarks), *benchmarks],
-        origins=origins(
-            instruction_id="answer_scores.instruction_id",
-            competitor="answer_scores.competitor",
-            row_id="answer_scores.instruction_id answer_scores.competitor",
-            **dict.fromkeys(("task", "ngram", "shared"), f"{INSTRUCTION} {ANSWER}"),
-        ),
-    )
-    def benchmark_overlap(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        """The instructions and answers that share many consecutive words with a benchmark, with the task and those words. No
-        data set contains them, since a model trained on a benchmark cannot be measured with it.
-        """
-        sets = [(one.name, reference_sets.tasks_of(one)) for one in benchmarks]
-        rows = contamination.benchmark_overlap(records.records(warehouse, arena), sets, words=arena.export.overlap_words)
-        of_instructions = rows.filter(competitor="")["instruction_id"].n_unique()
-        metadata = {"instructions": of_instructions, "answers": rows.filter(pl.col("competitor") != "").height}
-        return record(context, warehouse, {WHOLE: rows}, metadata=metadata)
+    Args:
+        kind: its name in export.formats.
+        make: gives its rows from records.
+        made_from: the columns that it adds to those of its source, with their origins.
+        counted: the tables whose rows the card counts.
+        description: what the UI shows.
+    """
+    identity = ["instruction_id", *["competitor"] * (kind == "kto")]
 
-    return benchmark_overlap
-
-
-def dataset_asset(scope: Scope, kind: str, counted: Sequence[Table]) -> dg.AssetsDefinition:
-    """One format of the scored answers."""
-    arena = scope.arena
-    makers: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
-        "sft": sft.sft_rows,
-        "dpo": partial(dpo.dpo_rows, margin=arena.export.dpo_margin),
-        "kto": kto.kto_rows,
-    }
-    make = makers[kind]
-
-    def exported(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult:
-        made = make(records.records(warehouse, arena))
-        rows = contamination.remove_overlapping(made, warehouse.read(OVERLAP.name, [WHOLE]))
-        text = card_of(arena, kind, rows, records.counts(warehouse, arena, counted), len(made) - len(rows))
+    def exported(step: Step) -> dg.MaterializeResult:
+        arena = step.arena
+        made = make(records.records(step.warehouse, arena), arena)
+        rows = contamination.remove_overlapping(made, step.warehouse.read(benchmark_overlap.name, [WHOLE]))
+        counts = records.counts(step.warehouse, {one.name: one.partitions(arena) for one in counted})
+        text = card_of(arena, kind, rows, counts, len(made) - len(rows))
         paths = files.write_dataset(rows, Path(arena.export.folder), kind, text)
-        identity = ["instruction_id"] if kind != "kto" else ["instruction_id", "competitor"]
         keyed = rows.with_columns(pl.concat_str(identity, separator=":").alias("row_id"))
         where = {f"path_{name}": dg.MetadataValue.path(path) for name, path in paths.items()}
-        metadata = {**where, "left_out_for_benchmarks": len(made) - len(rows)}
-        return record(context, warehouse, {WHOLE: keyed}, metadata=metadata)
+        return record(step, {WHOLE: keyed}, metadata={**where, "left_out_for_benchmarks": len(made) - len(rows)})
 
     exported.__doc__ = (
-        f"{DESCRIPTIONS[kind]} Parquet, JSON Lines and a card; answers cut off at the token limit are never shown as good ones,"
-        " and what overlaps a benchmark is left out."
+        f"{description} Parquet, JSON Lines and a card; answers cut off at the token limit are never shown as good ones, and"
+        " what overlaps a benchmark is left out."
     )
-    return table_asset(
-        scope,
-        DATASETS[kind],
-        reads={**RECORDS, OVERLAP.name: SAME, **{table.name: SAME for table in counted}},
-        settings=[
+    return table(
+        name=f"{kind}_dataset",
+        partitioned_by="nothing",
+        columns=("row_id", "instruction_id", "attacker", *made_from),
+        reads={**RECORDS, benchmark_overlap.name: SAME, **{one.name: SAME for one in counted}},
+        settings=lambda arena: [
             arena.export.model_dump(mode="json", exclude={"folder"}),  # where the files are changes no row
             arena.battles.evidence,  # the card names it
         ],
         origins=origins(
             "answer_scores",
-            row_id="answer_scores.instruction_id" + " answer_scores.competitor" * (kind == "kto"),
+            row_id=" ".join(f"answer_scores.{column}" for column in identity),
             attacker="selected_instructions.competitor",
-            **COLUMNS[kind],
+            **made_from,
         ),
-        kinds={"huggingface", "parquet"},
+        kinds=("huggingface", "parquet"),
+        if_empty="warn",  # all answers may be cut off, or have equal scores
+        enabled=lambda arena: kind in arena.export.formats,
     )(exported)
+
+
+def datasets(counted: Sequence[Table]) -> list[Table]:
+    """The table of each format; the cards count the rows of some tables."""
+    competitor, score = "answer_scores.competitor", "answer_scores.score"
+    return [
+        dataset(
+            "sft",
+            lambda rows, _: sft.sft_rows(rows),
+            {"messages": f"{INSTRUCTION} {ANSWER}", "competitor": competitor, "score": score},
+            counted,
+            "Each instruction with its gold answer, as `messages`, for supervised fine-tuning.",
+        ),
+        dataset(
+            "dpo",
+            lambda rows, arena: dpo.dpo_rows(rows, margin=arena.export.dpo_margin),
+            {
+                **{"prompt": INSTRUCTION, "chosen": ANSWER, "rejected": ANSWER},
+                **dict.fromkeys(("chosen_competitor", "rejected_competitor"), competitor),
+                **dict.fromkeys(("chosen_score", "rejected_score"), score),
+            },
+            counted,
+            "Each instruction with its best and its worst answer: `prompt`, `chosen`, `rejected`.",
+        ),
+        dataset(
+            "kto",
+            lambda rows, _: kto.kto_rows(rows),
+            {"prompt": INSTRUCTION, "completion": ANSWER, "label": score, "competitor": competitor, "score": score},
+            counted,
+            "Single answers, desirable or not: `prompt`, `completion`, `label`.",
+        ),
+    ]
 
 
 def card_of(arena: Arena, kind: str, rows: pl.DataFrame, counts: dict[str, int], left_out: int) -> str:

@@ -8,19 +8,15 @@ import yaml
 
 FORMATS = {
     "sft": "`messages`: the instruction and its best answer. For supervised fine-tuning, such as TRL's `SFTTrainer`.",
-    "dpo": "`prompt`, `chosen`, `rejected`: the best and the worst answer. For preference training, such as TRL's "
-    "`DPOTrainer`.",
+    "dpo": "`prompt`, `chosen`, `rejected`: the best and the worst answer. For preference training, such as TRL's `DPOTrainer`.",
     "kto": "`prompt`, `completion`, `label`: single answers, desirable or not. For unpaired preference training, such "
     "as TRL's `KTOTrainer`. Keep the order of the rows: neighbours answer different instructions.",
 }
-
 SIZES = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M")]
-
 ORIGIN = (
     "From battles between code models, by the method of WarriorCoder (arXiv 2412.17395): models pose instructions to "
     "each other, all of them answer, and the models that do not compete in a battle judge the pair of answers."
 )
-
 BLIND = (
     "The judges wrote the tests without seeing an answer, and no person checked them. They may be wrong, too few, or missing: "
     "an answer in this data set does not mean that it was run or passed"
@@ -32,7 +28,6 @@ EVIDENCE = {
     "both": f"of the preferences of other models and the results of tests that were run on it. {BLIND}",
 }
 """Why an answer is in a data set (after "because"), for each value of the arena's `battles.evidence`."""
-
 LIMITATIONS = """\
 The models above generated the instructions and the answers; no person wrote them. An answer is in this data set because
 {evidence}. Code that was judged good may be wrong, insecure or out of date. Scores and ratings compare these competitors with
@@ -56,12 +51,9 @@ def dataset_card(
 ) -> str:
     """The README.md of a data set: front matter for the Hub, then models, counts, settings and limitations.
 
-    - `kind`: `sft`, `dpo` or `kto`; KeyError for another.
-    - `models`: each with `name`, `model`, `revision` and `license`; a missing or empty one reads "unknown".
-    - `counts`: rows after each stage, in order. `settings`: plain values, written as YAML.
-    - `evidence`: what decided the battles, as in the arena file.
-
-    A card is public, so the addresses of servers and local folders are removed from models and settings.
+    `kind` is `sft`, `dpo` or `kto`. Each model has `name`, `model`, `revision` and `license`; a missing or empty one becomes
+    "unknown". `counts` are the rows after each stage, in order; `settings` are plain values, written as YAML; `evidence` is as in
+    the arena file. A card is public, so the addresses of servers and local folders are removed from models and settings.
     """
     front = {
         "pretty_name": title,

@@ -1,9 +1,8 @@
 """Overlap with benchmarks: a model trained on texts that repeat a benchmark cannot be measured with it.
 
-Two texts overlap if they share a number of consecutive words, or all words of a benchmark's text that is shorter.
-DeepSeek-Coder (arXiv 2401.14196) and Qwen2.5-Coder (arXiv 2409.12186) use ten words for code. Words are compared in lower case
-and without the characters between them, so layout and punctuation do not hide a copy. An overlap of numbers only does not
-count.
+Two texts overlap if they share a number of consecutive words, or all words of a benchmark's text that is shorter. Ten words are
+usual for code (DeepSeek-Coder, arXiv 2401.14196; Qwen2.5-Coder, arXiv 2409.12186). Words are compared in lower case and without
+the characters between them, so layout and punctuation do not hide a copy. An overlap of numbers only does not count.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,12 +16,7 @@ MIN_WORDS = 3
 SLICE = 5_000
 """Texts split into words at a time. This bounds the memory."""
 SCHEMA = {
-    "row_id": pl.String,
-    "instruction_id": pl.String,
-    "competitor": pl.String,
-    "benchmark": pl.String,
-    "task": pl.String,
-    "ngram": pl.String,
+    **dict.fromkeys(("row_id", "instruction_id", "competitor", "benchmark", "task", "ngram"), pl.String),
     "shared": pl.Int64,
 }
 
@@ -30,20 +24,13 @@ Ints = NDArray[np.int64]
 
 
 def overlaps(texts: Sequence[str] | pl.Series, tasks: Sequence[str], *, words: int) -> pl.DataFrame:
-    """Find the texts that share `words` consecutive words with a task, or all words of a shorter task.
+    """Find the texts that share `words` (at least `MIN_WORDS`) consecutive words with a task, or all words of a shorter task.
 
     The search is exact. The tasks' n-grams are a trie with one sorted array per depth, which all positions of the texts descend
     at once. It needs memory for the tasks and one slice of the texts.
 
-    Args:
-        texts: the texts to search.
-        tasks: the texts of a benchmark.
-        words: number of consecutive words that count as an overlap, at least `MIN_WORDS`.
-
-    Returns:
-        One row for each text that overlaps, in order: `text` and `task` (Int64, indices), `ngram` (the first shared words,
-        lower case), and `shared` (Int64, number of positions in the text where an overlap begins). Of several tasks it is the
-        first.
+    Returns one row for each text that overlaps, in order: `text` and `task` (Int64, indices; the first of several tasks), `ngram`
+    (the first shared words, lower case), and `shared` (Int64, number of positions in the text where an overlap begins).
     """
     known = _words(pl.Series(tasks, dtype=pl.String))
     vocabulary = pl.Enum(known["word"].unique().sort())
@@ -54,11 +41,11 @@ def overlaps(texts: Sequence[str] | pl.Series, tasks: Sequence[str], *, words: i
         codes, row, end = _coded(part, vocabulary)
         for length, levels, task in tries:
             positions, leaves = _descend(codes, end, levels, len(vocabulary.categories))
-            ngram = ["".join(part["word"][int(p) : int(p) + length].str.join(" ")) for p in _firsts(row, positions)]
+            firsts = positions[np.unique(row[positions], return_index=True)[1]]  # of each text
+            ngram = ["".join(part["word"][int(p) : int(p) + length].str.join(" ")) for p in firsts]
             hits = pl.DataFrame({"text": row[positions] + first, "position": positions, "task": task[leaves]})
-            each = hits.group_by("text", maintain_order=True).agg(
-                pl.col("position", "task").first(), shared=pl.len().cast(pl.Int64)
-            )
+            by_text = hits.group_by("text", maintain_order=True)
+            each = by_text.agg(pl.col("position", "task").first(), shared=pl.len().cast(pl.Int64))
             found.append(each.with_columns(ngram=pl.Series(ngram, dtype=pl.String), position=pl.col("position").cast(pl.Int64)))
     if not found:
         return pl.DataFrame(schema={"text": pl.Int64, "task": pl.Int64, "ngram": pl.String, "shared": pl.Int64})
@@ -77,12 +64,8 @@ def benchmark_overlap(
 
     Rows of SCHEMA, one per text and benchmark. `competitor` is the author of the answer, and "" for an instruction.
     """
-    texts = pl.concat(
-        [
-            records.select("instruction_id", competitor=pl.lit(""), text="instruction").unique(maintain_order=True),
-            records.select("instruction_id", "competitor", text="answer"),
-        ]
-    )
+    instructions = records.select("instruction_id", competitor=pl.lit(""), text="instruction").unique(maintain_order=True)
+    texts = pl.concat([instructions, records.select("instruction_id", "competitor", text="answer")])
     found = [pl.DataFrame(schema=SCHEMA)]
     for name, tasks in benchmarks:
         hits = overlaps(texts["text"], list(tasks.values()), words=words)
@@ -149,9 +132,3 @@ def _descend(codes: Ints, end: Ints, levels: list[Ints], size: int) -> tuple[Int
         found = (level[at] == keys) & (code >= 0)
         positions, nodes = positions[found], at[found]
     return positions, nodes
-
-
-def _firsts(row: Ints, positions: Ints) -> Ints:
-    """The first of the positions in each text."""
-    firsts: Ints = positions[np.unique(row[positions], return_index=True)[1]]
-    return firsts

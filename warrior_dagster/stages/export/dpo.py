@@ -10,12 +10,10 @@ def dpo_rows(records: pl.DataFrame, *, margin: float) -> pl.DataFrame:
 
     Chosen is the gold answer and rejected the answer with the last rank. An instruction is left out if the scores differ by no
     more than `margin` (so equal scores never make a pair), if the texts are the same, or if the chosen answer is unfinished.
-    `records` as in `sft.py`.
     """
     last = pl.col("rank") == pl.col("rank").max().over("instruction_id")
-    rejected = records.filter(last).select(
-        "instruction_id", rejected_competitor="competitor", rejected_answer="answer", rejected_score="score"
-    )
+    names = {f"rejected_{column}": column for column in ("competitor", "answer", "score")}
+    rejected = records.filter(last).select("instruction_id", **names)
     # Rounded like the scores, so that floating-point error does not put a difference of 0.3 above a margin of 0.3.
     difference = (pl.col("score") - pl.col("rejected_score")).round(9)
     return (
@@ -28,10 +26,7 @@ def dpo_rows(records: pl.DataFrame, *, margin: float) -> pl.DataFrame:
             messages(user="instruction").alias("prompt"),
             messages(assistant="answer").alias("chosen"),
             messages(assistant="rejected_answer").alias("rejected"),
-            "attacker",
-            pl.col("competitor").alias("chosen_competitor"),
-            "rejected_competitor",
-            pl.col("score").alias("chosen_score"),
-            "rejected_score",
+            *("attacker", pl.col("competitor").alias("chosen_competitor"), "rejected_competitor"),
+            *(pl.col("score").alias("chosen_score"), "rejected_score"),
         )
     )

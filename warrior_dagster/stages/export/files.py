@@ -19,10 +19,9 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
     """Write `folder/name/` with train.parquet, train.jsonl and README.md (the card); return the path of each.
 
     The files are written to a temporary folder, which then replaces an earlier export, so a partial export is never visible.
-    Exports of one name wait for one another, and each removes what an interrupted one left. Equal rows make equal bytes. With
-    no rows the Parquet file still has the columns. NaN and infinities are null in the JSON Lines.
-
-    Raises TypeError naming a column that is not of strings, 64-bit numbers, booleans, or lists or structs of them.
+    Exports of one name wait for one another, and each removes what an interrupted one left. Equal rows make equal bytes. NaN and
+    infinities are null in the JSON Lines. Raises TypeError for a column that is not of strings, 64-bit numbers, booleans, or lists
+    or structs of them.
     """
     target, new, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
     with file_lock(folder / f".{name}.lock"):

@@ -10,10 +10,8 @@ def kto_rows(records: pl.DataFrame) -> pl.DataFrame:
     """One row per answer: `prompt` and `completion` as lists of messages, `label`, competitors and score.
 
     `label` is true (desirable) if the score is above the mean of the group. Answers at the mean are left out, and so are
-    unfinished answers above it, which should not be imitated. `records` as in `sft.py`.
-
-    The order is a fixed shuffle that keeps the answers to one instruction far apart. This matters: KTO estimates its reference
-    point from mismatched pairs, and TRL makes them from neighbours in the file (each prompt with the previous answer).
+    unfinished answers above it, which should not be imitated. The order is a fixed shuffle that keeps the answers to one
+    instruction far apart: KTO estimates its reference point from mismatched pairs, and TRL makes them from neighbours in the file.
     """
     # Rounded like the scores, so that floating-point error does not put an answer at the mean above it.
     above_mean = (pl.col("score") - pl.col("score").mean().over("instruction_id")).round(9)

@@ -1,29 +1,25 @@
 """The input of every format: the scored answers with their instructions, and how many rows each stage left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.materialization.table import Table
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 
-def counts(warehouse: Warehouse, arena: Arena, tables: Sequence[Table]) -> dict[str, int]:
-    """Rows of some tables, of the present roster."""
-    return {table.name: warehouse.count(table.name, table.partitions(arena)) for table in tables}
+def counts(warehouse: Warehouse, tables: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Rows of some tables, given with their partitions."""
+    return {name: warehouse.count(name, partitions) for name, partitions in tables.items()}
 
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
     """One row for each instruction and usable answer, with its score."""
     scored = warehouse.read("answer_scores", [WHOLE])
-    instructions = warehouse.read("selected_instructions", arena.roster).select(
-        "instruction_id", "instruction", "language", pl.col("competitor").alias("attacker"),
-        pl.col("score").alias("difficulty"),
-    )  # fmt: skip
-    given = warehouse.read("answers", arena.roster).select(
-        "instruction_id", "competitor", "answer", (pl.col("status") == "ok").alias("finished")
-    )
+    selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
+    names = {"attacker": "competitor", "difficulty": "score"}
+    instructions = selected.select("instruction_id", "instruction", "language", **names)
+    given = answers.select("instruction_id", "competitor", "answer", finished=pl.col("status") == "ok")
     return (
         scored.filter(pl.col("opponents") > 0)  # an answer without opponents was never judged
         .join(instructions, on="instruction_id", maintain_order="left")

@@ -1,8 +1,7 @@
-"""Clean a raw mined completion: an instruction, or the reason why there is none.
+"""Clean a raw mined completion: an instruction, or the reason why it is unusable.
 
-A model that completes a user's turn (METHOD section 2) may also answer itself, label its lines like a transcript, loop, or
-never stop. Labels, quotes and leaked answers are removed. Other faults get a status. In doubt a text is kept, since curation
-follows.
+A model that completes a user's turn (METHOD section 2) may also answer itself, write a transcript, loop, or never stop. Labels,
+quotes and leaked answers are removed, other faults get a status. In doubt a text is kept, since curation follows.
 """
 
 import re
@@ -53,27 +52,23 @@ def clean(text: str, *, finished: bool, min_chars: int, max_chars: int) -> tuple
     """Return the cleaned text, stripped, and its status. The text is a usable instruction only if the status is "ok".
 
     `finished`: the model ended its turn. A completion also counts as finished if a leaked answer was cut off its end.
-    The statuses, in the order of the checks: "empty"; "unfinished"; "too_short" and "too_long" (less than `min_chars`, more
-    than `max_chars` characters); "garbled" (few letters, or many invalid characters); "answer" (opens like an assistant's
-    turn); "repetitive" (a loop). Cleaning an "ok" instruction again changes nothing.
+    "garbled": few letters or many invalid characters; "answer": it opens like an assistant's turn; "repetitive": a loop.
+    Cleaning an "ok" instruction again changes nothing.
     """
     instruction, cut = _instruction(text)
-    return instruction, _status(instruction, finished=finished or cut, min_chars=min_chars, max_chars=max_chars)
-
-
-def _status(instruction: str, *, finished: bool, min_chars: int, max_chars: int) -> Status:
-    """The first status that applies. Cheap checks come first, so that only texts of a normal length are searched for loops."""
+    finished |= cut
+    # Cheap checks come first, so that only texts of a normal length are searched for loops.
     if len(instruction) < max(min_chars, 1) and (finished or not instruction):
-        return "too_short" if instruction else "empty"
+        return instruction, "too_short" if instruction else "empty"
     if not finished:
-        return "unfinished"
+        return instruction, "unfinished"
     if len(instruction) > max_chars:
-        return "too_long"
+        return instruction, "too_long"
     if _is_garbled(instruction):
-        return "garbled"
-    if _is_answer(instruction):
-        return "answer"
-    return "repetitive" if _is_repetitive(instruction) else "ok"
+        return instruction, "garbled"
+    if _ANSWER_OPENING.match(instruction) or (_HERE_IS.match(instruction) and not _USER_WORDS.search(instruction)):
+        return instruction, "answer"
+    return instruction, "repetitive" if _is_repetitive(instruction) else "ok"
 
 
 def _instruction(text: str) -> tuple[str, bool]:
@@ -106,15 +101,11 @@ def _is_garbled(text: str) -> bool:
     return letters * 5 < visible or broken * 50 > len(text)
 
 
-def _is_answer(text: str) -> bool:
-    return bool(_ANSWER_OPENING.match(text) or (_HERE_IS.match(text) and not _USER_WORDS.search(text)))
-
-
 def _is_repetitive(text: str) -> bool:
     """A loop: the text compresses far better than real text, or lines or sentences that repeat often are half of it.
 
-    Compression finds loops that vary a little. Counting finds short ones, which compress no better than code does. Long texts
-    compress better, so they are compressed in pieces of equal size.
+    Compression finds loops that vary a little, in pieces of equal size because longer texts compress better. Counting finds
+    short loops, which compress no better than code does.
     """
     data = text.encode()
     pieces = [data[start : start + _PIECE_BYTES] for start in range(0, len(data), _PIECE_BYTES)]

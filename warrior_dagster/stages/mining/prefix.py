@@ -1,6 +1,5 @@
-"""The mining prefix: a chat template, cut where the user's message would begin (METHOD section 2).
-
-An aligned model that gets only this prefix completes it with what a user would ask: an instruction of its own distribution.
+"""The mining prefix: a chat template, cut where the user's message would begin. An aligned model that gets only this prefix
+completes it with what a user would ask: an instruction of its own distribution (METHOD section 2).
 """
 
 from typing import TYPE_CHECKING
@@ -24,10 +23,8 @@ def user_turn_prefix(tokenizer: "PreTrainedTokenizerBase", system: str | None) -
 
 
 def mining_system_prompt(tokenizer: "PreTrainedTokenizerBase", persona: str | None, language_prompt: str) -> str:
-    """The system prompt of mining: the competitor's own (`persona`), or else the template's default, and then the language's.
-
-    The default matters: a model trained with one (Qwen2.5) has hardly seen a user's turn without it. An empty persona means no
-    system prompt except the language's.
+    """The system prompt of mining: the competitor's own (`persona`, which may be empty) or, if that is None, the template's
+    default, and then the language's. A model trained with a default (Qwen2.5) has hardly seen a user's turn without it.
     """
     before = (default_system(tokenizer) or "") if persona is None else persona
     return "\n\n".join(part for part in (before.strip(), language_prompt.strip()) if part)

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from string import Template
 from typing import Any
@@ -11,7 +10,7 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Sampling
-from warrior_dagster.config.stages import Mining, MiningSetting
+from warrior_dagster.config.stages import Mining
 from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
 from warrior_dagster.inference.prompting import REQUEST_COLUMNS, LoadedCompetitor, request_columns
 from warrior_dagster.inference.request import Completion, Request
@@ -33,15 +32,6 @@ SCHEMA = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The origin of a mined sample."""
-
-    competitor: str
-    language: str
-    setting: MiningSetting
-
-
 def mine(arena: Arena, engines: Backend, names: Sequence[str], log: logging.Logger) -> DispatchResult:
     """Sample the whole grid of each competitor. The rows have SCHEMA."""
     samples = len(arena.languages) * len(arena.mining.settings) * arena.mining.samples
@@ -59,24 +49,22 @@ def requests(competitor: LoadedCompetitor, languages: tuple[str, ...], mining: M
     """The requests of a competitor's grid, `samples_per_request` samples each. Requests of one prefix are consecutive."""
     for language in languages:
         language_prompt = Template(mining.prompt).substitute(language=language)
-        prefix = user_turn_prefix(
-            competitor.tokenizer, mining_system_prompt(competitor.tokenizer, competitor.system, language_prompt)
-        )
+        system = mining_system_prompt(competitor.tokenizer, competitor.system, language_prompt)
+        prefix = user_turn_prefix(competitor.tokenizer, system)
         for setting in mining.settings:
             sampling = Sampling(temperature=setting.temperature, top_p=setting.top_p, max_tokens=mining.max_tokens)
-            source = Source(competitor.name, language, setting)
+            origin = {"competitor": competitor.name, "language": language, **setting.model_dump()}
             for first in range(0, mining.samples, mining.samples_per_request):
                 samples = tuple(range(first, min(first + mining.samples_per_request, mining.samples)))
-                yield competitor.request(prefix, sampling, source, samples=samples)
+                yield competitor.request(prefix, sampling, origin, samples=samples)
 
 
 def read(request: Request, completion: Completion, mining: Mining) -> dict[str, Any]:
     """The row of one sample. An unusable sample is kept with the reason as `status` and no instruction.
 
-    The instruction's id comes from its completion key, so renaming a competitor does not change it. Two competitors with the
-    same weights and prompt give the same instructions, of which deduplication keeps one.
+    The tag has the columns of the origin. The instruction's id comes from its completion key, so renaming a competitor does not
+    change it. Two competitors with the same weights and prompt give the same instructions: deduplication keeps one.
     """
-    source: Source = request.tag
     if completion.error is not None:
         instruction, status = "", "failed"
     else:
@@ -86,10 +74,7 @@ def read(request: Request, completion: Completion, mining: Mining) -> dict[str, 
     return {
         "row_id": identity,
         "instruction_id": identity,
-        "competitor": source.competitor,
-        "language": source.language,
-        "temperature": source.setting.temperature,
-        "top_p": source.setting.top_p,
+        **request.tag,
         "sample": completion.sample,
         "status": status,
         "instruction": instruction if status == "ok" else "",

@@ -28,13 +28,10 @@ from numpy.typing import NDArray
 from warrior_dagster.stages.ratings.elo import SCALE, WINNER_OF_OUTCOME, bradley_terry_of_counts, count_outcomes
 
 OUTCOME_OF_WINNER = {winner: outcome for outcome, winner in WINNER_OF_OUTCOME.items()}
-
 TAIL = 4096
 """Draws of a round that are replayed first. Then eight times as many, and so on."""
-
 CONVERGED = 1e-9
 """Replays that differ by at most this many rating points count as equal: a thousandth of the accuracy that ratings need."""
-
 MAX_CONTRACTING_K = 4 * SCALE / log(10)
 """The largest k for which replays of the same draws never diverge."""
 
@@ -44,9 +41,8 @@ def intervals(
 ) -> dict[str, tuple[float, float]]:
     """The percentile interval of each competitor that contains `level` of its samples (rounds, competitors).
 
-    Battles are treated as independent. Those on one instruction are not quite, so the true intervals are somewhat wider.
-
-    Raises ValueError for no samples.
+    Battles are treated as independent. Those on one instruction are not quite, so the true intervals are somewhat wider. Raises
+    ValueError for no samples.
     """
     if not len(samples):
         raise ValueError("intervals need at least one bootstrap round")
@@ -58,10 +54,7 @@ def intervals(
 def bradley_terry_samples(
     battles: pl.DataFrame, competitors: Sequence[str], *, initial: float, rounds: int, seed: int
 ) -> NDArray[np.float64]:
-    """The ratings of `elo.bradley_terry` for `rounds` resamples of the battles: (rounds, competitors).
-
-    Raises ValueError as `elo.elo` does.
-    """
+    """The ratings of `elo.bradley_terry` for `rounds` resamples of the battles: (rounds, competitors). Raises as `elo.elo`."""
     counted = count_outcomes(battles, competitors)
     counts = np.zeros((rounds, len(counted)), dtype=np.int64)
     if len(battles):
@@ -75,9 +68,7 @@ def elo_samples(
     """The ratings of `elo.elo` for `rounds` resamples of the battles: (rounds, competitors).
 
     A resample is in random order, so the spread includes the noise of the order. `draws` returns the battles of a round.
-    Competitors without a battle keep `initial`.
-
-    Raises ValueError as `elo.elo` does.
+    Competitors without a battle keep `initial`. Raises as `elo.elo`.
     """
     counted = count_outcomes(battles, competitors)
     left, right = counted["left"].to_numpy(), counted["right"].to_numpy()

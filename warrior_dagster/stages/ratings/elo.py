@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 SCALE = 400.0
 """Rating difference at which the odds of winning are ten to one."""
-
 WINNER_OF_OUTCOME = {1.0: Winner.X.value, 0.5: Winner.Draw.value, 0.0: Winner.Y.value}
 
 
@@ -30,10 +29,8 @@ def expected(rating_a: float, rating_b: float) -> float:
 def elo(battles: pl.DataFrame, competitors: Sequence[str], *, k: float, initial: float, seed: int) -> dict[str, float]:
     """Elo ratings after one pass over the battles, with zero-sum updates (METHOD, section 5).
 
-    The battles are replayed in the order of the rows, permuted by NumPy's `default_rng(seed)`, so the same rows in the same
-    order give the same ratings. A competitor without a battle keeps `initial`.
-
-    Raises ValueError for an outcome that is not 1, 0.5 or 0, and for a name that is not in `competitors`.
+    The battles are replayed in the order of the rows, permuted by NumPy's `default_rng(seed)`. A competitor without a battle
+    keeps `initial`. Raises ValueError for an outcome that is not 1, 0.5 or 0, and for a name that is not in `competitors`.
     """
     coded = encode(battles, competitors)
     if coded.is_empty():  # evalica would return no scores
@@ -50,13 +47,11 @@ def bradley_terry(battles: pl.DataFrame, competitors: Sequence[str], *, initial:
     """Bradley-Terry strengths as ratings, 400 log10(strength), with mean `initial`. A tie counts as half a win for each.
 
     Every pair of competitors gets one extra battle, a tie. Without it, a competitor that won or lost every battle, or never met
-    the others, has no finite rating. With it there is exactly one solution, a few battles cannot move a rating far, and the
-    effect on thousands of battles is negligible. Without battles all ratings are `initial`.
+    the others, has no finite rating. With it the solution is unique, a few battles cannot move a rating far, and the effect on
+    thousands of battles is negligible. Without battles all ratings are `initial`. Raises as `elo`.
 
     Groups that never met are connected by these ties only. Then the solver is slow, and with 100,000s of battles per pair it
     stops at its iteration limit, a few points off in the distance between the groups (but not within them).
-
-    Raises ValueError as `elo` does.
     """
     counted = count_outcomes(battles, competitors)
     ratings = bradley_terry_of_counts(counted, counted["count"].to_numpy()[None], len(competitors), initial=initial)
@@ -92,10 +87,7 @@ def bradley_terry_of_counts(
 
 
 def encode(battles: pl.DataFrame, competitors: Sequence[str]) -> pl.DataFrame:
-    """The battles as evalica takes them: `left` and `right` as indices into `competitors`, and `winner`.
-
-    Raises ValueError as `elo` does.
-    """
+    """The battles as evalica takes them: `left` and `right` as indices into `competitors`, and `winner`. Raises as `elo`."""
     indices = pl.col("left", "right").cast(pl.Enum(competitors), strict=False).to_physical().cast(pl.Int64)
     winner = pl.col("outcome").replace_strict(WINNER_OF_OUTCOME, default=None, return_dtype=pl.UInt8)
     coded = battles.select(indices, winner=winner)
@@ -109,10 +101,7 @@ def encode(battles: pl.DataFrame, competitors: Sequence[str]) -> pl.DataFrame:
 
 
 def count_outcomes(battles: pl.DataFrame, competitors: Sequence[str]) -> pl.DataFrame:
-    """How often each outcome of each pair occurred: the columns of `encode` and `count`, sorted.
-
-    Raises ValueError as `elo` does.
-    """
+    """How often each outcome of each pair occurred: the columns of `encode` and `count`, sorted. Raises as `elo`."""
     keys = ("left", "right", "winner")
     counted = encode(battles, competitors).group_by(keys).agg(count=pl.len().cast(pl.Int64))
     return counted.sort(keys)  # so that the order of the battles changes no bit of the result

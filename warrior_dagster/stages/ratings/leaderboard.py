@@ -6,16 +6,9 @@ from warrior_dagster.config.stages import Ratings
 from warrior_dagster.stages.ratings import bootstrap, elo
 
 RATING_SCHEMA = {
-    "row_id": pl.String,
-    "competitor": pl.String,
-    "method": pl.String,
-    "rating": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "battles": pl.Int64,
-    "wins": pl.Int64,
-    "ties": pl.Int64,
-    "losses": pl.Int64,
+    **dict.fromkeys(("row_id", "competitor", "method"), pl.String),
+    **dict.fromkeys(("rating", "low", "high"), pl.Float64),
+    **dict.fromkeys(("battles", "wins", "ties", "losses"), pl.Int64),
 }
 
 
@@ -33,16 +26,16 @@ def rate(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.Dat
     rated = [(name, name, settings.method, ratings[name], *intervals.get(name, (None, None))) for name in roster]
     return (
         pl.DataFrame(rated, schema=dict(list(RATING_SCHEMA.items())[:6]), orient="row")
-        .join(_records(battles), on="competitor", how="left", maintain_order="left")
+        .join(records(battles, "competitor"), on="competitor", how="left", maintain_order="left")
         .with_columns(pl.col("battles", "wins", "ties", "losses").fill_null(0))
         .cast(RATING_SCHEMA)  # type: ignore[arg-type]
     )
 
 
-def _records(battles: pl.DataFrame) -> pl.DataFrame:
-    """`battles`, `wins`, `ties` and `losses` of each `competitor` that had a battle."""
-    lefts = battles.select(competitor="left", own="outcome")
-    rights = battles.select(competitor="right", own=1.0 - pl.col("outcome"))
+def records(battles: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """`battles`, `wins`, `ties` and `losses`, grouped `by` `competitor`, `opponent` or both."""
+    lefts = battles.select(competitor="left", opponent="right", own="outcome")
+    rights = battles.select(competitor="right", opponent="left", own=1.0 - pl.col("outcome"))
     own = pl.col("own")
-    counts = {"wins": (own == 1.0).sum(), "ties": (own == 0.5).sum(), "losses": (own == 0.0).sum()}
-    return pl.concat([lefts, rights]).group_by("competitor").agg(battles=pl.len(), **counts)
+    counts = {"battles": own.len(), "wins": (own == 1.0).sum(), "ties": (own == 0.5).sum(), "losses": (own == 0.0).sum()}
+    return pl.concat([lefts, rights]).group_by(by).agg(count.cast(pl.Int64).alias(name) for name, count in counts.items())

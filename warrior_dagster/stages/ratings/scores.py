@@ -1,7 +1,7 @@
 """The final score of each answer within its group, and the gold answer of each instruction (METHOD, section 5).
 
-Matchups are processed one after another in roster order, over all instructions. So every sum has a fixed order of addition, and
-the same input gives the same bits on any number of threads. A parallel group-by does not guarantee that.
+Matchups are processed in roster order, over all instructions, so every sum has a fixed order of addition. A parallel group-by
+would give other bits on another number of threads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,7 @@ Matrix = NDArray[np.float64]
 
 
 def final_scores(
-    outcomes: pl.DataFrame,
-    ratings: Mapping[str, float],
-    answers: pl.DataFrame,
-    roster: Sequence[str],
-    *,
-    alpha: float,
+    outcomes: pl.DataFrame, ratings: Mapping[str, float], answers: pl.DataFrame, roster: Sequence[str], *, alpha: float
 ) -> pl.DataFrame:
     """Score, rank and advantage of each usable answer: e_A = sum over B of alpha X(A>B) + (1 - alpha) x(A>B).
 
@@ -35,22 +30,17 @@ def final_scores(
     Args:
         outcomes: `instruction_id`, `left`, `right`, `local_left` (x(left>right), 0 to 1), at most one row for each pair of an
             instruction. For a pair without an outcome, X is used as x.
-        ratings: the Elo or Bradley-Terry rating of each competitor of the roster, from which X is computed.
-        answers: `instruction_id`, `competitor`, `usable` (it can be the gold answer), `length` (characters), at most one row
-            for each competitor of an instruction.
-        roster: all competitors.
+        ratings: the rating of each competitor of the roster, from which X is computed.
+        answers: `instruction_id`, `competitor`, `usable` (it can be the gold answer), `length` (characters), each at most once.
         alpha: weight of the ratings, 0 to 1.
 
-    Returns:
-        One row for each instruction and member of its group, sorted by instruction, then in roster order: `instruction_id`,
-        `competitor`, `score` (e), `elo_part` (the sum of X), `local_part` (the sum of x), `rank` (1 is best; of equal scores
-        the shorter answer is better, then the earlier in the roster), `gold` (rank 1, once per instruction), `advantage` ((e -
-        mean) / population standard deviation of the group; 0 if all scores are equal) and `opponents` (n - 1).
+    Returns one row for each instruction and member of its group, sorted by instruction, then by roster: `instruction_id`,
+    `competitor`, `score` (e), `elo_part` (the sum of X), `local_part` (the sum of x), `rank` (1 is best; of equal scores the
+    shorter answer is better, then the earlier in the roster), `gold` (rank 1, once per instruction), `advantage` ((e - mean) /
+    population standard deviation of the group; 0 if all scores are equal) and `opponents` (n - 1).
 
-    Raises:
-        ValueError: alpha or x is not from 0 to 1, a rating is not finite, a pair or answer is repeated, or a name is not in
-            the roster.
-        KeyError: a competitor of the roster has no rating.
+    Raises ValueError if alpha or x is not from 0 to 1, a rating is not finite, a pair or answer is repeated, or a name is not
+    in the roster; KeyError if a competitor of the roster has no rating.
     """
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha must be from 0 to 1, not {alpha}")
@@ -128,22 +118,15 @@ def _indexed_outcomes(
     """For each matchup (two columns, in roster order) the `row` of each instruction with an outcome, and its `x`."""
     if not outcomes["local_left"].is_between(0.0, 1.0).all(ignore_nulls=False):
         raise ValueError("a local score (a share of the votes) that is not from 0 to 1")
-    left, right, x = pl.col("left_column"), pl.col("right_column"), pl.col("local_left")
-    indexed = outcomes.join(ids, on="instruction_id").select(
-        "row", "local_left", left_column=_column("left", roster), right_column=_column("right", roster)
-    )
-    if indexed["left_column"].has_nulls() or indexed["right_column"].has_nulls():
+    left, right, x = _column("left", roster), _column("right", roster), pl.col("local_left")
+    ordered = pl.when(left < right).then(x).otherwise(1.0 - x)
+    indexed = outcomes.join(ids, on="instruction_id")
+    if indexed.select((left.is_null() | right.is_null()).any()).item():
         raise ValueError("an outcome of a competitor that is not in the roster")
-    matchups = indexed.select(
-        "row",
-        a=pl.min_horizontal(left, right),
-        b=pl.max_horizontal(left, right),
-        x=pl.when(left < right).then(x).otherwise(1.0 - x),
-    )
+    matchups = indexed.select("row", a=pl.min_horizontal(left, right), b=pl.max_horizontal(left, right), x=ordered)
     size = len(roster)
-    if matchups.select(((pl.col("row").cast(pl.Int64) * size + pl.col("a")) * size + pl.col("b")).n_unique()).item() < len(
-        matchups
-    ):
+    pairs = (pl.col("row").cast(pl.Int64) * size + pl.col("a")) * size + pl.col("b")
+    if matchups.select(pairs.n_unique()).item() < len(matchups):
         raise ValueError("two outcomes of one pair of competitors on one instruction")
     return matchups.partition_by("a", "b", as_dict=True, include_key=False)
 

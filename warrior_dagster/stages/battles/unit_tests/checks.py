@@ -8,25 +8,21 @@ import polars as pl
 from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS
 from warrior_dagster.stages.battles.unit_tests import execution
 
-ISOLATED_RUNS, FEW_TIMEOUTS, TESTS_DECIDE = "runs_are_isolated", "few_timeouts", "tests_decide"
-DESCRIPTIONS = {
-    ISOLATED_RUNS: "Whether all runs were isolated; others were held by resource limits alone (execution.isolation).",
-    FEW_TIMEOUTS: "Whether few enough runs timed out (execution.max_timeout_rate).",
-    TESTS_DECIDE: "Whether the tests distinguish any two answers at all.",
-}
+ISOLATED_RUNS = (
+    "runs_are_isolated",
+    "Whether all runs were isolated; others were held by resource limits alone (execution.isolation).",
+)
+FEW_TIMEOUTS = ("few_timeouts", "Whether few enough runs timed out (execution.max_timeout_rate).")
+TESTS_DECIDE = ("tests_decide", "Whether the tests distinguish any two answers at all.")
+"""The names and the descriptions of the checks."""
 WARN = dg.AssetCheckSeverity.WARN
-
-
-def specs(asset: dg.AssetKey, *names: str) -> list[dg.AssetCheckSpec]:
-    """Some of the checks above, of an asset."""
-    return [dg.AssetCheckSpec(name, asset=asset, description=DESCRIPTIONS[name]) for name in names]
 
 
 def isolated(rows: pl.DataFrame) -> dg.AssetCheckResult:
     """Whether all results come from isolated runs, also those of earlier runs."""
     levels = counted(rows.filter(pl.col("level") != ""), "level")
     passed = set(levels) <= set(ISOLATING_LEVELS)
-    return dg.AssetCheckResult(check_name=ISOLATED_RUNS, passed=passed, severity=WARN, metadata={"levels": levels})
+    return dg.AssetCheckResult(check_name=ISOLATED_RUNS[0], passed=passed, severity=WARN, metadata={"levels": levels})
 
 
 def few_timeouts(rows: pl.DataFrame, limit: float) -> dg.AssetCheckResult:
@@ -35,7 +31,7 @@ def few_timeouts(rows: pl.DataFrame, limit: float) -> dg.AssetCheckResult:
     late = ran.filter(outcome=execution.TIMEOUT).height
     rate = late / len(ran) if len(ran) else 0.0
     metadata = {"timeouts": late, "ran": len(ran), "rate": rate, "limit": limit}
-    return dg.AssetCheckResult(check_name=FEW_TIMEOUTS, passed=rate <= limit, severity=WARN, metadata=metadata)
+    return dg.AssetCheckResult(check_name=FEW_TIMEOUTS[0], passed=rate <= limit, severity=WARN, metadata=metadata)
 
 
 def tests_decide(frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult:
@@ -46,7 +42,7 @@ def tests_decide(frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult:
     for what, columns in (("battles", ["instruction_id", "left", "right"]), ("instructions", ["instruction_id"])):
         decided, total = (frame.n_unique(columns) if len(frame) else 0 for frame in (readable, votes))
         metadata |= {what: total, f"{what}_decided": decided, f"share_of_{what}": decided / total if total else 0.0}
-    return dg.AssetCheckResult(check_name=TESTS_DECIDE, passed=not readable.is_empty(), severity=WARN, metadata=metadata)
+    return dg.AssetCheckResult(check_name=TESTS_DECIDE[0], passed=not readable.is_empty(), severity=WARN, metadata=metadata)
 
 
 def counted(rows: pl.DataFrame, column: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Runs all answers against all tests of their instructions, whoever wrote the tests. Earlier runs are reused."""
+"""Runs all answers against all tests of their instructions, from all writers. Earlier runs are reused."""
 
 import json
 import re
@@ -14,21 +14,24 @@ from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract
 from warrior_dagster.sandbox.isolation import ResourceLimits
 from warrior_dagster.sandbox.pool import Program, Result
 
-SCHEMA = {
-    "row_id": pl.String,
-    "instruction_id": pl.String,
-    "competitor": pl.String,
-    "writer": pl.String,
-    "test": pl.String,
-    "outcome": pl.String,
-    "reason": pl.String,
-    "bound": pl.String,
-    "level": pl.String,
-    "answer_key": pl.String,
-    "run_key": pl.String,
-}
-"""A row an answer and test, with the row id of the test. `bound`: the name that was bound to the answer's one function, if one
-was. `answer_key`: the completion key of the answer. `run_key`: of what determines the outcome, as far as anything does.
+SCHEMA = dict.fromkeys(
+    (
+        "row_id",
+        "instruction_id",
+        "competitor",
+        "writer",
+        "test",
+        "outcome",
+        "reason",
+        "bound",
+        "level",
+        "answer_key",
+        "run_key",
+    ),
+    pl.String,
+)
+"""One row per answer and test, with the row id of the test. `bound`: the name that was bound to the answer's one function, if
+one was. `answer_key`: the completion key of the answer. `run_key`: a hash of all inputs of the run.
 """
 PASSED, TIMEOUT, NOT_RUN, UNSTABLE = "passed", "timeout", "not run", "unstable"
 JUDGED_BY = 1
@@ -43,12 +46,12 @@ Verdict = tuple[str, str, str]
 
 @dataclass(slots=True)
 class RunCounts:
-    """How much was run, and how long it took."""
+    """How many runs were needed, and their time."""
 
     runs: int = 0
     """Pairs of answer and test that were run, each twice."""
     reused: int = 0
-    """Pairs whose outcome an earlier row has."""
+    """Pairs whose outcome came from an earlier row."""
     seconds: float = 0.0
 
 
@@ -71,8 +74,8 @@ def execute(
     """Run some competitors' usable answers against the kept tests; rows of SCHEMA.
 
     `answers` has rows of answering.SCHEMA, `tests` of generation.SCHEMA, `before` of SCHEMA. Timeouts are not reproducible, so
-    outcomes in `before` are kept and only new tests and new answers are run. Each pair is run twice; where the two runs differ,
-    the outcome is `unstable`. Raises IsolationError as `run` does.
+    outcomes in `before` are kept and only new tests and new answers are run. Each pair is run twice; if the runs differ, the
+    outcome is `unstable`. Raises IsolationError as `run` does.
     """
     known: dict[str, Verdict] = {run[0]: run[1:] for run in before.select("run_key", "outcome", "reason", "level").rows()}
     rows, pending, queued, counts = list[dict[str, Any]](), list[PendingProgram](), set[str](), RunCounts()
@@ -86,8 +89,9 @@ def execute(
             rows.append(row)
             if code.reason:
                 continue
-            counts.reused += row["run_key"] in known
-            if row["run_key"] not in known and row["run_key"] not in queued:
+            if row["run_key"] in known:
+                counts.reused += 1
+            elif row["run_key"] not in queued:
                 program.checks[row["run_key"]] = row["check"]
                 queued.add(row["run_key"])
         if program.checks:
@@ -104,10 +108,7 @@ def result_row(code: Code, test: dict[str, Any], settings: Execution) -> dict[st
     check, bound = (test["test"], "") if code.reason else bind_function(code, test["test"])
     determines = [JUDGED_BY, code.text, check, settings.seconds, settings.memory_mib]
     return {
-        "row_id": test["row_id"],
-        "instruction_id": test["instruction_id"],
-        "writer": test["writer"],
-        "test": test["test"],
+        **{name: test[name] for name in ("row_id", "instruction_id", "writer", "test")},
         "outcome": NOT_RUN if code.reason else None,
         "reason": code.reason,
         "bound": bound,
@@ -141,10 +142,7 @@ def verdict(one: Result, other: Result, place: int) -> Verdict:
     """The outcome of two runs of one check."""
     a, b = sorted((one.outcomes[place], other.outcomes[place]))  # they come in any order
     chosen = one if one.outcomes[place] == a else other
-    reason = chosen.error or chosen.reasons[place]
-    return (a, without_addresses(reason), chosen.level) if a == b else (UNSTABLE, f"{a} and {b}", chosen.level)
-
-
-def without_addresses(reason: str) -> str:
-    """A reason without memory addresses, which differ between runs, cut to MAX_REASON characters."""
-    return re.sub(r"0x[0-9a-fA-F]+", "0x...", reason)[:MAX_REASON]
+    if a != b:
+        return UNSTABLE, f"{a} and {b}", chosen.level
+    reason = re.sub(r"0x[0-9a-fA-F]+", "0x...", chosen.error or chosen.reasons[place])  # memory addresses differ between runs
+    return a, reason[:MAX_REASON], chosen.level

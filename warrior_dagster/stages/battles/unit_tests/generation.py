@@ -1,10 +1,9 @@
-"""Judges write tests of what an instruction asks, without seeing an answer (CodeT's idea, arXiv 2207.10397)."""
+"""Judges write tests for an instruction without seeing an answer (CodeT's idea, arXiv 2207.10397)."""
 
 import ast
 import logging
 import re
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
@@ -17,12 +16,7 @@ from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.sandbox.code_extraction import FENCED, MAX_CHARS, fenced_blocks, parse_python, undefined_names
 
 SCHEMA = {
-    "row_id": pl.String,
-    "instruction_id": pl.String,
-    "writer": pl.String,
-    "test": pl.String,
-    "status": pl.String,
-    "reason": pl.String,
+    **dict.fromkeys(("row_id", "instruction_id", "writer", "test", "status", "reason"), pl.String),
     **REQUEST_COLUMNS,
 }
 """`status`: ok; dropped; or, in the one row of an instruction and writer without any test, none or failed."""
@@ -30,109 +24,103 @@ RUNS = "Python"
 """The language that can be run."""
 LONGEST_TEST = 2_000
 BEFORE_ASSERT = re.compile(r"^\s*(?:>>>|[-*+]|\d+[.)])?\s*`*(?=assert\b)")
-"""What may stand before an assert on a line of prose: a list's mark, a prompt, a quote."""
+"""The start of a line of prose with an assert: a list's mark, a prompt, a quote."""
 CHANGING = {
     *("random", "secrets", "uuid", "time", "datetime", "date", "timeit", "os", "sys", "io", "pathlib", "shutil", "tempfile"),
     *("socket", "ssl", "http", "urllib", "requests", "subprocess", "multiprocessing", "threading", "asyncio", "signal", "gc"),
     *("open", "input", "print", "id", "hash", "object", "memoryview", "eval", "exec", "compile", "globals", "locals", "vars"),
     *("dir", "breakpoint", "help", "exit", "quit", "setattr", "delattr", "inspect"),
 }
-"""Names of what differs from run to run, reaches out of the code, or changes it; so do all that begin with two underscores."""
+"""Names that may differ from run to run, reach out of the code, or change it; so may all that begin with two underscores."""
 CHANGING_ATTRIBUTES = {"now", "today", "utcnow", "random", "randint", "urandom", "perf_counter", "monotonic"}
 
 
 def write(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> DispatchResult:
     """The tests that some competitors write for the selected instructions; rows of SCHEMA.
 
-    Instructions of a language that cannot be run are put to nobody; each writer has the row that says so.
+    Instructions in a language that cannot be run cause no requests. Each writer has a row with this reason for each of them.
     """
     ordered = selected.sort("row_id")
     runnable = ordered.filter(pl.col("language") == RUNS)
-    asked = dispatch(
-        arena,
-        engines,
-        names,
-        lambda seat: requests(seat, runnable, arena),
-        read,
-        engines.progress("tests", len(runnable) * len(names), log),
-    )
+    progress = engines.progress("tests", len(runnable) * len(names), log)
+    result = dispatch(arena, engines, names, lambda writer: requests(writer, runnable, arena), read, progress)
     others = ordered.filter(pl.col("language") != RUNS).select("instruction_id", "language").rows()
-    asked.rows = [row for said in asked.rows for row in rows_of(said, arena.execution.max_tests)] + [
+    result.rows = [row for written in result.rows for row in rows_of(written, arena.execution.max_tests)] + [
         only_row(identity, name, "none", f"not runnable: {language}")
         for name in names
-        if name not in asked.failures
+        if name not in result.failures
         for identity, language in others
     ]
-    return asked
+    return result
 
 
 def requests(writer: LoadedCompetitor, instructions: pl.DataFrame, arena: Arena) -> Iterator[Request]:
-    """One request an instruction."""
+    """One request per instruction."""
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
         prompt = judge_prompt(writer, arena.execution.prompt, instruction=instruction)
         yield writer.request(prompt, arena.execution.sampling, (writer.name, identity))
 
 
 def read(request: Request, completion: Completion) -> dict[str, Any]:
-    """What one writer said of one instruction, still as a text."""
+    """One completion of a writer for an instruction, not yet split into tests."""
     writer, identity = request.tag
     return {"instruction_id": identity, "writer": writer, "text": completion.text, **request_columns(completion)}
 
 
-def rows_of(said: dict[str, Any], most: int) -> list[dict[str, Any]]:
-    """The rows of one completion: a row a test, dropped ones with the reason; at least one."""
-    of_row = {name: said[name] for name in REQUEST_COLUMNS}
-    identity, writer = said["instruction_id"], said["writer"]
-    if said["error"] is not None:
-        return [only_row(identity, writer, "failed", said["error"], **of_row)]
-    found = tests(said["text"], most)
+def rows_of(written: dict[str, Any], most: int) -> list[dict[str, Any]]:
+    """The rows of one completion, at least one: a row per test, dropped ones with the reason."""
+    request = {name: written[name] for name in REQUEST_COLUMNS}
+    identity, writer = written["instruction_id"], written["writer"]
+    if written["error"] is not None:
+        return [only_row(identity, writer, "failed", written["error"], **request)]
+    found = tests(written["text"], most)
     if not found:
-        none = re.search(r"^\W*none\W*$", said["text"], re.IGNORECASE | re.MULTILINE)
+        none = re.search(r"^\W*none\W*$", written["text"], re.IGNORECASE | re.MULTILINE)
         reason = "not runnable: the judge said NONE" if none else "no test could be read"
-        return [only_row(identity, writer, "none", reason, **of_row)]
+        return [only_row(identity, writer, "none", reason, **request)]
     return [
-        row(identity, writer, number, test, "dropped" if reason else "ok", reason, **of_row)
+        row(identity, writer, number, test, "dropped" if reason else "ok", reason, **request)
         for number, (test, reason) in enumerate(found)
     ]
 
 
-def row(identity: str, writer: str, number: int, test: str | None, status: str, reason: str, **of_row: Any) -> dict[str, Any]:
+def row(identity: str, writer: str, number: int, test: str | None, status: str, reason: str, **request: Any) -> dict[str, Any]:
     """A row of SCHEMA."""
     names = {"row_id": f"{identity}:{writer}:{number:02}", "instruction_id": identity, "writer": writer}
-    return {**names, "test": test, "status": status, "reason": reason, **of_row}
+    return {**names, "test": test, "status": status, "reason": reason, **request}
 
 
-def only_row(identity: str, writer: str, status: str, reason: str, **of_row: Any) -> dict[str, Any]:
-    """The row of an instruction for which a writer has no test at all."""
-    return row(identity, writer, 0, None, status, reason, **(dict.fromkeys(REQUEST_COLUMNS) | of_row))
+def only_row(identity: str, writer: str, status: str, reason: str, **request: Any) -> dict[str, Any]:
+    """The row of an instruction and a writer without any test."""
+    return row(identity, writer, 0, None, status, reason, **(dict.fromkeys(REQUEST_COLUMNS) | request))
 
 
 def tests(text: str, most: int) -> list[tuple[str, str]]:
-    """The tests of a completion in one form each, and why a test is not kept, or "". At most `most` are kept."""
-    found, seen = list[tuple[str, str]](), Counter[str]()
+    """The tests of a completion, normalised, each with the reason why it is not kept, or "". At most `most` are kept."""
+    found, seen = list[tuple[str, str]](), set[str]()
     for statement in statements(text[:MAX_CHARS]):
-        test, reason = judged(statement)
-        seen[test] += 1
-        if not reason and seen[test] > 1:
+        test, reason = checked(statement)
+        if not reason and test in seen:
             reason = "a duplicate"
         elif not reason and sum(not r for _, r in found) >= most:
             reason = f"beyond {most} tests"
+        seen.add(test)
         found.append((test, reason))
     return found
 
 
 def statements(text: str) -> Iterator[str]:
-    """What may be a test: every statement of a block, or every line of it if it is not Python; of prose the assert lines.
+    """Possible tests: every statement of a block, or every line of it if it is not Python; in prose the lines with an assert.
 
-    A function without parameters that only asserts is its asserts: many write their tests so, whatever they are told.
+    A function without parameters that only asserts counts as its asserts, because many judges write tests so.
     """
     fenced = FENCED.search(text) is not None
     for block in fenced_blocks(text) if fenced else [text]:
         tree = parse_python(block)
         if tree is not None and (fenced or any(isinstance(node, ast.Assert) for node in tree.body)):
             for node in tree.body:
-                for own in node.body if is_test_function(node) else [node]:
-                    yield ast.get_source_segment(block, own) or ""
+                for statement in node.body if is_test_function(node) else [node]:
+                    yield ast.get_source_segment(block, statement) or ""
             continue
         for line in block.splitlines():
             test = BEFORE_ASSERT.sub("", line, count=1).rstrip("` \t")
@@ -141,16 +129,16 @@ def statements(text: str) -> Iterator[str]:
 
 
 def is_test_function(node: ast.stmt) -> TypeGuard[ast.FunctionDef]:
-    """Whether a statement defines a function that takes nothing and does nothing but assert."""
+    """Whether a statement defines a function without parameters that only asserts."""
     return (
         isinstance(node, ast.FunctionDef)
-        and not (node.args.args or node.args.posonlyargs or node.args.kwonlyargs or node.args.vararg or node.args.kwarg)
+        and not any(vars(node.args).values())
         and all(isinstance(one, ast.Assert) for one in node.body)
     )
 
 
-def judged(statement: str) -> tuple[str, str]:
-    """A test in its one form, without its message, and why it cannot be kept, or ""."""
+def checked(statement: str) -> tuple[str, str]:
+    """A test, normalised and without its message, and the reason why it cannot be kept, or ""."""
     if len(statement) > LONGEST_TEST:
         return statement[:LONGEST_TEST], f"longer than {LONGEST_TEST} characters"
     tree = parse_python(statement.strip())
@@ -172,7 +160,7 @@ def judged(statement: str) -> tuple[str, str]:
 
 
 def changing(test: ast.AST) -> str:
-    """What in a test may differ from run to run, or goes around the code that it tests; "" for nothing."""
+    """The name in a test that may differ from run to run, or bypasses the tested code; "" if no name does."""
     for node in ast.walk(test):
         if isinstance(node, ast.Name) and (node.id in CHANGING or node.id.startswith("__")):
             return node.id

@@ -1,17 +1,16 @@
-"""What tests say about two answers, as votes beside the opinions.
+"""The results of tests as votes beside the opinions.
 
 CodeT (arXiv 2207.10397) groups answers by the tests that they pass. A group's score is the number of its answers times the
-number of its tests: answers that many others and many tests agree with come first.
+number of its tests, so an answer that agrees with many others and passes many tests ranks first.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
 from warrior_dagster.stages.battles.unit_tests.execution import PASSED, UNSTABLE
-from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, decision
 
 EVIDENCE = "execution"
 FAULTY_FROM = 2
@@ -26,12 +25,12 @@ class TestReport:
 
     completion_key: str | None
     kept: int = 0
-    """Tests that were run."""
+    """The number of tests that were run."""
     reason: str = ""
-    """Why there are none."""
+    """Why none was run."""
     passed: dict[str, frozenset[str]] = field(default_factory=dict)
-    """For each competitor but the writer, the deciding tests that its answer passes. A test decides if some of these answers
-    pass it and some do not. The writer's own answer shares its misunderstandings with its tests, so it is left out.
+    """For each competitor but the writer, whose answer shares its misunderstandings with its tests: the deciding tests that its
+    answer passes. A test decides if some of these answers pass it and some do not.
     """
     answer_keys: dict[str, str] = field(default_factory=dict)
     """For each competitor on which all tests were run, the completion key of its answer."""
@@ -72,70 +71,45 @@ def test_reports(tests: pl.DataFrame, results: pl.DataFrame) -> dict[tuple[str, 
 def vote(
     pairs: pl.DataFrame, reports: Mapping[tuple[str, str], TestReport], judges: Sequence[str], left: str, right: str
 ) -> pl.DataFrame:
-    """The vote that each judge's tests give on each battle of a matchup; rows of VOTE_SCHEMA.
+    """The vote of each judge's tests on each battle of a matchup, from the frame of `pairing.pairs`; rows of VOTE_SCHEMA.
 
-    `pairs` is the frame of pairing.pairs. No judge is left or right: nobody's tests decide its own battle. A vote is for one
-    side or a tie: the scores only rank, their ratio is no probability. Its `completion_key` is that of the tests.
-
-    Raises LookupError where a judge was never asked for tests, or where they were not run on the present answers.
+    The judges exclude left and right: no competitor's tests decide its own battle. A vote is for one side or a tie, because the
+    scores only rank and their ratio is no probability. Its `completion_key` is that of the tests. Raises LookupError if a judge
+    was never asked for tests, or if they were not run on the present answers.
     """
     rows = []
-    for row in pairs.drop_nulls().iter_rows(named=True):
+    for battle in pairs.drop_nulls().select("instruction_id", "key_left", "key_right").iter_rows(named=True):
         for judge in judges:
-            report = reports.get((row["instruction_id"], judge))
+            report = reports.get((battle["instruction_id"], judge))
             if report is None:
                 raise LookupError(f"generated_tests: {judge} was not asked for some; materialize generated_tests first")
-            keys = (row["key_left"], row["key_right"])
+            keys = (battle["key_left"], battle["key_right"])
             if report.kept and (report.answer_keys.get(left), report.answer_keys.get(right)) != keys:
                 raise LookupError(
                     f"execution_results: tests of {judge} were not run on the present answers of {left} and {right};"
                     " materialize execution_results first"
                 )
             p_left, text = preference(report, left, right)
-            rows.append(vote_row(row, report, left, right, judge, p_left, text))
+            vote = battle | decision(p_left, None if p_left is None else 1 - p_left, text)
+            vote |= {"left": left, "right": right, "judge": judge, "order": "", "evidence": EVIDENCE}
+            vote |= {"text": "" if p_left is None else text, "completion_key": report.completion_key}
+            rows.append(vote | {"row_id": f"{battle['instruction_id']}:{judge}:{EVIDENCE}"})
     return pl.DataFrame(rows, schema=VOTE_SCHEMA)
 
 
-def vote_row(
-    battle: dict[str, Any], report: TestReport, left: str, right: str, judge: str, p_left: float | None, text: str
-) -> dict[str, Any]:
-    """One row of VOTE_SCHEMA."""
-    verdict = None if p_left is None else {1.0: "left", 0.5: "tie", 0.0: "right"}[p_left]
-    return {
-        "row_id": f"{battle['instruction_id']}:{judge}:{EVIDENCE}",
-        "instruction_id": battle["instruction_id"],
-        "left": left,
-        "right": right,
-        "judge": judge,
-        "order": "",
-        "evidence": EVIDENCE,
-        "status": "failed" if verdict is None else "tie" if verdict == "tie" else "decided",
-        "reason": text if verdict is None else "",
-        "verdict": verdict,
-        "p_left": p_left,
-        "p_right": None if p_left is None else 1 - p_left,
-        "text": "" if verdict is None else text,
-        "completion_key": report.completion_key,
-        "key_left": battle["key_left"],
-        "key_right": battle["key_right"],
-    }
-
-
 def preference(report: TestReport, left: str, right: str) -> tuple[float | None, str]:
-    """1, 0.5 or 0 for left and the reason, or None and why the tests say nothing."""
+    """1, 0.5 or 0 for left and the reason, or None and the reason why the tests do not decide."""
     if not report.kept:
         return None, report.reason if report.reason.startswith("not runnable") else f"no tests: {report.reason}"
     passed = report.passed[left], report.passed[right]
     if passed[0] == passed[1]:
         return None, f"{report.kept} tests do not tell them apart"
     groups = report.group(left), report.group(right)
-    scores = groups[0] * len(passed[0]), groups[1] * len(passed[1])
-    counts = [
+    left_score, right_score = groups[0] * len(passed[0]), groups[1] * len(passed[1])
+    counts = "; ".join(
         f"{name} passes {len(own)}, one of {group} that pass these"
         for name, own, group in zip((left, right), passed, groups, strict=True)
-    ]
-    deciding = len(frozenset().union(*report.passed.values()))
-    return (
-        0.5 if scores[0] == scores[1] else float(scores[0] > scores[1]),
-        f"of {deciding} deciding tests (of {report.kept}) " + "; ".join(counts),
     )
+    deciding = len(frozenset().union(*report.passed.values()))
+    text = f"of {deciding} deciding tests (of {report.kept}) {counts}"
+    return 0.5 if left_score == right_score else float(left_score > right_score), text

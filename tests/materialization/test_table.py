@@ -13,12 +13,11 @@ from tests.stages.battles.unit_tests.scripts import code_writers
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.materialization.recording import record
-from warrior_dagster.materialization.table import Table
-from warrior_dagster.materialization.table_asset import READS, table_asset
+from warrior_dagster.materialization.recording import Step, record
+from warrior_dagster.materialization.table import in_arena, table
 from warrior_dagster.orchestration.catalog import GROUPS, TABLES, arena_assets, tables_of
 from warrior_dagster.orchestration.definitions import arena_resources
-from warrior_dagster.planning import assets as planning
+from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -42,28 +41,29 @@ def test_every_step_reads_all_that_its_asset_declares(
     arena = make_arena(analysis={"categories": True}, battles=battles)
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, *((group, None) for group in GROUPS))
-    plan = [*planning.assets(Scope(arena))]
+    plan = [arena_plan.make(Scope(arena))]
     dg.materialize([*arena_assets(Scope(arena)), *plan], selection=plan, resources=arena_resources(Scope(arena)))
-    assert set(steps) == {table.name for table in tables_of(arena)} | {"arena_plan"}
-    for table, (declared, step) in steps.items():
-        assert step.tables_read - {table} == declared, table
+    assert set(steps) == {one.name for one in tables_of(arena)} | {"arena_plan"}
+    for name, (declared, step) in steps.items():
+        assert step.tables_read - {name} == declared, name
 
 
 def test_the_assets_of_an_arena_are_its_tables(make_arena: MakeArena) -> None:
     arena = make_arena(analysis={"categories": True}, battles={"evidence": "both"})
     assets = {asset.key.to_user_string(): asset for asset in arena_assets(Scope(arena))}
     assert list(dict.fromkeys(assets)) == list(assets)
-    assert set(assets) == {table.name for table in tables_of(arena)}
-    assert {table.name for table in TABLES} == set(assets)  # this arena has all of them
-    for table in tables_of(arena):
-        partitions = assets[table.name].partitions_def
-        assert table.partitions(arena) == (list(partitions.get_partition_keys()) if partitions else [WHOLE])
-        assert set(assets[table.name].metadata_by_key[assets[table.name].key][READS]) <= set(assets)
+    assert set(assets) == {one.name for one in tables_of(arena)}
+    assert {one.name for one in TABLES} == set(assets)  # this arena has all of them
+    for one in tables_of(arena):
+        partitions = assets[one.name].partitions_def
+        assert one.partitions(arena) == (list(partitions.get_partition_keys()) if partitions else [WHOLE])
+        assert set(in_arena(one.reads, arena)) <= set(assets)
 
 
-def one_asset(arena: Arena, compute: Callable[..., Any], reads: dict[str, str]) -> dg.ExecuteInProcessResult:
-    table = Table("made", "nothing", ("row_id", "value"))
-    made = table_asset(Scope(arena), table, reads=reads, origins=origins())(compute)
+def filled(arena: Arena, fill: Callable[[Step], dg.MaterializeResult[Any]], reads: dict[str, str]) -> dg.ExecuteInProcessResult:
+    """A run of a table that a function fills."""
+    described = table("filled", partitioned_by="nothing", columns=("row_id", "value"), reads=reads, origins=origins())(fill)
+    made = described.make(Scope(arena))
     return dg.materialize([made], resources=arena_resources(Scope(arena)), raise_on_error=False)
 
 
@@ -79,20 +79,20 @@ def test_reading_an_undeclared_table_fails_the_step(make_arena: MakeArena) -> No
     arena = make_arena()
     Warehouse(arena.warehouse).write("other", WHOLE, pl.DataFrame({"row_id": ["a"]}))
 
-    def made(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult[Any]:
+    def fill(step: Step) -> dg.MaterializeResult[Any]:
         """Reads."""
-        rows = warehouse.read("other", [WHOLE])
-        return record(context, warehouse, {WHOLE: rows.select("row_id", value=pl.lit(1))})
+        rows = step.warehouse.read("other", [WHOLE])
+        return record(step, {WHOLE: rows.select("row_id", value=pl.lit(1))})
 
-    assert "made does not declare that it reads other" in failure(one_asset(arena, made, {}))
-    assert one_asset(arena, made, {"other": "same"}).success
+    assert "filled does not declare that it reads other" in failure(filled(arena, fill, {}))
+    assert filled(arena, fill, {"other": "same"}).success
 
 
 def test_writing_other_columns_than_declared_fails_the_step(make_arena: MakeArena) -> None:
     arena = make_arena()
 
-    def made(context: dg.AssetExecutionContext, warehouse: Warehouse) -> dg.MaterializeResult[Any]:
+    def fill(step: Step) -> dg.MaterializeResult[Any]:
         """Writes."""
-        return record(context, warehouse, {WHOLE: pl.DataFrame({"row_id": ["a"], "values": [1]})})
+        return record(step, {WHOLE: pl.DataFrame({"row_id": ["a"], "values": [1]})})
 
-    assert "made: expected the declared columns; missing or undeclared are value, values" in failure(one_asset(arena, made, {}))
+    assert "filled: expected the declared columns; missing or undeclared are value, values" in failure(filled(arena, fill, {}))
