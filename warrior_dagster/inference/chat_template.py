@@ -1,10 +1,7 @@
 """A model's chat template: rendering prompts, finding the end of a turn, and neutralising text from other models.
 
-Prompts are rendered here and sent to /v1/completions, because chat endpoints cannot mine (METHOD section 2). Nothing is
-assumed about a template: rendering sentinels shows what it writes.
-
-Rendered text contains the BOS token if the model has one, so it must be sent with `add_special_tokens: false`: by default,
-servers would add a second one.
+Prompts are sent to /v1/completions, because chat endpoints cannot mine (METHOD section 2), with `add_special_tokens: false`,
+because rendered text already has the BOS token. Rendering sentinels shows what a template writes; nothing is assumed.
 """
 
 import json
@@ -19,8 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Some templates (Llama 3.1 and later) write today's date into the prompt. The ledger's keys are hashes of prompts, so the date
-# must not change: it is always this one, which Llama's template uses when it has no clock.
+# Some templates (Llama 3.1 and later) write today's date into the prompt, which would change the ledger's keys every day. This
+# is the date that Llama's template uses when it has no clock.
 TEMPLATE_DATE = date(2024, 7, 26)
 
 # Plain letters, so that no template strips, escapes or splits them, and words that no template contains.
@@ -51,8 +48,7 @@ class _Frame:
 def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase":
     """The tokenizer of a local folder or of a Hub model at `revision` (None: main), without running the model's code.
 
-    A Hub model's small files are downloaded together, so that all of them, including generation_config.json, are from one
-    revision. Raises ValueError if the model has no chat template: it cannot be a competitor.
+    Raises ValueError if the model has no chat template: it cannot be a competitor.
     """
     from huggingface_hub import snapshot_download
     from transformers import AutoTokenizer
@@ -70,11 +66,10 @@ def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase
 
 
 def render(tokenizer: "PreTrainedTokenizerBase", user: str, system: str | None) -> str:
-    """The prompt of one user turn up to where the model's answer begins, including BOS.
+    """The prompt of one user turn up to where the model's answer begins, including BOS. Neutralise text from models before.
 
     If the template refuses or drops system turns, the user turn begins with the system text and a blank line. White space at
-    the end of the template's default system prompt (DeepSeek Coder) is added to `system`. Text is rendered unchanged: text
-    from a model must be neutralised first.
+    the end of the template's default system prompt (DeepSeek Coder) is added to `system`.
     """
     if system is not None and _around_system(tokenizer) is not None:
         default = default_system(tokenizer) or ""
@@ -87,10 +82,8 @@ def render(tokenizer: "PreTrainedTokenizerBase", user: str, system: str | None) 
 def neutralise(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
     """`text` with a space before the last character of everything that could act as part of the template's frame.
 
-    These are all special tokens, the added tokens that the template uses, and the frame's plain text ("[/INST]",
-    "### Response:", "User:"). Bare words of a frame ("assistant" after a token) are harmless without their token and stay.
-    Idempotent; other text is returned unchanged. Raises ValueError if spaces do not help, as in a tokenizer that ignores
-    spaces (none is known).
+    That is all special tokens, the added tokens that the template uses, and the frame's plain text ("[/INST]", "User:"). Bare
+    words ("assistant" after a token) stay. Idempotent. Raises ValueError if spaces do not help (no such tokenizer is known).
     """
     pattern = _frame_pattern(tokenizer)
     for _ in range(_MAX_PASSES):
@@ -108,8 +101,7 @@ def neutralise(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
 def default_system(tokenizer: "PreTrainedTokenizerBase") -> str | None:
     """The exact system prompt that the template writes if none is given; None if it writes none.
 
-    Rendering with it gives the same text as rendering without a system prompt. A header that the template writes with every
-    system prompt (Llama's date) is not part of it.
+    A header that the template writes with every system prompt (Llama's date) is not part of it.
     """
     frame = _frame(tokenizer)
     if frame.around_system is None:
@@ -125,8 +117,8 @@ def default_system(tokenizer: "PreTrainedTokenizerBase") -> str | None:
 def turn_end(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[str]]:
     """(stop_token_ids, stop strings) that may end a user's or an assistant's turn, each sorted and without duplicates.
 
-    Token ids: EOS of the tokenizer and of generation_config.json, and the token directly after a turn's text. Strings: the
-    first line after a turn's text if that is plain text, with the newline before it, if any.
+    Token ids: EOS of the tokenizer and of generation_config.json, and the token directly after a turn's text. Strings: a plain
+    first line after a turn's text, with the newline before it, if any.
     """
     frame = _frame(tokenizer)
     ids = set(_generation_eos(tokenizer))
@@ -181,7 +173,7 @@ def _around_system(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str] | No
 
 @lru_cache(maxsize=64)
 def _frame(tokenizer: "PreTrainedTokenizerBase") -> _Frame:
-    """The frame, found by rendering sentinels. A tokenizer's template must not be replaced after the first call."""
+    """Found by rendering sentinels. A tokenizer's template must not be replaced after the first call."""
     prompt = _between(_apply(tokenizer, [("user", USER_SENTINEL)], generate=True), USER_SENTINEL)
     turns = [("user", USER_SENTINEL), ("assistant", ANSWER_SENTINEL), ("user", NEXT_SENTINEL)]
     chat = _between(_apply(tokenizer, turns, generate=False), USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL)
@@ -210,7 +202,6 @@ def _alternatives(literals: set[str]) -> re.Pattern[str]:
 
 
 def _upto_token(text: str, tokens: dict[str, int]) -> tuple[str, str | None]:
-    """The text before the first token, and that token."""
     match = _alternatives(set(tokens)).search(text)
     return (text, None) if match is None else (text[: match.start()], match[0])
 
@@ -234,10 +225,7 @@ def _broken(literal: str) -> str:
 
 @lru_cache(maxsize=64)
 def _matches_normalised(tokenizer: "PreTrainedTokenizerBase") -> bool:
-    """Whether the tokenizer looks for special tokens after normalising, and so may find some that the text does not have.
-
-    With NFKC, for example, fullwidth letters also spell a token.
-    """
+    """Whether special tokens are searched after normalising: with NFKC, for example, fullwidth letters also spell a token."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     normalised = any(token.special and token.normalized for token in tokenizer.added_tokens_decoder.values())
     return normalised and backend is not None and backend.normalizer is not None

@@ -9,14 +9,11 @@ from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.usage import Usage
 
-SAMPLES_PER_LOOKUP = 4000
-"""One look-up scans all keys of the ledger."""
-SAMPLES_PER_PAUSE = 10
-"""`missing` pauses after this many known samples."""
+SAMPLES_PER_LOOKUP = 4000  # one look-up scans all keys of the ledger
+SAMPLES_PER_PAUSE = 10  # `missing` pauses after this many known samples
 
 Row = TypeVar("Row")
-Lookup = tuple[list[Request], dict[str, Completion]]
-"""Some requests, and the completions of them that the ledger has."""
+Lookup = tuple[list[Request], dict[str, Completion]]  # some requests, and the completions of them that the ledger has
 
 
 @dataclass(slots=True)
@@ -27,10 +24,9 @@ class Coalescer(Generic[Row]):
     usage: Usage
     progress: Progress
     rows: list[Row] = field(default_factory=list)
-    _in_flight: dict[str, list[Request]] = field(default_factory=dict)
-    """The requests that wait for each key that was sent."""
+    _in_flight: dict[str, list[Request]] = field(default_factory=dict)  # the requests that wait for each key that was sent
     _recent: dict[str, Completion] = field(default_factory=dict)
-    """Completions that came after the last look-up began, which may have missed them."""
+    """Those that came after the last look-up began, which may have missed them."""
 
     def look_up(self, ledger: LedgerReader, requests: Iterator[Request]) -> Lookup | None:
         """Take the next requests and look them up in the ledger; None at the end. May run in another thread."""
@@ -41,14 +37,14 @@ class Coalescer(Generic[Row]):
         return (batch, ledger.get([key for request in batch for key in request.keys()])) if batch else None
 
     def take_recent(self) -> dict[str, Completion]:
-        """The completions that came since the last call. Call it when a look-up begins, and pass the result to `missing`."""
+        """The completions since the last call. Call it when a look-up begins, and pass the result to `missing`."""
         recent, self._recent = self._recent, {}
         return recent
 
     def missing(self, lookup: Lookup, recent: dict[str, Completion]) -> Iterator[Request | None]:
         """Make rows of the known samples, and yield requests for the others; each key is yielded once.
 
-        Making rows takes time, so None is yielded now and then: the caller may handle completions that have arrived.
+        Also yields None now and then, because making rows takes time: the caller may handle completions that have arrived.
         """
         batch, stored = lookup
         known = 0
@@ -58,8 +54,7 @@ class Coalescer(Generic[Row]):
                 if completion := stored.get(key) or recent.get(key) or self._recent.get(key):
                     self.usage.from_ledger += 1
                     self._add_row(request, completion)
-                    known += 1
-                    if known % SAMPLES_PER_PAUSE == 0:
+                    if (known := known + 1) % SAMPLES_PER_PAUSE == 0:
                         yield None
                 elif key in self._in_flight:
                     self._in_flight[key].append(request)

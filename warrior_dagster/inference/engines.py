@@ -5,19 +5,18 @@ import gc
 import logging
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import uvloop
 
 from warrior_dagster.config.serving import Engine
 from warrior_dagster.inference.coalescing import Coalescer, Row
 from warrior_dagster.inference.http_client import Answered, CompletionsClient
-from warrior_dagster.inference.interrupts import interruptible
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.progress import Progress, Report, periodic_log
 from warrior_dagster.inference.request import Completion, Request, ServedModel
@@ -38,20 +37,14 @@ Start = Callable[[ServedModel, ExitStack, int], StreamingEngine]
 
 
 class Engines:
-    """The ledger and at most one running engine. A context manager: leaving it stops the engine.
+    """The ledger and at most one running engine, which leaving the context stops.
 
     The first request that is not in the ledger starts its model's server, which runs until another model is needed:
     consecutive stages that need the same weights load them once.
     """
 
     def __init__(
-        self,
-        settings: Engine,
-        ledger: LedgerWriter,
-        folder: Path,
-        *,
-        report: Report | None = None,
-        start: Start | None = None,
+        self, settings: Engine, ledger: LedgerWriter, folder: Path, *, report: Report | None = None, start: Start | None = None
     ) -> None:
         """`folder` is for the logs of engines and for the locks between processes on this machine."""
         self._settings = settings
@@ -62,7 +55,7 @@ class Engines:
         self._running: tuple[ServedModel, StreamingEngine] | None = None
         self._open = ExitStack()
         self.total: dict[str, Usage] = defaultdict(Usage)
-        """What each model cost since this was opened, over all stages, by model."""
+        """What each model cost over all stages."""
 
     def __enter__(self) -> "Engines":
         return self
@@ -76,7 +69,6 @@ class Engines:
         return self._running[0] if self._running else None
 
     def stop(self) -> None:
-        """Stop the running engine, if any."""
         self._running = None
         self._open.close()
 
@@ -94,11 +86,10 @@ class Engines:
     def complete(
         self, requests: Iterable[Request], read: Callable[[Request, Completion], Row], progress: Progress
     ) -> tuple[list[Row], dict[str, Usage]]:
-        """Complete all requests, one model after the other; `read` makes a row of each sample.
+        """Complete all requests; `read` makes a row of each sample. Returns the rows, in no order, and what each model cost.
 
-        Returns the rows, in no order, and what each model cost. The requests of one model should be consecutive. They are
-        taken in another thread, only as fast as they are completed. Raises ServerFailed or Unreachable; everything that was
-        completed before is in the ledger.
+        The requests of one model should be consecutive. They are taken in another thread, only as fast as they are completed.
+        Raises ServerFailed or Unreachable; everything that was completed before is in the ledger.
         """
         rows: list[Row] = []
         costs: dict[str, Usage] = defaultdict(Usage)
@@ -169,21 +160,40 @@ class Engines:
 
     def _start_server(self, model: ServedModel, stack: ExitStack, lock: int) -> StreamingEngine:
         server = SERVERS[model.serve.kind].connect(model, model.serve, self._folder / "logs", lock)
-        connection = stack.enter_context(server)
-        return CompletionsClient(
-            connection.urls,
-            connection.served_model,
-            max_in_flight=self._settings.max_in_flight,
-            attempts=self._settings.attempts,
-            timeout_s=self._settings.request_timeout_s,
-            patience_s=connection.patience_s,
-            api_key=connection.api_key,
-        )
+        limits = self._settings.model_dump(include={"max_in_flight", "attempts"})
+        return CompletionsClient(**stack.enter_context(server)._asdict(), **limits, timeout_s=self._settings.request_timeout_s)
+
+
+async def interruptible(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`. If a signal handler raises in a callback of the event loop, cancel `work` and raise that exception.
+
+    Dagster turns a signal (Ctrl-C, or "Terminate" in the UI) into an exception in the main thread. Between two tasks of the
+    loop, asyncio would log it and continue.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    interrupts: list[BaseException] = []
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, BaseException) and not isinstance(error, Exception | asyncio.CancelledError):
+            interrupts.append(error)
+            task.cancel()
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if interrupts:
+            raise interrupts[0] from None
+        raise
 
 
 @contextmanager
 def rare_garbage_collection() -> Iterator[None]:
-    """Collect garbage rarely: rows accumulate and are no garbage, and scanning them took a tenth of the client's time."""
+    """Collect garbage rarely: scanning the growing rows, which are no garbage, took a tenth of the client's time."""
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)

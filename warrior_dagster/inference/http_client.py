@@ -1,8 +1,7 @@
 """The HTTP client of one or more OpenAI-compatible completions servers that serve the same model.
 
-A request that a server rejects becomes an error completion with the reason. A request to a busy server (429, 503) is paused,
-and others are sent meanwhile. If no server can be reached for a while, or a server denies access, the stage stops: finished
-completions are in the ledger, and no further request would succeed.
+A rejected request becomes an error completion. A request to a busy server (429, 503) is paused, and others are sent meanwhile.
+If no server can be reached for a while, or one denies access, the stage stops: no further request would succeed.
 """
 
 import asyncio
@@ -24,12 +23,9 @@ Answered = tuple[Request, list[Completion]]
 BUSY = (429, 503)
 ACCESS_DENIED = (401, 403, 404)
 NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-FINISHED = ("stop", "length")
-"""The finish reasons of complete texts. An aborted text is incomplete and never stored."""
-BENCH_SECONDS = 5.0
-"""A server that cannot be reached is avoided for this long."""
-PATIENCE_SECONDS = 300.0
-"""How long all servers may be unreachable before the stage stops: enough time for a restart."""
+FINISHED = ("stop", "length")  # an aborted text is incomplete and never stored
+BENCH_SECONDS = 5.0  # a server that cannot be reached is avoided for this long
+PATIENCE_SECONDS = 300.0  # how long all servers may be unreachable before the stage stops: enough time for a restart
 
 
 class Unreachable(RuntimeError):
@@ -49,8 +45,7 @@ class Pause(RuntimeError):
 
     def __init__(self, seconds: float, reason: str, unreachable: bool = False) -> None:
         super().__init__(reason)
-        self.seconds = seconds
-        self.unreachable = unreachable
+        self.seconds, self.unreachable = seconds, unreachable
 
 
 class CompletionsClient:
@@ -72,9 +67,7 @@ class CompletionsClient:
         self._benched_until = dict.fromkeys(self._load, 0.0)
         self._served_model = served_model
         self._limit = max_in_flight * len(self._load)
-        self._attempts = attempts
-        self._timeout_s = timeout_s
-        self._patience_s = patience_s
+        self._attempts, self._timeout_s, self._patience_s = attempts, timeout_s, patience_s
         self._last_contact = 0.0
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
         self._rest = cache(self._rest_of_body)
@@ -139,11 +132,12 @@ class CompletionsClient:
         queued.tries += 1
         queued.waits_since = math.inf
         if queued.tries < self._attempts and not isinstance(error, Refused):
-            return backoff(queued.tries)
-        return failed(request, f"{type(error).__name__}: {error}"[:500], queued.tries)
+            return random.uniform(0.5, 1.0) * min(0.2 * 2.0**queued.tries, 30.0)  # no retry library: it would sleep in flight
+        reason, pairs = f"{type(error).__name__}: {error}"[:500], zip(request.keys(), request.samples, strict=True)
+        return [Completion(key, sample, error=reason, attempts=queued.tries) for key, sample in pairs]
 
     def _body(self, request: Request) -> bytes:
-        """The request as JSON. The part that many requests share is rendered once."""
+        """The request as JSON. What many requests share is rendered once."""
         prompt, samples = json.dumps(request.prompt), len(request.samples)
         return f'{{"prompt":{prompt},"n":{samples},{self._rest(request.params)}'.encode()
 
@@ -151,10 +145,7 @@ class CompletionsClient:
         return json.dumps({"model": self._served_model, "add_special_tokens": False, **json.loads(params)})[1:]
 
     async def _post(self, session: aiohttp.ClientSession, body: bytes) -> dict[str, Any]:
-        """Post to the least loaded URL that is not benched.
-
-        Raises Refused, Transient, Pause or Unreachable, each of which says what happens to the request.
-        """
+        """Post to the least loaded URL that is not benched. Raises Refused, Transient, Pause or Unreachable."""
         now = time.monotonic()
         url = min(self._load, key=lambda u: (self._benched_until[u] > now, self._load[u]))
         self._load[url] += 1
@@ -177,14 +168,6 @@ class CompletionsClient:
             raise Pause(0.5, str(error), unreachable=True) from error
         finally:
             self._load[url] -= 1
-
-
-def backoff(tries: int) -> float:
-    """Seconds before the next try: doubled each time up to 30 s, with jitter.
-
-    A retry library would sleep while the request counts as in flight.
-    """
-    return random.uniform(0.5, 1.0) * min(0.2 * 2.0**tries, 30.0)
 
 
 def json_object(content: bytes) -> dict[str, Any]:
@@ -216,7 +199,7 @@ def parse_response(request: Request, response: dict[str, Any], attempts: int) ->
 
 
 def completions(request: Request, response: dict[str, Any], attempts: int) -> list[Completion]:
-    """The completions in a server's response. Prompt tokens are counted once, with the first sample.
+    """As `parse_response`. Prompt tokens are counted once, with the first sample.
 
     Raises Transient unless the response has one finished choice for each sample.
     """
@@ -229,24 +212,8 @@ def completions(request: Request, response: dict[str, Any], attempts: int) -> li
     prompt_tokens, spent = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     result = []
     for place, (key, sample, choice) in enumerate(zip(request.keys(), request.samples, choices, strict=True)):
-        top = ((choice.get("logprobs") or {}).get("top_logprobs") or [None])[0]
-        share = spent // len(choices) + (place < spent % len(choices))
-        result.append(
-            Completion(
-                key=key,
-                sample=sample,
-                text=(choice.get("text") or "").encode("utf-8", "replace").decode(),  # JSON may hold half a surrogate pair
-                finish_reason=choice["finish_reason"],
-                prompt_tokens=prompt_tokens if place == 0 else 0,
-                completion_tokens=share,
-                logprobs=top,
-                attempts=attempts,
-            )
-        )
+        text = (choice.get("text") or "").encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair
+        logprobs = ((choice.get("logprobs") or {}).get("top_logprobs") or [None])[0]
+        tokens = (prompt_tokens if place == 0 else 0, spent // len(choices) + (place < spent % len(choices)))
+        result.append(Completion(key, sample, text, choice["finish_reason"], *tokens, logprobs, attempts=attempts))
     return result
-
-
-def failed(request: Request, reason: str, attempts: int) -> list[Completion]:
-    """An error completion for every sample of a request."""
-    pairs = zip(request.keys(), request.samples, strict=True)
-    return [Completion(key=key, sample=sample, error=reason, attempts=attempts) for key, sample in pairs]

@@ -11,8 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 LOG_SECONDS = 15.0
-REDRAW_SECONDS = 0.1
-"""Redrawing a bar after every completion would take longer than the completions."""
+REDRAW_SECONDS = 0.1  # redrawing a bar after every completion would take longer than the completions
 
 Report = Callable[["Progress"], None]
 
@@ -55,7 +54,7 @@ class Progress:
 
 
 def periodic_log(write: Callable[[str], None]) -> Report:
-    """Write a line every 15 seconds, one at the end, and one whenever the stage starts to wait for something."""
+    """Write a line every 15 s, one at the end, and one whenever the stage starts to wait for something."""
     last, waited_for = -LOG_SECONDS, ""
 
     def report(progress: Progress) -> None:
@@ -72,14 +71,8 @@ def periodic_log(write: Callable[[str], None]) -> Report:
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Report]:
     """Draw one bar for each stage."""
-    columns = (
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
+    name, note = TextColumn("{task.description:<12}"), TextColumn("{task.fields[note]}")
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), note)
     with Bars(*columns, console=console) as drawn:
         tasks: dict[int, tuple[Progress, TaskID]] = {}
         last = 0.0

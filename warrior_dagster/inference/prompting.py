@@ -1,8 +1,4 @@
-"""Builds the prompts of competitors and judges, and reads verdicts.
-
-Text from a model is treated as data: in a judge's prompt it is fenced, it cannot end its turn, and a verdict counts only on the
-last line of the judge's own text.
-"""
+"""Builds the prompts of competitors and judges, and reads verdicts. Text from a model is treated as data."""
 
 import math
 import re
@@ -27,8 +23,7 @@ VERDICT_LINE = (
 )
 REQUEST_COLUMNS: dict[str, Any] = {"completion_key": pl.String, "attempts": pl.Int64, "error": pl.String}
 """The columns that every row from a model has about its request. `error` is null unless the request failed."""
-LETTER_LOGPROBS = 20
-"""The number of most likely first tokens whose probabilities are returned: vLLM's default limit."""
+LETTER_LOGPROBS = 20  # the number of most likely first tokens whose probabilities are returned: vLLM's default limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +38,7 @@ class LoadedCompetitor:
     stop: tuple[str, ...]
 
     def request(
-        self,
-        prompt: str,
-        sampling: Sampling,
-        tag: Any,
-        *,
-        samples: tuple[int, ...] = (0,),
-        choice: tuple[str, ...] = (),
+        self, prompt: str, sampling: Sampling, tag: Any, *, samples: tuple[int, ...] = (0,), choice: tuple[str, ...] = ()
     ) -> Request:
         """A request for completions of a rendered prompt; with `choice`, for one of these words and their probabilities."""
         values = params(
@@ -78,15 +67,14 @@ def user_prompt(competitor: LoadedCompetitor, text: str) -> str:
 
 
 def request_columns(completion: Completion) -> dict[str, Any]:
-    """The values of REQUEST_COLUMNS."""
     return {"completion_key": completion.key, "attempts": completion.attempts, "error": completion.error}
 
 
 def judge_prompt(judge: LoadedCompetitor, template: str, **texts: str) -> str:
     """The rendered prompt of a judge: `template` with each text inserted between fences.
 
-    A fence has a hash of the text that it encloses, so no text can contain its own end. The hash depends only on that text:
-    prompts about one instruction have a common prefix, which the server caches.
+    A fence has a hash of the text that it encloses, and of nothing else: no text can contain its own end, and prompts about
+    one instruction have a common prefix, which the server caches.
     """
     blocks = {}
     for name, text in texts.items():
@@ -98,7 +86,7 @@ def judge_prompt(judge: LoadedCompetitor, template: str, **texts: str) -> str:
 def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None, str]:
     """The verdict `[[...]]` on the last line of a judge's text: (verdict, "") or (None, the reason why it has none).
 
-    The line may only have a label and emphasis besides the verdict: a line with more text may quote an answer.
+    Besides it, the line may only have a label and emphasis: a line with more text may quote an answer.
     """
     if completion.error is not None:
         return None, completion.error
@@ -112,8 +100,8 @@ def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None,
 def choice_probabilities(completion: Completion, choices: tuple[str, ...]) -> tuple[dict[str, float] | None, str]:
     """The probability of each choice, normalised to a sum of 1: (probabilities, "") or (None, the reason why it has none).
 
-    vLLM reports probabilities under the constraint. If the text is not one of the choices, or a choice is not among the
-    likeliest tokens, the server did not apply the constraint, and the probabilities say nothing about the choices.
+    vLLM reports probabilities under the constraint. Another text, or a choice that is not among the likeliest tokens, shows
+    that the server did not apply it.
     """
     if completion.error is not None:
         return None, completion.error

@@ -1,16 +1,7 @@
 """A request to a model, its completions, and the permanent key of a completion.
 
-The key is a hash of:
-
-| part | reason |
-|---|---|
-| model identity | other weights, another template or another quantization give another text |
-| rendered prompt | every character of it |
-| sampling parameters | temperature, top-p, length, stops, constraint, log-probabilities |
-| sample number | the same prompt may be sampled many times |
-
-Not in the key: where and how fast the model is served, how many samples share a request, and a seed. No seed is sent:
-results are repeatable because of the ledger, and a seeded request can crash vLLM's CPU engine.
+The key is a hash of model identity, rendered prompt, sampling parameters and sample number (see docs/architecture.md). No seed
+is sent: results are repeatable because of the ledger, and a seeded request can crash vLLM's CPU engine.
 """
 
 import json
@@ -74,8 +65,7 @@ class Completion:
     finish_reason: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    logprobs: dict[str, float] | None = None
-    """Natural log-probabilities of the likeliest first tokens, if they were requested."""
+    logprobs: dict[str, float] | None = None  # natural log-probabilities of the likeliest first tokens, if they were requested
     error: str | None = None
     attempts: int = 1
 
@@ -112,7 +102,6 @@ def params(
 
 
 def served_model(arena: Arena, competitor: Competitor) -> ServedModel:
-    """The weights of a competitor and where they are served."""
     identity = (
         folder_identity(competitor.model)
         if is_local(competitor.model)
@@ -124,10 +113,10 @@ def served_model(arena: Arena, competitor: Competitor) -> ServedModel:
 
 @cache
 def folder_identity(folder: str) -> str:
-    """A hash of a local model's files. Of files above 4 MiB, the size and 64 evenly spaced blocks of 64 KiB are hashed.
+    """A hash of a local model's files, not of their folder. Raises FileNotFoundError without a config.json.
 
-    Reading 140 GB would take minutes at every start, and training changes nearly every weight, so the blocks show it. The
-    folder's name is not hashed: a moved or copied model keeps its completions. Raises FileNotFoundError without a config.json.
+    Of files above 4 MiB, the size and 64 evenly spaced blocks of 64 KiB are hashed: reading 140 GB would take minutes at every
+    start, and training changes nearly every weight.
     """
     root = Path(folder)
     if not (root / "config.json").is_file():

@@ -1,8 +1,7 @@
 """A child process that never outlives this one.
 
-A guard process runs the command in a process group of its own and holds a pipe from us. However we end, even by `kill -9`, the
-pipe closes and the guard kills the group. This is the only reliable way to get a GPU's memory back.
-This file is also the guard's script, so it imports only the standard library.
+A guard process (this file as a script, so with the standard library only) runs the command in its own process group and holds
+a pipe from us. However we end, even by `kill -9`, the pipe closes and the guard kills the group: a GPU's memory is free again.
 """
 
 import ctypes
@@ -27,18 +26,13 @@ def guarded_process(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a command under a guard, with its output appended to `log`; yields the guard, which ends when the command ends.
 
-    Leaving kills the command and everything it started. The guard holds `lock`, a file descriptor, until all of them have
-    ended: the next process that gets the lock finds the GPU free.
+    Leaving kills the command and all it started. The guard holds `lock`, a file descriptor, until they have ended.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    guarded, kept = [sys.executable, "-P", "-S", "-E", __file__, *command], () if lock is None else (lock,)
+    with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-S", "-E", __file__, *command],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            pass_fds=() if lock is None else (lock,),
+            guarded, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env=environment, pass_fds=kept
         )
     try:
         yield process
@@ -50,16 +44,12 @@ def guarded_process(
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, and the path of the log."""
     lines = log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
     return "\n".join([*lines, f"(the whole log: {log})"])
 
 
 def guard(command: list[str]) -> int:
-    """Run a command in its own process group until it ends or standard input closes; kill everything it started.
-
-    Returns its exit status, as a shell would (128 + the signal's number).
-    """
+    """Run a command until it ends or standard input closes; kill all it started. Returns its exit status, as a shell would."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # the pipe closes when our parent ends; nothing else may end the guard
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command become our children, so we can wait for them

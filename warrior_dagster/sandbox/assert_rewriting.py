@@ -1,8 +1,7 @@
 """Rewrites the asserts of a check, so that the tested code never sees the values that its results are compared with.
 
 `assert f(1) == 2` becomes `__judge__(0, (f(1),))` in the sandbox. The literal 2 stays in the host process, which runs no
-generated code and compares it with the value that the sandbox returns. So tested code can neither read the expected value, nor
-print a verdict early, nor patch the comparison.
+generated code and compares it with the value that the sandbox returns.
 """
 
 import ast
@@ -12,10 +11,8 @@ from typing import Any
 from warrior_dagster.sandbox.value_codec import ASSERT_HOOK, OPERATORS, NotPlain, dumps, loads
 
 MAX_CHARS = 100_000
-MISSING = object()
-"""Placeholder for an operand that only the sandbox can evaluate."""
-NOT_PLAIN = object()
-"""Placeholder for a value that is not plain."""
+MISSING = object()  # placeholder for an operand that only the sandbox can evaluate
+NOT_PLAIN = object()  # placeholder for a value that is not plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +30,9 @@ class RewrittenCheck:
     """The source that the sandbox gets, and the assert sites that stay in the host."""
 
     source: str
-    names: list[str]
-    """Every name that the check uses."""
+    names: list[str]  # every name that the check uses
     sites: list[AssertSite] = field(default_factory=list)
-    last_site: int | None = None
-    """The index of the final assert, if the check ends with one: nothing runs after it."""
+    last_site: int | None = None  # the index of the final assert, if the check ends with one: nothing runs after it
 
 
 def rewrite_asserts(text: str) -> RewrittenCheck:
@@ -68,7 +63,6 @@ class AssertRewriter(ast.NodeTransformer):
     """Turns each assert into a call of ASSERT_HOOK with the index of its site and the operands that are not literals."""
 
     def __init__(self) -> None:
-        """Start without sites."""
         self.sites: list[AssertSite] = []
         self.always_reached = False
 
@@ -78,9 +72,7 @@ class AssertRewriter(ast.NodeTransformer):
         return [self.hook_call(test) for test in tests]
 
     def hook_call(self, test: ast.expr) -> ast.stmt:
-        """The statement that replaces one test."""
-        operators: tuple[str, ...] = ()
-        nodes = [test]
+        operators, nodes = tuple[str, ...](), [test]
         if isinstance(test, ast.Compare):
             operands = [test.left, *test.comparators]
             names = tuple(type(op).__name__ for op in test.ops)
@@ -94,7 +86,7 @@ class AssertRewriter(ast.NodeTransformer):
 
 
 def comparable_by_value(operators: tuple[str, ...], operands: list[ast.expr]) -> bool:
-    """Whether the host can compare copies of the operands. For `is` one must be None, True, False or `...`: singletons."""
+    """Whether the host can compare copies of the operands. For `is` one must be a singleton: None, True, False or `...`."""
     constants = (node.value if isinstance(node, ast.Constant) else MISSING for node in operands)
     singleton = [any(value is one for one in (None, True, False, ...)) for value in constants]
     return all(a or b for op, a, b in zip(operators, singleton, singleton[1:], strict=False) if op.startswith("Is"))

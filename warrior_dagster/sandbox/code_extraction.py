@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from textwrap import dedent
 
 FENCED = re.compile(r"^[ \t]*```[ \t]*([^\s`]*)[^\n`]*\n(.*?)(?:^[ \t]*```[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
-PYTHON_LABELS = ("", "python", "py", "python3")
-"""The labels of fenced blocks that are taken as Python."""
+PYTHON_LABELS = ("", "python", "py", "python3")  # of fenced blocks
 MAX_CHARS = 100_000
 BUILTINS = frozenset(dir(builtins))
 
@@ -21,18 +20,15 @@ class Code:
 
     text: str = ""
     reason: str = ""
-    defined_names: frozenset[str] = frozenset()
-    """The names that its top level defines or imports."""
-    functions: tuple[str, ...] = ()
-    """The functions that its top level defines."""
-    star_import: bool = False
-    """Whether it has a `from x import *`, whose names are unknown before it runs."""
+    defined_names: frozenset[str] = frozenset()  # the names that its top level defines or imports
+    functions: tuple[str, ...] = ()  # the functions that its top level defines
+    star_import: bool = False  # whether it has a `from x import *`, whose names are unknown before it runs
 
 
 def extract_code(answer: str) -> Code:
-    """The fenced blocks of an answer, joined if that is Python, else those that are Python; the whole text if it has no block.
+    """The fenced blocks of an answer, joined if that is Python, else those that are Python.
 
-    A text without a fence must define something, because prose may happen to parse.
+    Without a fence the whole text is taken if it defines something: prose may happen to parse.
     """
     if len(answer) > MAX_CHARS:
         return Code(reason=f"no code: an answer of more than {MAX_CHARS} characters")
@@ -60,7 +56,6 @@ def fenced_blocks(text: str) -> list[str]:
 
 
 def parse_python(text: str) -> ast.Module | None:
-    """The syntax tree, or None if the text is not Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -18,8 +18,7 @@ from warrior_dagster.sandbox.value_codec import WHILE_LOADING, NotPlain, dumps
 
 Outcome = Literal["passed", "failed", "error", "timeout", "not run"]
 START_SECONDS = 60.0
-GRACE_SECONDS = 10.0
-"""How long the sandbox may stay silent beyond the time limit of a check before it counts as stuck."""
+GRACE_SECONDS = 10.0  # how long the sandbox may stay silent beyond the time limit of a check before it counts as stuck
 
 
 class SandboxStuck(RuntimeError):
@@ -36,12 +35,10 @@ class ProgramRun:
     error: str = ""
 
     def record(self, number: int, check_run: "CheckRun", seconds: float) -> None:
-        """Store the result of a check. Number -1 is the run that only loads a program without checks."""
-        if self.error:
-            return
-        if number < 0:
+        """Store a check's result. Number -1 is the run that only loads a program without checks."""
+        if not self.error and number < 0:
             self.error = check_run.reason
-        else:
+        elif not self.error:
             outcome = check_run.outcome or "not run"
             self.outcomes[number], self.reasons[number], self.seconds[number] = outcome, check_run.reason, seconds
 
@@ -54,10 +51,8 @@ class CheckRun:
     outcome: Outcome | None = None
     reason: str = ""
     load_error: str = ""
-    held_sites: set[int] = field(default_factory=set)
-    """Sites whose assert has held."""
-    delegated_sites: set[int] = field(default_factory=set)
-    """Sites whose comparison was left to the sandbox."""
+    held_sites: set[int] = field(default_factory=set)  # sites whose assert has held
+    delegated_sites: set[int] = field(default_factory=set)  # sites whose comparison was left to the sandbox
 
     def handle(self, text: str) -> str:  # noqa: PLR0911 -- one return per message
         """The reply to a message of the check: JSON to continue, `next` to end the check, `quit` to end the program."""
@@ -105,16 +100,15 @@ class CheckRun:
         return all(number in self.held_sites for number, site in enumerate(self.check.sites) if site.always_reached)
 
     def finish(self, outcome: Outcome, reason: str = "") -> str:
-        """Set the outcome. Returns the reply that ends the check."""
+        """Returns the reply that ends the check."""
         self.outcome, self.reason = outcome, reason
         return "next"
 
 
 class Sandbox:
-    """A sandbox that starts at the first program, and again whenever it has ended."""
+    """Starts at the first program, and again whenever it has ended. `limits.seconds` are not scaled for the machine."""
 
     def __init__(self, isolation: Isolation, limits: ResourceLimits) -> None:
-        """`limits.seconds` are used as given, without a factor for the machine."""
         self.isolation, self.limits = isolation, limits
         self.process: subprocess.Popen[bytes] | None = None
         self.buffer = bytearray()
@@ -139,10 +133,9 @@ class Sandbox:
                     run.record(number, pending.pop(number), seconds)
             except SandboxStuck as stuck:
                 self.close()
-                number = next(iter(pending))
-                check_run = pending.pop(number)
+                number, check_run = next(iter(pending.items()))
                 check_run.finish("error", str(stuck))
-                run.record(number, check_run, 0.0)
+                run.record(number, pending.pop(number), 0.0)
         return run
 
     def run_batch(self, code: str, batch: dict[int, CheckRun], run: ProgramRun) -> Iterator[tuple[int, float]]:
@@ -182,7 +175,6 @@ class Sandbox:
                     raise SandboxStuck(f"the sandbox ended: {other}")
 
     def start(self) -> None:
-        """Start the sandbox. Raises IsolationError."""
         self.process = start(self.isolation, self.limits)
         try:
             message = self.receive(START_SECONDS)
@@ -193,7 +185,6 @@ class Sandbox:
             raise IsolationError(f"{self.isolation.level}: {' '.join(map(str, message))}")
 
     def send(self, text: str) -> None:
-        """Send one line. Raises SandboxStuck."""
         assert self.process
         try:
             write_all(self.process, text.encode() + b"\n")
@@ -204,9 +195,7 @@ class Sandbox:
         """The sandbox's next message, within so many seconds. Raises SandboxStuck."""
         assert self.process
         assert self.process.stdout
-        descriptor = self.process.stdout.fileno()
-        deadline = time.monotonic() + seconds
-        searched = 0
+        descriptor, deadline, searched = self.process.stdout.fileno(), time.monotonic() + seconds, 0
         while (end := self.buffer.find(b"\n", searched)) < 0:
             searched = len(self.buffer)
             ready = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]
@@ -223,7 +212,6 @@ class Sandbox:
         return message if isinstance(message, list) else [message]
 
     def close(self) -> None:
-        """End the sandbox and all its processes."""
         process, self.process = self.process, None
         self.buffer.clear()
         if process is None:

@@ -3,10 +3,10 @@
 - bubblewrap: `bwrap` makes the namespaces (processes, mounts, network, users) and a root with only what Python needs.
 - namespaces: the same by direct system calls, without the tool.
 - limits: no isolation. Resource limits, no sockets and no signals to other processes; but the code can read what its user can
-  read, and files that it writes outside its folder remain. Used only if the caller allows this level by name.
+  read, and files that it writes outside its folder remain.
 
-Each program gets namespaces of its own, nested in those of a long-lived sandbox. Where Linux refuses nesting (some
-distributions let only bwrap make namespaces), each check gets a new sandbox: several times slower, with the same isolation.
+Each program gets its own namespaces, nested in those of a long-lived sandbox. Where Linux refuses nesting (some distributions
+let only bwrap make namespaces), each check gets a new sandbox: several times slower, with the same isolation.
 """
 
 import marshal
@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -25,8 +25,7 @@ from warrior_dagster.sandbox import value_codec
 from warrior_dagster.sandbox.guest import check_runner, fork_server, kernel, supervisor
 
 Level = Literal["bubblewrap", "namespaces", "limits"]
-ISOLATING_LEVELS: tuple[Level, ...] = ("bubblewrap", "namespaces")
-"""The levels that isolate, best first."""
+ISOLATING_LEVELS: tuple[Level, ...] = ("bubblewrap", "namespaces")  # the levels that isolate, best first
 ALLOWED_LEVELS: dict[str, tuple[Level, ...]] = {"required": ISOLATING_LEVELS, "limits": (*ISOLATING_LEVELS, "limits")}
 """The levels that each policy allows, best first: `required` insists on isolation, `limits` does not."""
 INSTALL_HINT = "install bubblewrap (`apt-get install bubblewrap`), or let this user make namespaces (user.max_user_namespaces, \
@@ -60,23 +59,18 @@ class Isolation:
     """One way to isolate."""
 
     level: Level
-    nested: bool
-    """Whether one sandbox runs many programs, each in nested namespaces. Otherwise each check gets a new sandbox."""
+    nested: bool  # one sandbox runs many programs, each in nested namespaces; otherwise each check gets a new sandbox
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """What one check may use, including the loading of its code.
+    """What one check may use, including the loading of its code."""
 
-    Wall-clock and CPU seconds on the idle reference machine (see `pool.slowdown`), bytes of memory per process, bytes of files,
-    open files, and processes with their threads.
-    """
-
-    seconds: float = 2.0
-    memory: int = 512 << 20
-    disk: int = 16 << 20
-    files: int = 64
-    processes: int = 32
+    seconds: float = 2.0  # wall-clock and CPU, on the idle reference machine (see `pool.slowdown`)
+    memory: int = 512 << 20  # bytes per process
+    disk: int = 16 << 20  # bytes of files
+    files: int = 64  # open at once
+    processes: int = 32  # with their threads
 
 
 def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[bytes]":
@@ -91,26 +85,16 @@ def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[byt
         "visible_paths": visible_paths(),
         "hidden_paths": hidden_paths(),
         "uid": sandbox_uid(),
-        "memory": limits.memory,
-        "disk": limits.disk,
-        "files": limits.files,
-        "processes": limits.processes,
+        **asdict(limits),
     }
     blob = marshal.dumps((config, guest_modules()))
     command = [interpreter(), "-s", "-P", "-S", "-X", "utf8", "-c", LOADER, str(len(blob))]
     if isolation.level == "bubblewrap":
         command = [*bubblewrap_command(isolation.nested, limits.disk), *command]
-    # A fixed hash seed gives sets the same order in every sandbox.
-    environment = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"}
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        cwd="/",
-        bufsize=0,
-        start_new_session=True,  # so that killing the group ends the sandbox: its process 1 is in it
+    environment = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"}  # a fixed seed gives sets the same order in every sandbox
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    process = subprocess.Popen(  # in a session of its own: process 1 of the sandbox is in the group that is killed
+        command, stdin=pipe, stdout=pipe, stderr=null, env=environment, cwd="/", bufsize=0, start_new_session=True
     )
     assert process.stdin
     try:
@@ -121,7 +105,7 @@ def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[byt
 
 
 def write_all(process: "subprocess.Popen[bytes]", data: bytes) -> None:
-    """Write all the data to the sandbox. Raises OSError if it has ended."""
+    """Raises OSError if the sandbox has ended."""
     assert process.stdin
     left = memoryview(data)
     while left:
@@ -152,9 +136,8 @@ def bubblewrap_command(nested: bool, disk: int) -> list[str]:
 @cache
 def visible_paths() -> list[str]:
     """The interpreter, its library and the system's libraries, each folder before what it contains."""
-    paths = [*SYSTEM_PATHS, interpreter(), str(Path(sys.base_prefix, "lib")), sysconfig.get_path("stdlib")]
     shown: list[str] = []
-    for path in paths:
+    for path in (*SYSTEM_PATHS, interpreter(), str(Path(sys.base_prefix, "lib")), sysconfig.get_path("stdlib")):
         if os.path.exists(path) and not any(path == p or (path.startswith(f"{p}/") and not os.path.islink(p)) for p in shown):
             shown.append(path)
     return shown
@@ -187,7 +170,6 @@ def sandbox_uid() -> int | None:
 
 
 def open_to_all(path: str) -> bool:
-    """Whether every user can read a file."""
     return all(os.stat(folder).st_mode & 0o001 for folder in Path(path).parents) and bool(os.stat(path).st_mode & 0o004)
 
 

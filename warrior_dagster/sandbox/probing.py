@@ -5,8 +5,7 @@ from functools import cache
 from warrior_dagster.sandbox.host import Sandbox
 from warrior_dagster.sandbox.isolation import INSTALL_HINT, Isolation, IsolationError, Level, ResourceLimits
 
-PROBE_SECONDS = 20.0
-"""Time limit where a slow machine must not fail a check."""
+PROBE_SECONDS = 20.0  # time limit where a slow machine must not fail a check
 PROBE_CODE = """
 import os, socket, threading
 
@@ -45,16 +44,14 @@ PROBE_CHECKS = (
     "assert writable_path() is None",
     "assert reaches_network() is False",
     "assert visible_paths() == []",
-)
-"""The level `limits` is exempt from the last one."""
+)  # the level `limits` is exempt from the last one
 
 
 def best_isolation(levels: tuple[Level, ...]) -> Isolation:
     """The first of the levels that works on this machine. Raises IsolationError."""
     reasons = []
     for level in levels:
-        found = probe_level(level)
-        if isinstance(found, Isolation):
+        if isinstance(found := probe_level(level), Isolation):
             return found
         reasons.append(f"{level}: {found}")
     raise IsolationError(f"generated code cannot be isolated on this machine; {INSTALL_HINT}\n" + "\n".join(reasons))
@@ -65,16 +62,14 @@ def probe_level(level: Level) -> Isolation | str:
     """The faster way of isolating at a level that works, or the reasons why none does. Probed once per process."""
     reasons = []
     for nested in (False,) if level == "limits" else (True, False):
-        isolation = Isolation(level, nested)
-        reason = probe_isolation(isolation)
-        if not reason:
-            return isolation
+        if not (reason := probe_isolation(Isolation(level, nested))):
+            return Isolation(level, nested)
         reasons.append(reason)
     return "; ".join(dict.fromkeys(reasons))
 
 
 def probe_isolation(isolation: Isolation) -> str:
-    """Why an isolation is unusable on this machine; empty if it works."""
+    """Why an isolation does not work on this machine; empty if it works."""
     sandbox = Sandbox(isolation, ResourceLimits(PROBE_SECONDS))
     checks = PROBE_CHECKS[:-1] if isolation.level == "limits" else PROBE_CHECKS
     try:

@@ -1,7 +1,7 @@
 """Encodes Python's plain values as JSON and decodes them: the only form in which values leave the sandbox.
 
-Decoding runs no code and builds only values of builtin types, Decimal and Fraction. A subclass of a builtin type is encoded by
-what the builtin type holds, so an object that claims to equal everything arrives as its real content, or not at all.
+Decoding runs no code. A subclass of a builtin type is encoded by what the builtin type holds, so an object that claims to equal
+everything arrives as its real content, or not at all.
 """
 
 import json
@@ -9,17 +9,14 @@ import operator
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 MAX_CHARS = 1_000_000
-MAX_DIGITS = 1_000
-MAX_ENTRIES = 4_096
-"""Of a set or dict. Values can be chosen to collide in their hashes, which makes building one quadratic."""
+MAX_DIGITS = 1_000  # of a Decimal or Fraction: reducing a fraction takes quadratic time
+MAX_ENTRIES = 4_096  # of a set or dict: values can be chosen to collide in their hashes, which takes quadratic time
 
-ASSERT_HOOK = "__judge__"
-"""The function that a rewritten assert calls in the sandbox."""
-WHILE_LOADING = " while loading"
-"""Suffix of how a process ended, if it ended before its code was loaded."""
+ASSERT_HOOK = "__judge__"  # the function that a rewritten assert calls in the sandbox
+WHILE_LOADING = " while loading"  # suffix of how a process ended, if it ended before its code was loaded
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "Eq": operator.eq, "NotEq": operator.ne, "Lt": operator.lt, "LtE": operator.le, "Gt": operator.gt, "GtE": operator.ge,
     "Is": operator.is_, "IsNot": operator.is_not,
@@ -27,6 +24,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 
 Encoded = list[Any] | str | bool | None
+Content = TypeVar("Content", str, list[Any])
 
 
 class NotPlain(ValueError):
@@ -71,13 +69,13 @@ def encode(value: Any) -> Encoded:  # noqa: PLR0911 -- one return per type
     if issubclass(kind, bytes | bytearray):
         return ["bytes", bytes.hex(value) if issubclass(kind, bytes) else bytearray.hex(value)]
     if issubclass(kind, dict):
-        return ["dict", check_entries([[encode(k), encode(v)] for k, v in dict.items(value)])]
+        return ["dict", at_most(MAX_ENTRIES, [[encode(k), encode(v)] for k, v in dict.items(value)])]
     for base in (list, tuple, set, frozenset):
         if issubclass(kind, base):
             content = [encode(item) for item in base.__iter__(value)]
-            return [base.__name__, content if base in (list, tuple) else check_entries(content)]
+            return [base.__name__, content if base in (list, tuple) else at_most(MAX_ENTRIES, content)]
     if kind is Decimal or kind is Fraction:
-        return [kind.__name__, check_digits(str(value))]
+        return [kind.__name__, at_most(MAX_DIGITS, str(value))]
     raise NotPlain(f"a {kind.__name__} is not a plain value")
 
 
@@ -98,27 +96,18 @@ def decode(encoded: Encoded) -> Any:  # noqa: PLR0911
         case "bytes", [digits]:
             return bytes.fromhex(digits)
         case "dict", [pairs]:
-            return {decode(k): decode(v) for k, v in check_entries(pairs)}
+            return {decode(k): decode(v) for k, v in at_most(MAX_ENTRIES, pairs)}
         case "list" | "tuple", [items]:
             return (list if name == "list" else tuple)(map(decode, items))
         case "set" | "frozenset", [items]:
-            return (set if name == "set" else frozenset)(map(decode, check_entries(items)))
-        case "Decimal", [text]:
-            return Decimal(check_digits(text))
-        case "Fraction", [text]:
-            return Fraction(check_digits(text))
+            return (set if name == "set" else frozenset)(map(decode, at_most(MAX_ENTRIES, items)))
+        case "Decimal" | "Fraction", [text]:
+            return (Decimal if name == "Decimal" else Fraction)(at_most(MAX_DIGITS, text))
     raise NotPlain(f"no such kind of value: {name}")
 
 
-def check_digits(text: str) -> str:
-    """The digits of a Decimal or Fraction. Raises NotPlain for too many: reducing a fraction takes quadratic time."""
-    if len(text) > MAX_DIGITS:
-        raise NotPlain("too many digits")
-    return text
-
-
-def check_entries(items: list[Any]) -> list[Any]:
-    """The entries of a set or dict. Raises NotPlain for too many."""
-    if len(items) > MAX_ENTRIES:
-        raise NotPlain("too many entries")
-    return items
+def at_most(length: int, content: Content) -> Content:
+    """The content. Raises NotPlain if it is longer."""
+    if len(content) > length:
+        raise NotPlain("too large")
+    return content

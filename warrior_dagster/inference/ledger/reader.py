@@ -26,17 +26,16 @@ from warrior_dagster.inference.ledger.table import (
 from warrior_dagster.inference.request import Completion
 
 LOG = logging.getLogger(__name__)
-RETRY_SECONDS = 0.5
-"""A fragment that cannot be read is read again after this time, before it counts as damaged."""
+RETRY_SECONDS = 0.5  # a fragment that cannot be read is read again after this time, before it counts as damaged
 
 Result = TypeVar("Result")
 
 
 class LedgerReader:
-    """The completions stored under a warehouse's URI. A ledger that does not exist yet reads as empty.
+    """The completions stored under a warehouse's URI, as they are at each read. A ledger that does not exist reads as empty.
 
-    Every read sees the table as it is at that moment. Unreadable fragments and rows that do not match their checksum are
-    logged and left out, so that their completions are requested again. Opening and reading raise LedgerError.
+    Unreadable fragments and rows that do not match their checksum are logged and left out, so that their completions are
+    requested again. Opening and reading raise LedgerError.
     """
 
     def __init__(self, uri: str) -> None:
@@ -53,9 +52,12 @@ class LedgerReader:
 
     def requests(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The requests of some stored completions, by key: the columns of STORED_REQUEST."""
-        if not keys:
-            return {}
-        return self._read(lambda dataset: stored_requests(dataset, keys, self._damaged), STORED_REQUEST) or {}
+        found: dict[str, dict[str, Any]] = {}
+        if keys:
+            read = self._read(lambda d: take(d, indices_of(d, keys, self._damaged), STORED_REQUEST), STORED_REQUEST)
+            for row in read or []:
+                found.setdefault(row["key"], row)
+        return found
 
     def newest(self, count: int, columns: list[str]) -> pl.DataFrame:
         """Some columns of the newest `count` rows, oldest first."""
@@ -68,8 +70,8 @@ class LedgerReader:
     def _read(self, read: Callable[[lance.LanceDataset], Result], columns: list[str]) -> Result | None:
         """Apply `read` to the table without its damaged fragments; None if the table does not exist.
 
-        Raises LedgerError if more than half of the fragments are unreadable: then the disk or the network is the likelier
-        reason, and an empty result would pay for everything again.
+        Raises LedgerError if more than half are unreadable: the disk or network is the likelier reason, and an empty result
+        would pay for everything again.
         """
         dataset = lance.dataset(self._path) if self._exists else open_table(self._path)
         if dataset is None:
@@ -101,14 +103,6 @@ def completions(dataset: lance.LanceDataset, keys: Sequence[str], excluded: Set[
             LOG.warning("%s: a completion does not match its checksum and will be requested again", file_at(dataset, index))
         elif row["key"] not in found:
             found[row["key"]] = completion_of(row)
-    return found
-
-
-def stored_requests(dataset: lance.LanceDataset, keys: Sequence[str], excluded: Set[int]) -> dict[str, dict[str, Any]]:
-    """The columns of STORED_REQUEST of each key's first row, outside the excluded fragments."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in take(dataset, indices_of(dataset, keys, excluded), STORED_REQUEST):
-        found.setdefault(row["key"], row)
     return found
 
 

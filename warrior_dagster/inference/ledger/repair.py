@@ -23,7 +23,7 @@ class Damaged(RuntimeError):
 
 
 def set_aside_torn_manifests(table: Path) -> bool:
-    """Rename the newest manifests that a crash of the machine left incomplete, so that Lance opens the version before them.
+    """Rename the newest manifests that a crash left incomplete, so that Lance opens the version before them.
 
     Returns False if the table had manifests and none of them is complete.
     """
@@ -80,8 +80,7 @@ def scan(
 def take(dataset: lance.LanceDataset, indices: NDArray[np.int64], columns: list[str]) -> list[dict[str, Any]]:
     """The rows at some indices. Raises Damaged."""
     with lance_errors_as_damage():
-        rows: list[dict[str, Any]] = dataset.take(indices, columns=columns).to_pylist()
-        return rows
+        return list(dataset.take(indices, columns=columns).to_pylist())
 
 
 @contextmanager
@@ -96,7 +95,6 @@ def lance_errors_as_damage() -> Iterator[None]:
 
 
 def file_at(dataset: lance.LanceDataset, index: int) -> str:
-    """The file that holds the row at an index."""
     for fragment in dataset.get_fragments():
         if index < fragment.physical_rows:
             return file_of(dataset, fragment)
@@ -105,5 +103,4 @@ def file_at(dataset: lance.LanceDataset, index: int) -> str:
 
 
 def file_of(dataset: lance.LanceDataset, fragment: lance.LanceFragment) -> str:
-    """The file that holds a fragment's rows."""
     return f"{dataset.uri}/data/{fragment.metadata.files[0].path}"

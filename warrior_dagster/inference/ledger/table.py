@@ -35,8 +35,7 @@ COMPLETION = ("key", "sample", "text", "finish_reason", "prompt_tokens", "comple
 """The columns of a completion, in the order in which the checksum takes them."""
 STORED_COMPLETION = [*COMPLETION, "checksum"]
 STORED_REQUEST = ["key", "model", "prompt", "params", "sample"]
-LANCE_ERRORS = (OSError, ValueError, RuntimeError)
-"""What Lance raises when it cannot open or write a table."""
+LANCE_ERRORS = (OSError, ValueError, RuntimeError)  # what Lance raises when it cannot open or write a table
 
 
 class LedgerError(RuntimeError):
@@ -49,10 +48,7 @@ def table_path(uri: str) -> str:
 
 
 def open_table(path: str) -> lance.LanceDataset | None:
-    """The table, or None if it does not exist. Raises LedgerError if it exists and cannot be opened.
-
-    A table that cannot be opened is never treated as an empty one: everything in it would be paid for again.
-    """
+    """The table, or None if it does not exist. Raises LedgerError if it cannot be opened: as empty, it would be paid again."""
     if not set_aside_torn_manifests(Path(path)):
         raise LedgerError(f"{path}: expected a ledger; no version of it can be read")
     try:
@@ -92,31 +88,16 @@ def checksum(row: dict[str, Any]) -> str:
 
 
 def completion_of(row: dict[str, Any]) -> Completion:
-    """The completion in a row with the columns of COMPLETION."""
     logprobs = None if row["logprobs"] is None else json.loads(row["logprobs"])
     return Completion(**{name: row[name] for name in COMPLETION} | {"logprobs": logprobs})
 
 
 def rows_of(batch: Iterable[tuple[Request, Completion]]) -> pa.Table:
     """The rows of finished completions, in SCHEMA."""
-    now = datetime.now(UTC)
-    return pa.Table.from_pylist([row_of(request, completion, now) for request, completion in batch], schema=SCHEMA)
-
-
-def row_of(request: Request, completion: Completion, now: datetime) -> dict[str, Any]:
-    """The row of one completion."""
-    row = {
-        "key": completion.key,
-        "model": request.model.identity,
-        "prompt": request.prompt,
-        "params": request.params,
-        "sample": completion.sample,
-        "text": completion.text,
-        "finish_reason": completion.finish_reason,
-        "prompt_tokens": completion.prompt_tokens,
-        "completion_tokens": completion.completion_tokens,
-        "logprobs": None if completion.logprobs is None else json.dumps(completion.logprobs),
-        "attempts": completion.attempts,
-        "created_at": now,
-    }
-    return row | {"checksum": checksum(row)}
+    rows, now = [], datetime.now(UTC)
+    for request, completion in batch:
+        row = {name: getattr(completion, name) for name in COMPLETION}
+        row["logprobs"] = None if completion.logprobs is None else json.dumps(completion.logprobs)
+        origin = {"model": request.model.identity, "prompt": request.prompt, "params": request.params, "created_at": now}
+        rows.append(row | origin | {"checksum": checksum(row)})
+    return pa.Table.from_pylist(rows, schema=SCHEMA)

@@ -1,7 +1,4 @@
-"""Appending to the ledger. Several processes may append at the same time; rows are never changed.
-
-A row is written completely or not at all, even if the process is killed.
-"""
+"""Appending to the ledger. Several processes may append at once. A row is written whole or not at all, and never changed."""
 
 import logging
 import threading
@@ -23,17 +20,15 @@ LOG = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.1
 """The longest time that a completion is queued. It must be durable after 0.2 s, and a write takes milliseconds."""
 APPENDS_PER_COMPACTION = 100
-ROWS_PER_FRAGMENT = 10_000
-"""Compaction leaves fragments of this size alone."""
-VERSIONS_KEPT = timedelta(minutes=2)
-"""Other processes may still read an older version of the table for this long."""
+ROWS_PER_FRAGMENT = 10_000  # compaction leaves fragments of this size alone
+VERSIONS_KEPT = timedelta(minutes=2)  # other processes may still read an older version of the table for this long
 
 
 class LedgerWriter(LedgerReader):
     """The ledger under a warehouse's URI, open for appending; created if it does not exist. Its reads see every append.
 
     `append` queues a completion; one thread writes the queue every FLUSH_SECONDS in order, another compacts fragments.
-    A context manager: leaving it writes what is queued, and raises LedgerError if that fails.
+    Leaving the context writes what is queued, and raises LedgerError if that fails.
     """
 
     def __init__(self, uri: str) -> None:

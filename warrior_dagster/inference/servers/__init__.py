@@ -3,5 +3,4 @@
 from warrior_dagster.inference.servers import endpoint, vllm
 from warrior_dagster.inference.servers.base import ServerKind
 
-SERVERS: dict[str, ServerKind] = {"vllm": vllm, "endpoint": endpoint}
-"""By the `kind` of their settings."""
+SERVERS: dict[str, ServerKind] = {"vllm": vllm, "endpoint": endpoint}  # by the `kind` of their settings

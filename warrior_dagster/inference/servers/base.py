@@ -7,8 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from warrior_dagster.inference.http_client import PATIENCE_SECONDS
 from warrior_dagster.inference.request import ServedModel
 
-GPU_LOCK = "engine.lock"
-"""The lock of every server that uses this machine's GPUs: a warehouse's runs start one at a time."""
+GPU_LOCK = "engine.lock"  # the lock of every server that uses this machine's GPUs: a warehouse's runs start one at a time
 
 
 class ServerFailed(RuntimeError):
@@ -18,22 +17,19 @@ class ServerFailed(RuntimeError):
 class Connection(NamedTuple):
     """How to reach a served model."""
 
-    urls: tuple[str, ...]
-    """Base URLs, without /v1."""
-    served_model: str
-    """The model's name at these URLs."""
+    urls: tuple[str, ...]  # base URLs, without /v1
+    served_model: str  # the model's name at these URLs
     api_key: str | None = None
-    patience_s: float = PATIENCE_SECONDS
-    """How long the servers may be unreachable before a stage stops."""
+    patience_s: float = PATIENCE_SECONDS  # how long the servers may be unreachable before a stage stops
 
 
 class ServerKind(Protocol):
     """A module of this package: one kind of server."""
 
     def connect(self, model: ServedModel, settings: Any, logs: Path, lock: int) -> AbstractContextManager[Connection]:
-        """Serve a model while the context is open. A process that is started keeps the lock's descriptor until it ends.
+        """Serve a model, with `settings` from `model.serve`, while the context is open. Raises ServerFailed.
 
-        `settings` are `model.serve`, as the type of this kind. Raises ServerFailed.
+        A process that is started keeps the lock's descriptor until it ends.
         """
         ...
 

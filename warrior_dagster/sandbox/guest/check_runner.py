@@ -1,7 +1,6 @@
 """The process in which the tested code runs: it loads the code, runs one check and sends the results.
 
-Nothing in this process can be trusted once the tested code has run, and nothing here decides a verdict: the expected values are
-not in this process, and the host judges what it sends.
+Nothing in it can be trusted once the tested code has run. It decides no verdict: the host has the expected values.
 """
 
 import builtins
@@ -13,24 +12,20 @@ from typing import Any
 
 from warrior_dagster.sandbox.value_codec import ASSERT_HOOK, OPERATORS, NotPlain, dumps, loads
 
-MODULE_NAME = "answer"
-"""The module of the tested code. It is not "__main__", so code for use as a script does not run."""
+MODULE_NAME = "answer"  # not "__main__", so code for use as a script does not run
 
 
 class Channel:
-    """Sends lines to the supervisor and receives its replies."""
+    """The lines to the supervisor. Each starts with the token, so finding the descriptor is not enough to write to it."""
 
     def __init__(self, descriptor: int, token: str) -> None:
-        """Each line starts with the token, so finding the descriptor is not enough to write to it."""
         self.descriptor, self.token = descriptor, token
 
     def move_to(self, descriptor: int) -> None:
-        """Use another descriptor."""
         os.dup2(self.descriptor, descriptor)
         self.descriptor = descriptor
 
     def send(self, text: str) -> None:
-        """Send one line."""
         data = f"{self.token}{text}\n".encode()
         while data:
             data = data[os.write(self.descriptor, data) :]
@@ -70,7 +65,6 @@ def run_check(code: CodeType, check: dict[str, Any], channel: Channel) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Type and message, at most 300 characters."""
     try:
         return f"{type(error).__name__}: {error}"[:300]
     except BaseException:  # the tested code may define __str__

@@ -1,8 +1,7 @@
 """The sandbox's first process: enters the namespaces, loads Python once, and forks a supervisor for each program.
 
-A fork takes a tenth of the time of an interpreter's start. The fork server never reads a program, so no program can find the
-text of another in its memory. The guest modules use the standard library only: the sandbox contains nothing else.
-Messages on descriptor 1 besides the supervisor's: ["ready"] and, after each program, ["over", wait status].
+It never reads a program, so no program can find another in its memory. The guest modules use the standard library only: the
+sandbox has nothing else. Messages on descriptor 1: the supervisor's, ["ready"], and after each program ["over", wait status].
 """
 
 import gc
@@ -23,10 +22,10 @@ def serve(config: dict[str, Any]) -> None:
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY) if os.path.isdir("/proc") else -1
     if config["builds_root"]:
         build_root(config, proc)
-    if config["uid"] is not None:
+    if (uid := config["uid"]) is not None:
         os.setgroups([])
-        os.setresgid(config["uid"], config["uid"], config["uid"])
-        os.setresuid(config["uid"], config["uid"], config["uid"])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that its own user may write its uid and gid maps
     kernel.die_with_parent()  # a change of user resets it
     gc.freeze()  # a collection in a fork then writes to, and so copies, no memory of this process
@@ -53,14 +52,13 @@ def build_root(config: dict[str, Any], proc: int) -> None:
     kernel.pivot_root(TMP, f"{TMP}/old")
     os.chdir("/")
     for path in [*config["visible_paths"], "/dev/null"]:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         if os.path.islink(f"/old{path}"):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
             os.symlink(os.readlink(f"/old{path}"), path)
             continue
         if os.path.isdir(f"/old{path}"):
             os.makedirs(path, exist_ok=True)
         else:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
             os.close(os.open(path, os.O_CREAT))
         kernel.bind_mount(f"/old{path}", path, read_only=path != "/dev/null")
     for path in config["hidden_paths"]:
@@ -73,7 +71,7 @@ def build_root(config: dict[str, Any], proc: int) -> None:
 
 
 def supervise_in_namespaces(config: dict[str, Any], proc: int) -> None:
-    """Supervise one program in namespaces of its own, nested in the sandbox's."""
+    """Supervise one program in its own namespaces, nested in the sandbox's."""
     namespaces = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
     enter_namespaces(namespaces | kernel.CLONE_NEWUSER | kernel.CLONE_NEWPID, proc)
     become_first_process()
@@ -100,6 +98,5 @@ def become_first_process() -> None:
     child = os.fork()
     if child:
         os.closerange(0, 2)
-        status = os.waitpid(child, 0)[1]
-        os._exit(0 if status == 0 else 1)
+        os._exit(0 if os.waitpid(child, 0)[1] == 0 else 1)
     kernel.die_with_parent()

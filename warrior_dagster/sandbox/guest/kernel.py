@@ -20,8 +20,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_SET_CHILD
 PR_SET_NO_NEW_PRIVS = 38
 EPERM, ENOSYS = 1, 38
 
-TMP = "/tmp"
-"""The folder in which a check runs."""
+TMP = "/tmp"  # the folder in which a check runs
 # Each system call has its numbers on x86-64 and on 64-bit ARM.
 BLOCKED_CALLS = {
     "socket": (41, 198), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
@@ -48,19 +47,16 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def check_result(result: int, call: str) -> None:
-    """Raises OSError if a libc call failed."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{call}: {os.strerror(number)}")
 
 
 def unshare(flags: int) -> None:
-    """Move this process into new namespaces of the kinds in `flags`."""
     check_result(libc.unshare(flags), f"unshare {flags:#x}")
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
-    """mount(2)."""
     arguments = [word.encode() if word else None for word in (source, target, kind)]
     check_result(libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() or None), f"mount {source} on {target}")
 
@@ -71,7 +67,6 @@ def unmount(target: str) -> None:
 
 
 def bind_mount(source: str, target: str, *, read_only: bool = True) -> None:
-    """Make a file or folder visible at a second path."""
     mount(source, target, "", MS_BIND | MS_REC)
     # Repeat the restrictions of the mount: an unprivileged user may not drop them in a remount.
     current = os.statvfs(target).f_flag
@@ -81,7 +76,6 @@ def bind_mount(source: str, target: str, *, read_only: bool = True) -> None:
 
 
 def mount_tmp(size: int) -> None:
-    """Mount an empty TMP of `size` bytes."""
     mount("tmpfs", TMP, "tmpfs", MS_NOSUID | MS_NODEV, f"size={size},nr_inodes=4096,mode=1777")
 
 
@@ -91,12 +85,10 @@ def pivot_root(new: str, old: str) -> None:
 
 
 def prctl(option: int, value: int) -> None:
-    """prctl(2) with one argument."""
     check_result(libc.prctl(option, *(ctypes.c_ulong(number) for number in (value, 0, 0, 0))), f"prctl {option}")
 
 
 def die_with_parent() -> None:
-    """Have this process killed when the thread that started it ends."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -142,15 +134,9 @@ def filter_system_calls(*, own_signals_only: bool) -> None:
 
 def set_limits(memory: int, seconds: int, file_bytes: int, files: int, processes: int) -> None:
     """Limit for good this process and its children: memory and file size in bytes, CPU in seconds, processes with threads."""
-    limits = {
-        resource.RLIMIT_AS: memory,
-        resource.RLIMIT_FSIZE: file_bytes,
-        resource.RLIMIT_NOFILE: files,
-        resource.RLIMIT_NPROC: processes,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_MEMLOCK: 0,
-        resource.RLIMIT_MSGQUEUE: 0,
-    }
+    limits = dict.fromkeys((resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE), 0)
+    limits |= {resource.RLIMIT_AS: memory, resource.RLIMIT_FSIZE: file_bytes}
+    limits |= {resource.RLIMIT_NOFILE: files, resource.RLIMIT_NPROC: processes}
     for name, wanted in limits.items():
         hard = resource.getrlimit(name)[1]
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -22,12 +22,10 @@ from warrior_dagster.sandbox.guest import kernel
 from warrior_dagster.sandbox.guest.check_runner import Channel, run_check
 from warrior_dagster.sandbox.value_codec import MAX_CHARS, WHILE_LOADING
 
-MAX_MESSAGES = 10_000
-"""Messages per check. Each assert sends one, so loops have enough."""
+MAX_MESSAGES = 10_000  # per check; each assert sends one, so loops have enough
 
 
 def send(*message: Any) -> None:
-    """Send a message to the host."""
     data = json.dumps(message).encode() + b"\n"
     while data:
         data = data[os.write(1, data) :]
@@ -35,22 +33,20 @@ def send(*message: Any) -> None:
 
 def run_and_exit(work: Callable[[], None]) -> NoReturn:
     """In a forked child: run the work and end the process, so that nothing returns into the parent's code."""
-    status = 1
     try:
         work()
-        status = 0
+        os._exit(0)
     except BaseException as error:
         with suppress(OSError):
             send("broken", f"{type(error).__name__}: {error}")
     finally:
-        os._exit(status)
+        os._exit(1)
 
 
 class LineReader:
     """Reads lines from a descriptor, up to the length that a check may send."""
 
     def __init__(self, descriptor: int) -> None:
-        """Start with an empty buffer."""
         self.descriptor, self.buffer = descriptor, bytearray()
 
     def read(self, deadline: float | None = None) -> bytes | None:
@@ -157,7 +153,6 @@ def relay(ours: socket.socket, child: int, token: str, deadline: float, host: Li
 
 
 def describe_exit(child: int) -> str:
-    """How a process ended that closed its channel."""
     for _ in range(50):
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
