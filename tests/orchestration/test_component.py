@@ -184,7 +184,7 @@ def test_two_arenas_of_one_name_are_an_error(project: Project) -> None:
     other.write_text(other.read_text().replace("name: another", "name: my_arena"))
     with pytest.raises(ComponentTreeException) as error:
         project.load()
-    assert "expected arenas with different names; found my_arena, my_arena" in str(error.value.__cause__)
+    assert "to differ in name; found my_arena, my_arena" in str(error.value.__cause__)
 
 
 def test_a_defs_yaml_without_attributes_says_what_it_lacks(project: Project) -> None:

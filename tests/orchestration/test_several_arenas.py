@@ -56,7 +56,13 @@ def test_one_arena_keeps_its_short_names(files: list[Path]) -> None:
 
 def test_arenas_of_one_name_are_refused(files: list[Path]) -> None:
     files[1].write_text(files[1].read_text().replace("name: second", "name: first"))
-    with pytest.raises(ArenaError, match="different names in one code location; found first, first"):
+    with pytest.raises(ArenaError, match="to differ in name; found first, first"):
+        definitions.definitions_of_files(files)
+
+
+def test_arenas_that_would_overwrite_each_other_s_exports_are_refused(files: list[Path], tmp_path: Path) -> None:
+    files[1].write_text(files[1].read_text().replace(str(tmp_path / "second"), str(tmp_path / "first")))
+    with pytest.raises(ArenaError, match="to differ in export.folder"):
         definitions.definitions_of_files(files)
 
 

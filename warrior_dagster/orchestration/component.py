@@ -14,7 +14,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import located
 from warrior_dagster.materialization.dagster_internals import scaffold_component
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.orchestration.definitions import arena_definitions
+from warrior_dagster.orchestration.definitions import arena_definitions, conflict_of
 
 FIRST = {
     "Qwen/Qwen2.5-Coder-1.5B-Instruct": "apache-2.0",
@@ -58,11 +58,11 @@ class ArenaComponent(dg.Component):
         return cls(located(Arena.model_validate(values), context.path))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The arena's assets, checks, sensors and resources. Raises DagsterInvalidDefinitionError if another has its name."""
-        names = [other.arena.name for other in context.component_tree.get_all_components(ArenaComponent)]
-        if len(set(names)) < len(names):
-            raise dg.DagsterInvalidDefinitionError(f"expected arenas with different names; found {', '.join(sorted(names))}")
-        return arena_definitions(Scope(self.arena, self.arena.name if len(names) > 1 else ""))
+        """The arena's assets, checks, sensors and resources. Raises DagsterInvalidDefinitionError if it conflicts with another."""
+        arenas = [other.arena for other in context.component_tree.get_all_components(ArenaComponent)]
+        if conflict := conflict_of(arenas):
+            raise dg.DagsterInvalidDefinitionError(conflict)
+        return arena_definitions(Scope(self.arena, self.arena.name if len(arenas) > 1 else ""))
 
 
 def filled_in(value: Any, context: dg.ResolutionContext) -> Any:

@@ -31,10 +31,17 @@ from warrior_dagster.warehouse.tables import Warehouse
 def definitions_of_files(files: Sequence[Path]) -> dg.Definitions:
     """The definitions of a code location with the arenas of some files; of several each has a prefix. Raises ArenaError."""
     arenas = [(load_arena(file), file) for file in files]
-    names = [arena.name for arena, _ in arenas]
-    if len(set(names)) < len(names):
-        raise ArenaError(f"expected arenas with different names in one code location; found {', '.join(sorted(names))}")
+    if conflict := conflict_of([arena for arena, _ in arenas]):
+        raise ArenaError(conflict)
     return code_location([(Scope(arena, arena.name if len(arenas) > 1 else ""), file) for arena, file in arenas])
+
+
+def conflict_of(arenas: Sequence[Arena]) -> str:
+    """Why some arenas cannot share a code location; empty if they can."""
+    for what, values in (("name", [a.name for a in arenas]), ("export.folder", [a.export.folder for a in arenas])):
+        if len(set(values)) < len(values):
+            return f"expected arenas of one code location to differ in {what}; found {', '.join(sorted(values))}"
+    return ""
 
 
 def build_definitions(arena: Arena, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
