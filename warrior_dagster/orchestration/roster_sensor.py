@@ -1,8 +1,6 @@
-"""The roster sensor reports which competitors are new and what they will cost, and, if the arena's file says so, starts their
-work.
+"""The roster sensor reports new competitors and their cost, and starts their work if the arena's file says so.
 
-That work is a backfill of the newcomers' partitions with everything downstream. Dagster then follows the graph's edges from
-stage to stage, and each stage is one run, which loads each engine once.
+That work is a backfill of their partitions with everything downstream, one run per stage, which loads each engine once.
 """
 
 import json
@@ -27,7 +25,7 @@ PLAN_SECONDS = 20
 
 
 def roster_sensor(scope: Scope, file: Path | None, assets: list[dg.AssetsDefinition]) -> dg.SensorDefinition:
-    """The sensor of an arena that was read from a file; it costs nothing, and starts nothing unless the file says so."""
+    """The sensor of an arena that was read from `file`."""
     arena, keys = scope.arena, [asset.key for asset in assets]
     resources = {name: scope.name(name) for name in ("warehouse", "ledger")}
 
@@ -53,10 +51,11 @@ def roster_sensor(scope: Scope, file: Path | None, assets: list[dg.AssetsDefinit
                 backfill = start_backfill(context, keys, unreported, f"new: {names}")
                 text = f"new: {names}; backfill {backfill} was started"
             else:
-                text = f"new: {names}; to start it, materialize {mined_instructions.name} and everything downstream of it for {names}"
+                to_start = f"materialize {mined_instructions.name} and everything downstream of it for {names}"
+                text = f"new: {names}; to start it, {to_start}"
             plan = with_timeout(PLAN_SECONDS, lambda: plan_summary(arena, warehouse, ledger))
             reported |= dict.fromkeys(unreported, f"{text}; materializing everything will send {plan}")
-        # Each newcomer is reported, and started, once: until it is mined, even if others come or finish.
+        # The cursor has the reports of new competitors that are not mined yet, so that each is started once.
         context.update_cursor(json.dumps({name: reported[name] for name in new}))
         return dg.SkipReason("\n".join(dict.fromkeys(reported[name] for name in new)) or "no competitor is new")
 
@@ -64,7 +63,7 @@ def roster_sensor(scope: Scope, file: Path | None, assets: list[dg.AssetsDefinit
 
 
 def with_timeout(seconds: float, work: Callable[[], str]) -> str:
-    """The result of `work` if it is ready in time: Dagster gives up a tick after a minute, and would report nothing."""
+    """The result of `work` if it is ready in time: Dagster ends a tick after a minute, without any report."""
     pool = ThreadPoolExecutor(1)
     try:
         return pool.submit(work).result(seconds)
@@ -75,7 +74,7 @@ def with_timeout(seconds: float, work: Callable[[], str]) -> str:
 
 
 def change_on_disk(arena: Arena, file: Path) -> str:
-    """What has changed in the file since the definitions were loaded; empty if nothing has."""
+    """A change of the file since the definitions were loaded, as text; empty if it did not change."""
     try:
         on_disk = load_arena(file)
     except ArenaError as error:
@@ -87,7 +86,7 @@ def change_on_disk(arena: Arena, file: Path) -> str:
 
 
 def plan_summary(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> str:
-    """What materializing everything would send now."""
+    """The requests, tokens, GPU hours and cost of materializing everything now."""
     total = cost.totals(cost.plan(arena, ledger, warehouse))
     hours = "unknown GPU hours" if total["gpu_hours"] is None else f"{total['gpu_hours']:.2g} GPU hours"
     price = "" if total["cost"] is None else f", which cost {total['cost']:.2f}"

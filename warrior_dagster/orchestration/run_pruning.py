@@ -1,5 +1,6 @@
-"""Deletes old runs, whose events would grow the database without limit. The run with the newest materialization of each
-partition is kept, so that the UI still shows when and from what it was made.
+"""Deletes old runs, whose events would grow the database without limit.
+
+The run with the newest materialization of each partition is kept, for the UI shows it.
 """
 
 import time
@@ -11,7 +12,7 @@ DAY = 86_400
 
 
 class Pruning(dg.Config):
-    """How much is kept."""
+    """The configuration of the job."""
 
     keep_days: float = 30
     """Runs that ended within this many days are kept."""
@@ -19,7 +20,7 @@ class Pruning(dg.Config):
 
 @dg.op
 def prune(context: dg.OpExecutionContext, config: Pruning) -> int:
-    """Delete finished old runs that hold no partition's newest materialization; returns how many were deleted."""
+    """Delete the old runs; returns their number."""
     runs = old_runs(context.instance, time.time() - config.keep_days * DAY)
     for run_id in runs:
         context.instance.delete_run(run_id)
@@ -38,14 +39,10 @@ def prune_runs() -> None:
 def old_runs(instance: dg.DagsterInstance, before: float) -> list[str]:
     """Runs that ended before a time (seconds since 1970) and hold no partition's newest materialization."""
     needed = newest_materializations(instance)
-    ended = instance.get_run_records(
-        dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
-    )
-    return [
-        record.dagster_run.run_id
-        for record in ended
-        if record.end_time and record.end_time < before and record.dagster_run.run_id not in needed
-    ]
+    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    records = instance.get_run_records(dg.RunsFilter(statuses=finished))
+    ended = [record.dagster_run.run_id for record in records if record.end_time and record.end_time < before]
+    return [run_id for run_id in ended if run_id not in needed]
 
 
 def newest_materializations(instance: dg.DagsterInstance) -> set[str]:

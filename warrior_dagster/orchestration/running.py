@@ -1,9 +1,7 @@
-"""Materializing a whole arena in one process: the assets of the UI, one run a partition scheme, engines kept between runs."""
+"""Materializing a whole arena in one process, with one run per asset group; engines stay loaded between runs."""
 
-import os
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from warrior_dagster.materialization.table import Table, open_warehouse
 from warrior_dagster.orchestration.catalog import GROUPS, arena_assets, tables_of
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
+from warrior_dagster.orchestration.matchup_schedule import ranges
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
@@ -25,23 +24,23 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 @dataclass
 class RunSummary:
-    """What the runs so far reported."""
+    """The results of the runs so far."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     failed_checks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    """Checks that failed as warnings, with their descriptions."""
+    """The findings of checks of severity WARN."""
     stopped: str = ""
 
 
 class RunFailed(RuntimeError):
-    """A run did not succeed; the message has the failed steps and their reasons."""
+    """A run failed; the message has the failed steps and their reasons."""
 
 
 def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     """Materialize everything; returns the summary that `warrior run --json` prints. Raises RunFailed.
 
-    The runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them.
+    Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them.
     """
     assets, summary = arena_assets(Scope(arena)), RunSummary()
     with dg.DagsterInstance.get() as instance:
@@ -52,10 +51,10 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
 
 
 def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
-    """Materialize again all existing partitions, from the first stage with failed requests on; else as run_arena.
+    """Materialize all existing partitions again, from the first table with failed requests on; otherwise as `run_arena`.
 
-    The ledger answers all but the failed requests, so only those are sent, and what follows from their answers. Stops where an
-    asset needs partitions that do not exist yet; the summary's `stopped` says which.
+    Only failed requests are sent, and those that depend on their answers: the ledger has the others. Stops at an asset that
+    needs partitions which do not exist; the summary's `stopped` names them.
     """
     assets, warehouse, summary = arena_assets(Scope(arena)), open_warehouse(arena), RunSummary()
     names = [table_of(asset.key) for asset in assets]
@@ -74,31 +73,28 @@ def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
 
 
 def failed_requests(arena: Arena) -> dict[str, Counter[str]]:
-    """The reasons of failed requests, with how many failed so, by table; only tables that have any."""
+    """The reasons of failed requests with their counts, by table; without tables that have none."""
     warehouse, found = open_warehouse(arena), {}
     for table in asking_tables(arena):
         assert table.requests
-        if existing := warehouse.existing_partitions(table.name, table.partitions(arena)):
-            errors = warehouse.read(table.name, existing).select(table.requests.error.alias("error"))["error"]
-            if reasons := errors.drop_nulls().to_list():
-                found[table.name] = Counter[str](reasons)
+        rows = warehouse.read_existing(table.name, table.partitions(arena))
+        if rows is not None and (reasons := rows.select(error=table.requests.error)["error"].drop_nulls().to_list()):
+            found[table.name] = Counter[str](reasons)
     return found
 
 
 def asking_tables(arena: Arena) -> list[Table]:
-    """The tables of an arena whose rows come from models."""
+    """The tables of an arena whose rows come from requests."""
     return [table for table in tables_of(arena) if table.requests]
 
 
 def existing_ranges(asset: dg.AssetsDefinition, warehouse: Warehouse) -> list[dict[str, str]]:
-    """The tags of the runs over the existing partitions of an asset: one for each contiguous range."""
+    """The tags of the runs over the existing partitions of an asset: one run for each contiguous range."""
     keys = list(asset.partitions_def.get_partition_keys()) if asset.partitions_def else [WHOLE]
     existing = warehouse.existing_partitions(table_of(asset.key), keys)
     if asset.partitions_def is None:
         return [{}] if existing else []
-    runs = groupby(keys, key=set(existing).__contains__)
-    ranges = [list(keys) for exist, keys in runs if exist]
-    return [{RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]} for keys in ranges]
+    return [{RANGE_START_TAG: first, RANGE_END_TAG: last} for first, last in ranges(existing, keys)]
 
 
 def run(
@@ -137,7 +133,7 @@ def run(
 
 
 def full_range(asset: dg.AssetsDefinition) -> dict[str, str]:
-    """The tags of a run over all partitions of an asset; none if it has no partitions."""
+    """The tags of a run over all partitions of an asset; empty if it has no partitions."""
     if asset.partitions_def is None:
         return {}
     keys = asset.partitions_def.get_partition_keys()
@@ -145,7 +141,7 @@ def full_range(asset: dg.AssetsDefinition) -> dict[str, str]:
 
 
 def failure_reasons(result: dg.ExecuteInProcessResult) -> str:
-    """One paragraph for each failed blocking check, and for each step that failed otherwise."""
+    """One paragraph for each failed blocking check, and for each step that failed for another reason."""
     lines, failed_in_check = [], set[str]()
     for event in result.all_events:
         if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:  # comes before its step's failure
@@ -162,7 +158,7 @@ def failure_reasons(result: dg.ExecuteInProcessResult) -> str:
 
 
 def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, Any]:
-    """Rows per table, requests and tokens per model, seconds per asset, ratings, failed checks, and where the exports are."""
+    """Rows per table, requests and tokens per model, seconds per asset, ratings, failed checks, and paths of the exports."""
     warehouse, rows = open_warehouse(arena), dict[str, int]()
     for table in tables_of(arena):
         existing = warehouse.existing_partitions(table.name, table.partitions(arena))
@@ -180,10 +176,3 @@ def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, An
         "ratings": [] if ratings is None else ratings.drop("row_id", "partition").to_dicts(),
         "exports": {kind: str(Path(arena.export.folder) / kind) for kind in arena.export.formats},
     }
-
-
-def default_dagster_home() -> Path:
-    """Where runs are recorded: DAGSTER_HOME, or `dagster_home` below the current folder, which is made and set."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").resolve())))
-    home.mkdir(parents=True, exist_ok=True)
-    return home

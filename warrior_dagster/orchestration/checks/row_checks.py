@@ -1,12 +1,9 @@
-"""The checks that stop wrong rows: which rules hold for which table.
+"""The checks that stop wrong rows: the rules of each table.
 
-What `blocking` does in Dagster 1.13: a check that fails with severity ERROR fails its step, and within that run nothing
-downstream of the checked asset is made. It has no effect on later runs: the asset counts as materialized, so a backfill
-continues with the next layer. So these checks also invalidate the wrong partitions: the warehouse refuses to read them, in any
-run, until they are materialized again.
-
-A check looks at all existing partitions of the roster, not only at those of its run. A finding that makes no row wrong is a
-warning, which stops nothing.
+A blocking check of Dagster 1.13 that fails with severity ERROR stops only what is downstream in the same run: a later run, such
+as the next layer of a backfill, reads the asset. So these checks also invalidate wrong partitions: the warehouse refuses to
+read them until they are materialized again. A check reads all existing partitions, not only those of its run. A finding that
+makes no row wrong is a warning.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,22 +28,15 @@ from warrior_dagster.stages.export.contamination import overlaps
 from warrior_dagster.stages.export.files import invalidate_dataset
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
-NOT_EMPTY, EVERYBODY, UNIQUE, NEW_TEXTS = "not_empty", "everybody_contributes", "rows_are_unique", "texts_are_unique"
-READABLE, ADD_UP, BEST, NO_BENCHMARK = (
-    "verdicts_are_readable",
-    "numbers_add_up",
-    "only_the_best_is_shown",
-    "no_benchmark_inside",
-)
 DESCRIPTIONS = {
-    NOT_EMPTY: "Whether the next stage has anything to work with.",
-    EVERYBODY: "Whether each competitor revealed something usable: if one did not, its chat template may be the reason.",
-    UNIQUE: "Whether each row exists once.",
-    NEW_TEXTS: "Whether no text exists twice.",
-    READABLE: "Whether enough of the judges' verdicts could be read (engine.max_abstention_rate).",
-    ADD_UP: "Whether votes, ratings and scores add up as the method says (METHOD 5).",
-    BEST: "Whether every answer that is shown as good is the best of its group by the present scores; kto: above their mean.",
-    NO_BENCHMARK: "Whether no text overlaps a benchmark (export.benchmarks), all of them compared again.",
+    "not_empty": "Whether the next stage has anything to work with.",
+    "everybody_contributes": "Whether each competitor revealed something usable; if not, its chat template may be the reason.",
+    "rows_are_unique": "Whether each row exists once.",
+    "texts_are_unique": "Whether no text exists twice.",
+    "verdicts_are_readable": "Whether enough of the judges' verdicts could be read (engine.max_abstention_rate).",
+    "numbers_add_up": "Whether votes, ratings and scores add up as the method says (METHOD 5).",
+    "only_the_best_is_shown": "Whether each good answer is the best of its group by the present scores (kto: above the mean).",
+    "no_benchmark_inside": "Whether no text overlaps a benchmark (export.benchmarks); compares all of them again.",
 }
 SHOWN = 20
 """Partitions that a check names; it counts the others."""
@@ -54,21 +44,21 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Checked:
-    """The table that is checked, as the warehouse has it."""
+    """The table that is checked."""
 
     table: Table
     warehouse: Warehouse
     partitions: list[str]
     hashes: dict[str, str]
-    """Those of the existing partitions."""
+    """The hashes of the existing partitions."""
 
     def read(self, *columns: str) -> pl.DataFrame:
-        """All existing rows; all columns, or some besides the partition and the row id."""
+        """All existing rows; all columns, or some besides partition and row id."""
         return self.warehouse.read(self.table.name, list(self.hashes), columns or None)
 
 
 class Rule(NamedTuple):
-    """A rule for a table's rows, and whether wrong rows block everything downstream."""
+    """A rule for a table's rows, and whether wrong rows block what is downstream."""
 
     find: Callable[[Checked], Problems]
     blocking: bool = True
@@ -89,51 +79,57 @@ def row_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
 def general_rules(table: Table) -> dict[str, Rule]:
     """The rules of every table."""
     unique = Rule(lambda asset: row_rules.repeated_ids(asset.read("row_id")))
-    filled = {NOT_EMPTY: Rule(not_empty, blocking=table.if_empty == "fail")} if table.if_empty != "ignore" else {}
-    return {UNIQUE: unique, **filled}
+    filled = {"not_empty": Rule(not_empty, blocking=table.if_empty == "fail")} if table.if_empty != "ignore" else {}
+    return {"rows_are_unique": unique, **filled}
 
 
 def rules_of_stages(arena: Arena) -> dict[str, dict[str, Rule]]:
-    """The further rules of the tables before the exports."""
+    """Further rules of the tables before the exports."""
     limit, initial = arena.engine.max_abstention_rate, arena.ratings.initial
     scored, abstained, status, text = pl.col("scored_by"), pl.col("abstained"), pl.col("status"), pl.col("instruction")
     voted, failed = status.is_not_null(), status == "failed"
     weights = weights_of(arena.battles) if len(kinds_in(arena)) > 1 else None
+
+    def silent(asset: Checked) -> Problems:
+        return row_rules.nothing_usable(asset.read("status"), asset.table.usable, asset.table.usable_row)
+
     return {
-        "mined_instructions": {EVERYBODY: Rule(silent_competitors, blocking=False)},
+        "mined_instructions": {"everybody_contributes": Rule(silent, blocking=False)},
         "instruction_difficulty": {
-            READABLE: Rule(
+            "verdicts_are_readable": Rule(
                 lambda asset: row_rules.unreadable(asset.read("scored_by", "abstained"), scored + abstained, abstained, limit)
-            ),
+            )
         },
         "selected_instructions": {
-            NEW_TEXTS: Rule(lambda asset: row_rules.repeated_texts(asset.read("instruction"), text, "the text")),
+            "texts_are_unique": Rule(lambda asset: row_rules.repeated_texts(asset.read("instruction"), text, "the text"))
         },
-        "judge_votes": {READABLE: Rule(lambda asset: row_rules.unreadable(asset.read("status"), voted, failed, limit))},
-        "battle_outcomes": {ADD_UP: Rule(lambda asset: row_rules.shares(asset.read(), weights))},
-        "elo_ratings": {ADD_UP: Rule(lambda asset: row_rules.ratings(asset.read(), arena.roster, initial))},
+        "judge_votes": {
+            "verdicts_are_readable": Rule(lambda asset: row_rules.unreadable(asset.read("status"), voted, failed, limit))
+        },
+        "battle_outcomes": {"numbers_add_up": Rule(lambda asset: row_rules.shares(asset.read(), weights))},
+        "elo_ratings": {"numbers_add_up": Rule(lambda asset: row_rules.ratings(asset.read(), arena.roster, initial))},
         "answer_scores": {
-            ADD_UP: Rule(lambda asset: row_rules.scores(asset.read("instruction_id", "score", "gold"))),
+            "numbers_add_up": Rule(lambda asset: row_rules.scores(asset.read("instruction_id", "score", "gold")))
         },
     }
 
 
 def rules_of_dataset(arena: Arena, kind: str) -> dict[str, Rule]:
-    """The further rules of an export."""
+    """Further rules of an export."""
     found = {
-        BEST: Rule(partial(not_the_best, arena, kind)),
-        NO_BENCHMARK: Rule(partial(benchmark_inside, arena)),
+        "only_the_best_is_shown": Rule(partial(not_the_best, arena, kind)),
+        "no_benchmark_inside": Rule(partial(benchmark_inside, arena)),
     }
     if kind == "sft":
         prompt = pl.col("messages").list.first().struct.field("content")
-        found[NEW_TEXTS] = Rule(lambda asset: row_rules.repeated_texts(asset.read("messages"), prompt, "the prompt"))
+        found["texts_are_unique"] = Rule(lambda asset: row_rules.repeated_texts(asset.read("messages"), prompt, "the prompt"))
     return found
 
 
 def check(
     scope: Scope, table: Table, rules: dict[str, Rule], invalidate_files: Callable[[], None] | None
 ) -> dg.AssetChecksDefinition:
-    """The step that checks one table: an evaluation for each of its rules. Files made of wrong rows are invalidated too."""
+    """The step that checks one table, with a result for each rule. Files with wrong rows are invalidated too."""
     key, resource = scope.key(table.name), scope.name("warehouse")
 
     @dg.multi_asset_check(
@@ -161,7 +157,7 @@ def check(
 
 
 def result(key: dg.AssetKey, asset: Checked, name: str, problems: Problems, *, blocking: bool) -> dg.AssetCheckResult:
-    """The finding of a rule, as Dagster shows it: the problem of each partition."""
+    """The result of a rule, with the problem of each partition."""
     shown = {"all rows" if partition == WHOLE else partition: problem for partition, problem in list(problems.items())[:SHOWN]}
     return dg.AssetCheckResult(
         asset_key=key,
@@ -174,10 +170,10 @@ def result(key: dg.AssetKey, asset: Checked, name: str, problems: Problems, *, b
 
 
 def not_empty(asset: Checked) -> Problems:
-    """Partitions that leave nothing to work with; all partitions if the whole stage leaves nothing, once all of them exist.
+    """All partitions if none of them has a usable row; with `no_empty_partition` also each one without a usable row.
 
-    A competitor may have nothing where no_empty_partition is not set: all of its instructions may repeat others, be too easy,
-    or lie beside existing centres. Only the whole stage may not.
+    Without it, a competitor may have no usable row: its instructions may all repeat others, be too easy, or be near existing
+    centres.
     """
     table = asset.table
     rows = asset.read(*table.usable.meta.root_names())
@@ -187,13 +183,8 @@ def not_empty(asset: Checked) -> Problems:
     return row_rules.nothing_usable(rows, table.usable, table.usable_row) if table.no_empty_partition else {}
 
 
-def silent_competitors(asset: Checked) -> Problems:
-    """Competitors that revealed nothing usable."""
-    return row_rules.nothing_usable(asset.read("status"), asset.table.usable, asset.table.usable_row)
-
-
 def not_the_best(arena: Arena, kind: str, asset: Checked) -> Problems:
-    """Rows that show an answer as good which the scores do not call so."""
+    """Rows with a good answer that is not good by the scores."""
     scored = asset.warehouse.read("answer_scores", [WHOLE], ["instruction_id", "competitor", "score"])
     answers = asset.warehouse.read("answers", arena.roster, ["instruction_id", "competitor", "answer"])
     return row_rules.not_the_best(asset.read(), scored, answers.select("instruction_id", "competitor", "answer"), kind)

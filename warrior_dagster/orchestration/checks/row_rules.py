@@ -1,6 +1,6 @@
-"""What rows must be like: each rule gives, by partition, what is wrong with which rows, and nothing where all is well.
+"""The rules for rows. Each returns the problem of each partition with wrong rows, as text.
 
-Frames have `partition` and `row_id` besides what a rule names.
+Frames have `partition` and `row_id` besides the columns that a rule names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ WITHIN = 1e-6
 
 
 def named(wrong: pl.DataFrame, what: str) -> Problems:
-    """The problem of the partitions that have wrong rows: how many, and the ids of the first."""
+    """The problem of each partition with wrong rows: their number, and the ids of the first."""
     each = wrong.group_by("partition").agg(pl.len(), ids=pl.col("row_id").sort().head(SHOWN)).sort("partition")
     return {
         partition: f"{count} {'row' if count == 1 else 'rows'} {what}: {', '.join(ids)}{', …' * (count > SHOWN)}"
@@ -24,23 +24,23 @@ def named(wrong: pl.DataFrame, what: str) -> Problems:
 
 
 def nothing_usable(rows: pl.DataFrame, usable: pl.Expr, what: str) -> Problems:
-    """Partitions that have rows, but none of them `usable`."""
+    """Partitions that have rows, but no `usable` one."""
     each = rows.group_by("partition").agg(pl.len(), usable.sum().alias("usable")).filter(usable=0).sort("partition")
     return {partition: f"none of its {count} rows is {what}" for partition, count, _ in each.iter_rows()}
 
 
 def repeated_ids(rows: pl.DataFrame) -> Problems:
-    """Rows that are there twice."""
+    """Rows with the id of another row."""
     return named(rows.filter(pl.struct("partition", "row_id").is_duplicated()), "with the id of another")
 
 
 def repeated_texts(rows: pl.DataFrame, text: pl.Expr, what: str) -> Problems:
-    """Rows with a text that another row has, of whatever partition."""
+    """Rows with the text of another row, in any partition."""
     return named(rows.filter(text.is_duplicated()), f"with {what} of another")
 
 
 def unreadable(rows: pl.DataFrame, verdicts: pl.Expr, failed: pl.Expr, limit: float) -> Problems:
-    """Partitions in which more than a share `limit` of the verdicts could not be read; both are counts of a row."""
+    """Partitions in which more than a share `limit` of the verdicts could not be read; both are counts per row."""
     each = rows.group_by("partition").agg(verdicts.sum().alias("of"), failed.sum().alias("failed"))
     above = each.filter(pl.col("failed") > limit * pl.col("of")).sort("partition")
     return {
@@ -50,10 +50,10 @@ def unreadable(rows: pl.DataFrame, verdicts: pl.Expr, failed: pl.Expr, limit: fl
 
 
 def shares(outcomes: pl.DataFrame, weights: Mapping[str, float] | None = None) -> Problems:
-    """Battles whose local scores are not shares of the votes: x(A>B) and x(B>A) are not what each side has of all, or the two
-    sides were counted twice (METHOD 5). A battle is a row with `local_left`; one without an answer has null.
+    """Battles whose local score is not the left side's share of the votes, and pairs that occur twice (METHOD 5).
 
-    Where votes are of several kinds, `weights` has what one of each counts, and a column `from_KIND` what all of them came to.
+    A row without a battle has a null `local_left`. With several kinds of votes, `weights` has the weight of one vote of each
+    kind, and a column `from_KIND` the sum of that kind's votes.
     """
     left, right, x = pl.col("votes_left"), pl.col("votes_right"), pl.col("local_left")
     total = left + right
@@ -75,10 +75,7 @@ def shares(outcomes: pl.DataFrame, weights: Mapping[str, float] | None = None) -
 
 
 def ratings(rated: pl.DataFrame, roster: Sequence[str], initial: float) -> Problems:
-    """Ratings that are not one for each competitor, or that are not shared out around the initial one (METHOD 5).
-
-    No rows at all are no problem here.
-    """
+    """Ratings that are not one per competitor, or whose mean is not the initial rating (METHOD 5). No rows are no problem."""
     if rated.is_empty():
         return {}
     (partition,) = rated["partition"].unique()
@@ -91,8 +88,8 @@ def ratings(rated: pl.DataFrame, roster: Sequence[str], initial: float) -> Probl
 
 
 def scores(scored: pl.DataFrame) -> Problems:
-    """Groups whose scores do not add up to the number of pairs, or leave 0 to n - 1, or whose gold is not their only best one
-    (METHOD 5).
+    """Groups whose scores do not add up to the number of pairs, are outside 0 to n - 1, or whose gold answer is not their one
+    best answer (METHOD 5).
     """
     of_group, score, n = "instruction_id", pl.col("score"), pl.len().over("instruction_id")
     best = score.max().over(of_group)
@@ -107,8 +104,8 @@ def scores(scored: pl.DataFrame) -> Problems:
 
 
 def not_the_best(rows: pl.DataFrame, scored: pl.DataFrame, answers: pl.DataFrame, kind: str) -> Problems:
-    """Rows of a data set that show as good what is not: sft and dpo another answer than the best of the instruction, kto one
-    that is not above its group's mean. `answers` has the text of each `instruction_id` and `competitor`.
+    """Rows of a data set whose good answer is not good: for sft and dpo not the best of the instruction, for kto not above its
+    group's mean. `answers` has the text of each `instruction_id` and `competitor`.
     """
     score, of_group = pl.col("score"), "instruction_id"
     good = score == score.max().over(of_group) if kind != "kto" else (score - score.mean().over(of_group)).round(9) > 0

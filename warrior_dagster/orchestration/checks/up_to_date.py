@@ -1,4 +1,4 @@
-"""A check `up_to_date` on every asset, which can be run alone: which partitions are missing or stale, and why."""
+"""The check `up_to_date` of every asset, which can run alone: it lists missing and stale partitions, with reasons."""
 
 import dagster as dg
 
@@ -14,12 +14,12 @@ SHOWN = 20
 
 def up_to_date_checks(scope: Scope, assets: list[dg.AssetsDefinition]) -> list[dg.AssetChecksDefinition]:
     """One check for each asset."""
-    graph = graph_of_assets(assets)  # a run of a check alone knows no other asset
+    graph = graph_of_assets(assets)  # a run of a check alone contains no other asset
     return [up_to_date(scope, asset.key, graph) for asset in assets]
 
 
 def up_to_date(scope: Scope, asset: dg.AssetKey, graph: Graph) -> dg.AssetChecksDefinition:
-    """The check of one asset; a warning, since it says that there is work to do, not that rows are wrong."""
+    """The check of one asset; a warning, since stale rows are not wrong."""
     resource = scope.name("warehouse")
 
     @dg.asset_check(
