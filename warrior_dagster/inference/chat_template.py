@@ -46,10 +46,7 @@ class _Frame:
 
 @lru_cache(maxsize=64)
 def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a local folder or of a Hub model at `revision` (None: main), without running the model's code.
-
-    Raises ValueError if the model has no chat template: it cannot be a competitor.
-    """
+    """The tokenizer of a folder or of a Hub model at `revision` (None: main). Raises ValueError if it has no chat template."""
     from huggingface_hub import snapshot_download
     from transformers import AutoTokenizer
 
@@ -99,10 +96,7 @@ def neutralise(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
 
 @lru_cache(maxsize=64)
 def default_system(tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """The exact system prompt that the template writes if none is given; None if it writes none.
-
-    A header that the template writes with every system prompt (Llama's date) is not part of it.
-    """
+    """The system prompt that the template writes if none is given, or None. A header like Llama's date is not part of it."""
     frame = _frame(tokenizer)
     if frame.around_system is None:
         return None
@@ -197,7 +191,7 @@ def _between(text: str, *sentinels: str) -> list[str] | None:
 
 
 def _alternatives(literals: set[str]) -> re.Pattern[str]:
-    """A pattern of any of the literals, the longest first; it never matches if there are none."""
+    """A pattern of any of the literals, the longest first; it never matches without literals."""
     return re.compile("|".join(re.escape(s) for s in sorted(literals, key=lambda s: (-len(s), s))) or r"(?!)")
 
 

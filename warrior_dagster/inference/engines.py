@@ -33,24 +33,21 @@ class StreamingEngine(Protocol):
 
 
 Start = Callable[[ServedModel, ExitStack, int], StreamingEngine]
-"""Starts a model's engine. What ends with the engine goes on the stack; the int is the descriptor of the lock it holds."""
+"""Starts a model's engine. The stack gets what ends with the engine; the int is the descriptor of the lock that it holds."""
 
 
 class Engines:
     """The ledger and at most one running engine, which leaving the context stops.
 
-    The first request that is not in the ledger starts its model's server, which runs until another model is needed:
-    consecutive stages that need the same weights load them once.
+    The first request that is not in the ledger starts its model's server, which runs until another model is needed.
     """
 
     def __init__(
         self, settings: Engine, ledger: LedgerWriter, folder: Path, *, report: Report | None = None, start: Start | None = None
     ) -> None:
         """`folder` is for the logs of engines and for the locks between processes on this machine."""
-        self._settings = settings
-        self._ledger = ledger
-        self._folder = folder
-        self._report = report
+        self._settings, self._ledger = settings, ledger
+        self._folder, self._report = folder, report
         self._start = start or self._start_server
         self._running: tuple[ServedModel, StreamingEngine] | None = None
         self._open = ExitStack()
@@ -167,8 +164,7 @@ class Engines:
 async def interruptible(work: Coroutine[Any, Any, None]) -> None:
     """Await `work`. If a signal handler raises in a callback of the event loop, cancel `work` and raise that exception.
 
-    Dagster turns a signal (Ctrl-C, or "Terminate" in the UI) into an exception in the main thread. Between two tasks of the
-    loop, asyncio would log it and continue.
+    Dagster's handlers raise (Ctrl-C, or "Terminate" in the UI). Between two tasks, asyncio would log that and continue.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None

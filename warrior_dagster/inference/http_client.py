@@ -73,10 +73,7 @@ class CompletionsClient:
         self._rest = cache(self._rest_of_body)
 
     async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[Answered]:
-        """Send all requests, taking the next whenever one is done; yields as they finish, in any order.
-
-        Raises Unreachable if no server can be reached for `patience_s`, or if a server denies access.
-        """
+        """Send all requests; yields as they finish. Raises Unreachable if access is denied or no contact for `patience_s`."""
         finished: asyncio.Queue[Answered | Exception | None] = asyncio.Queue()
         queue = AdmissionQueue(requests, self._limit)
         self._last_contact = time.monotonic()
@@ -132,7 +129,7 @@ class CompletionsClient:
         queued.tries += 1
         queued.waits_since = math.inf
         if queued.tries < self._attempts and not isinstance(error, Refused):
-            return random.uniform(0.5, 1.0) * min(0.2 * 2.0**queued.tries, 30.0)  # no retry library: it would sleep in flight
+            return random.uniform(0.5, 1.0) * min(0.2 * 2.0**queued.tries, 30.0)  # doubled each time, with jitter
         reason, pairs = f"{type(error).__name__}: {error}"[:500], zip(request.keys(), request.samples, strict=True)
         return [Completion(key, sample, error=reason, attempts=queued.tries) for key, sample in pairs]
 
@@ -199,10 +196,7 @@ def parse_response(request: Request, response: dict[str, Any], attempts: int) ->
 
 
 def completions(request: Request, response: dict[str, Any], attempts: int) -> list[Completion]:
-    """As `parse_response`. Prompt tokens are counted once, with the first sample.
-
-    Raises Transient unless the response has one finished choice for each sample.
-    """
+    """As `parse_response`. Prompt tokens count for the first sample. Raises Transient if a choice is missing or unfinished."""
     choices = response.get("choices") or []
     if len(choices) != len(request.samples):
         raise Transient(f"expected {len(request.samples)} choices; the answer has {len(choices)}")

@@ -52,7 +52,7 @@ class LoadedCompetitor:
 
 
 def load_competitor(arena: Arena, name: str) -> LoadedCompetitor:
-    """Load a competitor's tokenizer. Raises ValueError if it has no chat template, OSError if there is no such model."""
+    """Load a competitor's tokenizer. Raises ValueError if it has no chat template, OSError if the model does not exist."""
     competitor = arena.competitor(name)
     tokenizer = chat_template.load_tokenizer(competitor.model, competitor.revision)
     ids, strings = chat_template.turn_end(tokenizer)

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from warrior_dagster.sandbox.assert_rewriting import MISSING, RewrittenCheck, evaluate_assert, rewrite_asserts
-from warrior_dagster.sandbox.isolation import Isolation, IsolationError, ResourceLimits, start, write_all
+from warrior_dagster.sandbox.guest.kernel import write_all
+from warrior_dagster.sandbox.isolation import Isolation, IsolationError, ResourceLimits, start
 from warrior_dagster.sandbox.value_codec import WHILE_LOADING, NotPlain, dumps
 
 Outcome = Literal["passed", "failed", "error", "timeout", "not run"]
@@ -186,8 +187,9 @@ class Sandbox:
 
     def send(self, text: str) -> None:
         assert self.process
+        assert self.process.stdin
         try:
-            write_all(self.process, text.encode() + b"\n")
+            write_all(self.process.stdin.fileno(), text.encode() + b"\n")
         except OSError as error:
             raise SandboxStuck("the sandbox ended") from error
 

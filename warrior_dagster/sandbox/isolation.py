@@ -98,18 +98,10 @@ def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[byt
     )
     assert process.stdin
     try:
-        write_all(process, blob)
+        kernel.write_all(process.stdin.fileno(), blob)
     except OSError:
         process.kill()
     return process
-
-
-def write_all(process: "subprocess.Popen[bytes]", data: bytes) -> None:
-    """Raises OSError if the sandbox has ended."""
-    assert process.stdin
-    left = memoryview(data)
-    while left:
-        left = left[process.stdin.write(left) :]
 
 
 def bubblewrap_command(nested: bool, disk: int) -> list[str]:

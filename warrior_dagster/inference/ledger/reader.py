@@ -13,19 +13,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from warrior_dagster.inference.ledger.repair import Damaged, damaged_fragments, file_at, scan, take
-from warrior_dagster.inference.ledger.table import (
-    SCHEMA,
-    STORED_COMPLETION,
-    STORED_REQUEST,
-    LedgerError,
-    checksum,
-    completion_of,
-    open_table,
-    table_path,
-)
+from warrior_dagster.inference.ledger.table import COMPLETION, SCHEMA, LedgerError, completion_of, open_table, table_path
 from warrior_dagster.inference.request import Completion
 
 LOG = logging.getLogger(__name__)
+STORED_COMPLETION = [*COMPLETION, "checksum"]
+STORED_REQUEST = ["key", "model", "prompt", "params", "sample"]
 RETRY_SECONDS = 0.5  # a fragment that cannot be read is read again after this time, before it counts as damaged
 
 Result = TypeVar("Result")
@@ -63,9 +56,7 @@ class LedgerReader:
         """Some columns of the newest `count` rows, oldest first."""
         read = self._read(lambda dataset: scan(dataset, columns, self._damaged, last=count)[0], columns)
         rows = SCHEMA.empty_table().select(columns) if read is None else read
-        frame = pl.from_arrow(rows.slice(max(0, len(rows) - count)))
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+        return pl.DataFrame(rows.slice(max(0, len(rows) - count)))
 
     def _read(self, read: Callable[[lance.LanceDataset], Result], columns: list[str]) -> Result | None:
         """Apply `read` to the table without its damaged fragments; None if the table does not exist.
@@ -99,10 +90,10 @@ def completions(dataset: lance.LanceDataset, keys: Sequence[str], excluded: Set[
     found: dict[str, Completion] = {}
     indices = indices_of(dataset, keys, excluded)
     for index, row in zip(indices.tolist(), take(dataset, indices, STORED_COMPLETION), strict=True):
-        if checksum(row) != row["checksum"]:
+        if completion := completion_of(row):
+            found.setdefault(row["key"], completion)
+        else:
             LOG.warning("%s: a completion does not match its checksum and will be requested again", file_at(dataset, index))
-        elif row["key"] not in found:
-            found[row["key"]] = completion_of(row)
     return found
 
 

@@ -1,7 +1,4 @@
-"""Reading a Lance table that a disk may have damaged: torn manifests are set aside, unreadable fragments are skipped.
-
-Nothing is deleted, because an error may be temporary.
-"""
+"""Reading a Lance table that a disk may have damaged. Nothing is deleted, because an error may be temporary."""
 
 import logging
 from collections.abc import Iterator, Set
@@ -23,10 +20,7 @@ class Damaged(RuntimeError):
 
 
 def set_aside_torn_manifests(table: Path) -> bool:
-    """Rename the newest manifests that a crash left incomplete, so that Lance opens the version before them.
-
-    Returns False if the table had manifests and none of them is complete.
-    """
+    """Rename torn manifests, so that Lance opens the version before them. False if the table has manifests and all are torn."""
     manifests = sorted((table / "_versions").glob("*.manifest"))  # Lance counts its file names down: the newest is first
     for manifest in manifests:
         if manifest.read_bytes().endswith(MANIFEST_END):

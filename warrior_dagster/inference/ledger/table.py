@@ -33,8 +33,6 @@ SCHEMA = pa.schema(
 )
 COMPLETION = ("key", "sample", "text", "finish_reason", "prompt_tokens", "completion_tokens", "logprobs", "attempts")
 """The columns of a completion, in the order in which the checksum takes them."""
-STORED_COMPLETION = [*COMPLETION, "checksum"]
-STORED_REQUEST = ["key", "model", "prompt", "params", "sample"]
 LANCE_ERRORS = (OSError, ValueError, RuntimeError)  # what Lance raises when it cannot open or write a table
 
 
@@ -87,7 +85,10 @@ def checksum(row: dict[str, Any]) -> str:
     return blake2b(values.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def completion_of(row: dict[str, Any]) -> Completion:
+def completion_of(row: dict[str, Any]) -> Completion | None:
+    """The completion in a row; None if the row does not match its checksum."""
+    if checksum(row) != row["checksum"]:
+        return None
     logprobs = None if row["logprobs"] is None else json.loads(row["logprobs"])
     return Completion(**{name: row[name] for name in COMPLETION} | {"logprobs": logprobs})
 

@@ -35,10 +35,8 @@ class LedgerWriter(LedgerReader):
         self._dataset = open_or_create(table_path(uri))
         super().__init__(uri)
         self._queue: list[tuple[Request, Completion]] = []
-        self._queue_lock = threading.Lock()
-        self._write_lock = threading.Lock()
-        self._closing = threading.Event()
-        self._compaction_due = threading.Event()
+        self._queue_lock, self._write_lock = threading.Lock(), threading.Lock()
+        self._closing, self._compaction_due = threading.Event(), threading.Event()
         self._failure: BaseException | None = None
         self._small_fragments = len(self._dataset.get_fragments())
         self._threads = [threading.Thread(target=run, name="ledger", daemon=True) for run in (self._write, self._compact)]
@@ -66,10 +64,7 @@ class LedgerWriter(LedgerReader):
         return super().get(keys)
 
     def append(self, request: Request, completion: Completion) -> None:
-        """Queue a completion for the next write. A failed one is not stored, so that it is requested again.
-
-        Raises LedgerError once a write has failed; leaving the context manager tries to write the queue again.
-        """
+        """Queue a completion for the next write; a failed one is not stored. Raises LedgerError if an earlier write failed."""
         if completion.error is None:
             with self._queue_lock:
                 self._queue.append((request, completion))

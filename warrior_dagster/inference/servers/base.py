@@ -27,10 +27,7 @@ class ServerKind(Protocol):
     """A module of this package: one kind of server."""
 
     def connect(self, model: ServedModel, settings: Any, logs: Path, lock: int) -> AbstractContextManager[Connection]:
-        """Serve a model, with `settings` from `model.serve`, while the context is open. Raises ServerFailed.
-
-        A process that is started keeps the lock's descriptor until it ends.
-        """
+        """Serve a model while the context is open. A started process keeps the lock's descriptor. Raises ServerFailed."""
         ...
 
     def lock_name(self, model: ServedModel) -> str:

@@ -10,6 +10,7 @@ import sys
 from types import CodeType, ModuleType
 from typing import Any
 
+from warrior_dagster.sandbox.guest import kernel
 from warrior_dagster.sandbox.value_codec import ASSERT_HOOK, OPERATORS, NotPlain, dumps, loads
 
 MODULE_NAME = "answer"  # not "__main__", so code for use as a script does not run
@@ -26,9 +27,7 @@ class Channel:
         self.descriptor = descriptor
 
     def send(self, text: str) -> None:
-        data = f"{self.token}{text}\n".encode()
-        while data:
-            data = data[os.write(self.descriptor, data) :]
+        kernel.write_all(self.descriptor, f"{self.token}{text}\n".encode())
 
     def request(self, *message: Any) -> Any:
         """Send a message and wait for the reply. Ends the process if the supervisor is gone."""

@@ -46,6 +46,11 @@ ALLOW, DENY, NOT_IMPLEMENTED = 0x7FFF0000, 0x00050000 | EPERM, 0x00050000 | ENOS
 libc = ctypes.CDLL(None, use_errno=True)
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
 def check_result(result: int, call: str) -> None:
     if result != 0:
         number = ctypes.get_errno()

@@ -26,9 +26,7 @@ MAX_MESSAGES = 10_000  # per check; each assert sends one, so loops have enough
 
 
 def send(*message: Any) -> None:
-    data = json.dumps(message).encode() + b"\n"
-    while data:
-        data = data[os.write(1, data) :]
+    kernel.write_all(1, json.dumps(message).encode() + b"\n")
 
 
 def run_and_exit(work: Callable[[], None]) -> NoReturn:
@@ -50,17 +48,14 @@ class LineReader:
         self.descriptor, self.buffer = descriptor, bytearray()
 
     def read(self, deadline: float | None = None) -> bytes | None:
-        """The next line, or None after the deadline. Raises EOFError at the end of input and for a line that is too long.
-
-        With a deadline, raises SystemExit if descriptor 0 becomes readable: the host has gone.
-        """
+        """The next line, or None after the deadline. Raises EOFError at the end of input and for a line that is too long."""
         searched = 0
         while (end := self.buffer.find(b"\n", searched)) < 0:
             searched = len(self.buffer)
             if deadline is not None:
                 left = deadline - time.monotonic()
                 ready = select.select([self.descriptor, 0], [], [], left)[0] if left > 0 else []
-                if 0 in ready:
+                if 0 in ready:  # the host has gone
                     raise SystemExit
                 if not ready:
                     return None
