@@ -211,7 +211,7 @@ def test_a_competitor_whose_engine_fails_costs_only_its_own_partition(
 
     def failing(self: Engines, requests: Any, *rest: Any) -> Any:
         asked = list(requests)
-        if asked[0].tag.competitor == "bob":
+        if asked[0].tag["competitor"] == "bob":
             raise ServerFailed("no memory")
         return complete(self, asked, *rest)
 

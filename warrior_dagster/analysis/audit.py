@@ -1,57 +1,45 @@
-"""The judge audit: how reliable each judge is, measured from the votes.
-
-It needs no ground truth. A judge is compared with its own verdict in the reverse order of the answers, and with the other
-judges.
+"""The judge audit: how reliable each judge is, without ground truth. A judge is compared with its own verdicts in the reverse
+order of the answers, and with the other judges.
 """
 
 import polars as pl
 
 from warrior_dagster.analysis.intervals import wilson
 from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST
+from warrior_dagster.stages.battles.outcomes import vote_shares
 
 POSITION_BIAS = 0.9
 """A judge that votes for one position at least this often has a position bias. Our choice."""
 BATTLE = ("left", "right", "instruction_id")
-
 SHARES = ("first", "consistent", "agrees", "longer")
 
 
 def audit(votes: pl.DataFrame, lengths: pl.DataFrame, *, soft: bool = False) -> pl.DataFrame:
-    """Audit each judge by its votes.
+    """Audit each judge by its `votes` (rows of VOTE_SCHEMA): one row per judge, by name.
 
-    Args:
-        votes: rows of `judging.VOTE_SCHEMA`.
-        lengths: `instruction_id`, `competitor` and `length` (characters) of every answer voted on.
-        soft: preferences come from the votes' probabilities, not from the verdicts.
+    `lengths` has `instruction_id`, `competitor` and `length` (characters) of every answer voted on. If `soft`, preferences come
+    from the votes' probabilities, not from the verdicts. The columns are `votes`, `abstained` and `tied` (shares of its votes;
+    a failed verdict is an abstention), and four shares, each with its number of cases (`_of`) and Wilson's 95 % interval
+    (`_low`, `_high`), null without a case:
 
-    Returns:
-        One row per judge, by name: `votes`, `abstained` and `tied` (shares of its votes; a failed verdict is an abstention),
-        and four shares, each with its number of cases (`_of`) and Wilson's 95 % interval (`_low`, `_high`), null without a
-        case:
-
-        - `first`: of the decided votes, those for the answer shown first. One half means no position bias.
-        - `consistent`: of the battles judged in both orders, those with the same verdict in both.
-        - `agrees`: of the battles where the judge and the other judges together each prefer a side, those with the same side.
-        - `longer`: of the decided votes on answers of different lengths, those for the longer answer.
+    - `first`: of the decided votes, those for the answer shown first. One half means no position bias.
+    - `consistent`: of the battles judged in both orders, those with the same verdict in both.
+    - `agrees`: of the battles where the judge and the other judges together each prefer a side, those with the same side.
+    - `longer`: of the decided votes on answers of different lengths, those for the longer answer.
     """
     decided = votes.filter(pl.col("status") == "decided").with_columns(for_left=pl.col("verdict") == "left")
     first = decided.select("judge", hit=pl.col("for_left") == (pl.col("order") == LEFT_FIRST))
     both = votes.filter(pl.col("status") != "failed").group_by("judge", *BATTLE).agg(pl.col("verdict"))
     consistent = both.filter(pl.col("verdict").list.len() == 2).select("judge", hit=pl.col("verdict").list.n_unique() == 1)
-    given = [
-        lengths.select("instruction_id", pl.col("competitor").alias(side), pl.col("length").alias(f"length_{side}"))
-        for side in ("left", "right")
-    ]
+    left, right = pl.col("length_left"), pl.col("length_right")
     longer = (
-        decided.join(given[0], on=["instruction_id", "left"])
-        .join(given[1], on=["instruction_id", "right"])
-        .filter(pl.col("length_left") != pl.col("length_right"))
-        .select("judge", hit=pl.col("for_left") == (pl.col("length_left") > pl.col("length_right")))
+        decided.join(lengths.select("instruction_id", left="competitor", length_left="length"), on=["instruction_id", "left"])
+        .join(lengths.select("instruction_id", right="competitor", length_right="length"), on=["instruction_id", "right"])
+        .filter(left != right)
+        .select("judge", hit=pl.col("for_left") == (left > right))
     )
     verdicts = votes.group_by("judge").agg(
-        votes=pl.len().cast(pl.Int64),
-        abstained=(pl.col("status") == "failed").mean(),
-        tied=(pl.col("status") == "tie").mean(),
+        votes=pl.len().cast(pl.Int64), abstained=(pl.col("status") == "failed").mean(), tied=(pl.col("status") == "tie").mean()
     )
     for name, cases in zip(SHARES, (first, consistent, agreements(preferences(votes, soft=soft)), longer), strict=True):
         verdicts = verdicts.join(share(cases, name), on="judge", how="left")
@@ -62,13 +50,8 @@ def preferences(votes: pl.DataFrame, *, soft: bool = False) -> pl.DataFrame:
     """Each judge's `preference` for the left answer of a battle, 0 to 1: the mean over both orders of its verdicts (1, 0.5 or
     0) or, if `soft`, of their probabilities.
     """
-    value = (
-        pl.col("p_left")
-        if soft
-        else pl.col("verdict").replace_strict({"left": 1.0, "tie": 0.5, "right": 0.0}, return_dtype=pl.Float64)
-    )
-    readable = votes.filter(pl.col("status") != "failed")
-    return readable.group_by(*BATTLE, "judge").agg(preference=value.mean()).sort(*BATTLE, "judge")
+    readable = vote_shares(votes, "soft" if soft else "hard").filter(pl.col("status") != "failed")
+    return readable.group_by(*BATTLE, "judge").agg(preference=pl.col("p_left").mean()).sort(*BATTLE, "judge")
 
 
 def agreements(preferences: pl.DataFrame) -> pl.DataFrame:
@@ -92,7 +75,7 @@ def krippendorff_alpha(preferences: pl.DataFrame) -> float | None:
     """Krippendorff's alpha of all judges for interval data (Krippendorff, 2011): 1 is full agreement, 0 is chance.
 
     1 - D_o / D_e: the observed squared differences within battles, relative to those expected among all values. Only battles
-    with two or more judges count. None if there are none, or if all values are equal.
+    with two or more judges count. None without such a battle, or if all values are equal.
     """
     value = pl.col("preference")
     # The sum of (a - b)^2 over all ordered pairs of m values is 2 (m sum(v^2) - sum(v)^2).

@@ -21,22 +21,12 @@ from warrior_dagster.inference.prompting import (
 )
 from warrior_dagster.inference.request import Completion, Request
 
-CATEGORIES = {
-    "1": "code generation",
-    "2": "theoretical explanation",
-    "3": "debugging",
-    "4": "optimisation",
-    "5": "code reasoning",
-    "6": "testing",
-    "7": "other",
-}
+NAMES = ("code generation", "theoretical explanation", "debugging", "optimisation", "code reasoning", "testing", "other")
+CATEGORIES = {str(digit): name for digit, name in enumerate(NAMES, 1)}
 SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=1)
 """One constrained digit, whose probabilities are used."""
 SCHEMA = {
-    "row_id": pl.String,
-    "instruction_id": pl.String,
-    "judge": pl.String,
-    "category": pl.String,
+    **dict.fromkeys(("row_id", "instruction_id", "judge", "category"), pl.String),
     "probability": pl.Float64,
     "reason": pl.String,
     **REQUEST_COLUMNS,
@@ -50,9 +40,8 @@ def judge_of(arena: Arena, attacker: str) -> str:
 
 def categorise(arena: Arena, engines: Backend, selected: pl.DataFrame, log: logging.Logger) -> DispatchResult:
     """Have judges categorise selected instructions (instruction_id, competitor, instruction). The rows have SCHEMA."""
-    judges = {name: judge_of(arena, name) for name in arena.roster}
     judged_by = {
-        judge: selected.filter(pl.col("competitor").is_in([name for name in arena.roster if judges[name] == judge]))
+        judge: selected.filter(pl.col("competitor").is_in([name for name in arena.roster if judge_of(arena, name) == judge]))
         for judge in arena.roster
     }
     return dispatch(
@@ -76,13 +65,8 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
     """The row of one instruction: its likeliest category and the probability, or null and the reason."""
     judge, identity = request.tag
     probabilities, reason = choice_probabilities(completion, tuple(CATEGORIES))
-    likeliest = max(probabilities, key=lambda digit: (probabilities[digit], -int(digit))) if probabilities else None
-    return {
-        "row_id": identity,
-        "instruction_id": identity,
-        "judge": judge,
-        "category": likeliest and CATEGORIES[likeliest],
-        "probability": probabilities[likeliest] if probabilities and likeliest else None,
-        "reason": reason,
-        **request_columns(completion),
-    }
+    row: dict[str, Any] = {"row_id": identity, "instruction_id": identity, "judge": judge, "reason": reason}
+    if probabilities:
+        digit = max(probabilities, key=lambda digit: (probabilities[digit], -int(digit)))
+        row |= {"category": CATEGORIES[digit], "probability": probabilities[digit]}
+    return {"category": None, "probability": None} | row | request_columns(completion)

@@ -12,14 +12,9 @@ from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 BAND_NAMES = (*(name for _, name in BANDS), "unrated")
 FUNNEL = {
-    "row_id": pl.String,
-    "step": pl.Int64,
-    "stage": pl.String,
-    "competitor": pl.String,
-    "rows": pl.Int64,
-    "dropped": pl.Int64,
-    "why": pl.String,
-}
+    "row_id": pl.String, "step": pl.Int64, "stage": pl.String, "competitor": pl.String,
+    "rows": pl.Int64, "dropped": pl.Int64, "why": pl.String,
+}  # fmt: skip
 
 
 def difficulty_bands(rated: pl.DataFrame) -> pl.DataFrame:
@@ -65,8 +60,7 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
     unique = warehouse.read("unique_instructions", roster, ["competitor", "kept"])
     rated = warehouse.read("instruction_difficulty", roster, ["competitor", "kept"])
     selected = warehouse.read("selected_instructions", roster, ["competitor", "instruction_id"])
-    outcomes = warehouse.read("battle_outcomes", matchup_keys(roster), ["instruction_id", "outcome"])
-    decided = outcomes.drop_nulls("outcome")
+    decided = warehouse.read("battle_outcomes", matchup_keys(roster), ["instruction_id", "outcome"]).drop_nulls("outcome")
     dropped = Counter(mined.filter(pl.col("status") != "ok")["status"].to_list())
     stages = {
         "mined": mined,
@@ -77,8 +71,7 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         "fought over": selected.join(decided, on="instruction_id", how="semi"),
     }
     if "sft" in arena.export.formats:
-        exported = warehouse.read("sft_dataset", [WHOLE], ["attacker"])
-        stages["exported (sft)"] = exported.select(competitor="attacker")
+        stages["exported (sft)"] = warehouse.read("sft_dataset", [WHOLE], ["attacker"]).select(competitor="attacker")
     reasons = {
         "usable": ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in dropped.most_common()),
         "unique": f"near duplicates from {arena.deduplication.threshold:g} on",

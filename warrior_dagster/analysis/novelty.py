@@ -31,14 +31,9 @@ def nearest_references(texts: Sequence[str], references: Sequence[str]) -> pl.Da
     With a longest common subsequence of l tokens, F1 of texts with m and n tokens is 2l / (m + n). It needs memory for the
     inputs, the result, an index of the references, and per thread (distinct tokens of a text) x (its tokens) bits.
 
-    Args:
-        texts: the texts. Each result is independent of the other texts.
-        references: the texts to compare with.
-
-    Returns:
-        One row per text: `rouge_l` (Float64, the value of `RougeScorer(["rougeL"])` for the text and that reference) and
-        `reference` (Int64, its index; the lowest of those with exactly the same F1). If a text shares no token with any
-        reference, `rouge_l` is 0 and `reference` is null.
+    Returns one row per text, independent of the others: `rouge_l` (Float64, the value of `RougeScorer(["rougeL"])`) and
+    `reference` (Int64, the index; the lowest of those with exactly the same F1). If a text shares no token with any reference,
+    `rouge_l` is 0 and `reference` is null.
     """
     vocabulary: defaultdict[str, int] = defaultdict()
     vocabulary.default_factory = vocabulary.__len__
@@ -66,12 +61,11 @@ def nearest_in_set(instructions: pl.DataFrame, name: str, references: Sequence[s
     Columns: instruction_id, instruction, competitor, row_id, reference_set, rouge_l, and nearest, the text of the reference.
     """
     found = nearest_references(instructions["instruction"].to_list(), references)
-    texts = pl.Series("nearest", references, pl.String)
     return instructions.select("instruction_id", "instruction", "competitor").with_columns(
         pl.format("{}:{}", "instruction_id", pl.lit(name)).alias("row_id"),
         pl.lit(name).alias("reference_set"),
         found["rouge_l"],
-        texts.gather(found["reference"]).alias("nearest"),
+        pl.Series("nearest", references, pl.String).gather(found["reference"]),
     )
 
 
@@ -88,9 +82,7 @@ def _encoded(texts: Sequence[str], code: Callable[[str], int]) -> tuple[Codes, I
 
 
 def _index(codes: Codes, starts: Ints, distinct: int) -> tuple[Ints, Codes, Codes]:
-    """An inverted index: the start of each token's entries, and for each entry the reference, ascending, and the token's
-    count.
-    """
+    """An inverted index: the start of each token's entries, and each entry's reference, ascending, and count of the token."""
     n = len(starts) - 1
     pairs, counts = np.unique(codes.astype(np.int64) * n + np.repeat(np.arange(n), np.diff(starts)), return_counts=True)
     begins = np.searchsorted(pairs, np.arange(distinct + 2) * n)

@@ -41,11 +41,9 @@ def novelty(rows: pl.DataFrame) -> "Figure":
         scores = rows.filter(reference_set=name)["rouge_l"]
         axes.hist(scores, bins=np.linspace(0, 1, 41).tolist(), color=COLOURS[0])
         for mark in MARKS:
-            above = int((scores > mark).sum())
+            label = f"{(scores > mark).sum()} of {len(scores)} above {mark}"
             axes.axvline(mark, color=COLOURS[5], linestyle="--", linewidth=1)
-            axes.text(
-                mark + 0.01, 0.9, f"{above} of {len(scores)} above {mark}", transform=axes.get_xaxis_transform(), va="top"
-            )
+            axes.text(mark + 0.01, 0.9, label, transform=axes.get_xaxis_transform(), va="top")
         axes.set(title=f"Nearest in {name}", xlabel="highest ROUGE-L F1", ylabel="instructions", xlim=(0, 1))
     return figure
 
@@ -72,9 +70,7 @@ def win_rates(rows: pl.DataFrame) -> "Figure":
 def ratings(rows: pl.DataFrame) -> "Figure":
     """Ratings with their intervals over the number of battles."""
     figure, (axes,) = canvas(7, 4, 1)
-    final = (
-        rows.filter(battles=rows["battles"].max()).sort("rating", descending=True)["competitor"].to_list() if len(rows) else []
-    )
+    final = rows.filter(pl.col("battles") == pl.col("battles").max()).sort("rating", descending=True)["competitor"]
     for place, name in enumerate(final):
         own, colour = rows.filter(competitor=name).sort("battles"), COLOURS[place % len(COLOURS)]
         marker = "osD^vP*X"[place % 8]
@@ -83,7 +79,7 @@ def ratings(rows: pl.DataFrame) -> "Figure":
         if not own["low"].has_nulls():
             axes.fill_between(own["battles"], own["low"], own["high"], color=colour, alpha=0.15, linewidth=0)
     axes.set(title="Ratings and their 95 % intervals as battles are added", xlabel="battles", ylabel="rating")
-    legend(axes, bool(final))
+    legend(axes, len(final) > 0)
     return figure
 
 
@@ -97,10 +93,8 @@ def categories(rows: pl.DataFrame) -> "Figure":
     named = rows.with_columns(pl.col("category").fill_null("abstained"))
     shares = named.group_by("competitor", "category").len("instructions")
     shares = shares.with_columns(share=pl.col("instructions") / pl.col("instructions").sum().over("competitor"))
-    order = (
-        shares.group_by("category").agg(pl.col("instructions").sum()).sort("instructions", "category", descending=[True, False])
-    )
-    return stacked(shares, "category", tuple(order["category"]), "Categories of the instructions of each competitor")
+    order = named.group_by("category").len().sort("len", "category", descending=[True, False])["category"]
+    return stacked(shares, "category", tuple(order), "Categories of the instructions of each competitor")
 
 
 def stacked(rows: pl.DataFrame, column: str, order: tuple[str, ...], title: str) -> "Figure":
@@ -112,9 +106,8 @@ def stacked(rows: pl.DataFrame, column: str, order: tuple[str, ...], title: str)
         of = dict(rows.filter(pl.col(column) == value).select("competitor", "share").iter_rows())
         shares = np.array([of.get(name, 0.0) for name in names])
         if shares.any():
-            bars = axes.barh(
-                range(len(names)), shares, left=left, color=COLOURS[place % len(COLOURS)], label=value, edgecolor="white"
-            )
+            colour = COLOURS[place % len(COLOURS)]
+            bars = axes.barh(range(len(names)), shares, left=left, color=colour, label=value, edgecolor="white")
             axes.bar_label(bars, [f"{s:.0%}" if s >= 0.05 else "" for s in shares], label_type="center", fontsize=8)
             left += shares
     axes.set(title=title, xlim=(0, 1), xticks=[])

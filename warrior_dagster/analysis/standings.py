@@ -15,24 +15,14 @@ def head_to_head(outcomes: pl.DataFrame) -> pl.DataFrame:
     """The results of each competitor against each opponent, one row per ordered pair with battles.
 
     `outcomes` has `left`, `right` and `outcome` (1, 0.5 or 0 for left) of battles. Returns row_id, competitor, opponent,
-    battles, won, tied, lost, win_rate (a tie is half a win) and its 95 % interval. The rates of the two directions add up to
-    one.
+    battles, won, tied, lost, win_rate (a tie is half a win) and its 95 % interval. The rates of both directions add up to one.
     """
-    both_sides = pl.concat(
-        [
-            outcomes.select(competitor="left", opponent="right", own="outcome"),
-            outcomes.select(competitor="right", opponent="left", own=1.0 - pl.col("outcome")),
-        ]
-    )
-    own = pl.col("own")
-    results = {"won": (own == 1.0).sum(), "tied": (own == 0.5).sum(), "lost": (own == 0.0).sum()}
-    counted = both_sides.group_by("competitor", "opponent").agg(
-        battles=pl.len().cast(pl.Int64), win_rate=own.mean(), **{name: count.cast(pl.Int64) for name, count in results.items()}
-    )
-    low, high = wilson(pl.col("win_rate"), pl.col("battles"))
+    counted = leaderboard.records(outcomes, "competitor", "opponent").sort("competitor", "opponent")
+    win_rate = (pl.col("wins") + pl.col("ties") / 2) / pl.col("battles")
+    low, high = wilson(win_rate, pl.col("battles"))
+    counts = {"battles": "battles", "won": "wins", "tied": "ties", "lost": "losses"}
     row_id = pl.format("{}:{}", "competitor", "opponent").alias("row_id")
-    columns = ("competitor", "opponent", "battles", "won", "tied", "lost", "win_rate")
-    return counted.sort("competitor", "opponent").select(row_id, *columns, low=low, high=high)
+    return counted.select(row_id, "competitor", "opponent", **counts, win_rate=win_rate, low=low, high=high)
 
 
 def rating_history(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
@@ -50,5 +40,5 @@ def rating_history(outcomes: pl.DataFrame, roster: list[str], settings: Ratings)
         )
         for count in points
     ]  # fmt: skip
-    empty = {"row_id": pl.String, "competitor": pl.String, "rating": pl.Float64, "low": pl.Float64, "high": pl.Float64}
-    return pl.concat(found) if found else pl.DataFrame(schema={**empty, "battles": pl.Int64})
+    columns = ("row_id", "competitor", "rating", "low", "high", "battles")
+    return pl.concat(found) if found else pl.DataFrame(schema={name: leaderboard.RATING_SCHEMA[name] for name in columns})

@@ -71,7 +71,7 @@ def test_the_instruction_id_depends_on_the_completion_and_not_on_the_competitor(
     mining = Mining(settings=(MiningSetting(temperature=1.0, top_p=0.99),), samples=1)
     model, rows = ServedModel("local@x", "m", None, VllmServer()), []
     for name in ("ann", "bob"):
-        source = sampling.Source(name, "Python", mining.settings[0])
-        request = Request(model, "prefix", "{}", tag=source)
+        origin = {"competitor": name, "language": "Python", **mining.settings[0].model_dump()}
+        request = Request(model, "prefix", "{}", tag=origin)
         rows.append(sampling.read(request, Completion(request.keys()[0], 0, "How do I sort a list?", "stop"), mining))
     assert rows[0]["instruction_id"] == rows[1]["instruction_id"] == rows[0]["completion_key"][:16]

@@ -21,7 +21,7 @@ def pairs(selected: pl.DataFrame, answers: pl.DataFrame, left: str, right: str, 
     for side, name in (("left", left), ("right", right)):
         given = answers.filter(pl.col("competitor") == name)
         if missing := len(frame.join(given, on="instruction_id", how="anti")):
-            raise LookupError(f"answers: {name} was not asked {missing} selected instructions; materialize answers first")
+            raise LookupError(f"answers: {name} has no row for {missing} selected instructions; materialize answers first")
         columns = pl.col("answer").alias(f"answer_{side}"), pl.col("completion_key").alias(f"key_{side}")
         frame = frame.join(given.filter("usable").select("instruction_id", *columns), on="instruction_id", how="left")
     return frame.sort("instruction_id")

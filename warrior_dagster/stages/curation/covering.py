@@ -120,10 +120,7 @@ class Covering:
         self._least[place], self._second[place], self._owner[place] = least, second, owner
 
     def _behind(self, compared: Ints, which: Ints) -> Iterator[tuple[int, Ints]]:
-        """Group the points `which` by the first centre they were not compared with, and mark them as compared with all.
-
-        `compared` (n,) counts the centres that each point was compared with. Points compared with all are left out.
-        """
+        """Group the points `which` by the number of centres compared, unless all were, and mark them as compared with all."""
         for since in np.unique(compared[which]).tolist():
             if since < len(self.centres):
                 own = which[compared[which] == since]
@@ -157,7 +154,7 @@ def rounding(squares: Any, largest: float, points: Points) -> Any:
 
 
 def nearest_squared(points: Points, squares: Floats, centres: Points, lengths: Floats) -> Floats:
-    """Exact squared distances (n,) of points (n, d) to the nearest of m > 0 centres (m, d), both with their `squared_lengths`."""
+    """Exact squared distance of each point (n, d) to the nearest of m > 0 centres, both with their `squared_lengths`: (n,)."""
     near = lengths.astype(points.dtype) - 2 * (points @ centres.T)
     slack = rounding(squares, lengths.max(), points)
     squared: Floats = exact_nearest(points, centres, near, near.min(axis=1) + 2 * slack)

@@ -50,7 +50,7 @@ def k_center_greedy(points: Points, k: int, given: Points | None = None, device:
     if len(points) == 0:
         return np.empty(0, dtype=np.int64), np.empty(0)
     for kind in (np.float32, np.float64) if np.result_type(points, given, np.float32) == np.float32 else (np.float64,):
-        # Contiguous rows, as torch needs. NumPy reports one row or none as contiguous whatever its strides are.
+        # Contiguous rows, as torch needs. NumPy reports one row or none as contiguous for any strides.
         points, given = np.require(points, kind, ["C", "W"]), np.array(given, kind, order="C")
         points = points.copy() if min(points.strides) < 0 else points
         squares = squared_lengths(points)

@@ -8,7 +8,8 @@ import yaml
 
 FORMATS = {
     "sft": "`messages`: the instruction and its best answer. For supervised fine-tuning, such as TRL's `SFTTrainer`.",
-    "dpo": "`prompt`, `chosen`, `rejected`: the best and the worst answer. For preference training, such as TRL's `DPOTrainer`.",
+    "dpo": "`prompt`, `chosen`, `rejected`: the best and the worst answer. For preference training, such as TRL's "
+    "`DPOTrainer`.",
     "kto": "`prompt`, `completion`, `label`: single answers, desirable or not. For unpaired preference training, such "
     "as TRL's `KTOTrainer`. Keep the order of the rows: neighbours answer different instructions.",
 }
@@ -51,9 +52,9 @@ def dataset_card(
 ) -> str:
     """The README.md of a data set: front matter for the Hub, then models, counts, settings and limitations.
 
-    `kind` is `sft`, `dpo` or `kto`. Each model has `name`, `model`, `revision` and `license`; a missing or empty one becomes
-    "unknown". `counts` are the rows after each stage, in order; `settings` are plain values, written as YAML; `evidence` is as in
-    the arena file. A card is public, so the addresses of servers and local folders are removed from models and settings.
+    `kind` is `sft`, `dpo` or `kto`. Each model has `name`, `model`, `revision` and `license`; a missing or empty one is
+    "unknown". `counts` are the rows after each stage, in order; `settings` are plain values, written as YAML; `evidence` is as
+    in the arena file. A card is public, so the addresses of servers and local folders are removed from models and settings.
     """
     front = {
         "pretty_name": title,

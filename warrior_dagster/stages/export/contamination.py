@@ -29,8 +29,8 @@ def overlaps(texts: Sequence[str] | pl.Series, tasks: Sequence[str], *, words: i
     The search is exact. The tasks' n-grams are a trie with one sorted array per depth, which all positions of the texts descend
     at once. It needs memory for the tasks and one slice of the texts.
 
-    Returns one row for each text that overlaps, in order: `text` and `task` (Int64, indices; the first of several tasks), `ngram`
-    (the first shared words, lower case), and `shared` (Int64, number of positions in the text where an overlap begins).
+    Returns one row for each text that overlaps, in order: `text` and `task` (Int64, indices; the first of several tasks),
+    `ngram` (the first shared words, lower case), and `shared` (Int64, number of positions in the text where an overlap begins).
     """
     known = _words(pl.Series(tasks, dtype=pl.String))
     vocabulary = pl.Enum(known["word"].unique().sort())

@@ -19,9 +19,9 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
     """Write `folder/name/` with train.parquet, train.jsonl and README.md (the card); return the path of each.
 
     The files are written to a temporary folder, which then replaces an earlier export, so a partial export is never visible.
-    Exports of one name wait for one another, and each removes what an interrupted one left. Equal rows make equal bytes. NaN and
-    infinities are null in the JSON Lines. Raises TypeError for a column that is not of strings, 64-bit numbers, booleans, or lists
-    or structs of them.
+    Exports of one name wait for one another, and each removes what an interrupted one left. Equal rows make equal bytes. NaN
+    and infinities are null in the JSON Lines. Raises TypeError naming a column that is not of strings, 64-bit numbers,
+    booleans, or lists or structs of them.
     """
     target, new, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
     with file_lock(folder / f".{name}.lock"):
@@ -79,7 +79,7 @@ def write_parquet(rows: pl.DataFrame, path: Path) -> None:
 
 
 def _feature(dtype: Any, column: str) -> Any:
-    """The `datasets` feature of a Polars type. Raises TypeError naming the column if there is none."""
+    """The `datasets` feature of a Polars type. Raises TypeError naming a column without one."""
     import datasets
 
     scalars = {pl.String: "string", pl.Boolean: "bool", pl.Int64: "int64", pl.Float64: "float64"}

@@ -11,7 +11,7 @@ def kto_rows(records: pl.DataFrame) -> pl.DataFrame:
 
     `label` is true (desirable) if the score is above the mean of the group. Answers at the mean are left out, and so are
     unfinished answers above it, which should not be imitated. The order is a fixed shuffle that keeps the answers to one
-    instruction far apart: KTO estimates its reference point from mismatched pairs, and TRL makes them from neighbours in the file.
+    instruction far apart: KTO estimates its reference point from mismatched pairs, which TRL makes from neighbours in the file.
     """
     # Rounded like the scores, so that floating-point error does not put an answer at the mean above it.
     above_mean = (pl.col("score") - pl.col("score").mean().over("instruction_id")).round(9)

@@ -1,6 +1,6 @@
 """Bootstrap intervals of the ratings.
 
-Each round draws as many battles as there are, with replacement, and rates them again. A draw is one of a few dozen cells (left,
+Each round draws n of the n battles, with replacement, and rates them again. A draw is one of a few dozen cells (left,
 right, outcome), so the cells are counted first, as in FastChat's rating_systems.py. A round of Bradley-Terry, which has no
 order, is then one multinomial draw of their counts.
 

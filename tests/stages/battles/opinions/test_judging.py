@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from warrior_dagster.config.stages import Battles
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.stages.battles.opinions import judging
-from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST, RIGHT_FIRST, Question
+from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST, RIGHT_FIRST
 from warrior_dagster.stages.battles.outcomes import outcomes
 from warrior_dagster.stages.battles.pairing import pairs
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, check_votes
@@ -19,7 +19,16 @@ DIRECT = Battles.model_validate({"verdict": "direct", "votes": "soft"})
 
 
 def vote(completion: Completion, order: str, settings: Battles) -> dict[str, Any]:
-    request: Any = Request(None, "p", "{}", tag=Question("l", "r", "00", "judge", order, "kl", "kr"))  # type: ignore[arg-type]
+    tag = {
+        "left": "l",
+        "right": "r",
+        "instruction_id": "00",
+        "judge": "judge",
+        "order": order,
+        "key_left": "kl",
+        "key_right": "kr",
+    }
+    request: Any = Request(None, "p", "{}", tag=tag)  # type: ignore[arg-type]
     return judging.read(request, completion, settings)
 
 
@@ -149,7 +158,7 @@ def test_an_instruction_that_was_never_put_to_a_competitor_is_no_missing_battle_
     answers = pl.DataFrame(
         {"instruction_id": ["1"], "competitor": ["a"], "answer": ["y"], "usable": [True], "completion_key": ["k"]}
     )
-    with pytest.raises(LookupError, match="b was not asked 1 selected instructions; materialize answers first"):
+    with pytest.raises(LookupError, match="b has no row for 1 selected instructions; materialize answers first"):
         pairs(selected, answers, "a", "b", "all")
 
 

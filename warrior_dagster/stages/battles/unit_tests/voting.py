@@ -75,14 +75,14 @@ def vote(
 
     The judges exclude left and right: no competitor's tests decide its own battle. A vote is for one side or a tie, because the
     scores only rank and their ratio is no probability. Its `completion_key` is that of the tests. Raises LookupError if a judge
-    was never asked for tests, or if they were not run on the present answers.
+    has no rows, or if its tests were not run on the present answers.
     """
     rows = []
     for battle in pairs.drop_nulls().select("instruction_id", "key_left", "key_right").iter_rows(named=True):
         for judge in judges:
             report = reports.get((battle["instruction_id"], judge))
             if report is None:
-                raise LookupError(f"generated_tests: {judge} was not asked for some; materialize generated_tests first")
+                raise LookupError(f"generated_tests: {judge} lacks some instructions; materialize generated_tests first")
             keys = (battle["key_left"], battle["key_right"])
             if report.kept and (report.answer_keys.get(left), report.answer_keys.get(right)) != keys:
                 raise LookupError(
