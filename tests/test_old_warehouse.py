@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 import yaml
 from polars.testing import assert_frame_equal
-from warrior_dagster.report.assets import arena_report
 
 from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
@@ -18,6 +17,7 @@ from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.catalog import GROUPS, tables_of
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.planning.cost import plan, totals
+from warrior_dagster.report.assets import arena_report
 from warrior_dagster.warehouse.tables import Warehouse
 
 FIXTURE = Path(__file__).parent / "fixtures" / "warehouse_of_6c55b93"
@@ -56,6 +56,6 @@ def test_an_old_warehouse_sends_no_request_and_every_row_stays_the_same(arena: A
         assert_frame_equal(table, before[name].select(table.columns), check_exact=True)
 
 
-def test_a_plan_of_it_has_nothing_to_send(arena: Arena) -> None:
+def test_the_plan_of_an_old_warehouse_has_nothing_to_send(arena: Arena) -> None:
     total = totals(plan(arena, LedgerReader(arena.warehouse), open_warehouse(arena)))
     assert (total["to_send"], total["in_ledger"]) == (0, 123)

@@ -34,7 +34,7 @@ def files(tmp_path: Path, bundled_model: Path, bundled_embedder: Path) -> list[P
     return made
 
 
-def test_assets_jobs_sensors_and_schedules_begin_with_the_arena_s_name(files: list[Path]) -> None:
+def test_names_of_assets_jobs_sensors_and_schedules_start_with_the_arena_s_name(files: list[Path]) -> None:
     defs = definitions.definitions_of_files(files)
     dg.Definitions.validate_loadable(defs)
     repository, graph = defs.get_repository_def(), defs.resolve_asset_graph()
@@ -48,13 +48,13 @@ def test_assets_jobs_sensors_and_schedules_begin_with_the_arena_s_name(files: li
     assert parents == {dg.AssetKey(["second", "selected_instructions"])}
 
 
-def test_one_arena_keeps_its_short_names(files: list[Path]) -> None:
+def test_a_single_arena_has_no_prefix(files: list[Path]) -> None:
     defs = definitions.definitions_of_files(files[:1])
     assert dg.AssetKey("answers") in defs.resolve_asset_graph().get_all_asset_keys()
     assert defs.get_repository_def().has_job("battle_matchups")
 
 
-def test_arenas_of_one_name_are_refused(files: list[Path]) -> None:
+def test_arenas_with_the_same_name_are_refused(files: list[Path]) -> None:
     files[1].write_text(files[1].read_text().replace("name: second", "name: first"))
     with pytest.raises(ArenaError, match="to differ in name; found first, first"):
         definitions.definitions_of_files(files)
@@ -62,11 +62,11 @@ def test_arenas_of_one_name_are_refused(files: list[Path]) -> None:
 
 def test_arenas_that_would_overwrite_each_other_s_exports_are_refused(files: list[Path], tmp_path: Path) -> None:
     files[1].write_text(files[1].read_text().replace(str(tmp_path / "second"), str(tmp_path / "first")))
-    with pytest.raises(ArenaError, match="to differ in export.folder"):
+    with pytest.raises(ArenaError, match=r"to differ in export\.folder"):
         definitions.definitions_of_files(files)
 
 
-def test_they_share_what_was_paid_for_and_mix_no_rows(files: list[Path]) -> None:
+def test_arenas_of_one_warehouse_share_completions_but_no_rows(files: list[Path]) -> None:
     first, second = (load_arena(file) for file in files)
     asked: dict[str, list[Request]] = {}
     for arena in (first, second):
@@ -88,7 +88,7 @@ def selected(arena: Arena) -> int:
     return int(rows.group_by("competitor").len()["len"].max())  # type: ignore[arg-type]
 
 
-def test_each_is_materialized_from_the_shared_code_location(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_arena_is_materialized_from_the_shared_code_location(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def scripted(arena: Arena, *_: Any) -> Any:
         return scripted_engines(arena, [], [])
 
