@@ -62,7 +62,7 @@ class Arena(Strict):
     @property
     def runs_tests(self) -> bool:
         """Whether judges write tests that answers are run against."""
-        return self.battles.evidence != "opinion"
+        return self.battles.evidence in ("execution", "both")
 
     @property
     def unused_sections(self) -> set[str]:

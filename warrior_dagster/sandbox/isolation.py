@@ -67,7 +67,7 @@ class ResourceLimits:
     """What one check may use, including the loading of its code."""
 
     seconds: float = 2.0  # wall-clock and CPU, on the idle reference machine (see `pool.slowdown`)
-    memory: int = 512 << 20  # bytes per process
+    memory: int = 512 << 20  # bytes per process; callers with settings of their own pass theirs
     disk: int = 16 << 20  # bytes of files
     files: int = 64  # open at once
     processes: int = 32  # with their threads
