@@ -103,7 +103,7 @@ def test_every_vote_leads_back_to_its_prompt_its_answers_and_their_instruction(f
         assert source["model"].startswith("local@")
 
 
-def test_the_export_is_where_the_summary_says(first: dict[str, Any]) -> None:
+def test_the_export_is_at_the_path_in_the_summary(first: dict[str, Any]) -> None:
     for path in first["exports"].values():
         assert {p.name for p in Path(path).iterdir()} == {"train.parquet", "train.jsonl", "README.md"}
     card = Path(first["exports"]["sft"], "README.md").read_text()
@@ -130,7 +130,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
         "cost": 0,
     }
     retried = command(f"{BIN}/warrior", "retry", "-c", str(arena), home=workplace / "home", arena=arena)
-    assert (retried.returncode, "no request failed in what is materialized" in retried.stderr) == (0, True)
+    assert (retried.returncode, "no materialized request has failed" in retried.stderr) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
     ],
 )
 @pytest.mark.usefixtures("first")
-def test_an_asset_materializes_alone_from_the_code_location(workplace: Path, selection: list[str]) -> None:
+def test_a_single_asset_materializes_from_the_code_location(workplace: Path, selection: list[str]) -> None:
     done = command(
         f"{BIN}/dagster", "asset", "materialize", "-f", "definitions.py", "--select", *selection,
         home=workplace / "home", arena=workplace / "arena.yaml",
