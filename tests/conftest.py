@@ -1,4 +1,4 @@
-"""What tests share: the bundled model, small arenas, and a scripted engine for where the engine is not the point."""
+"""Shared fixtures: the bundled model, small arenas, and a scripted engine for tests that need no real one."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ LONGEST = (
     *("test_end_to_end.py", "test_increments.py", "test_graph.py", "test_messages.py", "test_staleness.py"),
     *("test_matchup_schedule.py", "test_row_checks.py", "test_page.py"),
 )
-"""The files that take longest, which come first: two workers that each take a whole file then end at about the same time."""
+"""The slowest files come first, so that two workers that each take a whole file end at about the same time."""
 
 MODELS = Path(__file__).parent.parent / "models"
 
@@ -143,7 +143,7 @@ class ScriptedEngine:
 
 
 def scripted(request: Request, sample: int, key: str) -> Completion:
-    """One scripted completion: a letter or digit with probabilities where a choice is asked for, else a few words."""
+    """One scripted completion: a letter or digit with probabilities for a request with choices, else a few words."""
     number = int(hashlib.sha256(key.encode()).hexdigest(), 16)
     choice = json.loads(request.params).get("structured_outputs", {}).get("choice")
     if choice:
@@ -160,7 +160,7 @@ def scripted(request: Request, sample: int, key: str) -> Completion:
 
 @contextmanager
 def scripted_engines(arena: Arena, log: list[Request], starts: list[ServedModel]) -> Iterator[Engines]:
-    """Engines over the arena's real ledger that start scripted ones, noting every start and request."""
+    """Scripted engines with the arena's real ledger; every start and request is appended to the lists."""
 
     def start(model: ServedModel, *_: object) -> ScriptedEngine:
         starts.append(model)

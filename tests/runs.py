@@ -1,4 +1,4 @@
-"""Running parts of the graph in a test: assets or groups, over all their partitions or one, with the checks of what is made."""
+"""Materializes parts of the graph in a test: assets or groups, all partitions or one, with their checks."""
 
 import dagster as dg
 
@@ -37,5 +37,5 @@ def materialize(
 
 
 def asking_partitions(arena: Arena) -> dict[str, list[str]]:
-    """The tables of an arena whose rows come from models, each with the partitions that the roster gives it."""
+    """The tables of an arena whose rows come from requests, each with its partitions."""
     return {table.name: table.partitions(arena) for table in asking_tables(arena)}

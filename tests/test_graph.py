@@ -1,4 +1,4 @@
-"""The whole graph with a scripted engine: what is asked, what is written, and what a change of the arena changes."""
+"""The whole graph with a scripted engine: the requests, the rows, and the effect of changes of the arena."""
 
 import shutil
 from collections import Counter
@@ -63,7 +63,7 @@ def everything(arena: Arena) -> list[Request]:
 
 
 def ask_all(arena: Arena) -> list[Request]:
-    """Materialize every group in which a model is asked; returns the requests that were sent."""
+    """Materialize every group that sends requests; returns the requests that were sent."""
     return materialize(arena, *((group, None) for group in dict.fromkeys(t.asset_group for t in asking_tables(arena))))
 
 
@@ -85,7 +85,7 @@ def of_four(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundl
     return arena
 
 
-def test_every_stage_has_its_rows_and_the_counts_are_the_methods(of_four: Arena) -> None:
+def test_every_stage_has_the_number_of_rows_that_the_method_says(of_four: Arena) -> None:
     found = tables(of_four)
     selected = len(found["selected_instructions"])
     assert len(found["mined_instructions"]) == 4 * 8
@@ -100,7 +100,7 @@ def test_every_stage_has_its_rows_and_the_counts_are_the_methods(of_four: Arena)
     assert found["sft_dataset"]["messages"].list.len().unique().to_list() == [2]
 
 
-def test_a_second_run_asks_nothing_and_changes_no_row(finished_run: FinishedRun, finished_copy: MakeArena) -> None:
+def test_a_second_run_sends_no_request_and_changes_no_row(finished_run: FinishedRun, finished_copy: MakeArena) -> None:
     arena = finished_copy()
     before = tables(arena)
     assert len(finished_run.log) > 0
@@ -109,7 +109,7 @@ def test_a_second_run_asks_nothing_and_changes_no_row(finished_run: FinishedRun,
         assert table.equals(before[name]), name
 
 
-def test_an_appended_competitor_changes_no_row_of_the_others_and_asks_only_what_is_new(
+def test_an_appended_competitor_changes_no_row_of_the_others_and_sends_only_new_requests(
     finished_run: FinishedRun, finished_copy: MakeArena, make_arena: MakeArena
 ) -> None:
     small = finished_copy()
@@ -128,7 +128,7 @@ def test_an_appended_competitor_changes_no_row_of_the_others_and_asks_only_what_
         assert still.equals(before[name]), name
 
 
-def test_the_leaderboard_is_of_the_present_roster_whatever_was_there_before(of_four: Arena, make_arena: MakeArena) -> None:
+def test_the_leaderboard_has_only_the_present_roster(of_four: Arena, make_arena: MakeArena) -> None:
     shutil.copytree(of_four.warehouse, make_arena().warehouse)
     for roster in (("ann", "bob", "cyd"), ("bob", "ann", "cyd")):  # one removed, then two swapped
         arena = make_arena(roster)
@@ -146,7 +146,7 @@ def test_a_missing_matchup_is_an_error_and_not_a_smaller_leaderboard(make_arena:
         materialize(arena, ("leaderboard", None))
 
 
-def test_a_stage_that_was_skipped_is_an_error_and_never_a_silent_tie(finished_copy: MakeArena, make_arena: MakeArena) -> None:
+def test_a_skipped_stage_is_an_error_and_never_a_silent_tie(finished_copy: MakeArena, make_arena: MakeArena) -> None:
     finished_copy()
     more = make_arena(selection={"centres": 5})
     with pytest.raises(LookupError, match="materialize answers first"):
@@ -158,7 +158,9 @@ def test_a_stage_that_was_skipped_is_an_error_and_never_a_silent_tie(finished_co
         materialize(longer, ("selected_instructions", None), ("answers", None), ("battle_outcomes", None))
 
 
-def test_partitions_one_by_one_in_any_order_give_the_rows_of_one_run(finished_run: FinishedRun, make_arena: MakeArena) -> None:
+def test_partitions_materialized_separately_in_any_order_give_the_rows_of_one_run(
+    finished_run: FinishedRun, make_arena: MakeArena
+) -> None:
     together, apart = finished_run.arena, make_arena()
     asked = keys(finished_run.log)
     steps = [(stage, name) for stage in STAGES_OF_COMPETITORS for name in reversed(apart.roster)]
@@ -169,7 +171,7 @@ def test_partitions_one_by_one_in_any_order_give_the_rows_of_one_run(finished_ru
         assert table.equals(expected[name]), name
 
 
-def test_each_model_is_loaded_once_a_run_however_many_partitions(finished_run: FinishedRun) -> None:
+def test_each_model_is_loaded_once_per_run_for_any_number_of_partitions(finished_run: FinishedRun) -> None:
     assert len(finished_run.starts) == 1
 
 
@@ -182,7 +184,7 @@ def test_only_the_tables_whose_rows_come_from_models_use_engines_and_two_that_st
     assert using == asking | {"instruction_embeddings", "selected_instructions"}
 
 
-def test_two_models_in_turn_are_each_loaded_once_a_stage_and_the_running_one_goes_first(make_arena: MakeArena) -> None:
+def test_each_of_two_models_is_loaded_once_per_stage_and_the_running_one_comes_first(make_arena: MakeArena) -> None:
     starts: list[ServedModel] = []
     arena = make_arena()
     other = arena.competitor("bob").model_copy(update={"serve": VllmServer(dtype="float32")})
@@ -193,7 +195,7 @@ def test_two_models_in_turn_are_each_loaded_once_a_stage_and_the_running_one_goe
     assert all(a != b for a, b in pairwise(starts))
 
 
-def test_what_a_partition_needs_is_an_error_with_its_name_when_it_is_missing(make_arena: MakeArena) -> None:
+def test_a_missing_upstream_partition_is_an_error_with_its_name(make_arena: MakeArena) -> None:
     arena = make_arena()
     materialize(arena, ("mined_instructions", "bob"))
     with pytest.raises(LookupError, match="mined_instructions was never materialized for ann"):
@@ -201,7 +203,7 @@ def test_what_a_partition_needs_is_an_error_with_its_name_when_it_is_missing(mak
     materialize(arena, ("mined_instructions", "ann"), ("unique_instructions", "bob"))
 
 
-def test_a_competitor_whose_engine_fails_costs_only_its_own_partition(
+def test_a_competitor_whose_engine_fails_loses_only_its_own_partition(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arena = make_arena()
@@ -226,7 +228,7 @@ def test_a_competitor_whose_engine_fails_costs_only_its_own_partition(
     assert set(Warehouse(arena.warehouse).partitions("mined_instructions")) == {"ann", "cyd"}
 
 
-def test_a_change_of_a_stage_changes_the_code_version_of_that_stage_alone(make_arena: MakeArena) -> None:
+def test_a_change_of_a_stage_changes_only_the_code_version_of_that_stage(make_arena: MakeArena) -> None:
     def versions(**values: Any) -> dict[str, str]:
         return {
             k.to_user_string(): v or ""
@@ -245,7 +247,7 @@ def test_a_change_of_a_stage_changes_the_code_version_of_that_stage_alone(make_a
         assert {name for name in base if base[name] != other[name]} == changed | {"arena_report"}  # which shows all settings
 
 
-def test_the_definitions_load_and_the_edges_are_the_designs(make_arena: MakeArena) -> None:
+def test_the_definitions_load_and_have_the_designed_edges(make_arena: MakeArena) -> None:
     defs = build_definitions(make_arena())
     dg.Definitions.validate_loadable(defs)
     graph = defs.resolve_asset_graph()

@@ -1,4 +1,4 @@
-"""What each change of an arena asks: exactly what did not exist before, and never a row that others have is touched."""
+"""The requests of each change of an arena: exactly the new ones, and no other row changes."""
 
 import shutil
 import subprocess
@@ -30,7 +30,7 @@ ROSTER = ("ann", "bob", "cyd", "dan")
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Callable[..., Arena]:
-    """Makes arenas like the one that was run once here, each on a copy of its warehouse."""
+    """Makes arenas like one that was run once, each on a copy of its warehouse."""
     first = tmp_path_factory.mktemp("first")
 
     def make(folder: Path, roster: tuple[str, ...] = ROSTER, **values: Any) -> Arena:
@@ -57,7 +57,7 @@ def before(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundle
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, one_in: int, attempts: int = 1) -> Callable[[], None]:
-    """Have the scripted engine refuse one request in so many; returns what ends that."""
+    """Let the scripted engine refuse one of `one_in` requests; returns a function that ends this."""
     answer = conftest.scripted
 
     def often_refused(request: Request, sample: int, key: str) -> Completion:
@@ -68,8 +68,8 @@ def refuse(monkeypatch: pytest.MonkeyPatch, one_in: int, attempts: int = 1) -> C
     return lambda: monkeypatch.setattr(conftest, "scripted", answer)
 
 
-def asked(arena: Arena) -> Counter[str]:
-    """Run a changed arena; checks that it asked exactly what it needed and did not have, each once, and as planned."""
+def sent_requests(arena: Arena) -> Counter[str]:
+    """Run a changed arena; checks that it sent exactly the planned new requests, each once."""
     had = paid(arena)
     sent = keys(ask_all(arena))
     assert set(sent) == needed(arena) - had
@@ -87,12 +87,12 @@ def rows_of(arena: Arena, roster: tuple[str, ...] = ROSTER) -> dict[str, pl.Data
     }
 
 
-def test_appending_a_competitor_asks_for_its_own_part_and_leaves_every_other_row_as_it_is(
+def test_appending_a_competitor_sends_only_its_own_requests_and_changes_no_other_row(
     before: Callable[..., Arena], tmp_path: Path
 ) -> None:
     arena = before(tmp_path, (*ROSTER, "eve"))
     old = rows_of(arena)
-    sent = asked(arena)
+    sent = sent_requests(arena)
     new = rows_of(arena)
     assert new["mined_instructions"].equals(old["mined_instructions"])
     assert new["instruction_difficulty"].equals(old["instruction_difficulty"])
@@ -107,11 +107,11 @@ def test_appending_a_competitor_asks_for_its_own_part_and_leaves_every_other_row
     assert sent.total() == 8 + 2 * rated + fresh + all_ + 4 * fresh + votes
 
 
-def test_removing_one_asks_only_what_others_judge_in_its_place_and_its_return_asks_nothing(
+def test_removing_a_competitor_sends_only_what_others_now_judge_and_adding_it_back_sends_nothing(
     before: Callable[..., Arena], tmp_path: Path
 ) -> None:
     arena = before(tmp_path, ROSTER[:3])
-    sent = asked(arena)
+    sent = sent_requests(arena)
     assert sent.total() == 0  # cyd's panel is ann and bob, and all matchups of the three were judged by cyd, ann and bob
     materialize(arena, ("leaderboard", None))
     leaderboard = Warehouse(arena.warehouse).read("elo_ratings")
@@ -120,47 +120,49 @@ def test_removing_one_asks_only_what_others_judge_in_its_place_and_its_return_as
     assert set(shown["competitor"]) <= set(ROSTER[:3])
     assert set(shown["attacker"]) <= set(ROSTER[:3])
     back = arena.model_copy(update={"competitors": before(tmp_path / "back").competitors})
-    assert asked(back).total() == 0
+    assert sent_requests(back).total() == 0
 
 
-def test_removing_the_first_asks_for_the_panels_that_it_leaves(before: Callable[..., Arena], tmp_path: Path) -> None:
+def test_removing_the_first_competitor_sends_the_requests_of_the_changed_panels(
+    before: Callable[..., Arena], tmp_path: Path
+) -> None:
     arena = before(tmp_path, ROSTER[1:])
-    assert asked(arena).total() > 0
+    assert sent_requests(arena).total() > 0
 
 
-def test_renaming_a_competitor_asks_nothing(before: Callable[..., Arena], tmp_path: Path) -> None:
-    assert asked(before(tmp_path, ("ann", "bob=bert", "cyd", "dan"))).total() == 0
+def test_renaming_a_competitor_sends_no_request(before: Callable[..., Arena], tmp_path: Path) -> None:
+    assert sent_requests(before(tmp_path, ("ann", "bob=bert", "cyd", "dan"))).total() == 0
 
 
-def test_another_prompt_of_one_asks_what_that_one_says_and_what_is_said_of_it(
+def test_another_prompt_of_one_competitor_sends_its_requests_and_those_about_its_texts(
     before: Callable[..., Arena], tmp_path: Path
 ) -> None:
     arena = before(tmp_path, ("ann", "bob", "cyd", "dora=dan"))
     had = paid(arena)
-    assert 0 < asked(arena).total() < len(had)
+    assert 0 < sent_requests(arena).total() < len(had)
 
 
-def test_more_samples_ask_for_the_new_ones_alone(before: Callable[..., Arena], tmp_path: Path) -> None:
+def test_more_samples_send_only_the_new_ones(before: Callable[..., Arena], tmp_path: Path) -> None:
     arena = before(tmp_path, mining={"samples": 10})
     sent = keys(materialize(arena, ("mined_instructions", None)))
     assert sent.total() == 4 * 2
-    assert not set(sent) & set(asked(arena))
+    assert not set(sent) & set(sent_requests(arena))
 
 
 def test_a_lower_threshold_rates_nothing_again(before: Callable[..., Arena], tmp_path: Path) -> None:
     arena = before(tmp_path, difficulty={"keep": 2.0})
     assert materialize(arena, ("instruction_difficulty", None)) == []
-    assert asked(arena).total() > 0
+    assert sent_requests(arena).total() > 0
 
 
-def test_another_judges_prompt_asks_for_all_votes_and_for_nothing_else(before: Callable[..., Arena], tmp_path: Path) -> None:
+def test_another_prompt_of_judges_sends_all_votes_and_nothing_else(before: Callable[..., Arena], tmp_path: Path) -> None:
     prompt = "Which is better?\n$instruction\n$answer_a\n$answer_b\nAnswer A or B."
     arena = before(tmp_path, battles={"prompt": prompt})
     selected = len(Warehouse(arena.warehouse).read("selected_instructions", arena.roster))
-    assert asked(arena).total() == 6 * selected * 2 * 2
+    assert sent_requests(arena).total() == 6 * selected * 2 * 2
 
 
-def test_a_changed_parser_reads_the_ledger_again_and_asks_nothing(
+def test_a_changed_parser_reads_the_ledger_again_and_sends_nothing(
     before: Callable[..., Arena], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arena = before(tmp_path)
@@ -172,9 +174,7 @@ def test_a_changed_parser_reads_the_ledger_again_and_asks_nothing(
 
 
 @pytest.mark.parametrize("change", ["nothing", "appended", "judge", "samples"])
-def test_the_plan_says_what_will_be_sent_and_calls_it_estimated_where_it_cannot_know(
-    before: Callable[..., Arena], tmp_path: Path, change: str
-) -> None:
+def test_the_plan_predicts_the_requests_and_marks_estimates(before: Callable[..., Arena], tmp_path: Path, change: str) -> None:
     roster = (*ROSTER, "eve") if change == "appended" else ROSTER
     judge: dict[str, Any] = {"battles": {"prompt": "$instruction $answer_a $answer_b A or B?"}}
     samples: dict[str, Any] = {"mining": {"samples": 10}}
@@ -193,11 +193,11 @@ def test_the_plan_says_what_will_be_sent_and_calls_it_estimated_where_it_cannot_
         assert planned["mined_instructions"].estimated == 0
         assert estimated > 0
         assert all("expected: " in line.basis for line in planned.values() if line.estimated)
-        if change == "appended":  # what more samples do to a selection of three is anybody's guess
+        if change == "appended":  # the effect of more samples on a selection of three is unpredictable
             assert sent.total() / 2 < sum(line.to_send for line in planned.values()) < sent.total() * 2
 
 
-def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena: MakeArena) -> None:
+def test_the_plan_of_an_arena_that_never_ran_is_the_maximum_cost(make_arena: MakeArena) -> None:
     arena = make_arena(engine={"tokens_per_second": 100.0, "price_per_gpu_hour": 3.0})
     ledger = LedgerReader(arena.warehouse)
     planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
@@ -212,7 +212,7 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_most_it_can_cost(make_arena:
     assert totals(planned.values())["cost"] == pytest.approx(3.0 * sum(line.gpu_hours or 0 for line in planned.values()))
 
 
-def test_failed_requests_are_error_rows_and_a_retry_asks_those_again(
+def test_failed_requests_are_error_rows_and_a_retry_sends_them_again(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, memory_instance: None
 ) -> None:
     arena = make_arena(engine={"max_error_rate": 0.9})
@@ -240,20 +240,20 @@ print(keys(everything(Arena.model_validate_json(sys.argv[1]))).total())
 """
 
 
-def test_two_processes_at_once_pay_for_each_completion_once_and_leave_the_tables_of_one(
+def test_two_concurrent_processes_send_each_request_once_and_write_the_tables_of_one(
     make_arena: MakeArena, finished_run: FinishedRun
 ) -> None:
     arena = make_arena()
     command = [sys.executable, "-W", "ignore", "-c", SECOND, arena.model_dump_json()]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in range(2)]
-    told = [int(process.communicate()[0].split()[-1]) for process in both]
-    assert sum(told) == keys(finished_run.log).total()
+    counts = [int(process.communicate()[0].split()[-1]) for process in both]
+    assert sum(counts) == keys(finished_run.log).total()
     expected = tables(finished_run.arena)
     for name, table in tables(arena).items():
         assert table.equals(expected[name]), name
 
 
-def test_a_plan_before_a_rename_sends_nothing_and_one_before_another_embedder_says_that_it_cannot_know(
+def test_a_plan_after_a_rename_has_nothing_to_send_and_one_after_another_embedder_is_estimated(
     before: Callable[..., Arena], tmp_path: Path
 ) -> None:
     renamed = before(tmp_path / "renamed", ("ann", "bob=bert", "cyd", "dan"))
@@ -266,14 +266,14 @@ def test_a_plan_before_a_rename_sends_nothing_and_one_before_another_embedder_sa
     assert "still to be embedded" in planned["answers"].basis
 
 
-def test_a_plan_of_twins_does_not_stumble(before: Callable[..., Arena], tmp_path: Path) -> None:
+def test_a_plan_with_two_identical_competitors_succeeds(before: Callable[..., Arena], tmp_path: Path) -> None:
     arena = before(tmp_path, (*ROSTER, "ann=twin"), answers={"sampling": {"max_tokens": 50}})
     ledger = LedgerReader(arena.warehouse)
     assert sum(line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))) > 0
     everything(arena)
 
 
-def test_a_retry_of_a_half_materialized_arena_asks_again_and_says_where_it_stopped(
+def test_a_retry_of_a_partly_materialized_arena_sends_failed_requests_and_reports_where_it_stopped(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, memory_instance: None
 ) -> None:
     arena = make_arena(engine={"max_error_rate": 0.9})

@@ -1,4 +1,4 @@
-"""A warehouse of an earlier version opens, asks for nothing again and keeps its rows: identities and keys are stable."""
+"""A warehouse of an earlier version opens, sends no request and keeps its rows: identities and keys are stable."""
 
 import shutil
 import tarfile
@@ -37,7 +37,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory, bundled_embedder: Path) -> A
 
 
 def rows(arena: Arena) -> dict[str, pl.DataFrame]:
-    """All rows of every table, but for the report, which shows the time of writing."""
+    """All rows of every table except the report, which contains the time of writing."""
     warehouse = Warehouse(arena.warehouse)
     tables = [table for table in tables_of(arena) if table is not arena_report]
     return {t.name: warehouse.read(t.name, t.partitions(arena)).drop(COMPUTED_HERE, strict=False) for t in tables}

@@ -26,7 +26,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_defaults_are_the_methods(tmp_path: Path) -> None:
+def test_defaults_are_those_of_the_method(tmp_path: Path) -> None:
     arena = load_arena(written(tmp_path, GOOD))
     assert len(arena.mining.settings) == 9
     assert (1.2, 0.99) in [(s.temperature, s.top_p) for s in arena.mining.settings]
@@ -38,7 +38,7 @@ def test_defaults_are_the_methods(tmp_path: Path) -> None:
     assert arena.battles.sampling.top_p == 0.995
 
 
-def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
+def test_relative_paths_are_resolved_against_the_file(tmp_path: Path) -> None:
     arena = load_arena(written(tmp_path, GOOD))
     assert arena.competitor("b").model == str(tmp_path / "b")
     assert arena.competitor("a").model == "org/a"
@@ -46,7 +46,7 @@ def test_relative_paths_are_seen_from_the_file(tmp_path: Path) -> None:
     assert arena.export.folder == str(tmp_path / "data" / "mine" / "exports")
 
 
-def test_an_object_store_is_left_as_it_is(tmp_path: Path) -> None:
+def test_the_uri_of_an_object_store_is_not_changed(tmp_path: Path) -> None:
     arena = load_arena(written(tmp_path, GOOD + "warehouse: s3://bucket/arena\n"))
     assert arena.warehouse == "s3://bucket/arena"
     assert arena.export.folder == str(tmp_path / "data" / "mine" / "exports")
@@ -96,9 +96,9 @@ def test_a_mistake_is_one_line_with_file_line_key_and_what_was_expected(
     path = written(tmp_path, GOOD + extra)
     with pytest.raises(ArenaError) as error:
         load_arena(path)
-    (told,) = str(error.value).splitlines()
-    assert told.startswith(f"{path}:{line}: {key}: ")
-    assert expected in told
+    (message,) = str(error.value).splitlines()
+    assert message.startswith(f"{path}:{line}: {key}: ")
+    assert expected in message
 
 
 @pytest.mark.parametrize(
@@ -110,37 +110,37 @@ def test_a_mistake_is_one_line_with_file_line_key_and_what_was_expected(
         (["{name: a, model: x}", "{name: b}", "{name: c, model: x}"], "competitors[1].model", "found none"),
     ],
 )
-def test_a_roster_that_cannot_compete_is_refused(tmp_path: Path, roster: list[str], key: str, expected: str) -> None:
+def test_an_invalid_roster_is_refused(tmp_path: Path, roster: list[str], key: str, expected: str) -> None:
     path = written(tmp_path, "name: mine\ncompetitors:\n" + "".join(f"  - {c}\n" for c in roster))
     with pytest.raises(ArenaError) as error:
         load_arena(path)
-    (told,) = str(error.value).splitlines()
-    assert f": {key}: " in told
-    assert expected in told
+    (message,) = str(error.value).splitlines()
+    assert f": {key}: " in message
+    assert expected in message
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(ArenaError) as error:
         load_arena(written(tmp_path, GOOD + "ratings: {alpha: 2, k: -1}\nexport: {formats: [ppo]}\n"))
     assert len(str(error.value).splitlines()) == 3
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "name: [\n"])
-def test_what_is_no_arena_at_all_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_no_arena_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ArenaError, match=r"mine\.yaml: expected"):
         load_arena(written(tmp_path, text))
     with pytest.raises(ArenaError, match="expected a readable UTF-8 YAML file"):
         load_arena(tmp_path / "absent.yaml")
 
 
-def test_what_is_missing_on_this_machine_is_named_before_anything_starts(tmp_path: Path) -> None:
+def test_things_missing_on_this_machine_are_named_before_a_run(tmp_path: Path) -> None:
     served = "engine: {serve: {kind: endpoint, urls: ['http://localhost:1'], api_key_env: NO_SUCH_KEY}}\n"
     folder, key = missing_here(load_arena(written(tmp_path, GOOD + served)))
     assert folder.startswith("competitors.b.model: expected a model folder")
     assert key.startswith("engine.serve.api_key_env: expected the environment variable NO_SUCH_KEY")
 
 
-def test_where_code_cannot_be_isolated_an_arena_that_runs_some_is_refused_before_anything_starts(
+def test_an_arena_that_runs_code_is_refused_if_the_machine_cannot_isolate_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none_here(levels: tuple[str, ...]) -> None:
@@ -155,7 +155,7 @@ def test_where_code_cannot_be_isolated_an_arena_that_runs_some_is_refused_before
     assert line == "execution.isolation: none of ('bubblewrap', 'namespaces', 'limits')"
 
 
-def test_a_context_too_short_for_the_longest_battle_is_told(tmp_path: Path) -> None:
+def test_a_context_too_short_for_the_longest_battle_is_reported(tmp_path: Path) -> None:
     assert tight_contexts(load_arena(written(tmp_path, GOOD))) == []
     short = load_arena(written(tmp_path, GOOD + "engine: {serve: {kind: vllm, max_model_len: 4096}}\n"))
     assert len(tight_contexts(short)) == 3
@@ -172,7 +172,7 @@ def test_the_schema_for_editors_is_up_to_date() -> None:
     assert json.loads((ARENAS / "arena.schema.json").read_text()) == Arena.model_json_schema()
 
 
-def test_appending_a_competitor_moves_nobody_elses_judges(tmp_path: Path) -> None:
+def test_appending_a_competitor_changes_no_judges_of_the_others(tmp_path: Path) -> None:
     values = yaml.safe_load(GOOD) | {"difficulty": {"panel": 2}, "battles": {"judges": 1}}
     before = Arena.model_validate(values)
     values["competitors"].append({"name": "d", "model": "org/d"})

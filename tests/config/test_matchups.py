@@ -7,7 +7,7 @@ names = st.lists(st.from_regex(r"[a-z][a-z0-9]{0,5}(_[a-z0-9]{1,3})?", fullmatch
 
 
 @given(names)
-def test_a_matchup_is_every_unordered_pair_once_and_its_key_can_be_read_back(roster: list[str]) -> None:
+def test_every_unordered_pair_is_one_matchup_and_its_key_can_be_split_again(roster: list[str]) -> None:
     keys = matchup_keys(roster)
     pairs = [sides(key) for key in keys]
     assert {frozenset(p) for p in pairs} == {frozenset((a, b)) for a in roster for b in roster if a != b}

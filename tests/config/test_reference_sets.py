@@ -1,4 +1,4 @@
-"""Reference sets: where their texts come from, and what is said of those that cannot be read."""
+"""Reference sets: the texts of each source, and the errors of sets that cannot be read."""
 
 import json
 from pathlib import Path
@@ -24,13 +24,13 @@ def written(folder: Path, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
-def test_a_local_file_gives_the_texts_of_a_column_in_order_without_its_gaps(kind: str, tmp_path: Path) -> None:
+def test_a_local_file_gives_the_texts_of_a_column_in_order_without_nulls(kind: str, tmp_path: Path) -> None:
     reference = ReferenceSet(name="mine", source=written(tmp_path, kind))
     assert texts_of(reference) == ["Sort a list.", "Parse a date."]
     assert tasks_of(reference) == {"0": "Sort a list.", "1": "Parse a date."}
 
 
-def test_the_tasks_of_humaneval_hold_their_solutions_under_their_names() -> None:
+def test_the_tasks_of_humaneval_have_their_names_and_solutions() -> None:
     tasks, prompts = tasks_of(ReferenceSet(name="h", source=HUMANEVAL)), texts_of(ReferenceSet(name="h", source=HUMANEVAL))
     assert list(tasks) == [f"HumanEval/{number}" for number in range(164)]
     assert all(
@@ -39,13 +39,13 @@ def test_the_tasks_of_humaneval_hold_their_solutions_under_their_names() -> None
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "parquet"])
-def test_a_column_that_is_not_there_is_named_with_those_that_are(kind: str, tmp_path: Path) -> None:
+def test_a_missing_column_is_named_with_the_existing_ones(kind: str, tmp_path: Path) -> None:
     reference = ReferenceSet(name="mine", source=written(tmp_path, kind), column="prompt")
     with pytest.raises(ValueError, match=r"reference set mine: .*expected column prompt; it has .*instruction"):
         texts_of(reference)
 
 
-def test_a_column_of_numbers_is_no_text(tmp_path: Path) -> None:
+def test_a_column_of_numbers_is_refused(tmp_path: Path) -> None:
     reference = ReferenceSet(name="mine", source=written(tmp_path, "json"), column="id")
     with pytest.raises(ValueError, match=r"reference set mine: .*expected texts in column id"):
         texts_of(reference)

@@ -1,4 +1,4 @@
-"""Code versions: the import closure of what an asset calls, without what is written down as changing no row."""
+"""Code versions: the import closure of what an asset calls, without the modules that are listed as changing no row."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ def short(modules: list[str]) -> set[str]:
     return {module.removeprefix(f"{PACKAGE}.") for module in modules}
 
 
-def test_the_modules_are_those_that_a_function_reaches_and_no_engine_or_storage() -> None:
+def test_the_modules_are_those_that_a_function_reaches_without_engine_and_storage() -> None:
     def compute() -> object:
         return sampling.mine
 
@@ -33,7 +33,7 @@ def helper() -> object:
     return pairing.pairs
 
 
-def test_functions_beside_it_and_inner_functions_and_what_a_closure_holds_count_too() -> None:
+def test_functions_of_the_same_module_inner_functions_and_closures_count_too() -> None:
     make = sft.sft_rows
 
     def compute() -> object:
@@ -60,7 +60,7 @@ def test_every_exception_has_a_reason_and_names_a_module(name: str) -> None:
     assert len((UNVERSIONED | VERSIONED)[name].split()) >= 4
 
 
-def test_every_module_of_a_stage_or_of_the_analysis_counts_but_for_the_exceptions() -> None:
+def test_every_module_of_a_stage_or_of_the_analysis_counts_except_for_the_exceptions() -> None:
     files = [file for room in ("stages", "analysis") for file in (ROOT / room).rglob("*.py") if file.stem != "__init__"]
     modules = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files}
     uncounted = {one for one in modules if not code_versions.is_versioned(f"{PACKAGE}.{one}")}
@@ -68,7 +68,7 @@ def test_every_module_of_a_stage_or_of_the_analysis_counts_but_for_the_exception
     assert uncounted - declarations == {"analysis.pictures", "stages.curation.device"}
 
 
-def test_settings_and_code_change_it_and_comments_and_docstrings_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_and_code_change_the_version_and_comments_and_docstrings_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     def compute() -> object:
         return sft.sft_rows
 

@@ -1,4 +1,4 @@
-"""The contract of the private interfaces of Dagster: what each of them is used for still works with the installed version."""
+"""The private interfaces of Dagster that are used still work with the installed version."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def test_no_other_module_uses_a_private_interface() -> None:
     assert users == {"materialization/dagster_internals.py"}
 
 
-def test_the_graph_of_assets_says_which_partitions_are_read(make_arena: MakeArena) -> None:
+def test_the_graph_of_assets_maps_partitions_to_those_they_read(make_arena: MakeArena) -> None:
     scope = Scope(make_arena())
     graph = dagster_internals.graph_of_assets(arena_assets(scope))
     read = dagster_internals.upstream_partitions

@@ -1,4 +1,4 @@
-"""Which partitions are out of date: exactly those whose basis has changed, with the reason."""
+"""Stale partitions are exactly those whose fingerprint changed, with the reason."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ EVERYTHING = [(group, None) for group in GROUPS]
 
 
 def stale(arena: Arena) -> dict[str, dict[str, str]]:
-    """Of each asset that has any, the partitions that are out of date."""
+    """The stale partitions of each asset that has any."""
     graph = build_definitions(arena).resolve_asset_graph()
     found = {
         a.key.to_user_string(): stale_partitions(graph, a.key, Warehouse(arena.warehouse)) for a in arena_assets(Scope(arena))
@@ -29,7 +29,7 @@ def stale(arena: Arena) -> dict[str, dict[str, str]]:
     return {name: partitions for name, partitions in found.items() if partitions}
 
 
-def test_a_partition_reads_what_the_graph_says(make_arena: MakeArena) -> None:
+def test_a_partition_reads_the_partitions_that_the_graph_names(make_arena: MakeArena) -> None:
     graph = build_definitions(make_arena(("ann", "bob", "cyd", "dan"))).resolve_asset_graph()
     roster = ["ann", "bob", "cyd", "dan"]
     assert reads(graph, dg.AssetKey("mined_instructions"), "bob") == {}
@@ -43,7 +43,7 @@ def test_a_partition_reads_what_the_graph_says(make_arena: MakeArena) -> None:
     assert reads(graph, dg.AssetKey("answer_scores"), WHOLE)["elo_ratings"] == [WHOLE]
 
 
-def test_everything_is_missing_then_up_to_date_and_a_second_run_keeps_it_so(
+def test_everything_is_missing_then_up_to_date_and_stays_so_after_a_second_run(
     make_arena: MakeArena, finished_copy: MakeArena, tmp_path: Path
 ) -> None:
     arena = finished_copy()
@@ -56,7 +56,7 @@ def test_everything_is_missing_then_up_to_date_and_a_second_run_keeps_it_so(
     assert stale(arena) == {}
 
 
-def test_other_settings_make_their_stage_out_of_date_and_what_follows_only_once_rows_have_changed(
+def test_changed_settings_make_their_stage_stale_and_downstream_tables_only_once_rows_changed(
     finished_copy: MakeArena,
 ) -> None:
     other = finished_copy(answers={"sampling": {"max_tokens": 65}})
@@ -73,7 +73,7 @@ def test_other_settings_make_their_stage_out_of_date_and_what_follows_only_once_
     assert stale(other) == {}
 
 
-def test_an_appended_competitor_is_missing_and_what_reads_all_is_out_of_date(
+def test_an_appended_competitor_is_missing_and_tables_that_read_all_competitors_are_stale(
     make_arena: MakeArena, finished_copy: MakeArena
 ) -> None:
     finished_copy()
@@ -81,11 +81,11 @@ def test_an_appended_competitor_is_missing_and_what_reads_all_is_out_of_date(
     found = stale(grown)
     assert found["mined_instructions"] == {"dan": MISSING}
     assert found["unique_instructions"] == {"dan": MISSING}
-    assert set(found["answers"]) == set(grown.roster)  # all of them will be asked what dan reveals
+    assert set(found["answers"]) == set(grown.roster)  # all of them will answer dan's instructions
     assert found["judge_votes"]["ann__dan"] == MISSING
 
 
-def test_rows_that_were_read_are_what_counts_though_others_came_meanwhile(finished_copy: MakeArena) -> None:
+def test_the_rows_that_a_step_read_count_even_if_they_were_replaced_meanwhile(finished_copy: MakeArena) -> None:
     arena = finished_copy()
     graph, warehouse = build_definitions(arena).resolve_asset_graph(), Warehouse(arena.warehouse)
     rows = warehouse.read("elo_ratings", [WHOLE])
@@ -97,7 +97,7 @@ def test_rows_that_were_read_are_what_counts_though_others_came_meanwhile(finish
     assert found == {WHOLE: "the rows of elo_ratings have changed"}
 
 
-def test_the_check_can_be_run_alone_and_names_what_is_out_of_date(make_arena: MakeArena) -> None:
+def test_the_check_can_run_alone_and_names_stale_partitions(make_arena: MakeArena) -> None:
     arena = make_arena()
     defs = build_definitions(arena)
     with scripted_engines(arena, [], []) as engines, dg.DagsterInstance.ephemeral() as instance:

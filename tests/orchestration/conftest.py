@@ -14,7 +14,7 @@ from warrior_dagster.orchestration.catalog import GROUPS
 
 @pytest.fixture
 def ui(tmp_path: Path, bundled_model: Path, bundled_embedder: Path) -> Iterator[tuple[Dagster, Arena]]:
-    """A running Dagster over an arena of three, all of which is materialized."""
+    """A running Dagster with an arena of three competitors, all of it materialized."""
     arena = Arena(tmp_path, bundled_model, bundled_embedder)
     with served(arena.file) as dagster:
         loaded = load_arena(arena.file)

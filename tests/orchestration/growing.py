@@ -1,4 +1,4 @@
-"""An arena's file over a warehouse, as a running Dagster sees it: competitors are appended, settings change."""
+"""An arena's file that changes under a running Dagster: competitors are appended, settings change."""
 
 from collections import Counter
 from pathlib import Path
@@ -45,7 +45,7 @@ class Arena:
         self.write(**more)
 
     def stale(self) -> dict[str, dict[str, str]]:
-        """Of each asset that has any, the partitions that are out of date."""
+        """The stale partitions of each asset that has any."""
         arena = load_arena(self.file)
         graph, warehouse = build_definitions(arena).resolve_asset_graph(), Warehouse(arena.warehouse)
         found = {a.key.to_user_string(): stale_partitions(graph, a.key, warehouse) for a in arena_assets(Scope(arena))}
@@ -55,7 +55,7 @@ class Arena:
         return [a.key.to_user_string() for a in arena_assets(Scope(load_arena(self.file)))]
 
     def complete(self) -> bool:
-        """Everything is there, made from what is there now, and the leaderboard is of all."""
+        """Whether everything is materialized and up to date, with all competitors in the leaderboard."""
         warehouse = Warehouse(load_arena(self.file).warehouse)
         if self.stale():
             return False
@@ -64,6 +64,6 @@ class Arena:
         return True
 
     def starts(self) -> Counter[str]:
-        """How often each run so far started an engine."""
+        """The number of engine starts of each run so far."""
         file = self.file.parent / "starts.txt"
         return Counter(file.read_text().split()) if file.exists() else Counter()

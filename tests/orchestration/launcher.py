@@ -1,4 +1,4 @@
-"""Runs inside the daemon's own process, where starting Python anew for each would take most of a test's time."""
+"""Runs inside the daemon's process, because a new Python process per run would take most of a test's time."""
 
 import sys
 from contextlib import suppress
@@ -10,11 +10,11 @@ from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLa
 
 
 class InDaemon(SyncInMemoryRunLauncher):
-    """Dagster's launcher in memory, which reads the definitions anew for each run, as a new process would."""
+    """Dagster's launcher in memory, which loads the definitions again for each run, like a new process."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
         sys.modules.pop("defs", None)
         ReconstructableJob.get_definition.cache_clear()
         ReconstructableJob.get_repository_definition.cache_clear()
-        with suppress(dg.DagsterError):  # a run that failed has said so in its events
+        with suppress(dg.DagsterError):  # a failed run reports it in its events
             super().launch_run(context)

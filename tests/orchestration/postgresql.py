@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, started from Debian's binaries and stopped at the end."""
+"""A PostgreSQL server for one test, from Debian's binaries."""
 
 import os
 import shutil
@@ -15,19 +15,19 @@ from tests.orchestration.served import waited
 from warrior_dagster.inference.servers.vllm import free_port
 
 PASSWORD = "p w/@:%"
-"""One that is not the same in a URL."""
+"""A password with characters that a URL must escape."""
 
 
 @contextmanager
 def postgresql() -> Iterator[dict[str, str]]:
     """A server on the loopback with one user and that user's empty database; yields the environment that names them.
 
-    Skips the test where there is no PostgreSQL.
+    Skips the test without PostgreSQL.
     """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     if not found:
         pytest.skip("needs PostgreSQL's server: apt-get install postgresql")
-    # The server refuses to run as root: the package has made a user for it.
+    # The server refuses to run as root: the package created a user for it.
     as_user: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": ()} if os.getuid() == 0 else {}
     folder, port = Path(tempfile.mkdtemp()), free_port()  # pytest's own folders are closed to other users
     try:

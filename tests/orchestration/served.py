@@ -1,6 +1,6 @@
 """A real webserver, code server and daemon over an arena's file, with a scripted engine, driven by GraphQL.
 
-The daemon is Dagster's own, asked to look every second instead of every thirty.
+The daemon is Dagster's own, set to look every second instead of every thirty.
 """
 
 import json
@@ -72,17 +72,17 @@ INSTANCE = {
 
 
 NOTICED_SECONDS = 5
-"""The daemon asks the code server every second or so whether it is another; a backfill that comes before that fails."""
+"""The daemon checks about every second whether the code server changed; a backfill before that fails."""
 
 
 class Dagster:
-    """The running webserver, asked by GraphQL."""
+    """The running webserver, through GraphQL."""
 
     def __init__(self, port: int, home: Path) -> None:
         self.url, self.home = f"http://127.0.0.1:{port}/graphql", home
 
     def ask(self, query: str, **variables: Any) -> Any:
-        """The data of a query. Raises AssertionError with what the server says of a query that it cannot answer."""
+        """The data of a query. Raises AssertionError with the server's error message."""
         body = json.dumps({"query": query, "variables": variables}).encode()
         with urlopen(Request(self.url, body, {"Content-Type": "application/json"}), timeout=60) as answer:
             found = json.load(answer)
@@ -90,10 +90,10 @@ class Dagster:
         return found["data"]
 
     def loaded(self) -> bool:
-        """Whether the code location is there; it is asked for again if it is not."""
+        """Whether the code location is loaded; if not, it is reloaded."""
         found = self.ask("{ repositoriesOrError { __typename ... on RepositoryConnection { nodes { name } } } }")
-        if there := bool(found["repositoriesOrError"].get("nodes")):
-            return there
+        if loaded := bool(found["repositoriesOrError"].get("nodes")):
+            return loaded
         self.ask("mutation($n: String!) { reloadRepositoryLocation(repositoryLocationName: $n) { __typename } }", n=LOCATION)
         return False
 
@@ -108,7 +108,7 @@ class Dagster:
         time.sleep(NOTICED_SECONDS)
 
     def backfill(self, assets: list[str], partitions: list[str] | None) -> str:
-        """What the UI's dialog launches: partitions of the first asset, and what follows from them; its id."""
+        """Start the backfill of the UI's dialog: partitions of the first asset with everything downstream; returns its id."""
         selection = [{"path": [name]} for name in assets]
         params: dict[str, Any] = {"assetSelection": selection, "title": "by hand"}
         params |= {"partitionNames": partitions} if partitions else {"allPartitions": True}
@@ -127,7 +127,7 @@ class Dagster:
         return {one["id"]: one["status"] for one in found}
 
     def finished(self, backfill: str, seconds: float = 300) -> str:
-        """The status that a backfill ends with."""
+        """The final status of a backfill."""
         going_on = ("REQUESTED", "FAILING", "CANCELING")
         return str(waited(lambda: (status := self.backfills()[backfill]) not in going_on and status, seconds))
 
@@ -157,7 +157,7 @@ class Dagster:
         return [tick["status"] for tick in self.sensor_ticks(sensor)]
 
     def said(self, sensor: str) -> str:
-        """Why the newest tick of a sensor asked for nothing."""
+        """The skip reason of the newest tick of a sensor."""
         found = self.sensor_ticks(sensor)
         return str(found[0]["skipReason"] or found[0]["error"]) if found else ""
 
@@ -172,7 +172,7 @@ class Dagster:
 
 
 def waited(look: Callable[[], Any], seconds: float = 300) -> Any:
-    """What `look` gives once it gives something. Raises TimeoutError, so that a test ends where something never happens."""
+    """The first result of `look` that is true. Raises TimeoutError."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := look():
@@ -193,10 +193,12 @@ def served(arena: Path) -> Iterator[Dagster]:
         yaml.safe_dump({"load_from": [{"grpc_server": {"host": "127.0.0.1", "port": code_port, "location_name": LOCATION}}]})
     )
     (home / "daemon.py").write_text(DAEMON)
-    with dg.DagsterInstance.from_config(str(home)) as instance:  # several at once would trip over one another's tables
+    with dg.DagsterInstance.from_config(
+        str(home)
+    ) as instance:  # created once, before several processes would create the same tables
         instance.get_runs(limit=1)
     env = os.environ | {"DAGSTER_HOME": str(home), "WARRIOR_ARENA": str(arena), "PYTHONPATH": str(ROOT)}
-    # One code server for both, as `dagster dev` has it: what the webserver reloads, the daemon sees too.
+    # One code server for both, as with `dagster dev`: the daemon sees what the webserver reloads.
     commands = (
         [sys.executable, "-m", "dagster", "code-server", "start", "-f", str(home / "defs.py"), "-p", str(code_port)],
         [sys.executable, "-m", "dagster_webserver", "-w", str(workspace), "-p", str(port)],

@@ -1,4 +1,4 @@
-"""The automation condition, tick by tick: what each event makes it ask for."""
+"""The automation condition: what each tick requests after an event."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,7 @@ SCOPE = Scope(SimpleNamespace(roster=NAMES))  # type: ignore[arg-type]
 
 
 class Graph:
-    """A small graph of the arena's shape, whose rows and failures the test decides."""
+    """A small graph with the arena's partitions, whose rows and failures the test sets."""
 
     def __init__(self) -> None:
         self.instance = dg.DagsterInstance.ephemeral()
@@ -50,16 +50,16 @@ class Graph:
         return automated([mined, votes, ratings])
 
     def tick(self, names: list[str]) -> set[str]:
-        """What a tick asks for, which is then materialized."""
+        """Evaluate and materialize one tick; returns what it requested."""
         assets = self.assets(names)
         result = dg.evaluate_automation_conditions(assets, self.instance, cursor=self.cursor)
         self.cursor = result.cursor
-        asked = set()
+        requested = set()
         for asset in assets:
             for partition in sorted(result.get_requested_partitions(asset.key), key=str):
-                asked.add(f"{asset.key.to_user_string()}[{partition}]" if partition else asset.key.to_user_string())
+                requested.add(f"{asset.key.to_user_string()}[{partition}]" if partition else asset.key.to_user_string())
                 dg.materialize(assets, selection=[asset], partition_key=partition, instance=self.instance, raise_on_error=False)
-        return asked
+        return requested
 
 
 def of(asset: str, *partitions: str) -> set[str]:
@@ -68,7 +68,7 @@ def of(asset: str, *partitions: str) -> set[str]:
 
 @pytest.fixture
 def graph() -> Graph:
-    """A graph whose three competitors are all there, made by automation from nothing."""
+    """A graph of three competitors that automation materialized from nothing."""
     graph = Graph()
     assert graph.tick(NAMES) == of("mined", *NAMES)
     assert graph.tick(NAMES) == of("votes", "ann__bob", "ann__cyd", "bob__cyd")
@@ -77,7 +77,7 @@ def graph() -> Graph:
     return graph
 
 
-def test_a_new_competitor_brings_its_own_partitions_and_matchups_only(graph: Graph) -> None:
+def test_a_new_competitor_requests_only_its_own_partitions_and_matchups(graph: Graph) -> None:
     more = [*NAMES, "dan"]
     assert graph.tick(more) == of("mined", "dan")
     assert graph.tick(more) == of("votes", "ann__dan", "bob__dan", "cyd__dan")
@@ -85,30 +85,32 @@ def test_a_new_competitor_brings_its_own_partitions_and_matchups_only(graph: Gra
     assert graph.tick(more) == set()
 
 
-def test_what_failed_is_asked_once_more_and_then_waits_for_somebody(graph: Graph) -> None:
+def test_a_failed_partition_is_requested_once_more_and_then_not_again(graph: Graph) -> None:
     more = [*NAMES, "dan"]
     graph.failing = {"bob__dan"}
     graph.tick(more)
     assert graph.tick(more) == of("votes", "ann__dan", "bob__dan", "cyd__dan")
     assert graph.tick(more) == of("votes", "bob__dan")
-    assert [graph.tick(more) for _ in range(3)] == [set()] * 3  # and no ratings without it
+    assert [graph.tick(more) for _ in range(3)] == [set()] * 3  # no ratings without it
 
 
-@pytest.mark.parametrize(("rows", "asked"), [("first", set()), ("second", of("votes", "ann__bob", "ann__cyd"))])
-def test_a_partition_made_again_matters_only_if_its_rows_are_others(graph: Graph, rows: str, asked: set[str]) -> None:
+@pytest.mark.parametrize(("rows", "requested"), [("first", set()), ("second", of("votes", "ann__bob", "ann__cyd"))])
+def test_a_rewritten_partition_requests_its_readers_only_if_its_rows_changed(
+    graph: Graph, rows: str, requested: set[str]
+) -> None:
     graph.rows["ann"] = rows
     assets = graph.assets(NAMES)
     dg.materialize(assets, selection=[assets[0]], partition_key="ann", instance=graph.instance)
-    assert graph.tick(NAMES) == asked
+    assert graph.tick(NAMES) == requested
 
 
-def test_another_code_version_makes_its_asset_again(graph: Graph) -> None:
+def test_another_code_version_requests_its_asset_again(graph: Graph) -> None:
     graph.code = "2"
     assert graph.tick(NAMES) == of("votes", "ann__bob", "ann__cyd", "bob__cyd")
     assert graph.tick(NAMES) == set()  # the rows are the same
 
 
-def test_nothing_is_made_from_what_failed_a_blocking_check_until_it_passes(graph: Graph) -> None:
+def test_nothing_downstream_of_a_failed_blocking_check_is_requested_until_it_passes(graph: Graph) -> None:
     passes = False
 
     @dg.asset_check(asset="mined", blocking=True)
@@ -118,11 +120,11 @@ def test_nothing_is_made_from_what_failed_a_blocking_check_until_it_passes(graph
     graph.rows["ann"] = "wrong"
     (mined, *_) = assets = graph.assets(NAMES)
     definitions, instance = dg.Definitions(assets, asset_checks=[is_sound]), graph.instance
-    for passes, asked in ((False, set()), (True, {"ann__bob", "ann__cyd"})):  # noqa: B007
+    for passes, requested in ((False, set()), (True, {"ann__bob", "ann__cyd"})):  # noqa: B007
         dg.materialize([*assets, is_sound], selection=[mined], partition_key="ann", instance=instance, raise_on_error=False)
         result = dg.evaluate_automation_conditions(definitions, instance, cursor=graph.cursor)
         graph.cursor = result.cursor
-        assert result.get_requested_partitions(dg.AssetKey("votes")) == asked
+        assert result.get_requested_partitions(dg.AssetKey("votes")) == requested
 
 
 def test_the_sensor_ships_stopped() -> None:

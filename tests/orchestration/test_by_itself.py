@@ -1,4 +1,4 @@
-"""What an arena does by itself, through a real daemon: ticks of the schedule, and of automation."""
+"""The schedule and the automation of an arena, with a real daemon."""
 
 from collections.abc import Callable
 
@@ -21,10 +21,10 @@ DOWNSTREAM_OF_RATINGS = {
 }
 BY_AUTOMATION = {"dagster/from_automation_condition": "true"}
 AUTOMATION_LOOKS = 3
-"""Ticks of automation that ask for nothing, one after another, and no run: it has nothing more to do."""
+"""Automation is finished after this many ticks in a row without a request or a run."""
 
 
-def test_ticks_of_the_schedule_take_missing_matchups_then_the_least_certain_and_none_that_is_up_to_date(
+def test_the_schedule_starts_missing_matchups_then_the_least_certain_and_none_that_is_up_to_date(
     ui: tuple[Dagster, Arena],
 ) -> None:
     dagster, arena = ui
@@ -40,7 +40,7 @@ def test_ticks_of_the_schedule_take_missing_matchups_then_the_least_certain_and_
     dagster.turn_on_schedule(SCHEDULE)
 
     def taken() -> list[set[str]]:
-        """The matchups of each tick so far, the first first; none once everything is up to date."""
+        """The matchups of each tick so far, the oldest first; none once everything is up to date."""
         with dg.DagsterInstance.from_config(str(dagster.home)) as instance:
             found = []
             for tick in reversed(dagster.ticks(SCHEDULE)):
@@ -56,12 +56,12 @@ def test_ticks_of_the_schedule_take_missing_matchups_then_the_least_certain_and_
     assert not {"judge_votes", "battle_outcomes"} & set(arena.stale())
 
 
-def test_ticks_of_automation_make_what_rests_on_something_else_and_nothing_besides(ui: tuple[Dagster, Arena]) -> None:
+def test_automation_materializes_exactly_what_depends_on_a_change(ui: tuple[Dagster, Arena]) -> None:
     dagster, arena = ui
     old_matchups, everyone = set(matchup_keys(NAMES)), {*NAMES, "dan"}
 
     def made_by(event: Callable[[], None]) -> dict[str, set[str]]:
-        """The partitions of each asset that automation made after an event, until it had nothing more to do."""
+        """The partitions of each asset that automation materialized after an event, until it was finished."""
         with dg.DagsterInstance.from_config(str(dagster.home)) as instance:
             before = {run.run_id for run in instance.get_runs()}
             event()
@@ -96,8 +96,8 @@ def test_ticks_of_automation_make_what_rests_on_something_else_and_nothing_besid
     rated = made_by(lambda: changed(**another_k))
     assert {"elo_ratings", "answer_scores", "sft_dataset", "rating_history", "arena_report"} <= set(rated)
     assert set(rated) <= DOWNSTREAM_OF_RATINGS
-    # The ledger has what was mined, and the rows are equal. But in the arena's first run one version stood for all partitions
-    # of the range, so that once more is made what reads them, up to where rows are equal for Dagster too. Nothing is asked.
+    # The ledger has all completions, and the rows are equal. But the arena's first run stored one data version for all
+    # partitions of the range, so readers run once more, up to where Dagster sees equal rows too. No request is sent.
     starts = arena.starts()
     assert not {"selected_instructions", "answers", "judge_votes", "battle_outcomes"} & set(made_by(again))
     assert arena.starts() == starts

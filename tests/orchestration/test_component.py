@@ -1,4 +1,4 @@
-"""An arena in somebody's own dg project: scaffolded and checked by dg itself, materialized beside the host's assets."""
+"""An arena as a component of another dg project, which scaffolds, checks and materializes it beside its own assets."""
 
 import importlib
 import sys
@@ -48,7 +48,7 @@ def their_report():
 
 
 class Project:
-    """A dg project with an asset of its own, and an arena that dg scaffolded in it."""
+    """A dg project with its own asset, and an arena that dg scaffolded in it."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.defs = root, root / "src" / "their_project" / "defs"
@@ -65,7 +65,7 @@ class Project:
         self.write_own(ASSET)
 
     def command(self, *words: str) -> tuple[int, str]:
-        """What the dg command exits with, and says."""
+        """The exit status and the output of a dg command."""
         result = CliRunner().invoke(cli, words)
         return result.exit_code, result.output
 
@@ -79,7 +79,7 @@ class Project:
         self.arena.write_text(yaml.safe_dump({**scaffolded, "attributes": scaffolded["attributes"] | attributes}))
 
     def load(self) -> dg.Definitions:
-        """The project's definitions, read anew."""
+        """The project's definitions, loaded again."""
         for name in [name for name in sys.modules if name.startswith("their_project")]:
             del sys.modules[name]
         importlib.invalidate_caches()
@@ -112,16 +112,16 @@ def test_dg_scaffolds_an_arena_that_is_valid_and_names_a_wrong_key_with_its_line
     wrong = next(i for i, line in enumerate(lines) if "license" in line)
     lines[wrong] = lines[wrong].replace("license", "licensed")
     project.arena.write_text("\n".join(lines))
-    status, told = project.command("check", "yaml")
+    status, output = project.command("check", "yaml")
     assert status == 1
-    assert f"{project.arena}:{wrong + 1}" in told
-    assert "licensed" in told
+    assert f"{project.arena}:{wrong + 1}" in output
+    assert "licensed" in output
 
 
-def test_the_attributes_are_the_arena_that_the_same_keys_in_a_file_are(
+def test_attributes_and_a_file_with_the_same_keys_give_the_same_arena(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Relative paths are seen from the file's folder, a template is filled in, and a prompt keeps its last line break."""
+    """Relative paths start at the file's folder, templates are filled in, and a prompt keeps its last line break."""
     prompt = "You speak $language.\n"
     project.write(warehouse="{{ env.WAREHOUSE }}", mining={"prompt": prompt}, embedding={"model": "./models/one"})
     monkeypatch.setenv("WAREHOUSE", "../tables")
@@ -137,7 +137,7 @@ def test_the_attributes_are_the_arena_that_the_same_keys_in_a_file_are(
 def test_an_arena_s_asset_and_the_host_s_are_materialized_in_one_run(
     project: Project, bundled_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The arena's resources are its own, its tables lie in the project's folder, and the executor is the host's to choose."""
+    """The arena has its own resources, its tables are in the project's folder, and the host chooses the executor."""
     monkeypatch.setattr(definitions, "open_engines", lambda arena: scripted_engines(arena, [], []))
     competitors = [{"name": name, "model": str(bundled_model)} for name in ("ann", "bob", "cyd")]
     settings = [{"temperature": 1.0, "top_p": 0.99}]
@@ -152,8 +152,8 @@ def test_an_arena_s_asset_and_the_host_s_are_materialized_in_one_run(
     assert warehouse.partitions("mined_instructions").keys() == {"bob"}
 
 
-def test_the_host_s_automation_stays_the_host_s(project: Project) -> None:
-    """The arena's stopped sensor takes over no asset that is not the arena's."""
+def test_the_arena_does_not_change_the_host_s_automation(project: Project) -> None:
+    """The arena's stopped sensor targets only the arena's assets."""
     project.write_own(ASSET.replace("deps=", "automation_condition=dg.AutomationCondition.eager(), deps="))
     sensors = {sensor.name: sensor for sensor in project.load().get_repository_def().sensor_defs}
     graph = project.load().resolve_asset_graph()
@@ -178,7 +178,7 @@ def test_several_arenas_in_one_project_each_have_their_name_as_prefix(project: P
     assert "answers" not in keys
 
 
-def test_two_arenas_of_one_name_are_an_error(project: Project) -> None:
+def test_two_arenas_with_the_same_name_are_an_error(project: Project) -> None:
     assert project.command("scaffold", "defs", TYPE, "another")[0] == 0
     other = project.defs / "another" / "defs.yaml"
     other.write_text(other.read_text().replace("name: another", "name: my_arena"))
@@ -187,7 +187,7 @@ def test_two_arenas_of_one_name_are_an_error(project: Project) -> None:
     assert "to differ in name; found my_arena, my_arena" in str(error.value.__cause__)
 
 
-def test_a_defs_yaml_without_attributes_says_what_it_lacks(project: Project) -> None:
+def test_a_defs_yaml_without_attributes_is_an_error_that_says_so(project: Project) -> None:
     project.arena.write_text(f"type: {TYPE}\n")
     with pytest.raises(ComponentTreeException) as error:
         project.load()

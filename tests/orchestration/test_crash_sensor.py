@@ -1,4 +1,4 @@
-"""A run that is killed, whatever started it, does not stay "started", and one that goes on is left alone."""
+"""The crash sensor fails a killed run and leaves a running one alone."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
 """
 
 
-def test_a_killed_run_is_failed_and_one_that_goes_on_is_not(tmp_path: Path) -> None:
+def test_a_killed_run_is_failed_and_a_running_one_is_not(tmp_path: Path) -> None:
     home, warehouse = tmp_path / "home", str(tmp_path / "warehouse")
     home.mkdir()
     (home / "dagster.yaml").touch()
@@ -55,7 +55,7 @@ def test_a_killed_run_is_failed_and_one_that_goes_on_is_not(tmp_path: Path) -> N
         assert fail_crashed(instance, warehouse, settled=0) == []
 
 
-def test_a_run_that_ends_by_itself_leaves_no_file(tmp_path: Path) -> None:
+def test_a_finished_run_leaves_no_lock_file(tmp_path: Path) -> None:
     try:
         with alive("one", str(tmp_path)):
             assert [file.stem for file in runs_folder(str(tmp_path)).iterdir()] == ["one"]

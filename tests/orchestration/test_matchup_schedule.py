@@ -1,4 +1,4 @@
-"""The matchup schedule: which matchups a tick takes, and in how many runs."""
+"""The matchup schedule: the matchups of a tick, and its runs."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ WIDTHS = st.dictionaries(st.sampled_from(ROSTER), st.floats(0, 400))
 
 
 @given(STALE, WIDTHS, st.integers(1, 12))
-def test_missing_matchups_come_first_then_the_least_certain_and_never_one_that_is_up_to_date(
+def test_missing_matchups_come_first_then_the_least_certain_and_none_that_is_up_to_date(
     stale: dict[str, str], widths: dict[str, float], most: int
 ) -> None:
     chosen = choose(stale, widths, most)
@@ -41,7 +41,7 @@ def test_missing_matchups_come_first_then_the_least_certain_and_never_one_that_i
 
 
 @given(st.sets(st.sampled_from(KEYS)))
-def test_neighbours_are_one_run(chosen: set[str]) -> None:
+def test_contiguous_matchups_are_one_run(chosen: set[str]) -> None:
     found = ranges(sorted(chosen), KEYS)
     covered = [KEYS[KEYS.index(first) : KEYS.index(last) + 1] for first, last in found]
     assert sorted(key for part in covered for key in part) == sorted(chosen)
@@ -54,7 +54,7 @@ def test_the_matchups_of_an_appended_competitor_are_one_run() -> None:
 
 
 def tick(arena: Arena, instance: dg.DagsterInstance) -> list[tuple[str, str]] | str:
-    """The ranges that a tick of the schedule asks for, or why it asks for none."""
+    """The ranges that a tick requests, or its skip reason."""
     repository = build_definitions(arena).get_repository_def()
     with dg.build_schedule_context(
         instance=instance,
@@ -67,7 +67,7 @@ def tick(arena: Arena, instance: dg.DagsterInstance) -> list[tuple[str, str]] | 
     return found or str(result.skip_message)
 
 
-def test_a_tick_takes_what_is_missing_then_what_is_out_of_date_and_then_nothing(make_arena: Callable[..., Arena]) -> None:
+def test_ticks_start_missing_matchups_then_stale_ones_and_then_nothing(make_arena: Callable[..., Arena]) -> None:
     arena = make_arena(("ann", "bob", "cyd", "dan"), schedule={"matchups": 2})
     with dg.DagsterInstance.ephemeral() as instance, scripted_engines(arena, [], []) as engines:
         assert tick(arena, instance) == "6 matchups wait for instructions or answers that do not exist yet"
@@ -86,13 +86,13 @@ def test_a_tick_takes_what_is_missing_then_what_is_out_of_date_and_then_nothing(
             tick(changed, instance) == "every matchup is up to date"
         )  # the answers that they battle with are still the old ones
         materialize(changed, engines, ("answers", "dan"), instance=instance)
-        asked = tick(changed, instance)
-        assert isinstance(asked, list)
-        assert sum(KEYS.index(last) - KEYS.index(first) + 1 for first, last in asked) == 2
-        assert all("dan" in key for key in (asked[0][0], asked[-1][1]))
+        requested = tick(changed, instance)
+        assert isinstance(requested, list)
+        assert sum(KEYS.index(last) - KEYS.index(first) + 1 for first, last in requested) == 2
+        assert all("dan" in key for key in (requested[0][0], requested[-1][1]))
 
 
 @pytest.mark.parametrize(("key", "value"), [("cron", "every day"), ("timezone", "Mars/Olympus"), ("matchups", 0)])
-def test_a_schedule_that_cannot_be_is_refused_by_name(key: str, value: object, make_arena: Callable[..., Arena]) -> None:
+def test_an_invalid_schedule_is_refused_with_its_key(key: str, value: object, make_arena: Callable[..., Arena]) -> None:
     with pytest.raises(ValueError, match=key):
         make_arena(schedule={key: value})

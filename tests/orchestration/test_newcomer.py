@@ -1,4 +1,4 @@
-"""A new competitor through a real daemon, by each way there is: all of its work is done, and nothing is silently left out.
+"""A new competitor with a real daemon, in each possible way: all of its work is done, and nothing is silently left out.
 
 The fourth way, automation that was on before, is among its ticks in test_by_itself.
 """
@@ -12,7 +12,7 @@ from warrior_dagster.config.matchups import matchup_keys
 pytestmark = pytest.mark.served
 
 
-def test_a_newcomer_is_told_of_and_all_of_its_work_is_done_by_one_choice_by_the_sensor_or_in_steps(
+def test_all_work_of_a_new_competitor_is_done_by_one_backfill_by_the_sensor_or_in_steps(
     ui: tuple[Dagster, Arena],
 ) -> None:
     dagster, arena = ui
@@ -23,7 +23,7 @@ def test_a_newcomer_is_told_of_and_all_of_its_work_is_done_by_one_choice_by_the_
 
 
 def brought_by_one_choice(dagster: Dagster, arena: Arena, newcomer: str) -> None:
-    """The roster sensor says what is new and what it costs; one backfill from the newcomer's partition does all of it."""
+    """The roster sensor reports the new competitor and its cost; one backfill from its partition does all of the work."""
     before = arena.starts()
     arena.append(newcomer)
     waited(lambda: dagster.said("roster") == f"arena.yaml has changed: new are {newcomer}; reload the code location")
@@ -40,15 +40,15 @@ def brought_by_one_choice(dagster: Dagster, arena: Arena, newcomer: str) -> None
 
 
 def brought_by_the_sensor(dagster: Dagster, arena: Arena, newcomer: str) -> None:
-    """Where the arena's file asks for it, the sensor starts that backfill itself, once."""
-    there = set(dagster.backfills())
+    """If the arena's file says so, the sensor starts that backfill itself, once."""
+    earlier = set(dagster.backfills())
     arena.append(newcomer, automation={"backfill_new_competitors": True})
     dagster.reload()
-    (started,) = waited(lambda: set(dagster.backfills()) - there)
+    (started,) = waited(lambda: set(dagster.backfills()) - earlier)
     assert dagster.finished(started) == "COMPLETED_SUCCESS"
     assert arena.complete()
     waited(lambda: dagster.said("roster") == "no competitor is new")
-    assert set(dagster.backfills()) - there == {started}
+    assert set(dagster.backfills()) - earlier == {started}
 
 
 def brought_in_steps(dagster: Dagster, arena: Arena, newcomer: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs and events in PostgreSQL: the arena's graph is as much at home there as in SQLite, and processes share one instance."""
+"""Runs and events in PostgreSQL instead of SQLite, with several processes on one instance."""
 
 import shutil
 import subprocess
@@ -27,7 +27,7 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
 """
 
 
-def test_the_two_instances_differ_in_storage_alone() -> None:
+def test_the_two_instances_differ_only_in_storage() -> None:
     own, shared = (yaml.safe_load((folder / "dagster.yaml").read_text("utf-8")) for folder in (HOME, SHARED))
     assert shared.pop("storage").keys() == {"postgres"}
     assert shared == own
@@ -35,7 +35,7 @@ def test_the_two_instances_differ_in_storage_alone() -> None:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[None]:
-    """A PostgreSQL that the environment names, as the variant of dagster.yaml wants it."""
+    """A PostgreSQL in the environment variables that this variant of dagster.yaml reads."""
     with postgresql() as named, pytest.MonkeyPatch.context() as environment:
         for name, value in named.items():
             environment.setenv(name, value)
@@ -44,7 +44,7 @@ def database() -> Iterator[None]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A DAGSTER_HOME with our variant, in which Dagster may leave what it likes."""
+    """A temporary DAGSTER_HOME with this variant of dagster.yaml."""
     shutil.copy(SHARED / "dagster.yaml", tmp_path)
     return tmp_path
 
@@ -55,7 +55,7 @@ def instance(database: None, home: Path) -> Iterator[dg.DagsterInstance]:
         yield opened
 
 
-def test_runs_over_postgresql_leave_events_and_partitions(
+def test_runs_are_recorded_in_postgresql_with_events_and_partitions(
     instance: dg.DagsterInstance, make_arena: Callable[..., Arena]
 ) -> None:
     arena = make_arena()
@@ -71,8 +71,8 @@ def test_runs_over_postgresql_leave_events_and_partitions(
     assert again.run_id not in newest_materializations(instance)
 
 
-def test_a_pool_s_only_slot_is_one_for_all_processes(instance: dg.DagsterInstance, home: Path) -> None:
-    """What one process holds another is refused until it is given back."""
+def test_a_pool_limit_holds_across_processes(instance: dg.DagsterInstance, home: Path) -> None:
+    """A slot that one process holds is refused to another until it is released."""
 
     def another_process_gets_it() -> str:
         return subprocess.run([sys.executable, "-c", CLAIM, home], check=True, capture_output=True, text=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""The roster sensor: each newcomer is told of, and started where that is asked for, once."""
+"""The roster sensor reports each new competitor, and starts its work once if the arena's file says so."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ MakeArena = Callable[..., Arena]
 
 
 def tick(arena: Arena, instance: dg.DagsterInstance, cursor: str | None = None) -> tuple[str, str | None]:
-    """What the sensor says, and the cursor that it leaves."""
+    """The sensor's message and its new cursor."""
     repository = build_definitions(arena).get_repository_def()
     resources = dict(repository.get_top_level_resources())  # as the code server gives them
     with dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=repository, resources=resources) as context:
@@ -25,50 +25,50 @@ def tick(arena: Arena, instance: dg.DagsterInstance, cursor: str | None = None) 
 
 
 def started(instance: dg.DagsterInstance) -> list[set[str]]:
-    """The newcomers of each backfill, the oldest first."""
+    """The new competitors of each backfill, the oldest first."""
     return [
         set(str(b.title).removeprefix("new: ").split(", "))
         for b in sorted(instance.get_backfills(), key=lambda b: b.backfill_timestamp)
     ]
 
 
-def test_it_says_who_is_new_what_to_do_and_what_it_costs_and_falls_silent_when_all_are_there(make_arena: MakeArena) -> None:
+def test_it_reports_new_competitors_with_their_cost_until_all_are_mined(make_arena: MakeArena) -> None:
     arena = make_arena()
     with dg.DagsterInstance.ephemeral() as instance, scripted_engines(arena, [], []) as engines:
-        said, cursor = tick(arena, instance)
-        assert said.startswith(
+        message, cursor = tick(arena, instance)
+        assert message.startswith(
             "new: ann, bob, cyd; to start it, materialize mined_instructions and everything downstream of it"
         )
-        assert "materializing everything will send" in said
-        assert "requests" in said
-        assert tick(arena, instance, cursor)[0] == said
+        assert "materializing everything will send" in message
+        assert "requests" in message
+        assert tick(arena, instance, cursor)[0] == message
         assert started(instance) == []
         materialize(arena, engines, ("mined_instructions", None))
         assert tick(arena, instance, cursor) == ("no competitor is new", "{}")
 
 
-def test_each_newcomer_s_work_is_started_once_whoever_else_comes_meanwhile(make_arena: MakeArena) -> None:
-    asked: dict[str, Any] = {"automation": {"backfill_new_competitors": True}}
+def test_the_work_of_each_new_competitor_is_started_once_even_if_others_are_appended(make_arena: MakeArena) -> None:
+    automatic: dict[str, Any] = {"automation": {"backfill_new_competitors": True}}
     arena = make_arena()
     with dg.DagsterInstance.ephemeral() as instance:
         with scripted_engines(arena, [], []) as engines:
             materialize(arena, engines, ("mined_instructions", None))
-        grown = make_arena(("ann", "bob", "cyd", "dan"), **asked)
+        grown = make_arena(("ann", "bob", "cyd", "dan"), **automatic)
         _, cursor = tick(grown, instance)
         _, cursor = tick(grown, instance, cursor)
         assert started(instance) == [{"dan"}]
-        more = make_arena(("ann", "bob", "cyd", "dan", "dan-large", "da"), **asked)
-        said, cursor = tick(more, instance, cursor)
-        assert [line.split(";")[0] for line in said.splitlines()] == ["new: dan", "new: dan-large, da"]
+        more = make_arena(("ann", "bob", "cyd", "dan", "dan-large", "da"), **automatic)
+        message, cursor = tick(more, instance, cursor)
+        assert [line.split(";")[0] for line in message.splitlines()] == ["new: dan", "new: dan-large, da"]
         with scripted_engines(more, [], []) as engines:
             materialize(more, engines, ("mined_instructions", "dan-large"))
         tick(more, instance, cursor)
         assert started(instance) == [{"dan"}, {"dan-large", "da"}]
 
 
-def test_a_plan_that_takes_too_long_keeps_nobody_from_being_told(make_arena: MakeArena, monkeypatch: Any) -> None:
+def test_new_competitors_are_reported_even_if_planning_takes_too_long(make_arena: MakeArena, monkeypatch: Any) -> None:
     monkeypatch.setattr(roster_sensor, "PLAN_SECONDS", 0)
     with dg.DagsterInstance.ephemeral() as instance:
-        said, cursor = tick(make_arena(), instance)
-    assert said.endswith("will send what `arena_plan` says: planning takes longer than a sensor may")
+        message, cursor = tick(make_arena(), instance)
+    assert message.endswith("will send what `arena_plan` says: planning takes longer than a sensor may")
     assert set(json.loads(str(cursor))) == {"ann", "bob", "cyd"}

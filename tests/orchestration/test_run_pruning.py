@@ -1,4 +1,4 @@
-"""Pruning: old runs go, and what the UI shows of each partition stays."""
+"""Pruning deletes old runs, but none that the UI shows for a partition."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Several arenas in one code location: prefixes keep them apart, and a shared warehouse's ledger serves all of them."""
+"""Several arenas in one code location: names have prefixes, and arenas with the same warehouse share its ledger."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ ROSTER = ("ann", "bob", "cyd")
 
 @pytest.fixture
 def files(tmp_path: Path, bundled_model: Path, bundled_embedder: Path) -> list[Path]:
-    """The files of two arenas that share a warehouse and differ in how much they select."""
+    """The files of two arenas that share a warehouse and differ in the size of their selection."""
     made = []
     for name, centres in (("first", 3), ("second", 2)):
         values = small_settings(tmp_path, bundled_model, bundled_embedder, ROSTER) | {
@@ -68,14 +68,14 @@ def test_arenas_that_would_overwrite_each_other_s_exports_are_refused(files: lis
 
 def test_arenas_of_one_warehouse_share_completions_but_no_rows(files: list[Path]) -> None:
     first, second = (load_arena(file) for file in files)
-    asked: dict[str, list[Request]] = {}
+    sent: dict[str, list[Request]] = {}
     for arena in (first, second):
-        asked[arena.name] = []
-        with scripted_engines(arena, asked[arena.name], []) as engines:
+        sent[arena.name] = []
+        with scripted_engines(arena, sent[arena.name], []) as engines:
             materialize(arena, engines, *((group, None) for group in GROUPS))
-    mined = {key for request in asked["first"] for key in request.keys()}
-    assert not mined & {key for request in asked["second"] for key in request.keys()}
-    assert len(asked["second"]) < len(asked["first"]) / 2  # only what its own selection needs
+    mined = {key for request in sent["first"] for key in request.keys()}
+    assert not mined & {key for request in sent["second"] for key in request.keys()}
+    assert len(sent["second"]) < len(sent["first"]) / 2  # only what its own selection needs
     tables = [table.name for table in tables_of(second)]
     assert all(Warehouse(second.warehouse).columns(f"second.{table}") for table in tables)
     assert all(Warehouse(first.warehouse).columns(table) for table in tables)

@@ -1,4 +1,4 @@
-"""Lineage: from a gold answer back to how its instruction was mined, with what every model was really asked."""
+"""Lineage: from a gold answer back to how its instruction was mined, with the request of every completion."""
 
 from collections.abc import Callable
 from functools import partial
@@ -50,7 +50,7 @@ def test_a_gold_answer_leads_back_to_every_prompt_and_to_the_mining_setting(fini
             assert {vote["key_left"], vote["key_right"]} == given
 
 
-def test_what_the_ledger_lost_is_null_and_not_made_up(finished: tuple[Arena, list[Request]], tmp_path: Path) -> None:
+def test_a_request_missing_in_the_ledger_is_null(finished: tuple[Arena, list[Request]], tmp_path: Path) -> None:
     arena, _ = finished
     warehouse = Warehouse(arena.warehouse)
     selected = warehouse.read("selected_instructions", arena.roster)["instruction_id"].to_list()
@@ -59,7 +59,7 @@ def test_what_the_ledger_lost_is_null_and_not_made_up(finished: tuple[Arena, lis
     assert {holder["asked"] for holder in (one["mined"], *one["answers"], *one["votes"])} == {None}
 
 
-def test_an_arena_that_only_mined_has_lineages_that_end_there(make_arena: MakeArena) -> None:
+def test_lineages_of_an_arena_that_only_mined_have_no_answers_and_votes(make_arena: MakeArena) -> None:
     arena = make_arena()
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, ("mined_instructions", None))
@@ -71,7 +71,7 @@ def test_an_arena_that_only_mined_has_lineages_that_end_there(make_arena: MakeAr
     assert one["mined"]["asked"]["prompt"]
 
 
-def test_an_id_is_found_by_its_beginning_if_it_begins_one_only(finished: tuple[Arena, list[Request]]) -> None:
+def test_an_id_is_found_by_its_beginning_if_that_is_unique(finished: tuple[Arena, list[Request]]) -> None:
     arena, _ = finished
     warehouse = Warehouse(arena.warehouse)
     ids = warehouse.read("mined_instructions", arena.roster).filter(status="ok")["instruction_id"]
@@ -81,7 +81,7 @@ def test_an_id_is_found_by_its_beginning_if_it_begins_one_only(finished: tuple[A
             whole_id(arena, warehouse, start)
 
 
-def test_instructions_are_found_by_all_of_their_words_and_by_meaning(finished: tuple[Arena, list[Request]]) -> None:
+def test_instructions_are_found_by_their_words_and_by_meaning(finished: tuple[Arena, list[Request]]) -> None:
     arena, _ = finished
     warehouse = Warehouse(arena.warehouse)
     rows: list[dict[str, Any]] = warehouse.read("unique_instructions", arena.roster).filter("kept").to_dicts()
@@ -97,7 +97,7 @@ def test_instructions_are_found_by_all_of_their_words_and_by_meaning(finished: t
     assert near["similarity"][0] == pytest.approx(1, abs=1e-3)
 
 
-def test_a_search_in_an_arena_without_tables_says_what_to_materialize(make_arena: MakeArena) -> None:
+def test_a_search_in_an_arena_without_tables_names_the_missing_table(make_arena: MakeArena) -> None:
     arena = make_arena()
     for search in (by_text, partial(by_meaning, most=10)):
         with pytest.raises(LookupError, match="was never materialized"):

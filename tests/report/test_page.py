@@ -1,4 +1,4 @@
-"""The report: one file that asks for nothing else, in which no text of a model is markup."""
+"""The report: one file that loads nothing else, in which text of a model is never markup."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def written(arena: Arena) -> str:
 
 
 class Hostile(ScriptedEngine):
-    """Whatever it is asked in words, it answers with markup after its own few words."""
+    """Adds markup to each completion that is free text."""
 
     async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
         async for request, completions in super().stream(requests):
@@ -60,7 +60,7 @@ class Hostile(ScriptedEngine):
             yield request, completions
 
 
-def test_the_asset_writes_one_file_that_loads_nothing_and_shows_every_figure(finished_copy: MakeArena) -> None:
+def test_the_asset_writes_one_file_that_loads_nothing_else_and_shows_every_figure(finished_copy: MakeArena) -> None:
     arena = finished_copy()
     with scripted_engines(arena, [], []) as engines:
         (result,) = materialize(arena, engines, ("arena_report", None))
@@ -85,7 +85,7 @@ def test_the_asset_writes_one_file_that_loads_nothing_and_shows_every_figure(fin
     assert "default-src 'none'" in text
 
 
-def test_text_of_a_model_is_data_whatever_it_says(make_arena: MakeArena) -> None:
+def test_any_text_of_a_model_is_data_and_never_markup(make_arena: MakeArena) -> None:
     arena = make_arena()
     with (
         LedgerWriter(arena.warehouse) as ledger,
@@ -101,13 +101,13 @@ def test_text_of_a_model_is_data_whatever_it_says(make_arena: MakeArena) -> None
     assert any("<img src=x onerror=alert(2)>" in answer["answer"] for row in said for answer in row["answers"])
 
 
-def test_a_report_of_nothing_says_so_in_every_section(make_arena: MakeArena) -> None:
+def test_a_report_without_tables_says_so_in_every_section(make_arena: MakeArena) -> None:
     text = written(make_arena())
     assert text.count("was never materialized") == len(page.TITLES) + 1
     assert json.loads(Elements(text).data) == {"rows": [], "near": {}}
 
 
-def test_rows_beyond_the_files_size_are_counted(finished: tuple[Arena, list[Request]], monkeypatch: Any) -> None:
+def test_rows_beyond_the_file_size_limit_are_counted(finished: tuple[Arena, list[Request]], monkeypatch: Any) -> None:
     arena, _ = finished
     whole = json.loads(Elements(written(arena)).data)["rows"]
     monkeypatch.setattr(page, "BYTES", 3 * max(len(json.dumps(row)) for row in whole))
@@ -118,7 +118,7 @@ def test_rows_beyond_the_files_size_are_counted(finished: tuple[Arena, list[Requ
     assert f"{len(whole) - len(some)} more are left out" in text
 
 
-def test_a_failed_judge_is_named_where_the_audit_is_shown(finished_copy: MakeArena) -> None:
+def test_a_faulty_judge_is_named_in_the_audit_section(finished_copy: MakeArena) -> None:
     arena = finished_copy()
     warehouse = Warehouse(arena.warehouse)
     rows = warehouse.read("judge_audit", [WHOLE]).drop("partition")

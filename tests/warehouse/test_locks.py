@@ -15,7 +15,7 @@ with file_lock(Path(sys.argv[1]), lambda: None) as descriptor:
 """
 
 
-def test_a_lock_is_released_when_its_holder_and_all_inheriting_processes_have_ended(tmp_path: Path) -> None:
+def test_a_lock_is_released_when_its_holder_and_all_inheriting_processes_end(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "engine.lock"
     waits: list[str] = []
     with subprocess.Popen(

@@ -25,11 +25,11 @@ def frame(*ids: str, value: float = 1.0) -> pl.DataFrame:
 
 
 def registry_version(folder: Path) -> int:
-    """How often the list of written partitions has changed."""
+    """The version of the list of written partitions."""
     return int(lancedb.connect(str(folder)).open_table("_partitions").version)
 
 
-def test_a_partition_holds_exactly_what_was_written_last(tmp_path: Path) -> None:
+def test_a_partition_contains_exactly_the_rows_of_its_last_write(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     warehouse.write("t", "p", frame("a", "b"))
     warehouse.write("t", "q", frame("a"))
@@ -40,7 +40,7 @@ def test_a_partition_holds_exactly_what_was_written_last(tmp_path: Path) -> None
     assert len(warehouse.read("t")) == 3
 
 
-def test_the_rows_of_some_instructions_are_read_whatever_their_ids_hold(tmp_path: Path) -> None:
+def test_rows_are_read_by_instruction_with_any_characters_in_the_ids(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     named = ["a", "b'; --", "c", "b'; --"]
     warehouse.write("t", "p", frame(*"wxyz").with_columns(instruction_id=pl.Series(named)))
@@ -72,12 +72,12 @@ def test_a_missing_partition_is_an_error_and_an_empty_one_is_not(tmp_path: Path)
         warehouse.read("t", ["empty", "absent"])
 
 
-def test_doubled_row_ids_are_refused(tmp_path: Path) -> None:
+def test_repeated_row_ids_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected each row_id once"):
         Warehouse(str(tmp_path)).write("t", "p", frame("a", "a"))
 
 
-def test_other_columns_replace_the_table_and_ask_for_all_its_partitions_again(tmp_path: Path) -> None:
+def test_other_columns_replace_the_table_and_make_its_other_partitions_missing(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     warehouse.write("t", "p", frame("a"))
     warehouse.write("t", "q", frame("a"))
@@ -87,7 +87,7 @@ def test_other_columns_replace_the_table_and_ask_for_all_its_partitions_again(tm
         warehouse.read("t", ["q"])
 
 
-def test_vectors_lists_and_structs_come_back_as_they_were(tmp_path: Path) -> None:
+def test_vectors_lists_and_structs_are_read_back_unchanged(tmp_path: Path) -> None:
     rows = frame("a", "b").with_columns(
         vector=pl.Series(np.arange(6, dtype=np.float32).reshape(2, 3), dtype=pl.Array(pl.Float32, 3)),
         notes=pl.Series(
@@ -99,7 +99,7 @@ def test_vectors_lists_and_structs_come_back_as_they_were(tmp_path: Path) -> Non
     assert warehouse.read("t").drop("partition").equals(rows)
 
 
-def test_frames_that_come_one_by_one_are_one_partition_in_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stream_of_frames_is_written_as_one_partition_in_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = Warehouse(str(tmp_path))
     warehouse.write("t", "q", frame("z"))
     whole = warehouse.write("t", "p", frame(*"abcdef"))
@@ -117,7 +117,7 @@ def test_frames_that_come_one_by_one_are_one_partition_in_one_commit(tmp_path: P
         warehouse.write("t", "p", iter([frame("a"), frame("b", "a")]))
 
 
-def test_frames_that_stop_with_an_error_leave_the_partition_as_it_was(tmp_path: Path) -> None:
+def test_a_stream_of_frames_that_fails_leaves_the_partition_unchanged(tmp_path: Path) -> None:
     def broken() -> Iterator[pl.DataFrame]:
         yield frame("new")
         raise RuntimeError("out of memory")
@@ -130,7 +130,7 @@ def test_frames_that_stop_with_an_error_leave_the_partition_as_it_was(tmp_path: 
 
 
 @pytest.mark.parametrize(("committed", "value"), [(True, 2.0), (False, 1.0)])
-def test_killed_around_its_commit_a_rewrite_leaves_all_old_or_all_new_rows_that_no_hash_vouches_for(
+def test_a_rewrite_killed_around_its_commit_leaves_all_old_rows_or_all_new_rows_without_a_hash(
     committed: bool, value: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse, commit = Warehouse(str(tmp_path)), lance.LanceDataset.commit
@@ -157,9 +157,7 @@ def test_killed_around_its_commit_a_rewrite_leaves_all_old_or_all_new_rows_that_
     assert len(warehouse.read("t", ["new"])) == 1
 
 
-def test_who_reads_while_a_partition_is_written_again_sees_it_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_sees_the_old_rows_while_a_partition_is_rewritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse, commit, seen = Warehouse(str(tmp_path)), lance.LanceDataset.commit, list[float]()
 
     def watched(*args: Any, **options: Any) -> None:
@@ -172,7 +170,7 @@ def test_who_reads_while_a_partition_is_written_again_sees_it_as_it_was(
     assert seen == [1.0]
 
 
-def test_a_table_that_is_replaced_while_it_is_opened_is_not_read_as_one_with_fewer_rows(
+def test_a_table_replaced_while_it_is_opened_is_not_read_with_fewer_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse, opens = Warehouse(str(tmp_path)), "warrior_dagster.warehouse.tables.open_table"
@@ -190,7 +188,7 @@ def test_a_table_that_is_replaced_while_it_is_opened_is_not_read_as_one_with_few
         warehouse.read("t", ["p", "q"])
 
 
-def test_rows_that_were_replaced_leave_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replaced_rows_are_deleted_from_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "VERSIONS_KEPT", timedelta(0))
     for value in range(4):
         Warehouse(str(tmp_path)).write("t", "p", frame("a", value=value))
@@ -198,7 +196,7 @@ def test_rows_that_were_replaced_leave_the_disk(tmp_path: Path, monkeypatch: pyt
     assert Warehouse(str(tmp_path)).read("t")["value"].to_list() == [3.0]
 
 
-def test_what_another_object_writes_and_invalidates_is_seen_at_once(tmp_path: Path) -> None:
+def test_writes_and_invalidations_of_another_object_are_visible_at_once(tmp_path: Path) -> None:
     warehouse, other = Warehouse(str(tmp_path)), Warehouse(str(tmp_path))
     assert warehouse.partitions("t") == {}
     first = other.write("t", "p", frame("a")).sha256
@@ -226,7 +224,7 @@ def test_the_registry_stays_in_few_fragments_and_loses_no_partition(tmp_path: Pa
         assert len(lancedb.connect(str(tmp_path)).open_table(name).to_lance().get_fragments()) <= 4 + 1
 
 
-def test_a_table_without_rows_takes_other_columns_too(tmp_path: Path) -> None:
+def test_a_table_without_rows_can_change_its_columns(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     empty = warehouse.write("t", "p", frame())
     more = warehouse.write("t", "p", frame().with_columns(more=pl.lit("x")))
@@ -235,12 +233,12 @@ def test_a_table_without_rows_takes_other_columns_too(tmp_path: Path) -> None:
     assert warehouse.read("t", ["p"])["more"].to_list() == ["x"]
 
 
-def test_the_first_rows_are_shown_in_the_order_they_were_handed_over(tmp_path: Path) -> None:
+def test_the_first_rows_keep_the_order_in_which_they_were_written(tmp_path: Path) -> None:
     written = Warehouse(str(tmp_path)).write("t", "p", frame("c", "a", "b"))
     assert written.first["row_id"].to_list() == ["c", "a", "b"]
 
 
-def test_rows_of_partitions_are_counted(tmp_path: Path) -> None:
+def test_the_rows_of_partitions_are_counted(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     for partition, ids in (("p", "ab"), ("q", "c"), ("r", "def")):
         warehouse.write("t", partition, frame(*ids))
@@ -249,7 +247,7 @@ def test_rows_of_partitions_are_counted(tmp_path: Path) -> None:
         warehouse.count("t", ["p", "s"])
 
 
-def test_vectors_of_a_doubled_and_a_missing_row_are_an_error(tmp_path: Path) -> None:
+def test_vectors_of_a_repeated_or_missing_row_are_an_error(tmp_path: Path) -> None:
     kind = pl.Array(pl.Float32, 2)
     rows = pl.DataFrame({"row_id": ["a", "c"], "vector": pl.Series([[1.0, 2.0]] * 2, dtype=kind)})
     warehouse = Warehouse(str(tmp_path))
@@ -260,12 +258,12 @@ def test_vectors_of_a_doubled_and_a_missing_row_are_an_error(tmp_path: Path) -> 
         warehouse.vectors("t", "p", pl.Series(["a", "b", "c"]))
 
 
-def test_no_frame_at_all_is_refused(tmp_path: Path) -> None:
+def test_writing_no_frame_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected at least one frame"):
         Warehouse(str(tmp_path)).write("t", "p", iter(()))
 
 
-def test_rows_that_went_missing_are_written_again(tmp_path: Path) -> None:
+def test_lost_rows_are_written_again(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     warehouse.write("t", "p", frame("a", "b"))
     lancedb.connect(tmp_path).open_table("t").delete("row_id = 'a'")
@@ -273,7 +271,7 @@ def test_rows_that_went_missing_are_written_again(tmp_path: Path) -> None:
     assert warehouse.read("t", ["p"])["row_id"].to_list() == ["a", "b"]
 
 
-def test_vectors_come_in_the_order_asked_for_and_one_that_is_missing_is_an_error(
+def test_vectors_are_returned_in_the_order_of_their_ids_and_a_missing_one_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "SLICE", 3)
@@ -296,7 +294,7 @@ def write_many(uri: str, partition: str) -> None:
         warehouse.write("t", partition, frame(*(f"{partition}{i}" for i in range(20)), value=float(value)))
 
 
-def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_writers_lose_no_rows(tmp_path: Path) -> None:
     Warehouse(str(tmp_path)).write("t", "p0", frame("seed"))
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=write_many, args=(str(tmp_path), f"p{n}")) for n in range(4)]
@@ -315,14 +313,14 @@ texts = st.lists(st.text(st.characters(codec="utf-8"), max_size=8), min_size=1, 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
 @given(ids=texts, partition=st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8))
-def test_any_text_can_be_a_row_and_a_partition(tmp_path: Path, ids: list[str], partition: str) -> None:
+def test_any_text_can_be_a_row_id_and_a_partition(tmp_path: Path, ids: list[str], partition: str) -> None:
     warehouse = Warehouse(str(tmp_path))
     warehouse.write("u", partition, frame(*ids))
     assert set(warehouse.read("u", [partition])["row_id"]) == set(ids)
 
 
 @given(ids=texts)
-def test_the_hash_is_of_the_rows_and_not_of_their_order(ids: list[str]) -> None:
+def test_the_hash_depends_on_the_rows_and_not_on_their_order(ids: list[str]) -> None:
     assert rows_sha256(frame(*ids)) == rows_sha256(frame(*reversed(ids)))
     assert rows_sha256(frame(*ids)) != rows_sha256(frame(*ids, value=2.0))
     assert rows_sha256(frame(*ids)) != rows_sha256(frame(*ids, ids[0]))
@@ -330,7 +328,7 @@ def test_the_hash_is_of_the_rows_and_not_of_their_order(ids: list[str]) -> None:
     assert rows_sha256(frame(*ids).with_columns(vectors[0])) != rows_sha256(frame(*ids).with_columns(vectors[1]))
 
 
-def test_an_invalidated_partition_is_missing_until_it_is_written_again_and_what_was_written_since_stays(tmp_path: Path) -> None:
+def test_an_invalidated_partition_is_missing_until_rewritten_and_a_newer_write_is_not_invalidated(tmp_path: Path) -> None:
     warehouse = Warehouse(str(tmp_path))
     old = warehouse.write("t", "p", frame("a")).sha256
     warehouse.write("t", "q", frame("b"))
@@ -357,14 +355,14 @@ for partition in ("a", "b", "c"):
 """
 
 
-def test_processes_that_write_the_same_partitions_at_once_double_and_lose_no_row(tmp_path: Path) -> None:
+def test_concurrent_writers_of_the_same_partitions_repeat_and_lose_no_row(tmp_path: Path) -> None:
     for round_ in range(2):
         command = [sys.executable, "-c", WRITER, str(tmp_path / str(round_))]
         writers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
         assert [writer.stdout.readline() for writer in writers if writer.stdout] == ["ready\n"] * 2
         for writer in writers:
             assert writer.stdin
-            writer.stdin.close()  # both begin
+            writer.stdin.close()  # starts both
         assert [writer.wait() for writer in writers] == [0, 0]
         rows = Warehouse(str(tmp_path / str(round_))).read("t", ["a", "b", "c"])
         assert sorted(rows["row_id"]) == [f"{partition}{n}" for partition in "abc" for n in range(6)]

@@ -1,4 +1,4 @@
-"""What every asset tells: whose it is and what, and of each materialization its rows, its columns, their lineage, its cost."""
+"""The description of every asset, and the metadata of every materialization: rows, columns, lineage, cost."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,6 @@ from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
-Told = dict[str, list[dict[str, Any]]]
 
 
 @pytest.fixture(params=["opinion", "both"])
@@ -28,7 +27,7 @@ def arena(make_arena: MakeArena, request: pytest.FixtureRequest, monkeypatch: py
     return make_arena(engine={"price_per_gpu_hour": 2.5}, analysis={"categories": True}, battles=battles)
 
 
-def test_every_asset_says_what_it_is_whose_it_is_and_where_it_belongs(arena: Arena) -> None:
+def test_every_asset_has_a_description_owners_and_a_group(arena: Arena) -> None:
     groups: dict[str, set[object]] = {}
     for asset in [*arena_assets(Scope(arena)), arena_plan.make(Scope(arena))]:
         (spec,) = asset.specs
@@ -42,18 +41,18 @@ def test_every_asset_says_what_it_is_whose_it_is_and_where_it_belongs(arena: Are
     assert all(len(schemes) == 1 for schemes in groups.values())
 
 
-def test_every_materialization_tells_its_rows_its_columns_where_they_come_from_and_what_asking_took(arena: Arena) -> None:
-    told: Told = {}
+def test_every_materialization_reports_rows_columns_lineage_and_cost(arena: Arena) -> None:
+    reported: dict[str, list[dict[str, Any]]] = {}
     with scripted_engines(arena, [], []) as engines:
         for result in materialize(arena, engines, *((group, None) for group in GROUPS)):
             for event in result.get_asset_materialization_events():
                 own = dict(event.step_materialization_data.materialization.metadata)
-                told.setdefault(event.asset_key.to_user_string(), []).append(own)  # type: ignore[union-attr]
+                reported.setdefault(event.asset_key.to_user_string(), []).append(own)  # type: ignore[union-attr]
         (again,) = materialize(arena, engines, ("answers", None))
-    assert set(told) == {a.key.to_user_string() for a in arena_assets(Scope(arena))}
-    tables = {name: Warehouse(arena.warehouse).read(name) for name in told}
+    assert set(reported) == {a.key.to_user_string() for a in arena_assets(Scope(arena))}
+    tables = {name: Warehouse(arena.warehouse).read(name) for name in reported}
     upstream = {a.key.to_user_string(): {k.to_user_string() for k in a.asset_deps[a.key]} for a in arena_assets(Scope(arena))}
-    for name, materializations in told.items():
+    for name, materializations in reported.items():
         rows = [own["dagster/row_count"].value for own in materializations]
         assert sum(rows) == len(tables[name]), name
         for own in materializations:
@@ -65,25 +64,25 @@ def test_every_materialization_tells_its_rows_its_columns_where_they_come_from_a
                 assert source in tables[table].columns, (name, column)
     passed = sum(
         equal_where_ids_are(tables[name], tables[sources[0][0]], column, name)
-        for name, materializations in told.items()
+        for name, materializations in reported.items()
         for column, sources in columns_of(materializations, tables[name]).items()
         if [source for _, source in sources] == [column]
     )
     assert passed > 20
     for name in asking_partitions(arena):
-        hours, seconds = (told[name][0][of].value for of in ("gpu_hours", "seconds_asking"))
+        hours, seconds = (reported[name][0][of].value for of in ("gpu_hours", "seconds_asking"))
         assert hours == pytest.approx(seconds / 3600, abs=1e-6)  # on one GPU
-        assert told[name][0]["cost"].value == pytest.approx(2.5 * hours)
-        assert told[name][0]["completion_tokens"].value > 0
-        assert {"requests_sent", "completions_sent", "engine_starts"} <= set(told[name][0]), name
-    assert "statuses" in told["judge_votes"][0]
-    assert "cost" not in told["elo_ratings"][0]
-    (first, *_) = again.asset_materializations_for_node("answers")  # all in the ledger by then
+        assert reported[name][0]["cost"].value == pytest.approx(2.5 * hours)
+        assert reported[name][0]["completion_tokens"].value > 0
+        assert {"requests_sent", "completions_sent", "engine_starts"} <= set(reported[name][0]), name
+    assert "statuses" in reported["judge_votes"][0]
+    assert "cost" not in reported["elo_ratings"][0]
+    (first, *_) = again.asset_materializations_for_node("answers")  # all are in the ledger now
     assert (first.metadata["gpu_hours"].value, first.metadata["cost"].value) == (0, 0)
 
 
 def columns_of(materializations: list[dict[str, Any]], table: pl.DataFrame) -> dict[str, list[tuple[str, str]]]:
-    """The lineage that an asset tells, the same for each partition, and of exactly the columns that it has."""
+    """The lineage of an asset's columns; checks that it is complete, and the same for each partition."""
     found = [own["dagster/column_lineage"].value.deps_by_column for own in materializations]
     schema = [[column.name for column in own["dagster/column_schema"].value.columns] for own in materializations]
     assert all(set(one) == set(names) == set(table.columns) - {"partition"} for one, names in zip(found, schema, strict=True))
@@ -92,7 +91,7 @@ def columns_of(materializations: list[dict[str, Any]], table: pl.DataFrame) -> d
 
 
 def equal_where_ids_are(table: pl.DataFrame, upstream: pl.DataFrame, column: str, name: str) -> bool:
-    """Whether a column is the upstream one where ids (and partitions, if both have them) are shared; False if none are."""
+    """Whether a column equals the upstream one in rows with the same id (and partition, if both have it); False without any."""
     on = ["row_id", "partition"] if set(table["partition"]) & set(upstream["partition"]) else ["row_id"]
     if column in on or upstream.select(on).is_duplicated().any():
         return False
@@ -101,7 +100,7 @@ def equal_where_ids_are(table: pl.DataFrame, upstream: pl.DataFrame, column: str
     return len(both) > 0
 
 
-def test_without_a_price_there_are_hours_only_and_more_gpus_are_more_hours(make_arena: MakeArena) -> None:
+def test_without_a_price_only_hours_are_reported_and_more_gpus_are_more_hours(make_arena: MakeArena) -> None:
     arena = make_arena(engine={"serve": {"kind": "vllm", "tensor_parallel_size": 4}})
     with scripted_engines(arena, [], []) as engines:
         (result,) = materialize(arena, engines, ("mined_instructions", None))
@@ -111,7 +110,7 @@ def test_without_a_price_there_are_hours_only_and_more_gpus_are_more_hours(make_
     assert first.metadata["gpu_hours"].value == pytest.approx(4 * seconds / 3600, abs=1e-6)  # type: ignore[operator]
 
 
-def test_a_column_comes_from_what_is_named_else_from_the_same_name_else_from_nowhere() -> None:
+def test_a_column_comes_from_its_declared_origin_or_from_the_column_of_the_same_name() -> None:
     declared = origins("up", b="up.a other.c", c="")
     found = column_lineage(
         declared, ["a", "b", "c", "d"], {"up": ["a", "b", "c"]}.__getitem__, dg.AssetKey, ["up", "other"]

@@ -1,4 +1,4 @@
-"""Wrong rows, in the warehouse or out of an engine, fail their check, which names them; and nothing goes on from there."""
+"""Wrong rows in the warehouse or from an engine fail their check, which names them and blocks everything downstream."""
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -32,7 +32,7 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Arena:
-    """An arena that was run through."""
+    """An arena with everything materialized."""
     folder = tmp_path_factory.mktemp("whole")
     arena = Arena.model_validate(
         {
@@ -55,7 +55,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled
 
 
 def evaluated(arena: Arena, table: str) -> dict[str, Any]:
-    """The evaluations of an asset's checks, by name, in a run of these alone."""
+    """The results of an asset's checks by name, in a run of the checks only."""
     (alone,) = (one for one in row_checks(Scope(arena)) if {key.asset_key for key in one.check_keys} == {dg.AssetKey(table)})
     result = dg.materialize(
         [alone],
@@ -99,7 +99,7 @@ WRONG: list[tuple[str, str, str, Change, str]] = [
 
 
 @pytest.mark.parametrize(("table", "partition", "check", "change", "words"), WRONG, ids=[f"{w[0]}-{w[2]}" for w in WRONG])
-def test_wrong_rows_fail_their_check_which_names_them_and_are_read_no_more(
+def test_wrong_rows_fail_their_check_which_names_them_and_cannot_be_read(
     whole: Arena, tmp_path: Path, table: str, partition: str, check: str, change: Change, words: str
 ) -> None:
     exports = whole.export.model_copy(update={"folder": str(tmp_path / "exports")})
@@ -116,15 +116,15 @@ def test_wrong_rows_fail_their_check_which_names_them_and_are_read_no_more(
     assert found[check].severity == dg.AssetCheckSeverity.ERROR
     assert words in found[check].description
     assert found[check].metadata["partitions_wrong"].value == 1
-    there = {kind for kind in exports.formats if (Path(exports.folder) / kind).exists()}
-    assert there == set(exports.formats) - {table.removesuffix("_dataset")}  # nobody trains on what was withdrawn
+    existing = {kind for kind in exports.formats if (Path(exports.folder) / kind).exists()}
+    assert existing == set(exports.formats) - {table.removesuffix("_dataset")}  # no trainer finds the invalidated files
     with pytest.raises(LookupError, match=f"never materialized for {partition} .*a failed check invalidated it"):
         warehouse.read(table, [partition])
-    warehouse.write(table, partition, right)  # written again, they are there again
+    warehouse.write(table, partition, right)  # a rewrite makes them readable again
     assert warehouse.read(table, [partition]).height == right.height
 
 
-def test_rows_that_are_there_twice_fail_their_check(whole: Arena, tmp_path: Path) -> None:
+def test_repeated_rows_fail_their_check(whole: Arena, tmp_path: Path) -> None:
     arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
     shutil.copytree(whole.warehouse, arena.warehouse)
     table = lancedb.connect(arena.warehouse).open_table("answers")
@@ -137,7 +137,7 @@ def test_rows_that_are_there_twice_fail_their_check(whole: Arena, tmp_path: Path
     assert stale_partitions(graph, asset.key, Warehouse(arena.warehouse)) == {"cyd": MISSING}
 
 
-def test_a_stage_without_anything_is_wrong_and_a_competitor_without_is_not(whole: Arena, tmp_path: Path) -> None:
+def test_a_stage_without_rows_fails_and_a_competitor_without_rows_does_not(whole: Arena, tmp_path: Path) -> None:
     arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
     shutil.copytree(whole.warehouse, arena.warehouse)
     warehouse = Warehouse(arena.warehouse)
@@ -150,7 +150,7 @@ def test_a_stage_without_anything_is_wrong_and_a_competitor_without_is_not(whole
         assert warehouse.partitions(table) == {}
 
 
-def test_an_empty_export_and_a_silent_competitor_are_warnings_which_withdraw_nothing(whole: Arena, tmp_path: Path) -> None:
+def test_an_empty_export_and_a_silent_competitor_are_warnings_that_invalidate_nothing(whole: Arena, tmp_path: Path) -> None:
     arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
     shutil.copytree(whole.warehouse, arena.warehouse)
     warehouse = Warehouse(arena.warehouse)
@@ -165,7 +165,7 @@ def test_an_empty_export_and_a_silent_competitor_are_warnings_which_withdraw_not
 
 
 class Garbled(ScriptedEngine):
-    """Where one of two letters is asked for it says something else; with `silent`, it says nothing else either."""
+    """Returns other text than the letter of a verdict; with `silent`, it also reveals no instruction."""
 
     def __init__(self, silent: bool) -> None:
         super().__init__([])
@@ -190,7 +190,7 @@ def garbled(arena: Arena, silent: bool = False) -> Iterator[Engines]:
         yield engines
 
 
-def test_a_failed_check_stops_what_follows_in_its_run_and_in_any_later_one(make_arena: MakeArena) -> None:
+def test_a_failed_check_stops_downstream_assets_in_its_run_and_in_later_runs(make_arena: MakeArena) -> None:
     arena = make_arena()
     with garbled(arena) as engines:
         materialize(arena, engines, ("competitors", None))
@@ -203,10 +203,12 @@ def test_a_failed_check_stops_what_follows_in_its_run_and_in_any_later_one(make_
             materialize(arena, engines, ("battle_outcomes", "ann__bob"))
 
 
-def test_warrior_run_ends_with_what_is_wrong(make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warrior_run_fails_with_the_findings_of_the_check(
+    make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     arena = make_arena()
     with garbled(arena, silent=True) as engines, pytest.raises(RunFailed) as failed:
         run_arena(arena, engines)
-    told = "\n".join(f"{name}: no row is usable, nor is one of any other partition" for name in arena.roster)
-    assert str(failed.value) == f"mined_instructions: the check not_empty failed\n{told}"
+    findings = "\n".join(f"{name}: no row is usable, nor is one of any other partition" for name in arena.roster)
+    assert str(failed.value) == f"mined_instructions: the check not_empty failed\n{findings}"

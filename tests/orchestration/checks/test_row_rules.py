@@ -1,4 +1,4 @@
-"""Rules of rows: nothing of right ones, and of wrong ones the partition, how many and which."""
+"""The rules for rows: right rows give no problem, wrong ones their partition, number and ids."""
 
 from typing import Any
 
@@ -26,19 +26,19 @@ def test_a_problem_names_the_partition_and_the_first_rows() -> None:
     }
 
 
-def test_ids_repeat_within_a_partition_only() -> None:
+def test_repeated_ids_are_found_within_a_partition() -> None:
     assert row_rules.repeated_ids(frame(("p", "a"), ("q", "a"), ("p", "b"))) == {}
     assert row_rules.repeated_ids(frame(("p", "a"), ("q", "b"), ("q", "b"))) == {"q": "2 rows with the id of another: b, b"}
 
 
-def test_texts_repeat_across_partitions() -> None:
+def test_repeated_texts_are_found_across_partitions() -> None:
     rows = frame(("p", "a", "x"), ("q", "b", "x"), ("q", "c", "y"), text=pl.String)
     found = row_rules.repeated_texts(rows, pl.col("text"), "the text")
     assert found == {"p": "1 row with the text of another: a", "q": "1 row with the text of another: b"}
     assert row_rules.repeated_texts(rows.filter(partition="q"), pl.col("text"), "the text") == {}
 
 
-def test_a_partition_with_rows_but_none_usable_is_told_and_one_without_rows_is_not() -> None:
+def test_a_partition_with_only_unusable_rows_is_reported_and_one_without_rows_is_not() -> None:
     rows = frame(("p", "a", False), ("p", "b", False), ("q", "c", True), ("q", "d", False), good=pl.Boolean)
     assert row_rules.nothing_usable(rows, pl.col("good"), "good") == {"p": "none of its 2 rows is good"}
     assert row_rules.nothing_usable(rows.clear(), pl.col("good"), "good") == {}
@@ -47,7 +47,9 @@ def test_a_partition_with_rows_but_none_usable_is_told_and_one_without_rows_is_n
 @pytest.mark.parametrize(
     ("limit", "wrong"), [(0.5, {}), (0.49, {"p": "1 of 2 verdicts could not be read; at most 49% may be"})]
 )
-def test_verdicts_are_unreadable_above_the_limit_not_at_it(limit: float, wrong: dict[str, str]) -> None:
+def test_more_unreadable_verdicts_than_the_limit_are_reported_and_exactly_the_limit_is_not(
+    limit: float, wrong: dict[str, str]
+) -> None:
     rows = frame(("p", "a", "failed"), ("p", "b", "tie"), ("q", "c", "decided"), status=pl.String)
     status = pl.col("status")
     assert row_rules.unreadable(rows, status.is_not_null(), status == "failed", limit) == wrong
@@ -61,7 +63,7 @@ BATTLES = {"instruction_id": pl.String, "left": pl.String, "right": pl.String, "
            "votes_right": pl.Float64, "decided": pl.Int64, "tie": pl.Int64, "local_left": pl.Float64}  # fmt: skip
 
 
-def test_local_scores_are_shares_of_the_votes_of_a_pair_that_meets_once() -> None:
+def test_local_scores_that_are_not_shares_and_repeated_pairs_are_found() -> None:
     right = frame(
         battle("i", "ann", "bob", (1.5, 0.5), 0.75),
         battle("j", "ann", "bob", (0, 0), 0.5),
@@ -70,18 +72,18 @@ def test_local_scores_are_shares_of_the_votes_of_a_pair_that_meets_once() -> Non
     )
     assert row_rules.shares(right) == {}
     for x, votes in ((0.6, (1.5, 0.5)), (1.5, (3.0, -1.0)), (float("nan"), (1.0, 1.0))):
-        (told,) = row_rules.shares(frame(battle("i", "ann", "bob", votes, x), **BATTLES)).values()
-        assert told == "1 row where the local scores are not the shares of the votes: i"
+        (problem,) = row_rules.shares(frame(battle("i", "ann", "bob", votes, x), **BATTLES)).values()
+        assert problem == "1 row where the local scores are not the shares of the votes: i"
     twice = frame(battle("i", "ann", "bob", (1, 1), 0.5), battle("i", "bob", "ann", (2, 0), 1.0), **BATTLES)
     assert set(row_rules.shares(twice)) == {"ann__bob", "bob__ann"}
 
 
-def test_votes_of_two_kinds_count_by_their_weights_and_every_one_of_them() -> None:
+def test_votes_of_two_kinds_are_all_counted_by_their_weights() -> None:
     weights = {"opinion": 1.0, "execution": 3.0}
     one = frame(battle("i", "ann", "bob", (4.0, 1.0), 0.8), **BATTLES)  # an opinion for each side, and one vote of tests
     right = one.with_columns(decided=pl.lit(3), tie=pl.lit(0), from_opinion=pl.lit(2.0), from_execution=pl.lit(3.0))
     assert row_rules.shares(right, weights) == {}
-    assert set(row_rules.shares(right)) == {"ann__bob"}  # they are five votes by their weights, of three
+    assert set(row_rules.shares(right)) == {"ann__bob"}  # the weighted sum is five, but three votes were cast
     for wrong in (right.with_columns(decided=2), right.with_columns(from_opinion=5.0, from_execution=0.0, decided=4)):
         assert set(row_rules.shares(wrong, weights)) == {"ann__bob"}
     lost = right.with_columns(from_opinion=3.0, decided=4)
@@ -89,7 +91,7 @@ def test_votes_of_two_kinds_count_by_their_weights_and_every_one_of_them() -> No
 
 
 @given(st.lists(st.tuples(st.sampled_from([(0, 1), (0, 2), (1, 2)]), st.sampled_from([0.0, 0.5, 1.0])), max_size=30), st.data())
-def test_ratings_and_scores_of_any_battles_add_up_and_any_change_is_seen(
+def test_ratings_and_scores_of_any_battles_add_up_and_any_change_is_found(
     battles: list[tuple[tuple[int, int], float]], data: st.DataObject
 ) -> None:
     rows = [(f"i{n}", ROSTER[a], ROSTER[b], x) for n, ((a, b), x) in enumerate(battles)]
