@@ -1,4 +1,4 @@
-"""The analysis in the graph: a table and a picture each, and a judge that cannot judge fails its check."""
+"""The analysis in the graph: each asset has a table and a picture, and a biased judge fails its check."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ MakeArena = Callable[..., Arena]
 
 
 class AlwaysFirst(ScriptedEngine):
-    """Of two letters it always takes A."""
+    """As a judge it always chooses A."""
 
     async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
         async for request, completions in super().stream(requests):
@@ -40,7 +40,7 @@ def biased(arena: Arena) -> Iterator[Engines]:
         yield engines
 
 
-def test_each_table_of_the_analysis_comes_with_its_picture(finished_copy: MakeArena) -> None:
+def test_each_table_of_the_analysis_has_a_picture(finished_copy: MakeArena) -> None:
     arena = finished_copy()
     with scripted_engines(arena, [], []) as engines:
         (result,) = materialize(arena, engines, ("analysis", None))
@@ -64,7 +64,7 @@ def test_each_table_of_the_analysis_comes_with_its_picture(finished_copy: MakeAr
     assert dict(last.select("competitor", "rating").iter_rows()) == dict(ratings.select("competitor", "rating").iter_rows())
 
 
-def test_judges_that_always_say_a_fail_their_check_which_names_them(make_arena: MakeArena) -> None:
+def test_judges_that_always_choose_a_fail_the_check_that_names_them(make_arena: MakeArena) -> None:
     arena = make_arena()
     with biased(arena) as engines:
         *_, result = materialize(arena, engines, ("competitors", None), ("matchups", None), ("judge_audit", None))
@@ -75,7 +75,7 @@ def test_judges_that_always_say_a_fail_their_check_which_names_them(make_arena: 
     assert Warehouse(arena.warehouse).read("judge_audit", [WHOLE])["first"].to_list() == [1.0, 1.0, 1.0]
 
 
-def test_an_arena_without_sft_ends_its_funnel_with_what_was_fought_over(finished_copy: MakeArena, tmp_path: Path) -> None:
+def test_without_sft_the_funnel_ends_with_the_instructions_of_battles(finished_copy: MakeArena, tmp_path: Path) -> None:
     arena = finished_copy(export={"formats": ["kto"], "folder": str(tmp_path / "exports")})
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, ("funnel", None))
@@ -84,7 +84,7 @@ def test_an_arena_without_sft_ends_its_funnel_with_what_was_fought_over(finished
 
 
 @pytest.mark.parametrize("sets", [[], [{"name": "own", "source": "humaneval"}, {"name": "twice", "source": "humaneval"}]])
-def test_novelty_is_told_for_each_reference_set_or_for_none(finished_copy: MakeArena, sets: list[dict[str, Any]]) -> None:
+def test_novelty_has_rows_for_each_reference_set(finished_copy: MakeArena, sets: list[dict[str, Any]]) -> None:
     arena = finished_copy(analysis={"references": sets})
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, ("instruction_novelty", None))

@@ -169,7 +169,10 @@ def test_each_arena_that_ships_is_valid(path: Path) -> None:
 
 
 def test_the_schema_for_editors_is_up_to_date() -> None:
-    assert json.loads((ARENAS / "arena.schema.json").read_text()) == Arena.model_json_schema()
+    schema = Arena.model_json_schema()
+    assert json.loads((ARENAS / "arena.schema.json").read_text()) == schema
+    old_spelling = schema["$defs"]["Competitor"]["properties"]["licence"]
+    assert old_spelling["deprecated"]
 
 
 def test_appending_a_competitor_changes_no_judges_of_the_others(tmp_path: Path) -> None:

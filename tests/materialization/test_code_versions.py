@@ -61,7 +61,7 @@ def test_every_exception_has_a_reason_and_names_a_module(name: str) -> None:
 
 
 def test_every_module_of_a_stage_or_of_the_analysis_counts_except_for_the_exceptions() -> None:
-    files = [file for room in ("stages", "analysis") for file in (ROOT / room).rglob("*.py") if file.stem != "__init__"]
+    files = [file for package in ("stages", "analysis") for file in (ROOT / package).rglob("*.py") if file.stem != "__init__"]
     modules = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files}
     uncounted = {one for one in modules if not code_versions.is_versioned(f"{PACKAGE}.{one}")}
     declarations = {one for one in modules if one.rpartition(".")[2] in ("assets", "tables", "checks")}
@@ -76,7 +76,7 @@ def test_settings_and_code_change_the_version_and_comments_and_docstrings_do_not
     source = Path(str(find_spec(module).origin)).read_text()  # type: ignore[union-attr]
 
     def version(text: str, *settings: object) -> str:
-        for cached in (code_versions.tree, code_versions.imports, code_versions.syntax):
+        for cached in (code_versions.tree, code_versions.imported, code_versions.syntax):
             cached.cache_clear()
         monkeypatch.setattr(
             Path, "read_text", lambda self, **_: text if self.name == "sft.py" else Path.read_bytes(self).decode()

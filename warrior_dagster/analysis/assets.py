@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from warrior_dagster.analysis import audit, categories, instruction_flow, novelty, pictures, standings, test_agreement
+from warrior_dagster.analysis import agreement_with_tests, audit, categories, instruction_flow, novelty, pictures, standings
 from warrior_dagster.config import reference_sets
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
@@ -16,6 +16,7 @@ from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, record, split
 from warrior_dagster.materialization.table import Requests, tokens_of
+from warrior_dagster.stages.battles.evidence import kinds_in
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
@@ -174,13 +175,13 @@ def audit_origins(arena: Arena) -> dict[str, str]:
         **of_shares("consistent", "judge_votes.verdict"),
         **of_shares("agrees", preference),
         **of_shares("longer", "judge_votes.verdict answers.answer"),
-        **(of_shares(test_agreement.SHARE, with_tests) | {"accuracy": with_tests} if arena.runs_tests else {}),
+        **(of_shares(agreement_with_tests.SHARE, with_tests) | {"accuracy": with_tests} if arena.runs_tests else {}),
     )
 
 
 @table(
     columns=lambda arena: tuple(audit_origins(arena)),
-    reads=lambda arena: dict.fromkeys(["judge_votes", "answers", *["execution_votes"] * arena.runs_tests], SAME),
+    reads=lambda arena: dict.fromkeys(["answers", *(one.votes.name for one in kinds_in(arena))], SAME),
     settings=lambda arena: [arena.battles.votes, arena.runs_tests],
     origins=audit_origins,
     checks=[
@@ -203,7 +204,7 @@ def judge_audit(step: Step) -> dg.MaterializeResult:
     audited = audit.audit(votes, lengths, soft=soft)
     if arena.runs_tests:
         executed = warehouse.read("execution_votes", matchup_keys(arena.roster))
-        audited = test_agreement.with_tests(audited, votes, executed, soft=soft)
+        audited = agreement_with_tests.with_tests(audited, votes, executed, soft=soft)
     faults = audit.faults(audited)
     # A finding about the models, not about the run: nothing has to be repeated.
     sound = dg.AssetCheckResult(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from warrior_dagster.analysis import test_agreement
+from warrior_dagster.analysis import agreement_with_tests
 from warrior_dagster.analysis.audit import SHARES
 from warrior_dagster.analysis.instruction_flow import BAND_NAMES
 
@@ -28,7 +28,7 @@ SHARE_TITLES = {
     "consistent": "same verdict in both orders",
     "agrees": "agrees with other judges",
     "longer": "votes for the longer answer",
-    test_agreement.SHARE: "agrees with the tests",
+    agreement_with_tests.SHARE: "agrees with the tests",
 }
 STYLE: dict[Any, Any] = {"svg.fonttype": "path", "svg.hashsalt": "warrior", "font.size": 9}
 
@@ -134,7 +134,7 @@ def funnel(rows: pl.DataFrame) -> "Figure":
 
 def judges(rows: pl.DataFrame) -> "Figure":
     """Each judge's shares with their intervals, and a line at 50 %."""
-    shares = [*SHARES, *[test_agreement.SHARE] * (test_agreement.SHARE in rows.columns)]
+    shares = [share for share in (*SHARES, agreement_with_tests.SHARE) if share in rows.columns]
     figure, panels = canvas(2.25 * len(shares), 0.4 * len(rows) + 1.6, 1, len(shares))
     for axes, name in zip(panels, shares, strict=True):
         own = rows.with_row_index("place").drop_nulls(name)

@@ -121,6 +121,11 @@ Server = Annotated[VllmServer | Endpoint, Field(discriminator="kind")]
 class Competitor(Strict):
     """A model and how it is prompted. Competitors with the same weights share one running engine."""
 
+    # Editors accept the old spelling of `license` too.
+    model_config = ConfigDict(
+        json_schema_extra=lambda schema: schema["properties"].update(licence={"type": ["string", "null"], "deprecated": True})
+    )
+
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*(_[A-Za-z0-9.\-]+)*$", max_length=64)
     """Letters, digits, '.', '-' and single '_': '__' joins two names to the key of a matchup."""
     model: str = Field(min_length=1)

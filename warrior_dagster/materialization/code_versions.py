@@ -4,7 +4,9 @@ The modules are the import closure of what the asset's function calls. What is l
 """
 
 import ast
+import inspect
 import json
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from hashlib import sha256
@@ -16,8 +18,8 @@ from typing import Any
 from pydantic import BaseModel
 
 PACKAGE = "warrior_dagster"
-DECLARATIONS = ("assets", "tables", "checks")
-"""Files that only declare what exists."""
+DECLARATIONS = ("assets", "checks")
+"""Files of which only the functions count that an asset uses."""
 UNVERSIONED = {
     "config": "settings enter by their values, prompts included",
     "warehouse": "where and how rows are stored changes none",
@@ -31,6 +33,7 @@ UNVERSIONED = {
 """Modules and packages that change no row, each with the reason."""
 VERSIONED = {
     "config.reference_sets": "reads texts that rows are made from",
+    "config.matchups": "says which competitor is on which side",
     "inference.prompting": "makes prompts and reads verdicts",
     "inference.chat_template": "renders templates to prompts",
     "inference.request": "makes the keys of completions",
@@ -42,12 +45,14 @@ VERSIONED = {
 def code_version(function: Callable[..., Any], settings: Iterable[Any], more: Sequence[ModuleType] = ()) -> str:
     """The code version of an asset whose rows `function` makes: 16 hexadecimal digits.
 
-    `settings` are models, mappings and plain values of the arena. A module enters as its syntax tree without docstrings, so
-    that comments, documentation and layout change nothing.
+    `settings` are models, mappings and plain values of the arena. Code enters as its syntax tree without docstrings, so that
+    comments, documentation and layout change nothing.
     """
     digest = sha256()
     for one in settings:
         digest.update(json.dumps(one.model_dump(mode="json") if isinstance(one, BaseModel) else one, sort_keys=True).encode())
+    for own in sorted(reached(function)[1], key=lambda own: own.__qualname__):
+        digest.update(own_syntax(own).encode())
     for module in versioned_modules(function, more):
         digest.update(syntax(module).encode())
     return digest.hexdigest()[:16]
@@ -55,12 +60,13 @@ def code_version(function: Callable[..., Any], settings: Iterable[Any], more: Se
 
 def versioned_modules(function: Callable[..., Any], more: Sequence[ModuleType] = ()) -> list[str]:
     """The modules that a function's result depends on, by name, sorted, without those that UNVERSIONED leaves out."""
-    found, waiting = set[str](), {*modules_called(function), *(module.__name__ for module in more)}
+    named = {module.__name__ for module in more}
+    found, waiting = set[str](), reached(function)[0] | named
     while waiting:
         module = waiting.pop()
-        if module not in found and (is_versioned(module) or module in {one.__name__ for one in more}):
+        if module not in found and (is_versioned(module) or module in named):
             found.add(module)
-            waiting |= imports(module)
+            waiting |= set(imported(module).values())
     return sorted(found)
 
 
@@ -73,24 +79,22 @@ def is_versioned(module: str) -> bool:
     return not inside or max(inside, key=len) in VERSIONED
 
 
-def modules_called(function: Callable[..., Any]) -> set[str]:
-    """The package's modules whose names a function uses, itself or through functions beside it."""
-    found, seen, waiting = set[str](), set[int](), list[Any]([function])
+def reached(function: Callable[..., Any]) -> tuple[set[str], list[FunctionType]]:
+    """The package's modules whose names a function uses, and the functions of its own module that it uses, itself included."""
+    modules, own, waiting = set[str](), list[FunctionType](), list[Any]([function])
     while waiting:
         one = waiting.pop()
         while isinstance(one, partial):
             one = one.func
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, ModuleType):
-            found.add(one.__name__)
-        elif isinstance(one, FunctionType) and one.__module__ == function.__module__:
-            waiting += [one.__globals__[name] for name in names(one.__code__) if name in one.__globals__]
+        if isinstance(one, FunctionType) and one.__module__ == function.__module__ and one not in own:
+            own.append(one)
+            used, elsewhere = set(names(one.__code__)), imported(one.__module__)
+            modules |= {elsewhere[name] for name in used & elsewhere.keys()}
+            waiting += [one.__globals__[name] for name in used - elsewhere.keys() if name in one.__globals__]
             waiting += [cell.cell_contents for cell in one.__closure__ or () if cell_filled(cell)]
-        elif isinstance(one, FunctionType | type):
-            found.add(one.__module__)
-    return {name for name in found if name.startswith(f"{PACKAGE}.") and name != function.__module__}
+        elif isinstance(one, FunctionType | type) and one.__module__.startswith(f"{PACKAGE}."):
+            modules.add(one.__module__)
+    return modules - {function.__module__}, own
 
 
 def names(code: CodeType) -> Iterator[str]:
@@ -119,15 +123,14 @@ def tree(module: str) -> ast.Module:
 
 
 @cache
-def imports(module: str) -> frozenset[str]:
-    """The package's modules that a module imports, at its top or within functions."""
-    found = set[str]()
-    for node in ast.walk(tree(module)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE):
-            found |= {module_of(node.module, alias.name) for alias in node.names}
-    return frozenset(name for name in found if name.startswith(f"{PACKAGE}."))
+def imported(module: str) -> dict[str, str]:
+    """The names that a module imports from the package, at its top or within functions, with the module of each."""
+    return {
+        alias.asname or alias.name: module_of(node.module, alias.name)
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE)
+        for alias in node.names
+    }
 
 
 def module_of(package: str, name: str) -> str:
@@ -136,13 +139,25 @@ def module_of(package: str, name: str) -> str:
     return inner if spec and spec.submodule_search_locations and find_spec(inner) else package
 
 
+class WithoutText(ast.NodeTransformer):
+    """Removes docstrings and the bare strings that describe attributes."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else self.generic_visit(node)
+
+
 @cache
 def syntax(module: str) -> str:
-    """A module's syntax tree as text, without docstrings and the bare strings that describe attributes."""
-
-    class WithoutText(ast.NodeTransformer):
-        def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-            is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-            return None if is_text else self.generic_visit(node)
-
+    """A module's syntax tree as text."""
     return ast.dump(WithoutText().visit(tree(module)))
+
+
+def own_syntax(function: FunctionType) -> str:
+    """A function's syntax tree as text, without its decorators; empty for a lambda, whose names count."""
+    if function.__name__ == "<lambda>":
+        return ""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(node, ast.FunctionDef)
+    node.decorator_list = []
+    return ast.dump(WithoutText().visit(node))

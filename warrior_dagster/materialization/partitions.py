@@ -16,15 +16,15 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 """Dagster's own names of the tags that make one run of a range of partitions."""
 
-SAME, EARLIER, BOTH_SIDES, EVERYONE = "same", "earlier", "both_sides", "everyone"
+SAME, EARLIER, BOTH_SIDES, EVERYONE, UNTRACKED = "same", "earlier", "both_sides", "everyone", "untracked"
 """How an asset reads another table's partitions: the one with its own key; that of its competitor and of all before it in the
-roster; those of a matchup's two competitors; all of them.
+roster; those of a matchup's two competitors; all of them; or whatever exists, without depending on it.
 """
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What all assets of one arena share: its partitions, and how it is told apart from other arenas of a code location."""
+    """What all assets of one arena share: its partitions, and its prefix among other arenas of a code location."""
 
     arena: Arena
     prefix: str = ""

@@ -16,7 +16,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.config.serving import Competitor
 from warrior_dagster.materialization.code_versions import code_version
-from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.partitions import UNTRACKED, Scope
 from warrior_dagster.materialization.recording import FEW_FAILED, Step
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
@@ -55,7 +55,7 @@ class Table:
     columns: PerArena[Sequence[str]]
     """The columns of every partition, besides `partition`."""
     reads: PerArena[Mapping[str, str]]
-    """The tables that are read, each with how its partitions are: SAME, EARLIER, BOTH_SIDES or EVERYONE."""
+    """The tables that are read, each with how its partitions are: SAME, EARLIER, BOTH_SIDES, EVERYONE or UNTRACKED."""
     origins: PerArena[Mapping[str, str]]
     """Which columns each column is made from (column_lineage.origins)."""
     settings: Callable[[Arena], Sequence[Any]] = lambda _: ()
@@ -100,7 +100,8 @@ class Table:
         """The asset in an arena. Its step can read only what the table declares, and write only the declared columns."""
         partitions, reads = scope.partitions_of(self.partitioned_by), in_arena(self.reads, scope.arena)
         asks, key = self.requests is not None, scope.key(self.name)
-        resources = ["warehouse", *["engines"] * (asks or self.uses_gpu), *["ledger"] * self.reads_ledger]
+        needed = {"warehouse": True, "engines": asks or self.uses_gpu, "ledger": self.reads_ledger}
+        resources = [name for name, wanted in needed.items() if wanted]
         columns, origins = in_arena(self.columns, scope.arena), in_arena(self.origins, scope.arena)
 
         def step(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -117,7 +118,11 @@ class Table:
             partitions_def=partitions,
             backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
             pool=POOL if asks or self.uses_gpu else None,
-            deps=[dg.AssetDep(scope.key(name), partition_mapping=scope.mapping(how)) for name, how in reads.items()],
+            deps=[
+                dg.AssetDep(scope.key(name), partition_mapping=scope.mapping(how))
+                for name, how in reads.items()
+                if how != UNTRACKED
+            ],
             required_resource_keys={scope.name(name) for name in resources},
             code_version=code_version(self.compute, self.settings(scope.arena), self.code),
             check_specs=[

@@ -13,6 +13,7 @@ import dagster as dg
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.inference.ledger.table import LedgerError
 from warrior_dagster.materialization.dagster_internals import start_backfill
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.planning import cost
@@ -87,7 +88,10 @@ def change_on_disk(arena: Arena, file: Path) -> str:
 
 def plan_summary(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> str:
     """The requests, tokens, GPU hours and cost of materializing everything now."""
-    total = cost.totals(cost.plan(arena, ledger, warehouse))
+    try:
+        total = cost.totals(cost.plan(arena, ledger, warehouse))
+    except (LedgerError, RuntimeError) as error:
+        return f"an unknown number of requests: {error}"
     hours = "unknown GPU hours" if total["gpu_hours"] is None else f"{total['gpu_hours']:.2g} GPU hours"
     price = "" if total["cost"] is None else f", which cost {total['cost']:.2f}"
     tokens = (total["prompt_tokens"] or 0) + (total["completion_tokens"] or 0)

@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.partitions import SAME
+from warrior_dagster.materialization.partitions import UNTRACKED
 from warrior_dagster.materialization.recording import Step, markdown, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.planning import cost
@@ -23,7 +23,7 @@ SCHEMA = {
 @table(
     partitioned_by="nothing",
     columns=tuple(SCHEMA),
-    reads={"instruction_embeddings": SAME},
+    reads={"instruction_embeddings": UNTRACKED},  # a plan is made before anything else
     origins=origins(),
     kinds=("lancedb",),
     group="plan",

@@ -58,7 +58,8 @@ def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[PlanLine]:
         hours, pace_from = gpu_hours(arena, model, forecast, known + more, completion, paces)
         rate = arena.engine.price_per_gpu_hour
         cost = None if hours is None or rate is None else hours * rate
-        basis = "; ".join([f"expected: {stage.how}"] * bool(more) + [tokens_from, pace_from] * bool(known + more))
+        expected = [f"expected: {stage.how}"] if more else []
+        basis = "; ".join([*expected, *((tokens_from, pace_from) if known + more else ())])
         counts = (forecast.in_ledger, known + more, more, prompt, completion)
         result.append(PlanLine(stage.table.name, model, *counts, hours, cost, basis))
     return result

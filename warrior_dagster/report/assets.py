@@ -51,5 +51,5 @@ def write_report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> tu
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_suffix(".new")
     new.write_bytes(text)
-    new.replace(file)  # nobody ever opens half of it
+    new.replace(file)  # at once: a reader never opens half of a report
     return file, sha256(text.replace(now.encode(), b"")).hexdigest(), len(text)

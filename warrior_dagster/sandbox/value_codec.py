@@ -69,13 +69,13 @@ def encode(value: Any) -> Encoded:  # noqa: PLR0911 -- one return per type
     if issubclass(kind, bytes | bytearray):
         return ["bytes", bytes.hex(value) if issubclass(kind, bytes) else bytearray.hex(value)]
     if issubclass(kind, dict):
-        return ["dict", at_most(MAX_ENTRIES, [[encode(k), encode(v)] for k, v in dict.items(value)])]
+        return ["dict", at_most(MAX_ENTRIES, "entries", [[encode(k), encode(v)] for k, v in dict.items(value)])]
     for base in (list, tuple, set, frozenset):
         if issubclass(kind, base):
             content = [encode(item) for item in base.__iter__(value)]
-            return [base.__name__, content if base in (list, tuple) else at_most(MAX_ENTRIES, content)]
+            return [base.__name__, content if base in (list, tuple) else at_most(MAX_ENTRIES, "entries", content)]
     if kind is Decimal or kind is Fraction:
-        return [kind.__name__, at_most(MAX_DIGITS, str(value))]
+        return [kind.__name__, at_most(MAX_DIGITS, "digits", str(value))]
     raise NotPlain(f"a {kind.__name__} is not a plain value")
 
 
@@ -96,18 +96,18 @@ def decode(encoded: Encoded) -> Any:  # noqa: PLR0911
         case "bytes", [digits]:
             return bytes.fromhex(digits)
         case "dict", [pairs]:
-            return {decode(k): decode(v) for k, v in at_most(MAX_ENTRIES, pairs)}
+            return {decode(k): decode(v) for k, v in at_most(MAX_ENTRIES, "entries", pairs)}
         case "list" | "tuple", [items]:
             return (list if name == "list" else tuple)(map(decode, items))
         case "set" | "frozenset", [items]:
-            return (set if name == "set" else frozenset)(map(decode, at_most(MAX_ENTRIES, items)))
+            return (set if name == "set" else frozenset)(map(decode, at_most(MAX_ENTRIES, "entries", items)))
         case "Decimal" | "Fraction", [text]:
-            return (Decimal if name == "Decimal" else Fraction)(at_most(MAX_DIGITS, text))
+            return (Decimal if name == "Decimal" else Fraction)(at_most(MAX_DIGITS, "digits", text))
     raise NotPlain(f"no such kind of value: {name}")
 
 
-def at_most(length: int, content: Content) -> Content:
+def at_most(length: int, what: str, content: Content) -> Content:
     """The content. Raises NotPlain if it is longer."""
     if len(content) > length:
-        raise NotPlain("too large")
+        raise NotPlain(f"too many {what}")
     return content

@@ -66,6 +66,7 @@ class Registry:
     def _rows(self, name: str, table: str) -> list[dict[str, Any]]:
         opened = open_table(self._database, name)
         if opened is None:
+            self._read.pop(name, None)
             return []
         version, rows = self._read.get(name, (0, pl.DataFrame()))
         if version != opened.version:

@@ -42,8 +42,8 @@ def spooled(
     return pa.ipc.open_stream(spool).schema, digest, first
 
 
-def replace_rows(dataset: lance.LanceDataset, partition: str, spool: IO[bytes], rows: int) -> None:
-    """Replace a partition's rows by the spooled ones in one commit: readers see either the old or the new rows.
+def replacement(dataset: lance.LanceDataset, partition: str, spool: IO[bytes], rows: int) -> lance.LanceOperation.Update | None:
+    """The change that replaces a partition's rows by the spooled ones in one commit; None if there is nothing to change.
 
     New rows get their own fragments, and one transaction adds these and removes the old rows. A merge would hold the whole
     table in memory.
@@ -53,13 +53,13 @@ def replace_rows(dataset: lance.LanceDataset, partition: str, spool: IO[bytes], 
     old = f"{PARTITION} = {quoted(partition)}"
     before = [fragment for fragment in dataset.get_fragments() if fragment.count_rows(old)]
     after = {fragment.fragment_id: fragment.delete(old) for fragment in before}
-    if new or after:
-        change = lance.LanceOperation.Update(
-            removed_fragment_ids=[number for number, left in after.items() if left is None],
-            updated_fragments=[left for left in after.values() if left is not None],
-            new_fragments=new,
-        )
-        lance.LanceDataset.commit(dataset, change, read_version=dataset.version)
+    if not (new or after):
+        return None
+    return lance.LanceOperation.Update(
+        removed_fragment_ids=[number for number, left in after.items() if left is None],
+        updated_fragments=[left for left in after.values() if left is not None],
+        new_fragments=new,
+    )
 
 
 def to_arrow(rows: pl.DataFrame) -> pa.Table:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
+import lance
 import lancedb
 import numpy as np
 import polars as pl
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from warrior_dagster.warehouse.locks import file_lock, local_folder
 from warrior_dagster.warehouse.registry import FINGERPRINTS, PARTITIONS, Registry, open_table, quoted
 from warrior_dagster.warehouse.row_hash import PARTITION, SLICE, RowsHash
-from warrior_dagster.warehouse.spool import ROW_ID, replace_rows, spooled
+from warrior_dagster.warehouse.spool import ROW_ID, replacement, spooled
 
 WHOLE = "_all"
 """The only partition of an unpartitioned table; no competitor can have this name."""
@@ -180,6 +181,8 @@ class Warehouse:
         folder = None if "://" in self.uri else Path(self.uri)  # a temporary folder may be too small, or memory
         with tempfile.TemporaryFile(dir=folder) as spool:
             schema, digest, first = spooled(frames, table, partition, spool)
+            if self._step and table != self._step[0]:
+                raise UndeclaredTable(f"{self._step[0]} does not write {table}")
             if self._step and (wrong := {*schema.names} ^ {PARTITION, *self._step[1]}):
                 wrong_names = ", ".join(sorted(wrong))
                 raise ValueError(f"{table}: expected the declared columns; missing or undeclared are {wrong_names}")
@@ -209,9 +212,12 @@ class Warehouse:
         existing = self._registry.partitions(name).get(partition)
         if existing == digest.hexdigest() and opened.count_rows(among([partition])) == digest.rows:
             return int(opened.version)
+        dataset = opened.to_lance()
+        change = replacement(dataset, partition, spool, digest.rows)
         if existing:
-            self._registry.clear_hash(name, partition)
-        replace_rows(opened.to_lance(), partition, spool, digest.rows)
+            self._registry.clear_hash(name, partition)  # only now: a failure before leaves the old rows valid
+        if change:
+            lance.LanceDataset.commit(dataset, change, read_version=dataset.version)
         self._registry.set_partition(name, partition, digest.hexdigest(), digest.rows)
         self._clean_up(name)
         self._clean_up(PARTITIONS)
@@ -232,7 +238,6 @@ class Warehouse:
         """A table's name in the database. Raises UndeclaredTable."""
         if self._step and table not in (self._step[0], *self._step[2]):
             raise UndeclaredTable(f"{self._step[0]} does not declare that it reads {table}")
-        self.tables_read.add(table)
         if self._prefix is None:
             owner = self._registry.owner()
             if owner is None:  # nothing was written yet
@@ -249,7 +254,8 @@ class Warehouse:
         if opened is None or missing or not before:
             which = ", ".join(missing) or "any partition"
             raise LookupError(f"{table} {NEVER_MATERIALIZED} for {which} in {self.uri}, or a failed check invalidated it")
-        self.read_hashes |= {(table, p): before[p] for p in partitions}
+        self.tables_read.add(table)
+        self.read_hashes |= {(table, p): before[p] for p in partitions or before}
         return opened
 
 

@@ -10,7 +10,6 @@ import dagster as dg
 import lancedb
 import polars as pl
 import pytest
-from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from tests.conftest import ScriptedEngine, scripted_engines
 from tests.runs import materialize
@@ -19,6 +18,7 @@ from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.materialization.dagster_internals import graph_of_assets
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.staleness import MISSING, stale_partitions
 from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
@@ -133,7 +133,7 @@ def test_repeated_rows_fail_their_check(whole: Arena, tmp_path: Path) -> None:
     assert found["rows_are_unique"].description.startswith("cyd: 4 rows with the id of another: ")
     assert set(Warehouse(arena.warehouse).partitions("answers")) == {"ann", "bob"}
     (asset,) = (a for a in arena_assets(Scope(arena)) if a.key.to_user_string() == "answers")
-    graph = AssetGraph.from_assets(arena_assets(Scope(arena)))
+    graph = graph_of_assets(arena_assets(Scope(arena)))
     assert stale_partitions(graph, asset.key, Warehouse(arena.warehouse)) == {"cyd": MISSING}
 
 

@@ -1,4 +1,4 @@
-"""Reading the ledger. Starts no thread and creates no file."""
+"""Reading the ledger. Starts no thread, and creates nothing."""
 
 import logging
 import time
@@ -28,13 +28,16 @@ class LedgerReader:
     """The completions stored under a warehouse's URI, as they are at each read. A ledger that does not exist reads as empty.
 
     Unreadable fragments and rows that do not match their checksum are logged and left out, so that their completions are
-    requested again. Opening and reading raise LedgerError.
+    requested again. Nothing is opened before the first read. Reading raises LedgerError.
     """
 
     def __init__(self, uri: str) -> None:
         self._path = table_path(uri)
         self._exists = False
         self._damaged: set[int] = set()
+
+    def verify(self) -> None:
+        """Read all keys. Raises LedgerError."""
         self._read(lambda dataset: scan(dataset, ["key"], self._damaged), STORED_COMPLETION)
 
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:

@@ -1,4 +1,4 @@
-"""OpenAI-compatible servers that somebody else runs."""
+"""OpenAI-compatible servers that this package does not start."""
 
 import os
 from collections.abc import Iterator

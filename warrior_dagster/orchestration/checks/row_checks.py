@@ -68,12 +68,12 @@ def row_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
     """All checks of an arena, one step for each table."""
     arena = scope.arena
     own = rules_of_stages(arena) | {f"{kind}_dataset": rules_of_dataset(arena, kind) for kind in arena.export.formats}
+    tables = tables_of(arena, STAGE_TABLES)
+    if unknown := set(own) - {table.name for table in STAGE_TABLES}:
+        raise ValueError(f"rules of unknown tables: {', '.join(sorted(unknown))}")
     folder = Path(arena.export.folder)
     files = {f"{kind}_dataset": partial(invalidate_dataset, folder, kind) for kind in arena.export.formats}
-    return [
-        check(scope, table, {**general_rules(table), **own.get(table.name, {})}, files.get(table.name))
-        for table in tables_of(arena, STAGE_TABLES)
-    ]
+    return [check(scope, table, {**general_rules(table), **own.get(table.name, {})}, files.get(table.name)) for table in tables]
 
 
 def general_rules(table: Table) -> dict[str, Rule]:

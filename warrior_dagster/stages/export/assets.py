@@ -65,7 +65,7 @@ def dataset(
         counted: the tables whose rows the card counts.
         description: what the UI shows.
     """
-    identity = ["instruction_id", *["competitor"] * (kind == "kto")]
+    identity = ["instruction_id", "competitor"] if kind == "kto" else ["instruction_id"]
 
     def exported(step: Step) -> dg.MaterializeResult:
         arena = step.arena

@@ -1,4 +1,4 @@
-"""Votes of tests: who may decide, what says nothing, agreement in groups, and how they count beside opinions."""
+"""Votes of tests: which tests count, abstentions, agreement in groups, and weights beside opinions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,16 +42,16 @@ def battled(left: str = "left", right: str = "right") -> pl.DataFrame:
     return pl.DataFrame([columns], schema=dict.fromkeys(columns, pl.String))
 
 
-def told(outcomes: Mapping[str, tuple[str, ...]], left: str = "left", right: str = "right") -> dict[str, Any]:
+def vote_by_outcomes(outcomes: Mapping[str, tuple[str, ...]], left: str = "left", right: str = "right") -> dict[str, Any]:
     """The vote of `judge` by its tests."""
     tests = written("judge", len(outcomes["left"]), "not runnable: the judge said NONE")
-    found = voting.test_reports(tests, ran("judge", outcomes))
+    found = voting.suite_reports(tests, ran("judge", outcomes))
     (row,) = voting.vote(battled(left, right), found, ["judge"], left, right).to_dicts()
     return row
 
 
-def said(passed: Passed, left: str = "left", right: str = "right") -> dict[str, Any]:
-    return told({n: tuple("passed" if p else "failed" for p in own) for n, own in passed.items()}, left, right)
+def vote_by_passes(passed: Passed, left: str = "left", right: str = "right") -> dict[str, Any]:
+    return vote_by_outcomes({n: tuple("passed" if p else "failed" for p in own) for n, own in passed.items()}, left, right)
 
 
 @st.composite
@@ -61,8 +61,8 @@ def passes(draw: st.DrawFn, names: tuple[str, ...] = (*OTHERS, "judge")) -> Pass
 
 
 @given(passes())
-def test_a_vote_is_whole_and_turns_around_with_the_sides(passed: Passed) -> None:
-    row, other = said(passed), said(passed, "right", "left")
+def test_a_vote_is_for_one_side_or_a_tie_and_is_mirrored_if_the_sides_are_swapped(passed: Passed) -> None:
+    row, other = vote_by_passes(passed), vote_by_passes(passed, "right", "left")
     if row["status"] == "failed":
         assert (row["p_left"], row["p_right"], row["verdict"]) == (None, None, None)
         assert row["reason"] == other["reason"] != ""
@@ -74,56 +74,56 @@ def test_a_vote_is_whole_and_turns_around_with_the_sides(passed: Passed) -> None
 
 
 @given(passes(), st.booleans())
-def test_a_test_that_all_pass_or_all_fail_changes_nothing(passed: Passed, outcome: bool) -> None:
-    before, after = said(passed), said({name: (*own, outcome) for name, own in passed.items()})
+def test_a_test_that_all_pass_or_all_fail_does_not_change_the_vote(passed: Passed, outcome: bool) -> None:
+    before, after = vote_by_passes(passed), vote_by_passes({name: (*own, outcome) for name, own in passed.items()})
     assert (before["p_left"], before["status"]) == (after["p_left"], after["status"])
 
 
 @given(passes(), passes())
-def test_the_answer_of_whoever_wrote_the_tests_changes_nothing(passed: Passed, other: Passed) -> None:
+def test_the_writer_s_own_answer_does_not_change_its_vote(passed: Passed, other: Passed) -> None:
     count = len(passed["left"])
     own = (*other["judge"], *[False] * count)[:count]
-    assert said(passed) == said({**passed, "judge": own})
+    assert vote_by_passes(passed) == vote_by_passes({**passed, "judge": own})
 
 
 @given(passes())
-def test_another_answer_like_the_left_one_never_turns_the_vote_from_it(passed: Passed) -> None:
-    before, after = said(passed), said({**passed, "fay": passed["left"]})
+def test_another_answer_like_the_left_one_never_makes_the_vote_worse_for_it(passed: Passed) -> None:
+    before, after = vote_by_passes(passed), vote_by_passes({**passed, "fay": passed["left"]})
     assert (before["status"] == "failed") == (after["status"] == "failed")
     assert (after["p_left"] or 0.0) >= (before["p_left"] or 0.0)
 
 
-def test_what_more_answers_agree_on_counts_more() -> None:
+def test_tests_on_which_more_answers_agree_count_more() -> None:
     alone = {"left": (True, True, False), "right": (False, False, True), "cyd": (False,) * 3}
-    assert said(alone)["verdict"] == "left"
+    assert vote_by_passes(alone)["verdict"] == "left"
     agreed = {**alone, "dan": alone["right"], "eve": alone["right"]}
-    assert said(agreed)["verdict"] == "right"
-    assert said({**alone, "dan": alone["right"]})["verdict"] == "tie"
-    assert "right passes 1, one of 3 that pass these" in said(agreed)["text"]
+    assert vote_by_passes(agreed)["verdict"] == "right"
+    assert vote_by_passes({**alone, "dan": alone["right"]})["verdict"] == "tie"
+    assert "right passes 1, one of 3 that pass these" in vote_by_passes(agreed)["text"]
 
 
-def test_tests_that_do_not_tell_two_answers_apart_or_are_not_there_abstain_with_the_reason() -> None:
-    same = said({"left": (True, False), "right": (True, False), "cyd": (False, True)})
+def test_without_tests_that_distinguish_two_answers_the_vote_is_an_abstention_with_a_reason() -> None:
+    same = vote_by_passes({"left": (True, False), "right": (True, False), "cyd": (False, True)})
     assert (same["status"], same["reason"]) == ("failed", "2 tests do not tell them apart")
-    none = said({"left": (), "right": ()})
+    none = vote_by_passes({"left": (), "right": ()})
     assert (none["status"], none["reason"]) == ("failed", "not runnable: the judge said NONE")
 
 
-def test_an_unstable_answer_passes_nothing_and_a_test_that_is_unstable_twice_is_dropped() -> None:
+def test_an_unstable_outcome_is_not_a_pass_and_a_test_that_is_unstable_twice_is_dropped() -> None:
     once = {"left": ("unstable",), "right": ("passed",), "cyd": ("passed",)}
-    assert told(once)["verdict"] == "right"
-    assert told({**once, "cyd": ("unstable",)})["status"] == "failed"
-    assert told({**once, "judge": ("unstable",)})["verdict"] == "right"
+    assert vote_by_outcomes(once)["verdict"] == "right"
+    assert vote_by_outcomes({**once, "cyd": ("unstable",)})["status"] == "failed"
+    assert vote_by_outcomes({**once, "judge": ("unstable",)})["verdict"] == "right"
 
 
-def test_nobodys_tests_are_asked_about_itself_and_missing_runs_are_an_error() -> None:
+def test_no_competitor_judges_itself_by_its_tests_and_missing_runs_are_an_error() -> None:
     tests = pl.concat([written("judge", 1), written("left", 1)])
     outcomes = {"left": ("passed",), "right": ("failed",)}
-    found = voting.test_reports(tests, pl.concat([ran("judge", outcomes), ran("left", outcomes)]))
+    found = voting.suite_reports(tests, pl.concat([ran("judge", outcomes), ran("left", outcomes)]))
     assert voting.vote(battled(), found, ["judge"], "left", "right")["judge"].to_list() == ["judge"]
     with pytest.raises(LookupError, match="materialize generated_tests first"):
         voting.vote(battled(), found, ["cyd"], "left", "right")
-    stale = voting.test_reports(written("judge", 2), ran("judge", outcomes))
+    stale = voting.suite_reports(written("judge", 2), ran("judge", outcomes))
     with pytest.raises(LookupError, match="materialize execution_results first"):
         voting.vote(battled(), stale, ["judge"], "left", "right")
     with pytest.raises(LookupError, match="materialize execution_votes first"):
@@ -152,7 +152,7 @@ shares = st.lists(st.none() | st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]), max_si
 
 
 @given(shares, shares, st.floats(0.5, 4), st.sampled_from(["hard", "soft"]))
-def test_both_add_up_each_times_its_weight(opinions: Shares, executed: Shares, w: float, how: str) -> None:
+def test_both_kinds_of_votes_are_added_with_their_weights(opinions: Shares, executed: Shares, w: float, how: str) -> None:
     settings = {"evidence": "both", "weights": {"execution": w}, "votes": how}
     row = outcome(votes("opinion", *opinions), votes("execution", *executed), **settings)
 
@@ -167,7 +167,7 @@ def test_both_add_up_each_times_its_weight(opinions: Shares, executed: Shares, w
 
 
 @given(shares, shares)
-def test_tests_decide_alone_where_any_says_something(opinions: Shares, executed: Shares) -> None:
+def test_tests_decide_alone_if_any_of_them_has_a_vote(opinions: Shares, executed: Shares) -> None:
     row = outcome(votes("opinion", *opinions), votes("execution", *executed), evidence="execution")
     alone = outcomes(battled(), votes("execution", *executed), "left", "right", "soft").to_dicts()[0]
     without = outcomes(battled(), votes("opinion", *opinions), "left", "right", "soft").to_dicts()[0]

@@ -121,7 +121,7 @@ def execution_votes(step: Step) -> dg.MaterializeResult:
     """
     arena = step.arena
     tests, results = (step.warehouse.read(name, arena.roster) for name in ("generated_tests", "execution_results"))
-    reports = voting.test_reports(tests, results)
+    reports = voting.suite_reports(tests, results)
     frames = {
         m: voting.vote(pairs, reports, arena.judges(*sides(m)), *sides(m))
         for m, pairs in read_pairs(arena, step.warehouse, step.keys).items()

@@ -20,7 +20,7 @@ only, that answer counts as not passing: otherwise one random answer could veto 
 
 
 @dataclass(slots=True)
-class TestReport:
+class SuiteReport:
     """The result of the tests that one writer wrote for one instruction."""
 
     completion_key: str | None
@@ -40,10 +40,10 @@ class TestReport:
         return sum(theirs == self.passed[competitor] for theirs in self.passed.values())
 
 
-def test_reports(tests: pl.DataFrame, results: pl.DataFrame) -> dict[tuple[str, str], TestReport]:
+def suite_reports(tests: pl.DataFrame, results: pl.DataFrame) -> dict[tuple[str, str], SuiteReport]:
     """The report of each instruction and writer, from all rows of generation.SCHEMA and execution.SCHEMA."""
     found = {
-        (identity, writer): TestReport(key, kept=0, reason=reason)
+        (identity, writer): SuiteReport(key, kept=0, reason=reason)
         for identity, writer, key, reason in tests.sort("row_id", descending=True)
         .select("instruction_id", "writer", "completion_key", "reason")
         .rows()
@@ -69,7 +69,7 @@ def test_reports(tests: pl.DataFrame, results: pl.DataFrame) -> dict[tuple[str, 
 
 
 def vote(
-    pairs: pl.DataFrame, reports: Mapping[tuple[str, str], TestReport], judges: Sequence[str], left: str, right: str
+    pairs: pl.DataFrame, reports: Mapping[tuple[str, str], SuiteReport], judges: Sequence[str], left: str, right: str
 ) -> pl.DataFrame:
     """The vote of each judge's tests on each battle of a matchup, from the frame of `pairing.pairs`; rows of VOTE_SCHEMA.
 
@@ -97,7 +97,7 @@ def vote(
     return pl.DataFrame(rows, schema=VOTE_SCHEMA)
 
 
-def preference(report: TestReport, left: str, right: str) -> tuple[float | None, str]:
+def preference(report: SuiteReport, left: str, right: str) -> tuple[float | None, str]:
     """1, 0.5 or 0 for left and the reason, or None and the reason why the tests do not decide."""
     if not report.kept:
         return None, report.reason if report.reason.startswith("not runnable") else f"no tests: {report.reason}"

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from tests.analysis.test_audit import Opinion, contrary, lengths, truthful, votes
-from warrior_dagster.analysis import audit, test_agreement
+from warrior_dagster.analysis import agreement_with_tests, audit
 
 
 def with_tests(judges: Mapping[str, Opinion], testers: Mapping[str, Opinion], battles: int = 40) -> pl.DataFrame:
@@ -14,7 +14,7 @@ def with_tests(judges: Mapping[str, Opinion], testers: Mapping[str, Opinion], ba
     opinions = votes(judges, battles)
     of_tests = pl.col("verdict").replace_strict({"left": 1.0, "tie": 0.5, "right": 0.0}, return_dtype=pl.Float64)
     executed = votes(testers, battles, ["left_first"]).with_columns(p_left=of_tests, p_right=1 - of_tests)
-    return test_agreement.with_tests(audit.audit(opinions, lengths(battles)), opinions, executed)
+    return agreement_with_tests.with_tests(audit.audit(opinions, lengths(battles)), opinions, executed)
 
 
 def row(found: pl.DataFrame, judge: str) -> dict[str, Any]:
