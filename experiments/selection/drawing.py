@@ -32,7 +32,7 @@ def bars(rows: pl.DataFrame, roster: list[str]) -> "Figure":
 
 
 def over_alpha(rows: pl.DataFrame) -> "Figure":
-    """Pass rate by the weight of the ratings, a line a kind of evidence."""
+    """Pass rate by the weight of the ratings, with one line per kind of evidence."""
     figure, (axes,) = canvas(7, 3.6, 1)
     for place, kind in enumerate(KINDS):
         named = [Rule(kind, alpha).name for alpha in ALPHAS]
@@ -46,7 +46,7 @@ def over_alpha(rows: pl.DataFrame) -> "Figure":
 
 
 def sweeps(rows: pl.DataFrame) -> "Figure":
-    """How far each rule gets, as judges and tests become better or more biased; a panel a sweep."""
+    """How far each rule gets as judges and tests become better or more biased: one panel per sweep."""
     figure, panels = canvas(9, 11, 4, 2)
     for axes, (name, (_, _, label)) in zip(panels, SWEEPS.items(), strict=True):
         for place, rule in enumerate(SHOWN):

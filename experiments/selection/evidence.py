@@ -1,4 +1,4 @@
-"""What the arena is asked in this experiment: answers, opinions and tests; through its ledger, so that all is asked once."""
+"""The evidence of this experiment: answers, opinions and tests. Requests go through the ledger, so none is sent twice."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -19,15 +19,15 @@ from warrior_dagster.stages.battles.unit_tests import execution, generation, vot
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
 OPINIONS = 1
-"""Judges a matchup that give opinions, the first of the roster outside it: they cost most of the time without a GPU."""
+"""Judges per matchup that give opinions: the first of the roster outside it. Without a GPU, opinions take most of the time."""
 HIDDEN_SECONDS = 10.0
 LOG = logging.getLogger("selection")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of the answers to some `tasks`, rows of tasks.tasks, but whether they are right. By matchup: `pairs`,
-    the frames of pairs; `opinions` and `executed`, rows of VOTE_SCHEMA.
+    """All evidence about the answers to some `tasks`, which are rows of tasks.tasks. `pairs` has the pairs of each matchup;
+    `opinions` and `executed` have its votes, rows of VOTE_SCHEMA.
     """
 
     tasks: pl.DataFrame
@@ -42,10 +42,10 @@ class Evidence:
 def gather(
     arena: Arena, engines: Engines, tasks: pl.DataFrame, before: pl.DataFrame, *, stripped: bool, opinions: bool
 ) -> Evidence:
-    """The arena's work on the tasks, as its assets do it; `before` are rows of results.SCHEMA, not to be run again.
+    """Run the arena's stages on the tasks. `before` has rows of execution.SCHEMA, which are not run again.
 
-    Answers and opinions always rest on the whole instructions. `stripped`: those who write tests see no examples.
-    `opinions`: whether any are asked for.
+    Answers and opinions always use the whole instructions. With `stripped`, tests are written from instructions without
+    examples. Without `opinions`, no judge gives one.
     """
     selected = tasks.select(
         "instruction_id", "instruction", row_id="instruction_id", competitor=pl.lit(arena.roster[0]), language=pl.lit("Python")
@@ -63,13 +63,13 @@ def gather(
 
 
 def executed(arena: Arena, tests: pl.DataFrame, run: pl.DataFrame, pairs: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-    """The votes of everybody's tests, by matchup."""
-    sheets = voting.test_reports(tests, run)
-    return {m: voting.vote(pairs[m], sheets, arena.judges(*sides(m)), *sides(m)) for m in pairs}
+    """The votes of all judges' tests, by matchup."""
+    reports = voting.suite_reports(tests, run)
+    return {m: voting.vote(pairs[m], reports, arena.judges(*sides(m)), *sides(m)) for m in pairs}
 
 
-def without(arena: Arena, known: Evidence, row_ids: pl.Series) -> Evidence:
-    """The same, as if some tests had not been written."""
+def without_tests(arena: Arena, known: Evidence, row_ids: pl.Series) -> Evidence:
+    """The same evidence without the tests of some row ids."""
     dropped = pl.col("row_id").is_in(row_ids.implode())
     tests = known.tests.with_columns(
         status=pl.when(dropped).then(pl.lit("dropped")).otherwise("status"),
@@ -78,9 +78,9 @@ def without(arena: Arena, known: Evidence, row_ids: pl.Series) -> Evidence:
     return replace(known, tests=tests, executed=executed(arena, tests, known.run, known.pairs))
 
 
-def right(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
-    """Whether each answer is code that `loads`, and passes the hidden tests as it stands: instruction_id, competitor, loads,
-    right, and why not.
+def grade(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
+    """Run the hidden tests on unchanged answers. Columns: instruction_id, competitor, `loads` (whether the code loads), `right`
+    (whether it passes) and `why` (the reason if not).
     """
     checks = dict(tasks.select("instruction_id", "hidden").iter_rows())
     found, programs = dict[str, tuple[bool, bool, str]](), []
@@ -89,19 +89,19 @@ def right(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
         found[key] = (False, False, code.reason)
         if not code.reason:
             programs.append(Program(key, code.text, (checks[identity],)))
-    for one in run_all(programs, ResourceLimits(HIDDEN_SECONDS)):
-        why = one.error or (execution.TIMEOUT if one.outcomes[0] == execution.TIMEOUT else one.reasons[0])
-        found[one.key] = (not one.error, one.outcomes[0] == execution.PASSED, why)
+    for result in run_all(programs, ResourceLimits(HIDDEN_SECONDS)):
+        why = result.error or (execution.TIMEOUT if result.outcomes[0] == execution.TIMEOUT else result.reasons[0])
+        found[result.key] = (not result.error, result.outcomes[0] == execution.PASSED, why)
     keys = answers.select("instruction_id", "competitor", key=pl.format("{}:{}", "instruction_id", "competitor"))
-    told = {"loads": pl.Boolean, "right": pl.Boolean, "why": pl.String}
-    values = pl.DataFrame([found[key] for key in keys["key"]], schema=told, orient="row")
+    columns = {"loads": pl.Boolean, "right": pl.Boolean, "why": pl.String}
+    values = pl.DataFrame([found[key] for key in keys["key"]], schema=columns, orient="row")
     return pl.concat([keys.drop("key"), values], how="horizontal")
 
 
-def rows(asked: DispatchResult, schema: dict[str, pl.DataType]) -> pl.DataFrame:
-    """The rows of a stage. Raises RuntimeError if a competitor could not be asked, or a request failed."""
-    found = pl.DataFrame(asked.rows, schema=schema)
+def rows(dispatched: DispatchResult, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    """The rows of a stage. Raises RuntimeError if a competitor or a request failed."""
+    found = pl.DataFrame(dispatched.rows, schema=schema)
     failed = found.filter(pl.col("error").is_not_null())
-    if asked.failures or len(failed):
-        raise RuntimeError(f"asking failed: {asked.failures or failed['error'][0]}; run it again to go on")
+    if dispatched.failures or len(failed):
+        raise RuntimeError(f"requests failed: {dispatched.failures or failed['error'][0]}; run again to continue")
     return found

@@ -1,4 +1,4 @@
-"""The rules that pick an answer to each task, and how often what they pick is right."""
+"""The rules that pick an answer to each task, and how often the picked answer is right."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))
 PAPER_ALPHA = 0.7
 ROUNDS = 10_000
 Hits = NDArray[np.float64]
-"""Of each task, or of each task and competitor, the share that is right."""
+"""The share that is right, with shape (tasks,) or (tasks, competitors)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Kind:
     fallback: bool = True
     """Whether opinions decide where no test does."""
     one_writer: bool = False
-    """Whether only the tests of one judge count, the one that gives opinions: the first outside a matchup."""
+    """Whether only the tests of the judge that gives opinions count: the first outside a matchup."""
 
 
 KINDS = {
@@ -48,7 +48,7 @@ WITHOUT_OPINIONS = [name for name, kind in KINDS.items() if kind.evidence == "ex
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to pick: what counts as a vote, what rates, and how much the ratings say."""
+    """One way to pick: what counts as a vote, the rating method, and the weight of the ratings."""
 
     kind: str
     alpha: float
@@ -56,8 +56,8 @@ class Rule:
 
     @property
     def name(self) -> str:
-        said = {0.0: "votes only", 1.0: "ratings only"}.get(self.alpha, f"alpha {self.alpha:g}")
-        return f"{self.kind}; {said}" + ("; Bradley-Terry" if self.method == "bradley_terry" else "")
+        weight = {0.0: "votes only", 1.0: "ratings only"}.get(self.alpha, f"alpha {self.alpha:g}")
+        return f"{self.kind}; {weight}" + ("; Bradley-Terry" if self.method == "bradley_terry" else "")
 
 
 RULES = (
@@ -78,24 +78,24 @@ def picks(
     rules: Sequence[Rule] = RULES,
     seeds: Sequence[int] = (0,),
 ) -> dict[str, list[pl.DataFrame]]:
-    """Of each rule by name the competitor whose answer it picks, an instruction a row, for each seed of Elo's order of battles;
-    the product's own functions decide.
+    """The competitor whose answer each rule picks, by instruction. A rule has one frame per seed of Elo's order of battles. The
+    product's own functions decide.
 
-    `both` weighs the two kinds by how many votes there are of each, so that opinions and tests count alike.
+    `both` weights the two kinds by their numbers of votes, so that opinions and tests have equal weight.
     """
     given = answers.with_columns(length=pl.col("answer").str.len_chars())
     chosen = {}
     for name in dict.fromkeys(rule.kind for rule in rules):
         kind = KINDS[name]
-        changed = {"evidence": kind.evidence, "votes": kind.votes, "weights": alike(opinions, executed)}
+        changed = {"evidence": kind.evidence, "votes": kind.votes, "weights": equal_weights(opinions, executed)}
         counted = settings.model_copy(update=changed)
-        heard = {m: votes if kind.fallback else votes.clear() for m, votes in opinions.items()}
-        tests = {m: votes.filter(judge=outside(m, roster)[0]) if kind.one_writer else votes for m, votes in executed.items()}
+        used_opinions = {m: votes if kind.fallback else votes.clear() for m, votes in opinions.items()}
+        tests = {m: votes.filter(judge=judges_of(m, roster)[0]) if kind.one_writer else votes for m, votes in executed.items()}
         tallied = [
-            counting.outcomes(pairs[m], heard[m], *sides(m), kind.votes)
+            counting.outcomes(pairs[m], used_opinions[m], *sides(m), kind.votes)
             if kind.evidence == "opinion"
-            else counting.weighted_outcomes(pairs[m], [heard[m], tests[m]], *sides(m), counted)
-            for m in sorted(pairs)  # as the product reads them: Elo depends on the order
+            else counting.weighted_outcomes(pairs[m], [used_opinions[m], tests[m]], *sides(m), counted)
+            for m in sorted(pairs)  # the product's order, because Elo depends on it
         ]
         outcomes = pl.concat(tallied).drop_nulls("outcome")
         for rule in (rule for rule in rules if rule.kind == name):
@@ -108,8 +108,8 @@ def picks(
     return chosen
 
 
-def outside(matchup: str, roster: list[str]) -> list[str]:
-    """Who may judge a matchup."""
+def judges_of(matchup: str, roster: list[str]) -> list[str]:
+    """The competitors that may judge a matchup: all but its two sides."""
     return [name for name in roster if name not in sides(matchup)]
 
 
@@ -120,17 +120,17 @@ def rated(outcomes: pl.DataFrame, roster: list[str], rule: Rule, values: Ratings
     return elo.elo(outcomes, roster, k=values.k, initial=values.initial, seed=seed)
 
 
-def alike(opinions: Mapping[str, pl.DataFrame], executed: Mapping[str, pl.DataFrame]) -> Weights:
-    """Weights with which all opinions together count as much as all votes of tests, abstentions included."""
+def equal_weights(opinions: Mapping[str, pl.DataFrame], executed: Mapping[str, pl.DataFrame]) -> Weights:
+    """Weights that make all opinions together count as much as all votes of tests, abstentions included."""
     given, tests = (sum(map(len, votes.values())) for votes in (opinions, executed))
     return Weights(opinion=1.0, execution=given / max(tests, 1) or 1.0)
 
 
 def matrix(answers: pl.DataFrame, right: pl.DataFrame, ids: list[str], roster: list[str]) -> Hits:
-    """1 for a right answer, 0 for a wrong one and where there is none that is usable; shape (tasks, competitors)."""
+    """1 for a right answer, 0 for a wrong or unusable one; shape (tasks, competitors)."""
     found = np.zeros((len(ids), len(roster)))
-    told = answers.filter("usable").join(right, on=["instruction_id", "competitor"])
-    for identity, name, is_right in told.select("instruction_id", "competitor", "right").iter_rows():
+    graded = answers.filter("usable").join(right, on=["instruction_id", "competitor"])
+    for identity, name, is_right in graded.select("instruction_id", "competitor", "right").iter_rows():
         found[ids.index(identity), roster.index(name)] = is_right
     return found
 
@@ -143,7 +143,7 @@ def hits(
     ids: list[str],
     roster: list[str],
 ) -> dict[str, Hits]:
-    """Of each rule, and of what it is compared with, the share of each task that it gets right, over the seeds."""
+    """The share of seeds with a right pick, for each task: by name of a rule, a competitor or a baseline."""
     usable = answers.filter("usable")
     counts = dict(usable.group_by("instruction_id").len().iter_rows())
     by_length = usable.sort(pl.col("answer").str.len_chars(), pl.col("competitor").cast(pl.Enum(roster)))
@@ -163,12 +163,12 @@ def hits(
 
 
 def table(found: Mapping[str, Hits], truth: Hits, roster: list[str], seed: int = 0) -> pl.DataFrame:
-    """A row a rule: pass rate, points over the best single competitor and share of the way from it to the oracle (null where
-    these are one), each with a 95 % percentile interval over resampled tasks; how many tasks are `won` and `lost` to the best
-    competitor; and the share right where answers differ.
+    """One row per rule: pass rate, difference to the best single competitor, and share of the gap between it and the oracle
+    (null if there is no gap), each with a 95 % percentile interval over resampled tasks; how many tasks are `won` and `lost`
+    against the best competitor; and the share right where answers differ.
 
-    The picks and the best competitor are those of all tasks, in each resampling too: the intervals are about other tasks, not
-    about other votes. A resampling that leaves nothing between best and oracle says nothing of the way between them.
+    Every resample keeps the picks and the best competitor of all tasks: the intervals are about other tasks, not about other
+    votes. A resample without a gap does not count for the share of the gap.
     """
     best = found[max(roster, key=lambda name: found[name].mean())]
     draws = np.random.default_rng(seed).integers(len(best), size=(ROUNDS, len(best)))
@@ -183,10 +183,10 @@ def table(found: Mapping[str, Hits], truth: Hits, roster: list[str], seed: int =
         }
         values: dict[str, Any] = {"rule": name, "tasks": len(own)}
         for measure, of in measures.items():
-            told: list[float | None] = [None] * 3
+            bounds: list[float | None] = [None] * 3
             if measure != "best_to_oracle" or gap.any():
-                told = [float(of(np.arange(len(own)))), *np.nanquantile(of(draws), (0.025, 0.975)).tolist()]
-            values |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), told, strict=True))
+                bounds = [float(of(np.arange(len(own)))), *np.nanquantile(of(draws), (0.025, 0.975)).tolist()]
+            values |= dict(zip((measure, f"{measure}_low", f"{measure}_high"), bounds, strict=True))
         beaten = {"won": float((own - best).clip(0).sum()), "lost": float((best - own).clip(0).sum())}
         return values | beaten | {"right_where_they_differ": float(own[differ].mean()) if differ.any() else None}
 
@@ -197,42 +197,42 @@ def table(found: Mapping[str, Hits], truth: Hits, roster: list[str], seed: int =
 def missed(
     picked: pl.DataFrame, executed: Mapping[str, pl.DataFrame], truth: Hits, ids: list[str], roster: list[str]
 ) -> dict[str, int]:
-    """In how many tasks a rule `missed` a right answer that there was, and in how many of these no test told the picked answer
-    from any right one (`missed_untold`).
+    """The number of tasks in which a rule `missed` a right answer, and of those in which no test distinguished the picked
+    answer from any right one (`missed_untold`).
     """
-    told = {
+    distinguished = {
         (identity, frozenset(sides(m)))
         for m, votes in executed.items()
         for identity in votes.filter(pl.col("p_left") != 0.5)["instruction_id"]
     }
     places = [(ids.index(one), roster.index(name)) for one, name in picked.select("instruction_id", "competitor").iter_rows()]
     wrong = [(task, own) for task, own in places if not truth[task, own] and truth[task].any()]
-    untold = [
-        not any((ids[task], frozenset({roster[own], roster[other]})) in told for other in np.flatnonzero(truth[task]))
+    undistinguished = [
+        not any((ids[task], frozenset({roster[own], roster[other]})) in distinguished for other in np.flatnonzero(truth[task]))
         for task, own in wrong
     ]
-    return {"missed": len(wrong), "missed_untold": sum(untold)}
+    return {"missed": len(wrong), "missed_untold": sum(undistinguished)}
 
 
 def verdicts(votes: Mapping[str, pl.DataFrame], right: pl.DataFrame) -> pl.DataFrame:
-    """Of each judge and kind of evidence: the `battles` between a right and a wrong answer, the share in which it `said`
-    anything, the share of these in which it was right, on its mean over both orders, one half if that is none; and the share
-    of all in which it was, silence being one half too.
+    """For each judge and kind of evidence: the number of `battles` between a right and a wrong answer, the share with a vote
+    (`said`), the share of these that are right (by the mean over both orders; a tie is one half), and the share right of all
+    battles, where an abstention is one half too.
     """
     truth = right.select("instruction_id", "competitor", "right")
     battle = ["instruction_id", "left", "right", "evidence", "judge"]
-    together = pl.concat(list(votes.values())).group_by(battle).agg(leaning=pl.col("p_left").mean())
+    together = pl.concat(list(votes.values())).group_by(battle).agg(preference=pl.col("p_left").mean())
     for side in ("left", "right"):
         of_side = truth.rename({"competitor": side, "right": f"{side}_is_right"})
         together = together.join(of_side, on=["instruction_id", side])
-    telling = together.filter(pl.col("left_is_right") != pl.col("right_is_right"))
-    toward = pl.when("left_is_right").then("leaning").otherwise(1 - pl.col("leaning"))
-    hit = pl.when((toward - 0.5).abs() < counting.TIE_WITHIN).then(0.5).otherwise((toward > 0.5).cast(pl.Float64))
-    said = pl.col("leaning").is_not_null()
-    counted = telling.group_by("evidence", "judge").agg(
+    decidable = together.filter(pl.col("left_is_right") != pl.col("right_is_right"))
+    for_right = pl.when("left_is_right").then("preference").otherwise(1 - pl.col("preference"))
+    hit = pl.when((for_right - 0.5).abs() < counting.TIE_WITHIN).then(0.5).otherwise((for_right > 0.5).cast(pl.Float64))
+    voted = pl.col("preference").is_not_null()
+    counted = decidable.group_by("evidence", "judge").agg(
         battles=pl.len(),
-        said=said.mean(),
-        right_where_said=hit.filter(said).mean(),
-        right_in_all=pl.when(said).then(hit).otherwise(0.5).mean(),
+        said=voted.mean(),
+        right_where_said=hit.filter(voted).mean(),
+        right_in_all=pl.when(voted).then(hit).otherwise(0.5).mean(),
     )
     return counted.sort("evidence", "judge", descending=[True, False])

