@@ -1,4 +1,4 @@
-"""What this project costs and promises, measured: each module runs alone and prints one JSON line a result."""
+"""Benchmarks of this project: each module runs alone and prints one JSON line per result."""
 
 import os
 

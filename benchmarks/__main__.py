@@ -1,6 +1,6 @@
-"""`make bench`: curation's and analysis' benchmarks one after the other, each in a process of its own.
+"""`make bench`: the benchmarks of curation and analysis in sequence, each in its own process.
 
-Exits with 1 if one fails or a result falls short of what it promises.
+Exits with 1 if one fails or a result misses its limit.
 """
 
 import json
@@ -11,16 +11,16 @@ BENCHMARKS = ("dedup", "kcenter", "novelty", "ratings", "embedding", "exports", 
 
 
 def main() -> int:
-    """How many benchmarks failed or fell short."""
+    """The number of benchmarks that failed or missed a limit."""
     bad = 0
     for name in BENCHMARKS:
         command = [sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]]
-        short = False
+        missed = False
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
             for line in running.stdout or []:
                 print(line, end="", flush=True)
-                short |= line.startswith("{") and not json.loads(line).get("ok", True)
-        bad += short or running.returncode != 0
+                missed |= line.startswith("{") and not json.loads(line).get("ok", True)
+        bad += missed or running.returncode != 0
     return bad
 
 

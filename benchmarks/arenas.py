@@ -11,14 +11,14 @@ ROSTER = ("ann", "bob", "cyd", "dan")
 
 
 def small_arena(folder: Path, serve: dict[str, Any], roster: tuple[str, ...] = ROSTER, **values: Any) -> Arena:
-    """An arena whose tables lie in a folder; keyword arguments change some values of a section.
+    """An arena with its tables in `folder`; keyword arguments change some values of a section.
 
-    A competitor `new=old` is called new and says of itself that it is old: renamed, not changed.
+    A competitor `new=old` has the name new and the system prompt of old: it is renamed, not changed.
     """
     named = [(name.split("=")[0], name.split("=")[-1]) for name in roster]
     base: dict[str, Any] = {
         "name": "benchmark",
-        "competitors": [{"name": n, "model": str(MODELS / LLM), "system_prompt": f"You are {who}."} for n, who in named],
+        "competitors": [{"name": n, "model": str(MODELS / LLM), "system_prompt": f"You are {old}."} for n, old in named],
         "warehouse": str(folder / "warehouse"),
         "mining": {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 40, "samples_per_request": 1},
         "deduplication": {"threshold": 0.9},
@@ -36,7 +36,7 @@ def small_arena(folder: Path, serve: dict[str, Any], roster: tuple[str, ...] = R
 
 
 def quiet_home(folder: Path) -> Path:
-    """A folder for DAGSTER_HOME that reports to nobody."""
+    """A folder for DAGSTER_HOME with telemetry off."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
     return folder

@@ -1,7 +1,7 @@
-"""`kill -9` at random moments of every stage: what is repeated, lost, doubled or left behind. Prints one JSON line.
+"""`kill -9` at random moments of every stage: counts what is repeated, lost, doubled or left behind. Prints one JSON line.
 
-Each life of an arena is killed some times and then left to finish. A run starts its engine as it starts vLLM: a scripted
-endpoint under the guard that kills it. Moments are drawn among the stages: while one asks, or while one writes its partitions.
+The runs of each arena are killed several times; then one run finishes. A run starts its engine, a scripted endpoint, in the
+same way as vLLM: under the guard. The moments are drawn from all stages: while one sends requests or writes its partitions.
     python -m benchmarks.crash [KILLS]
 """
 
@@ -26,7 +26,7 @@ from benchmarks.scripted import __file__ as endpoint_script
 from benchmarks.scripted import identity
 
 FORK = multiprocessing.get_context("fork")
-KILLS_A_LIFE, LANES = 13, 2
+KILLS_PER_ARENA, WORKERS = 13, 2
 DURABLE_SECONDS = 0.2
 LATENCY = 0.02
 ASKING = ("mining", "difficulty", "answers", "votes")
@@ -38,8 +38,8 @@ MOMENTS = [*(f"asking {stage}" for stage in ASKING for _ in range(3)), *(f"writi
 TABLES = WRITING[:10]
 
 
-def imports_once() -> None:
-    """Load what is slow to load and safe to fork, so that each run begins at once. Lance is not: it has threads."""
+def preload() -> None:
+    """Import the slow modules that are safe to fork, so that each run starts quickly. Lance is not safe: it has threads."""
     for name in (
         "dagster",
         "polars",
@@ -51,8 +51,8 @@ def imports_once() -> None:
         importlib.import_module(name)
 
 
-def one_run(folder: Path, log: Path, tell: Connection) -> None:
-    """Materialize everything with an engine of its own; sends the stages that it reaches."""
+def one_run(folder: Path, log: Path, events: Connection) -> None:
+    """Materialize everything with its own engine; sends an event for each stage that it reaches."""
     from warrior_dagster.inference.engines import Engines
     from warrior_dagster.inference.http_client import CompletionsClient
     from warrior_dagster.inference.ledger.writer import LedgerWriter
@@ -67,8 +67,8 @@ def one_run(folder: Path, log: Path, tell: Connection) -> None:
     arena = small_arena(folder, {"kind": "vllm"})
     write = Warehouse.write
 
-    def telling(self: Warehouse, table: str, partition: str, rows: Any) -> Any:
-        tell.send(f"writing {table}")
+    def write_with_event(self: Warehouse, table: str, partition: str, rows: Any) -> Any:
+        events.send(f"writing {table}")
         return write(self, table, partition, rows)
 
     def start(_: object, stack: ExitStack, lock: int) -> CompletionsClient:
@@ -80,15 +80,15 @@ def one_run(folder: Path, log: Path, tell: Connection) -> None:
         return CompletionsClient([url], "m", max_in_flight=16, attempts=3, timeout_s=30)
 
     def report(progress: Progress) -> None:
-        tell.send(f"asking {progress.stage}")
+        events.send(f"asking {progress.stage}")
 
-    Warehouse.write = telling  # type: ignore[method-assign]
+    Warehouse.write = write_with_event  # type: ignore[method-assign]
     with LedgerWriter(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report, start=start) as engines:
         run_arena(arena, engines)
 
 
 def killed(folder: Path, log: Path, moment: str | None, chance: random.Random) -> tuple[str, float] | None:
-    """Run, and kill the run at a moment; None if it ended first, else the last stage it told and when it was killed."""
+    """Run, and kill the run at a moment. Returns its last event and the time of the kill, or None if it ended first."""
     ours, theirs = FORK.Pipe(duplex=False)
     process = FORK.Process(target=one_run, args=(folder, log, theirs))
     process.start()
@@ -111,17 +111,17 @@ def killed(folder: Path, log: Path, moment: str | None, chance: random.Random) -
     return None
 
 
-def state(folder: Path, answer: Connection) -> None:
-    """What is on disk: ledger rows by question, doubled keys and rows, and a hash of each table's partitions."""
+def state(folder: Path, results: Connection) -> None:
+    """What is on disk: ledger rows per request, doubled keys and rows, and a hash of each partition."""
     from warrior_dagster.inference.ledger.reader import LedgerReader
     from warrior_dagster.warehouse.row_hash import rows_sha256
     from warrior_dagster.warehouse.tables import Warehouse
 
     ledger = LedgerReader(str(folder / "warehouse"))
     rows = ledger.newest(10**9, ["key", "prompt", "params"])
-    questions = Counter[str]()
+    requests = Counter[str]()
     for prompt, params in rows.select("prompt", "params").iter_rows():
-        questions[f"{identity({'prompt': prompt, 'add_special_tokens': False, **json.loads(params)}):032x}"] += 1
+        requests[f"{identity({'prompt': prompt, 'add_special_tokens': False, **json.loads(params)}):032x}"] += 1
     warehouse, doubled = Warehouse(str(folder / "warehouse")), len(rows) - rows["key"].n_unique()
     partitions, sizes = dict[str, str](), dict[str, int]()
     for table in TABLES:
@@ -130,11 +130,11 @@ def state(folder: Path, answer: Connection) -> None:
             sizes[table] = len(frame)
             doubled += len(frame) - len(frame.unique(["partition", "row_id"]))
             partitions |= {f"{table}/{key[0]}": rows_sha256(part) for key, part in frame.group_by("partition")}
-    answer.send({"questions": questions, "doubled": doubled, "partitions": partitions, "sizes": sizes})
+    results.send({"requests": requests, "doubled": doubled, "partitions": partitions, "sizes": sizes})
 
 
 def state_of(folder: Path) -> dict[str, Any]:
-    """`state`, in a process of its own: this one must never touch Lance before it forks."""
+    """`state` in its own process, because this one must not use Lance before it forks."""
     ours, theirs = FORK.Pipe(duplex=False)
     process = FORK.Process(target=state, args=(folder, theirs))
     process.start()
@@ -144,7 +144,7 @@ def state_of(folder: Path) -> dict[str, Any]:
 
 
 def left_behind(mark: str, patience: float = 15.0) -> int:
-    """Processes of a run's server that are still there after a while."""
+    """The number of processes of a run's server that are still alive after `patience` seconds."""
     deadline = time.monotonic() + patience
     while (
         found := sum(mark in line for line in map(command_line, Path("/proc").glob("[0-9]*")))
@@ -154,7 +154,7 @@ def left_behind(mark: str, patience: float = 15.0) -> int:
 
 
 def command_line(process: Path) -> str:
-    """A process's arguments; nothing if it has ended."""
+    """A process's arguments; empty if it has ended."""
     try:
         return (process / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
@@ -162,21 +162,21 @@ def command_line(process: Path) -> str:
 
 
 def unanswered(lines: list[dict[str, Any]], since: float) -> int:
-    """Samples that were in flight, or answered at `since` or later."""
+    """The number of samples that were not answered before `since`."""
     came = sum(int(line["n"]) for line in lines if line["left"] is None)
     return came - sum(int(line["n"]) for line in lines if line["left"] is not None and line["left"] < since)
 
 
-def life(folder: Path, kills: int, chance: random.Random) -> Counter[str]:
-    """Kill an arena's runs some times, let it finish, and count."""
-    found, seen, asked = Counter[str](), list[dict[str, str]](), 0
+def kill_and_finish(folder: Path, kills: int, chance: random.Random) -> Counter[str]:
+    """Kill an arena's runs several times, let one finish, and count."""
+    found, seen, sent = Counter[str](), list[dict[str, str]](), 0
     had: Counter[str] = Counter()
     moments = sorted(chance.choices(MOMENTS, k=kills), key=MOMENTS.index)
     for number, moment in enumerate([*moments, None]):
         log = folder / f"requests-{number}.log"
         end = killed(folder, log, moment, chance)
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        asked += sum(line["n"] for line in lines if line["left"] is None)
+        sent += sum(line["n"] for line in lines if line["left"] is None)
         found["leftovers"] += left_behind(str(log))
         now = state_of(folder)
         found["duplicated"] += now["doubled"]
@@ -188,10 +188,10 @@ def life(folder: Path, kills: int, chance: random.Random) -> Counter[str]:
             durable = Counter[str]()
             for line in lines:
                 durable[line["what"]] += line["n"] * (line["left"] is not None and line["left"] < at - DURABLE_SECONDS)
-            found["lost"] += ((had + durable) - now["questions"]).total()
+            found["lost"] += ((had + durable) - now["requests"]).total()
             seen.append(now["partitions"])
-        had = now["questions"]
-    found["repeated"] = asked - had.total()
+        had = now["requests"]
+    found["repeated"] = sent - had.total()
     found["half_written"] = sum(now["partitions"].get(name) != digest for then in seen for name, digest in then.items())
     selected = now["sizes"]["selected_instructions"]
     expected = {
@@ -204,27 +204,27 @@ def life(folder: Path, kills: int, chance: random.Random) -> Counter[str]:
     return found
 
 
-def lane(folder: Path, kills: int, seed: int, answer: Connection) -> None:
-    """Lives, one after the other."""
+def worker(folder: Path, kills: int, seed: int, results: Connection) -> None:
+    """Kill and finish arenas in sequence until the number of kills is reached; sends the counts."""
     os.environ["DAGSTER_HOME"] = str(quiet_home(folder / "home"))
     chance, total = random.Random(seed), Counter[str]()
     for number in range(100):
         if total["kills"] >= kills:
             break
         (folder / str(number)).mkdir()
-        total += life(folder / str(number), min(KILLS_A_LIFE, kills - total["kills"]), chance)
-    answer.send(total)
+        total += kill_and_finish(folder / str(number), min(KILLS_PER_ARENA, kills - total["kills"]), chance)
+    results.send(total)
 
 
 def main(kills: int) -> None:
-    """The lanes side by side, and their sum."""
-    imports_once()
+    """Run the workers in parallel, and print the sum of their counts."""
+    preload()
     with tempfile.TemporaryDirectory() as name:
         pipes = []
-        for number in range(LANES):
+        for number in range(WORKERS):
             ours, theirs = FORK.Pipe(duplex=False)
             (folder := Path(name, str(number))).mkdir()
-            FORK.Process(target=lane, args=(folder, kills // LANES + (number < kills % LANES), number, theirs)).start()
+            FORK.Process(target=worker, args=(folder, kills // WORKERS + (number < kills % WORKERS), number, theirs)).start()
             theirs.close()
             pipes.append(ours)
         total = sum((pipe.recv() for pipe in pipes), Counter[str]())

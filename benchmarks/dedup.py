@@ -1,7 +1,8 @@
-"""Deduplication against datasketch and against every pair: how fast it is, and what each finds.
+"""Deduplication compared with datasketch and with a comparison of all pairs: speed and recall.
 
-Two ways to use datasketch: as it comes, where a shared band makes a duplicate, and with this project's promise, where bands
-propose 99 % of the pairs at the threshold and the exact similarity decides: far slower, so on fewer texts.
+datasketch is used in two ways: unverified, where a shared band makes a duplicate; and verified, with this project's guarantee,
+where bands propose 99 % of the pairs at the threshold and the exact similarity decides. The latter is slower and gets fewer
+texts.
 """
 
 from collections.abc import Set
@@ -19,7 +20,7 @@ BANDS = (42, 3)
 
 
 def datasketch(texts: list[str], bands: tuple[int, int] | None = None) -> list[int]:
-    """The texts that datasketch keeps: each is looked up among those kept before. With `bands` Jaccard decides."""
+    """The texts that datasketch keeps: each is compared with those kept before it. With `bands`, exact Jaccard decides."""
     index = MinHashLSH(threshold=THRESHOLD, num_perm=128, params=bands)
     words = [{word.encode() for word in text.split()} for text in texts]
     kept = []
@@ -38,12 +39,12 @@ def similar(a: Set[Any], b: Set[Any]) -> bool:
 
 
 def kept(texts: list[str]) -> set[int]:
-    """What this project keeps."""
+    """The texts that this project keeps."""
     return set(find_duplicates(texts, threshold=THRESHOLD)["duplicate_of"].is_null().arg_true())
 
 
 def every_pair(texts: list[str]) -> set[int]:
-    """What the rule keeps if each text is compared with all that are kept before it."""
+    """The texts kept if each is compared with all that were kept before it."""
     words = [frozenset(text.split()) for text in texts]
     chosen = list[int]()
     for i, own in enumerate(words):
@@ -53,7 +54,7 @@ def every_pair(texts: list[str]) -> set[int]:
 
 
 def main() -> None:
-    """Speed against both ways, then what is found of all pairs, by both and by datasketch."""
+    """Speed against both ways, then the recall of this project and of datasketch."""
     n, few = (20_000, 2_000) if QUICK else (100_000, 5_000)
     texts = instructions(n)
     kept(texts[:100])  # compiles, once for all processes

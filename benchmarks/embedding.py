@@ -28,7 +28,7 @@ def main() -> None:
         warehouse, partitions = Warehouse(folder), map(str, count())
 
         def stream() -> None:
-            """Into a partition of its own: the same rows in the same one would not be written again."""
+            """Write to a new partition: equal rows would not be written to the same one again."""
             warehouse.write("instruction_embeddings", next(partitions), embedding.embed_instructions(kept, settings))
 
         stream()

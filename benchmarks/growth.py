@@ -1,7 +1,7 @@
-"""How time and memory grow: every stage without a model, from its tables in a warehouse to its table, at ever more rows.
+"""Time and memory of every stage without a model at growing numbers of rows, from its input tables to its output table.
 
-Each stage runs in a process of its own, whose peak is all it ever held, Python and libraries included. Embedding itself, which
-a model does, is measured at fewer rows (`EMBEDDED`). Texts are those of `measure.instructions`, vectors 384 wide and random.
+Each stage runs in its own process. Its peak memory includes Python and libraries. Embedding uses a model and is measured at
+fewer rows (`EMBEDDED`). Texts are those of `measure.instructions`; vectors are random, with 384 dimensions.
     python -m benchmarks.growth [QUICK]     # with DOCS=1 also writes docs/growth.md and docs/growth.svg
 """
 
@@ -33,14 +33,14 @@ SIZES = [10_000] if QUICK else [10_000, 30_000, 100_000, 300_000, 1_000_000]
 EMBEDDED = 10_000
 WIDTH, CENTRES, REFERENCES, PARTS = 384, 1_400, 5_000, 4
 ROSTER = [f"model-{number}" for number in range(5)]
-ELSEWHERE = ("embed", "select_in_parts", "novelty", "rate", "score_and_export")
-"""Stages that are left out when quick: they have benchmarks of their own, or nothing to show at this size."""
+SKIPPED_IF_QUICK = ("embed", "select_in_parts", "novelty", "rate", "score_and_export")
+"""Stages that have their own benchmarks or show nothing at the small size."""
 LIMIT = 4.0
-"""GiB that curation of a million instructions may take at its peak."""
+"""Peak GiB that curation of a million instructions may use."""
 
 
 def mine(warehouse: Warehouse, n: int) -> None:
-    """Before all stages: n mined instructions of one competitor."""
+    """Write the input of all stages: n mined instructions of one competitor."""
     texts = instructions(n)
     ids = pl.Series("row_id", [f"{number:08d}" for number in np.random.default_rng(0).permutation(n)])
     same = {"competitor": "a", "language": "Python", "temperature": 1.0, "top_p": 0.99, "status": "ok", "completion_key": "k"}
@@ -97,20 +97,20 @@ def rate(warehouse: Warehouse, n: int) -> None:
 def score_and_export(warehouse: Warehouse, n: int) -> None:
     """Final scores of n answers, five to an instruction, and the SFT data set."""
     rng, pairs = np.random.default_rng(0), list(combinations(ROSTER, 2))
-    asked = (
+    selected = (
         warehouse.read("mined", ["a"], ["instruction"]).head(n // len(ROSTER)).select("instruction", instruction_id="row_id")
     )
-    ids = asked["instruction_id"]
+    ids = selected["instruction_id"]
     outcomes = pl.concat(
         pl.DataFrame({"instruction_id": ids, "left": a, "right": b, "local_left": rng.random(len(ids))}) for a, b in pairs
     )
     answers = pl.concat(
-        asked.select("instruction_id", competitor=pl.lit(name), usable=True, length=200, answer="instruction", finished=True)
+        selected.select("instruction_id", competitor=pl.lit(name), usable=True, length=200, answer="instruction", finished=True)
         for name in ROSTER
     )
     scored = scores.final_scores(outcomes, dict.fromkeys(ROSTER, 1000.0), answers, ROSTER, alpha=0.7)
-    told = asked.with_columns(attacker=pl.lit(ROSTER[0]))
-    records = scored.join(told, on="instruction_id").join(answers, on=["instruction_id", "competitor"])
+    attacked = selected.with_columns(attacker=pl.lit(ROSTER[0]))
+    records = scored.join(attacked, on="instruction_id").join(answers, on=["instruction_id", "competitor"])
     write_dataset(sft_rows(records), Path(warehouse.uri), "sft", "")
 
 
@@ -121,7 +121,7 @@ STAGES: dict[str, Callable[[Warehouse, int], None]] = {
 
 
 def measured(stage: str, n: int, folder: str) -> tuple[float, float]:
-    """Seconds and peak GiB of a stage in a process of its own."""
+    """Seconds and peak GiB of a stage in its own process."""
     command = [sys.executable, "-m", "benchmarks.growth", "stage", stage, str(n), folder]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds, peak = json.loads(done.stdout.splitlines()[-1])
@@ -129,12 +129,12 @@ def measured(stage: str, n: int, folder: str) -> tuple[float, float]:
 
 
 def grow() -> pl.DataFrame:
-    """Every stage at every size, one line each, and each stage's exponent between its two largest sizes."""
+    """Print the result of every stage at every size, and each stage's exponent between its two largest sizes."""
     rows = []
     for n in SIZES:
         with tempfile.TemporaryDirectory() as folder:
             for stage in STAGES:
-                if (stage == "embed" and n > EMBEDDED) or (QUICK and stage in ELSEWHERE):
+                if (stage == "embed" and n > EMBEDDED) or (QUICK and stage in SKIPPED_IF_QUICK):
                     continue
                 seconds, peak = measured(stage, n, folder)
                 if stage == "mine":
@@ -152,13 +152,13 @@ def grow() -> pl.DataFrame:
 
 
 def exponent(own: pl.DataFrame) -> float:
-    """Of a stage's time in its rows, between the two largest sizes."""
+    """The exponent of a stage's time in its number of rows, between the two largest sizes."""
     (few, fast), (many, slow) = own[-2:].select("n", "seconds").rows()
     return float(np.log(slow / fast) / np.log(many / few))
 
 
 def document(found: pl.DataFrame) -> None:
-    """The table and the plot of docs/, from what was measured."""
+    """Write the table and the plot of docs/."""
     import matplotlib.pyplot as plt
 
     figure, (times, peaks) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")

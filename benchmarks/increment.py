@@ -1,7 +1,7 @@
-"""What each change of an arena asks of an endpoint, against the least it could: one JSON line a change.
+"""The requests that each change of an arena sends, compared with the minimum. Prints one JSON line per change.
 
-`requests_sent` is counted by the endpoint, in samples. `requests_minimal` is how many completions the arena's rows rest on
-afterwards and the ledger did not hold before. Each change starts from a copy of the same finished arena.
+The endpoint counts `requests_sent`, in samples. `requests_minimal` is the number of completions that the changed arena's rows
+need and the ledger did not have. Each change starts from a copy of the same finished arena.
     python -m benchmarks.increment
 """
 
@@ -41,7 +41,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def needed(arena: Arena) -> set[str]:
-    """The keys of all completions that the present rows of an arena rest on."""
+    """The keys of all completions that the current rows of an arena need."""
     warehouse, found = Warehouse(arena.warehouse), set[str]()
     for table in asking_tables(arena):
         rows = warehouse.read(table.name, table.partitions(arena))
@@ -51,34 +51,34 @@ def needed(arena: Arena) -> set[str]:
 
 
 def paid(arena: Arena) -> set[str]:
-    """All keys of an arena's ledger."""
+    """The keys of all completions in an arena's ledger."""
     ledger = LedgerReader(arena.warehouse)
     return set(ledger.newest(10**9, ["key"])["key"])
 
 
 def run(arena: Arena) -> None:
-    """Materialize everything, with nobody to tell."""
+    """Materialize everything without progress reports."""
     with open_engines(arena, lambda _: None) as engines:
         run_arena(arena, engines)
 
 
 def reworded(text: str, clean: Callable[..., Any], **how: Any) -> Any:
-    """Another parser of what was mined."""
+    """A changed parser of mined instructions."""
     return clean(text.replace("Python", "Python 3"), **how)
 
 
 def measure(change: str, arena: Arena, log: Path) -> None:
-    """Run an arena that was changed, and print what that asked."""
+    """Run a changed arena and print how many requests it sent."""
     had, before = paid(arena), sent(log)
     run(arena)
-    asked, least = sent(log) - before, len(needed(arena) - had)
-    ratio = asked / least if least else float(asked == 0)
-    line = {"change": change, "requests_sent": asked, "requests_minimal": least, "ratio": ratio}
+    new, least = sent(log) - before, len(needed(arena) - had)
+    ratio = new / least if least else float(new == 0)
+    line = {"change": change, "requests_sent": new, "requests_minimal": least, "ratio": ratio}
     print(json.dumps({"benchmark": "increment", **line}), flush=True)
 
 
 def main() -> None:
-    """All changes, and two that are no change of the YAML: a competitor's return, and another parser."""
+    """Measure all changes of the YAML, then the return of a removed competitor and a changed parser."""
     with tempfile.TemporaryDirectory() as name:
         folder, log = Path(name), Path(name, "requests.log")
         os.environ["DAGSTER_HOME"] = str(quiet_home(folder / "home"))
@@ -86,9 +86,9 @@ def main() -> None:
             serve = {"kind": "endpoint", "urls": [url]}
             run(small_arena(folder / "first", serve))
             for change, values in CHANGES.items():
-                there = folder / change.replace(" ", "_")
-                shutil.copytree(folder / "first", there)
-                measure(change, small_arena(there, serve, **values), log)
+                copy = folder / change.replace(" ", "_")
+                shutil.copytree(folder / "first", copy)
+                measure(change, small_arena(copy, serve, **values), log)
             measure("take a removed competitor back", small_arena(folder / "remove_a_competitor", serve), log)
             parser = partial(reworded, clean=cleaning.clean)
             setattr(sampling, "clean", parser)  # noqa: B010
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def sent(log: Path) -> int:
-    """How many samples the endpoint was asked for so far."""
+    """The number of samples requested from the endpoint so far."""
     lines = map(json.loads, log.read_text().splitlines())
     return sum(line["n"] for line in lines if line["left"] is None)
 

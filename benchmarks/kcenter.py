@@ -1,11 +1,10 @@
-"""K-centre-greedy against the plain greedy in NumPy, and as google/active-learning and anomalib do it, on the same points.
+"""K-centre-greedy compared with the plain greedy in NumPy and with the steps of google/active-learning and anomalib.
 
-The plain greedy is one matrix-vector product a centre, in float64: on these points it chooses as the definition does, says the
-first line, and it is what is timed against. In float32 it is faster and its choices part from those somewhere (`same`:
-after how many, of those timed); that line is for the reader and held to nothing. The two projects' are written here as they
-compute a step, without what they do before it (anomalib projects the points to fewer dimensions): a centre is one call of
-scikit-learn's `pairwise_distances`, or one norm of differences in torch. They are timed over some centres (`measured`), each at
-the same cost.
+The plain greedy computes one matrix-vector product per centre, in float64. The first line shows that its choices are those of
+this project. In float32 it is faster, but its choices differ after the first `same` ones; that line has no limit. The other two
+projects are represented by their step alone: one call of scikit-learn's `pairwise_distances` per centre, or one norm of
+differences in torch. What they do before it is left out (anomalib projects the points to fewer dimensions). Their time is
+measured over `measured` centres and extrapolated, because each centre costs the same.
     python -m benchmarks.kcenter [QUICK]
     python -m benchmarks.kcenter gpu        # the table of docs/growth.md: needs a GPU
 """
@@ -26,7 +25,7 @@ Array = NDArray[np.floating]
 
 
 def sphere(n: int, d: int) -> Array:
-    """Points of length one, half around a few hundred places and half anywhere, as embeddings are."""
+    """Points of length one that resemble embeddings: half in a few hundred clusters, half anywhere."""
     rng = np.random.default_rng(0)
     places = rng.standard_normal((n // 50, d))[rng.integers(0, n // 50, n // 2)]
     near = places + rng.standard_normal((n // 2, d)) * rng.uniform(0.2, 1, (n // 2, 1))
@@ -36,7 +35,7 @@ def sphere(n: int, d: int) -> Array:
 
 
 def plain(points: Array, k: int, first: int) -> tuple[list[int], list[float]]:
-    """One matrix-vector product a centre, in the points' precision; the choices, and the radius after each."""
+    """The plain greedy in the precision of the points. Returns the choices and the radius after each."""
     squares = np.einsum("ij,ij->i", points, points)
     nearest, chosen, radii = np.full(len(points), np.inf, points.dtype), [first], list[float]()
     while True:
@@ -68,8 +67,8 @@ def anomalib(points: Array, k: int, first: int) -> list[int]:
 
 
 def main() -> None:
-    """Time against each peer (a few centres of theirs, and as many times more for all), the same choices, and parts."""
-    # No smaller when quick: below this the points stay in the cache, and a plain greedy is quicker than where it is needed.
+    """Compare choices and radii, time against each peer, and measure the radius of a selection in parts."""
+    # Not smaller if quick: fewer points would fit in the cache, where a plain greedy is faster than in practice.
     n, d, k, rounds, few = 20_000, 768, 2_000, 1 if QUICK else 3, 50 if QUICK else 100
     points = sphere(n, d)
     wide = points.astype(np.float64)
@@ -87,7 +86,7 @@ def main() -> None:
     result("kcenter", "largest difference of a radius", worst, "plain float64", 1e-3, 1e-3 / max(worst, 1e-12), n, least=1)
     result("kcenter", "s", mine, "plain NumPy, float64 (same choices)", theirs, ratio, n, least=20)
     for name, peer in (("google/active-learning", google), ("anomalib's step", anomalib)):
-        peer(points, 3, first)  # what a library does at its first call
+        peer(points, 3, first)  # warm up the library
         some, scale = partial(peer, points, few, first), (k - 1) / (few - 1)
         mine, theirs, ratio = paired(lambda: k_center_greedy(points, k), some, rounds=rounds)
         result("kcenter", "s", mine, name, scale * theirs, scale * ratio, n, least=20, measured=few)
@@ -128,7 +127,7 @@ def main() -> None:
 
 
 def plain_on_gpu(points: Array, k: int, first: int) -> list[int]:
-    """The plain greedy in float32 on a GPU: one matrix-vector product a centre, by torch."""
+    """The plain greedy in float32 on a GPU: one matrix-vector product per centre with torch."""
     every, chosen = torch.from_numpy(points).cuda(), [first]
     squares = (every * every).sum(dim=1)
     nearest = torch.full((len(points),), torch.inf, device="cuda")
@@ -141,17 +140,17 @@ def plain_on_gpu(points: Array, k: int, first: int) -> list[int]:
 
 
 def on_gpu() -> None:
-    """The same choices and radii with torch on a GPU, at four sizes: seconds, GiB, and the plain greedy's seconds there."""
+    """Check choices and radii on a GPU at four sizes; print seconds, GiB, and the seconds of the plain greedy on the GPU."""
     card = torch.cuda.get_device_name()
     for n, d, k in ((20_000, 768, 2_000), (100_000, 768, 10_000), (1_000_000, 384, 1_400), (1_000_000, 384, 10_000)):
         points = sphere(n, d)
-        there = k_center_greedy(points, k, device="cuda")
-        here = k_center_greedy(points, k)
-        assert all((a == b).all() for a, b in zip(there, here, strict=True))
-        first, more = int(there[0][0]), {"width": d, "centres": k, "gib": torch.cuda.max_memory_allocated() / 2**30}
+        from_gpu = k_center_greedy(points, k, device="cuda")
+        from_cpu = k_center_greedy(points, k)
+        assert all((a == b).all() for a, b in zip(from_gpu, from_cpu, strict=True))
+        first, more = int(from_gpu[0][0]), {"width": d, "centres": k, "gib": torch.cuda.max_memory_allocated() / 2**30}
         peers: dict[str, Any] = {
             "this project's on the CPU": partial(k_center_greedy, points, k),
-            "plain greedy there": partial(plain_on_gpu, points, k, first),
+            "plain greedy on the GPU": partial(plain_on_gpu, points, k, first),
         }
         for name, peer in peers.items():
             mine, theirs, ratio = paired(partial(k_center_greedy, points, k, device="cuda"), peer)

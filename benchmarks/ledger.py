@@ -1,6 +1,6 @@
-"""The ledger at a million completions: look-ups of 10,000 keys, half of them there, and appends that do not slow down.
+"""The ledger at a million completions: look-ups of 10,000 keys, half of them stored, and appends that do not slow down.
 
-Appends are timed as the ledger's own thread makes them, 150 completions each, while it compacts itself.
+Appends have 150 completions each, as the ledger's own thread makes them, and are timed while it compacts itself.
     python -m benchmarks.ledger [QUICK]
 """
 
@@ -21,15 +21,15 @@ PARAMS = params(Sampling(max_tokens=512))
 BATCH = 150
 
 
-def paid(number: int) -> tuple[Request, Completion]:
-    """A request and its completion, of the length of a verdict."""
+def completed(number: int) -> tuple[Request, Completion]:
+    """A request and its completion, as long as a verdict."""
     request = Request(MODEL, f"instruction {number}: " + "which of the two answers is better? " * 12, PARAMS)
     text = f"{number} " + "the first handles the empty list, the second does not " * 6
     return request, Completion(request.keys()[0], 0, text, "stop", 120, 80)
 
 
 def result(measure: str, value: float, limit: float, ok: bool, **more: float) -> None:
-    """Print one line."""
+    """Print one JSON line."""
     line = {"benchmark": "ledger", "measure": measure, "value": round(value, 4), "limit": limit, "ok": ok, **more}
     print(json.dumps(line), flush=True)
 
@@ -41,7 +41,7 @@ def main(size: int) -> None:
         seconds = []
         for first in range(0, size, BATCH):
             for number in range(first, min(first + BATCH, size)):
-                ledger.append(*paid(number))
+                ledger.append(*completed(number))
             started = time.perf_counter()
             ledger.flush()
             seconds.append(time.perf_counter() - started)
@@ -51,8 +51,8 @@ def main(size: int) -> None:
         slow = statistics.quantiles(seconds, n=100)[-1]
         result("append_ms_99th_percentile", slow * 1e3, 50, slow <= 0.05, n=size)
         chance = random.Random(0)
-        wanted = [paid(chance.randrange(size))[1].key for _ in range(5_000)]
-        wanted += [paid(size + number)[1].key for number in range(5_000)]
+        wanted = [completed(chance.randrange(size))[1].key for _ in range(5_000)]
+        wanted += [completed(size + number)[1].key for number in range(5_000)]
         times = []
         for _ in range(5):
             started = time.perf_counter()

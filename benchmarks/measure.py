@@ -1,7 +1,7 @@
-"""How every figure is taken: paired runs, their medians, one JSON line a result; and the texts that they are taken on.
+"""Measurement by paired runs and medians, output of one JSON line per result, and the texts of the benchmarks.
 
-Machines are noisy, so ours and the peer's run in turns in one process and the ratio is the median of the pairs' ratios. Each
-after a pause: the threads of NumPy's and torch's libraries spin on for a tenth of a second, at the cost of what runs next.
+Machines are noisy, so this project and the peer run alternately in one process, and the ratio is the median of the pairs'
+ratios. Each run follows a pause, because threads of NumPy and torch stay busy for a tenth of a second after a call.
 """
 
 import json
@@ -34,7 +34,7 @@ def timed(work: Callable[[], Any], before: Callable[[], Any] = lambda: None) -> 
 def paired(
     ours: Callable[[], Any], peer: Callable[[], Any], rounds: int = 3, before: Callable[[], Any] = lambda: None
 ) -> tuple[float, float, float]:
-    """Median seconds of ours and of the peer's, and the median of how many times longer it took; `before` goes before each.
+    """Median seconds of ours and of the peer, and the median of their ratio, peer / ours; `before` runs before each call.
 
     The peer goes first in every second round.
     """
@@ -49,7 +49,7 @@ def paired(
 def result(
     benchmark: str, measure: str, value: float, peer: str, peer_value: float, ratio: float, n: int, *, least: float, **more: Any
 ) -> None:
-    """Print one line; `ok` says whether the ratio reaches the least that this project promises."""
+    """Print one JSON line; `ok` is whether the ratio is at least `least`."""
     numbers = {"value": value, "peer": peer, "peer_value": peer_value, "ratio": ratio}
     shown = {name: float(f"{v:.5g}") if isinstance(v, float | np.floating) else v for name, v in numbers.items()}
     line = {"benchmark": benchmark, "measure": measure, **shown, "n": n, "least": least, "ok": bool(ratio >= least)}
@@ -57,9 +57,9 @@ def result(
 
 
 def instructions(n: int, seed: int = 0) -> list[str]:
-    """n short coding instructions: CodeAlpaca's, and beyond those copies with any share of words drawn from all of them.
+    """n short coding instructions: those of CodeAlpaca, then copies in which a random share of words is replaced.
 
-    The folder of the files is in BENCH_DATA; it is not part of the project.
+    The files are in the folder BENCH_DATA, which is not part of the project.
     """
     folder = Path(os.environ.get("BENCH_DATA", "../shared/data"))
     missing = [name for name in TEXTS if not (folder / name).is_file()]

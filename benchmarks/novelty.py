@@ -1,8 +1,8 @@
-"""The nearest of 20,000 references by ROUGE-L against rouge-score, in pairs of a text and a reference a second.
+"""The nearest of 20,000 references by ROUGE-L, compared with rouge-score, in pairs of a text and a reference per second.
 
-Ours is timed whole, from texts to table, on texts x references; pairs that it can rule out count, since rouge-score would have
-to score them for the same answer. rouge-score is timed on pairs drawn from the same texts: as its `score` is called, which
-tokenizes both sides each time, and with a tokenizer that only looks its tokens up, which leaves the table of the subsequence.
+Ours is timed from texts to table. Pairs that it can rule out count, because rouge-score has to score them for the same result.
+rouge-score is timed on pairs drawn from the same texts: with its `score`, which tokenizes both sides each time, and with a
+tokenizer that looks tokens up, so that only the longest common subsequence is timed.
 """
 
 import random
@@ -25,11 +25,11 @@ def score(reference: str, text: str, scorer: RougeScorer = SCORER) -> float:
 
 
 def rates(measure: str, texts: list[str], references: list[str], sample: int) -> None:
-    """A line for each way to call the peer."""
+    """Print a result for each way to call the peer."""
     chance = random.Random(0)
     drawn = [(chance.choice(references), chance.choice(texts)) for _ in range(sample)]
     for name, scorer in PEERS.items():
-        for pair in drawn:  # fill what is looked up
+        for pair in drawn:  # fill the cache
             score(*pair, scorer)
         mine, theirs, ratio = paired(
             lambda: nearest_references(texts, references),
@@ -40,7 +40,9 @@ def rates(measure: str, texts: list[str], references: list[str], sample: int) ->
 
 
 def largest_difference(whole: list[str], named: list[str], references: list[str]) -> tuple[float, int]:
-    """Of our F1 to rouge-score's highest of all references and, for `named`, to its value for the reference named; pairs."""
+    """The largest difference between our F1 and that of rouge-score, and the number of compared pairs: for `whole` with all
+    references, for `named` with the reference that ours names.
+    """
     differences = []
     for text, (rouge_l, reference) in zip(whole, nearest_references(whole, references).iter_rows(), strict=True):
         scores = [score(other, text, LOOKING_UP) for other in references]
@@ -54,17 +56,17 @@ def largest_difference(whole: list[str], named: list[str], references: list[str]
 def main() -> None:
     n, short, long = (5_000, 2_000, 200) if QUICK else (20_000, 10_000, 1_000)
     references = instructions(n)
-    asked = instructions(n + short, seed=1)[-short:]
-    # Words of instructions in any order, as many as a function has: near to nothing, which leaves the most to compare.
+    short_texts = instructions(n + short, seed=1)[-short:]
+    # Random words, as many as a function has: such texts resemble no reference, so the most pairs have to be compared.
     chance = random.Random(1)
     words = [word for text in references for word in text.split()]
-    answered = [" ".join(chance.choices(words, k=chance.randint(100, 300))) for _ in range(long)]
-    nearest_references(asked[:1], references[:1])  # compiles, once for all processes
+    long_texts = [" ".join(chance.choices(words, k=chance.randint(100, 300))) for _ in range(long)]
+    nearest_references(short_texts[:1], references[:1])  # compiles, once for all processes
 
-    rates("pairs/s, instructions", asked, references, 500 if QUICK else 1_000)
-    rates("pairs/s, texts of 200 words", answered, references, 200 if QUICK else 500)
-    whole = [*asked[:1], *answered[:1]] if QUICK else [*asked[:5], *answered[:1]]
-    difference, pairs = largest_difference(whole, [*asked[:500], *answered[:100]], references)
+    rates("pairs/s, instructions", short_texts, references, 500 if QUICK else 1_000)
+    rates("pairs/s, texts of 200 words", long_texts, references, 200 if QUICK else 500)
+    whole = [*short_texts[:1], *long_texts[:1]] if QUICK else [*short_texts[:5], *long_texts[:1]]
+    difference, pairs = largest_difference(whole, [*short_texts[:500], *long_texts[:100]], references)
     assert difference <= 1e-12
     peer = "rouge-score"
     result("novelty", "largest difference", difference, peer, 1e-12, min(1e-12 / max(difference, 1e-300), 1e6), pairs, least=1)

@@ -1,7 +1,8 @@
-"""Elo and Bradley-Terry with 1,000 bootstraps of each, at most 5 seconds on two cores; and that they are what they must be.
+"""Elo and Bradley-Terry with 1,000 bootstraps of each, in at most 5 seconds on two cores, and their exactness.
 
-Differences are in rating points: from evalica for the ratings, from a plain replay of every draw for Elo's bootstrap, and
-from evalica on the same resamples for Bradley-Terry's. Seconds a round are compared with evalica's on a resampled table.
+Differences are in rating points: to evalica for the ratings, to a plain replay of every draw for the bootstrap of Elo. The
+bootstrap of Bradley-Terry is compared by its deviation with evalica on resamples. Seconds per round are compared with those of
+evalica on a resampled table.
 """
 
 import statistics
@@ -25,7 +26,7 @@ LIMIT = 5.0
 
 
 def battles_of(count: int) -> pl.DataFrame:
-    """Battles of ten pairs whose strengths lie up to 200 points apart; every tenth one a tie."""
+    """Battles of ten pairs with strengths up to 200 points apart; every tenth one is a tie."""
     rng = np.random.default_rng(0)
     pairs = np.array([(a, b) for a in range(len(NAMES)) for b in range(a)])[rng.integers(0, 10, count)]
     wins = rng.random(count) < 1 / (1 + 10 ** ((pairs[:, 1] - pairs[:, 0]) * 50 / 400))
@@ -35,7 +36,7 @@ def battles_of(count: int) -> pl.DataFrame:
 
 
 def ours(battles: pl.DataFrame) -> dict[str, Any]:
-    """Everything that the limit is for."""
+    """Everything that has to finish within the limit."""
     return {
         "elo": elo(battles, NAMES, k=K, initial=INITIAL, seed=SEED),
         "bradley_terry": bradley_terry(battles, NAMES, initial=INITIAL),
@@ -45,7 +46,7 @@ def ours(battles: pl.DataFrame) -> dict[str, Any]:
 
 
 def looped(left: list[int], right: list[int], outcomes: list[float]) -> NDArray[np.float64]:
-    """Elo by METHOD's formula, a battle at a time."""
+    """Elo by METHOD's formula, one battle after another."""
     rating = [INITIAL] * len(NAMES)
     for a, b, outcome in zip(left, right, outcomes, strict=True):
         change = K * (outcome - expected(rating[a], rating[b]))
@@ -61,7 +62,7 @@ def columns(coded: pl.DataFrame) -> tuple[list[int], list[int], list[float]]:
 
 
 def evalica_bradley_terry(coded: pl.DataFrame) -> NDArray[np.float64]:
-    """Ratings by evalica from a row a battle, with the virtual tie of every pair."""
+    """Ratings by evalica from one row per battle and the virtual tie of every pair."""
     ties = [(a, b) for a in range(len(NAMES)) for b in range(a)]
     solved = evalica.bradley_terry(
         coded["left"].to_list() + [a for a, _ in ties],
@@ -75,14 +76,14 @@ def evalica_bradley_terry(coded: pl.DataFrame) -> NDArray[np.float64]:
 
 
 def evalica_elo(coded: pl.DataFrame) -> NDArray[np.float64]:
-    """Ratings by evalica from a row a battle."""
+    """Ratings by evalica from one row per battle."""
     left, right, winner = (coded[column].to_numpy() for column in ("left", "right", "winner"))
     rated = evalica.elo(left, right, winner, k=K, initial=INITIAL, scale=400.0)
     return np.asarray(rated.scores.sort_index().to_numpy(dtype=np.float64))
 
 
 def close(measure: str, mine: NDArray[np.float64], theirs: NDArray[np.float64], peer: str, n: int, tolerance: float) -> None:
-    """One line on the largest difference."""
+    """Print the largest difference."""
     difference = float(np.abs(mine - theirs).max())
     result(
         "ratings", measure, difference, peer, tolerance, min(tolerance / difference if difference else inf, 1e9), n, least=1.0
@@ -96,7 +97,7 @@ def rounds_by_evalica(rate: Callable[[pl.DataFrame], Any], coded: pl.DataFrame, 
 
 
 def main(count: int) -> None:
-    """All lines, for `count` battles."""
+    """Print all results for `count` battles."""
     battles = battles_of(count)
     compiling, _ = timed(lambda: elo_samples(battles.head(10), NAMES, k=K, initial=INITIAL, rounds=1, seed=0))
     seconds, rated = sorted((timed(lambda: ours(battles)) for _ in range(3)), key=lambda one: one[0])[1]
@@ -116,7 +117,7 @@ def main(count: int) -> None:
     by_cell = coded.sort("left", "right", "winner")
     loops = np.array([looped(*columns(by_cell[draws(SEED, number, count, count)[::-1]])) for number in range(3)])
     close("elo_bootstrap_points", rated["elo_samples"][:3], loops, "plain loop over all draws", count, TOLERANCE)
-    # Other draws of the same battles: the deviation of the samples is the same but for the noise of so few rounds.
+    # Other draws of the same battles: their deviation is the same except for the noise of few rounds.
     rng = np.random.default_rng(1)
     few = min(count, 100_000)
     resamples = np.array([evalica_bradley_terry(coded[rng.integers(0, count, few)]) for _ in range(40 if QUICK else 100)])

@@ -1,7 +1,7 @@
 """Sandboxed runs per second on all cores, and the time of one, against a bare subprocess of the same program, at each level.
 
-The peer is the same interpreter without site-packages (`-I -S`), which starts in a third of the time of the virtual
-environment's and isolates nothing. A run is an answer with three asserts, each judged separately.
+The peer is the same interpreter without site-packages (`-I -S`) and without isolation; it starts in a third of the time of the
+virtual environment's. A run is an answer with three asserts, each judged separately.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""A scripted OpenAI-compatible completions endpoint: the other side of every benchmark here, as fast as plain asyncio gets.
+"""A scripted OpenAI-compatible completions endpoint for the benchmarks, in plain asyncio for speed.
 
-It answers after a stated latency and can be slow, busy or unwilling for a stated share of the
-prompts, chosen by their hash. Each request leaves a line in a log: when it came, when it was answered, what it asked.
-Run as a script it serves until it is stopped; `scripted_server` does so in a child process.
+It answers after a set latency. For set shares of the prompts, chosen by their hash, it is slow, busy (429) or refuses (400).
+It logs the arrival and the answer of each request. As a script it serves until it is stopped; `scripted_server` runs it in a
+child process.
 """
 
 import asyncio
@@ -23,17 +23,17 @@ WORDS = (("write", "fix", "explain", "test"), ("a parser", "a queue", "this loop
 
 
 def number_of(text: str) -> int:
-    """A large number that only the text decides."""
+    """A large number that depends only on the text."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "little")
 
 
 def identity(body: dict[str, Any]) -> int:
-    """A number that only prompt and sampling decide."""
+    """A number that depends only on prompt and sampling."""
     return number_of(json.dumps({k: v for k, v in body.items() if k not in ("model", "n")}, sort_keys=True))
 
 
 def scripted_choice(number: int, words: list[str] | None) -> dict[str, Any]:
-    """A choice of a completions answer: one of `words` with its log-probability beside the others', or a short instruction."""
+    """A choice of a completions response: one of `words` with the log-probabilities of all, or a short instruction."""
     if words:
         logprobs = {word: -1.0 - (number >> (8 * place)) % 7 for place, word in enumerate(words)}
         text = max(logprobs, key=lambda word: logprobs[word])
@@ -66,10 +66,10 @@ class Scripted(asyncio.Protocol):
             if head.startswith(b"get"):
                 self.respond(200, b"{}")
             else:
-                self.asked(json.loads(body))
+                self.handle(json.loads(body))
 
-    def asked(self, body: dict[str, Any]) -> None:
-        """Decide what becomes of a request by its prompt's hash, and answer after the latency."""
+    def handle(self, body: dict[str, Any]) -> None:
+        """Respond as the hash of the prompt decides: at once if busy, otherwise after the latency."""
         options, came = self.settings, time.time()
         of_prompt = number_of(body["prompt"])
         share = of_prompt % 10_000 / 10_000
@@ -85,18 +85,18 @@ class Scripted(asyncio.Protocol):
             loop.call_later(latency, self.answer, body, came)
 
     def answer(self, body: dict[str, Any], came: float) -> None:
-        asked, number = body["n"], identity(body)
+        samples, number = body["n"], identity(body)
         words = body.get("structured_outputs", {}).get("choice")
-        # A verdict is the same for the same question; what is sampled never comes twice, as with a real model.
-        choices = [scripted_choice(number if words else number_of(f"{number}:{next(TICKETS)}"), words) for _ in range(asked)]
-        usage = {"prompt_tokens": len(body["prompt"]) // 4, "completion_tokens": 16 * asked}
+        # Equal requests get equal verdicts, but a sampled text is new each time, as with a real model.
+        choices = [scripted_choice(number if words else number_of(f"{number}:{next(TICKETS)}"), words) for _ in range(samples)]
+        usage = {"prompt_tokens": len(body["prompt"]) // 4, "completion_tokens": 16 * samples}
         self.respond(200, json.dumps({"choices": choices, "usage": usage}).encode())
-        self.note(number, asked, came, time.time())
+        self.note(number, samples, came, time.time())
 
-    def note(self, number: int, asked: int, came: float, left: float | None) -> None:
-        """A line in the log: one when a request comes, one when its answer leaves."""
+    def note(self, number: int, samples: int, came: float, left: float | None) -> None:
+        """Log the arrival of a request, or with `left` its answer."""
         if self.log:
-            self.log.write(json.dumps({"what": f"{number:032x}", "n": asked, "came": came, "left": left}) + "\n")
+            self.log.write(json.dumps({"what": f"{number:032x}", "n": samples, "came": came, "left": left}) + "\n")
             self.log.flush()
 
     def respond(self, status: int, body: bytes, header: bytes = b"") -> None:

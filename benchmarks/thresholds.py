@@ -1,6 +1,7 @@
-"""What each threshold of deduplication removes from real short coding instructions: counts, and pairs to read.
+"""The texts that each threshold of deduplication removes from real short coding instructions: counts and example pairs.
 
-docs/deduplication.md rests on it. A pair is a text that goes at that threshold and would stay at the next, and what it repeats.
+It is the source of docs/deduplication.md. A pair is a text that is removed at this threshold and kept at the next higher one,
+and the text that it duplicates.
     python -m benchmarks.thresholds [PAIRS]
 """
 
