@@ -1,4 +1,4 @@
-"""`dagster dev` as users start it, on a copy of the quick start's data, and a page of a real browser over it."""
+"""`dagster dev` as users start it, on a copy of the quick start's data, and a real browser that opens its pages."""
 
 import os
 import shutil
@@ -22,20 +22,20 @@ ROOT = Path(__file__).parent.parent.parent
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WIDE: ViewportSize = {"width": 1600, "height": 1000}
 MINUTES = 60_000
-"""In the milliseconds that Playwright counts in."""
+"""A minute in milliseconds, the unit of Playwright."""
 
 
 def copied_arena(folder: Path) -> Path:
-    """A copy of the quick start's file, warehouse and runs, which a test may change; returns the file."""
-    there = ROOT / "arenas" / "quickstart.yaml"
-    values = yaml.safe_load(there.read_text())
-    shutil.copytree(there.parent / values["warehouse"], folder / "warehouse")
+    """Copy the quick start's file, warehouse and runs, so that a test can change them. Returns the copied file."""
+    original = ROOT / "arenas" / "quickstart.yaml"
+    values = yaml.safe_load(original.read_text())
+    shutil.copytree(original.parent / values["warehouse"], folder / "warehouse")
     shutil.copytree(ROOT / "dagster_home", folder / "home")
     for competitor in values["competitors"]:
-        competitor["model"] = str((there.parent / competitor["model"]).resolve())
+        competitor["model"] = str((original.parent / competitor["model"]).resolve())
     values["warehouse"] = "warehouse"
-    values["battles"]["judges"] = 1  # as many as there are for a pair of three competitors; of a newcomer's pairs too
-    values["embedding"]["model"] = str((there.parent / values["embedding"]["model"]).resolve())
+    values["battles"]["judges"] = 1  # each pair of three competitors has one judge; a fourth competitor must not change that
+    values["embedding"]["model"] = str((original.parent / values["embedding"]["model"]).resolve())
     arena = folder / "arena.yaml"
     arena.write_text(yaml.safe_dump(values, sort_keys=False))
     return arena
@@ -50,7 +50,7 @@ def append(arena: Path, name: str, prompt: str) -> None:
 
 @contextmanager
 def dagster_dev(arena: Path) -> Iterator[str]:
-    """`dagster dev` over an arena's file, with its home beside it; gives its address, and stops all of it."""
+    """Run `dagster dev` on an arena's file, with its home in the same folder. Yields its address; stops all its processes."""
     port = free_port()
     env = os.environ | {"DAGSTER_HOME": str(arena.parent / "home"), "WARRIOR_ARENA": str(arena)}
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-p", str(port)]
@@ -58,7 +58,7 @@ def dagster_dev(arena: Path) -> Iterator[str]:
         process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
         try:
             address = f"http://127.0.0.1:{port}"
-            answered(address, 180)
+            wait_until_ready(address, 180)
             yield address
         finally:
             os.killpg(process.pid, signal.SIGINT)
@@ -68,7 +68,7 @@ def dagster_dev(arena: Path) -> Iterator[str]:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def answered(address: str, seconds: float) -> None:
+def wait_until_ready(address: str, seconds: float) -> None:
     """Wait until a server answers. Raises TimeoutError."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -82,7 +82,7 @@ def answered(address: str, seconds: float) -> None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium. Root may not have its sandbox; the pages are our own."""
+    """The system's Chromium. Its sandbox is off for root, which cannot use it; all pages are local."""
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
@@ -94,13 +94,13 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def page_of(browser: Browser, **options: Any) -> Iterator[Page]:
-    """A page; it is an error if its console shows one."""
-    said = []
+    """A page. Raises AssertionError if its console shows an error."""
+    errors = []
     context = browser.new_context(viewport=WIDE, **options)
     page = context.new_page()
     page.set_default_timeout(MINUTES)
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     context.close()
-    assert not said, said
+    assert not errors, errors

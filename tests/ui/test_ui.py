@@ -1,6 +1,6 @@
-"""A user's evening in the Dagster UI, in a real browser over the real `dagster dev`: nothing on the way fails or logs an error.
+"""A user's session in the Dagster UI, with a real browser and the real `dagster dev`: no step fails or logs an error.
 
-`WARRIOR_SCREENSHOTS` names the folder that the screenshots go to; `make test-ui` says docs/.
+`WARRIOR_SCREENSHOTS` is the folder for screenshots; `make test-ui` sets it to docs/.
 """
 
 import os
@@ -20,7 +20,7 @@ from tests.ui.browser import CHROMIUM, MINUTES, append, chromium, copied_arena, 
 from warrior_dagster.report.page import TITLES
 
 SETTLED = 3_000
-"""Milliseconds in which the graph moves to its place and takes its colours, for the screenshot alone."""
+"""Milliseconds until the graph has its final position and colours, for the screenshot only."""
 pytestmark = [pytest.mark.served, pytest.mark.skipif(not CHROMIUM, reason="`make test-ui` installs Chromium")]
 
 
@@ -53,19 +53,19 @@ def shoot(page: Page, name: str) -> None:
 
 
 def button(within: Page | Locator, text: str) -> Locator:
-    """By what it says, and not by the name of its icon, which is in its accessible name too."""
+    """Find a button by its text, because its accessible name contains the name of its icon too."""
     return within.get_by_role("button").filter(has_text=re.compile(text)).first
 
 
 def finished(page: Page, run: str) -> None:
-    """Wait until the page of a run says that it succeeded."""
+    """Wait until the page of a run shows its success."""
     page.goto(run)
     expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=5 * MINUTES)
 
 
 def test_the_graph_shows_every_group_and_asset(browser: Browser, address: str) -> None:
     groups = ("competitors", "matchups", "leaderboard", "analysis")
-    expanded = ",".join(f"global@global:{group}" for group in groups)  # as the UI writes it once they are clicked on
+    expanded = ",".join(f"global@global:{group}" for group in groups)  # as the UI writes it after a click on each group
     with page_of(browser, device_scale_factor=1.5) as page:
         page.set_viewport_size({"width": 1900, "height": 1350})
         page.goto(f"{address}/asset-groups?expanded={quote(expanded)}")
@@ -83,7 +83,9 @@ def test_a_stage_is_materialized_from_its_page(page: Page, address: str) -> None
     finished(page, f"{address}{launched.get_attribute('href')}")
 
 
-def test_a_newcomer_s_backfill_is_launched_from_one_dialog_and_finishes(page: Page, address: str, arena: Path) -> None:
+def test_the_backfill_of_a_new_competitor_is_launched_from_one_dialog_and_finishes(
+    page: Page, address: str, arena: Path
+) -> None:
     append(arena, "tester", "You are a test engineer. You answer with code and with tests for it.")
     page.goto(f"{address}/asset-groups")
     button(page, "Reload definitions").click()
@@ -116,9 +118,7 @@ def test_a_picture_and_a_failed_check_are_shown(page: Page, address: str) -> Non
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_report_opens_offline_shows_every_figure_and_anybody_can_read_it(
-    browser: Browser, arena: Path, scheme: str
-) -> None:
+def test_the_report_opens_offline_shows_every_figure_and_is_accessible(browser: Browser, arena: Path, scheme: str) -> None:
     with page_of(browser, offline=True, color_scheme=scheme) as page:
         page.goto((arena.parent / "warehouse" / "exports" / "report.html").as_uri())
         for title in TITLES.values():
