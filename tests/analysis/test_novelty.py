@@ -69,7 +69,7 @@ def test_results_equal_rouge_score_for_very_long_texts() -> None:
     assert_equals_rouge_score([drawn("abcdefgh", 2100, 0)], [drawn("abcdefgh", length, 1) for length in (40, 500, 2200)])
 
 
-def test_results_equal_rouge_score_among_many_alike() -> None:
+def test_results_equal_rouge_score_among_many_similar_references() -> None:
     # The order of the tokens decides: by shared tokens alone most references could be the nearest.
     references = [drawn("abcdef", 5 + seed % 20, seed) for seed in range(300)]
     assert_equals_rouge_score([drawn("abcdef", 3 + seed, -1 - seed) for seed in range(25)], references)

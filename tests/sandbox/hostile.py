@@ -13,7 +13,7 @@ from warrior_dagster.sandbox.pool import Program, Result, run_in
 from warrior_dagster.sandbox.probing import probe_isolation
 
 MARK = "import ctypes; ctypes.CDLL(None).prctl(15, b'{marker}')\nimport os, sys, threading, time\n"
-"""Names the process and thereby all that it forks."""
+"""Sets the name of the process and of all its forks."""
 GOOD = Program(
     "good",
     "def double(n):\n    return [n, n]\nprint('x' * 1_000_000)",

@@ -38,7 +38,7 @@ def fail(engines: Any) -> None:
         raise RuntimeError("out of memory")
 
 
-def test_a_gpu_is_held_alone_and_its_memory_is_released_first_even_after_a_failure(
+def test_a_gpu_is_used_alone_and_its_memory_is_released_first_even_after_a_failure(
     engines: FakeEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -249,7 +249,7 @@ def test_the_memory_layout_of_the_points_does_not_matter() -> None:
     for same in (np.asfortranarray(points), backwards, read_only):
         chosen, radii = k_center_greedy(same, 40)
         assert (chosen.tolist(), radii.tolist()) == (expected[0].tolist(), expected[1].tolist())
-    # NumPy reports one row, or none, as contiguous whatever its strides are.
+    # NumPy reports one row, or none, as contiguous for any strides.
     assert k_center_greedy(backwards[:1], 1, backwards[:0])[0].tolist() == [0]
     assert k_center_greedy(backwards[:0], 1, backwards[:1])[0].tolist() == []
 

@@ -1,4 +1,4 @@
-"""JSON Lines hold the same rows for `json` and for Polars, whatever the values."""
+"""`json` and Polars read the same rows from JSON Lines, for any values."""
 
 import json
 import tempfile

@@ -113,7 +113,7 @@ def test_only_the_last_draws_are_replayed_if_they_determine_the_result(monkeypat
 
 
 def test_a_rarely_drawn_battle_is_not_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two competitors that met once keep the replays apart, however well the others converged."""
+    """Two competitors with a single battle keep the replays apart even if all others converged."""
     battles = pl.concat([random_battles(20_000, pairs=[("ada", "bob")]), table([(("cyd", "dee"), 1.0)])])
     assert lengths_replayed(battles, monkeypatch) == [bootstrap.TAIL, len(battles)]
     samples = elo_samples(battles, NAMES, k=40.0, initial=1000.0, rounds=20, seed=0)

@@ -32,11 +32,11 @@ def vote(completion: Completion, order: str, settings: Battles) -> dict[str, Any
     return judging.read(request, completion, settings)
 
 
-def said(text: str) -> Completion:
+def text_completion(text: str) -> Completion:
     return Completion("k", 0, text, "stop")
 
 
-def leaning(p_a: float) -> Completion:
+def verdict_with_probability(p_a: float) -> Completion:
     logprobs = {"A": math.log(p_a), "B": math.log(1 - p_a)}
     return Completion("k", 0, "A" if p_a >= 0.5 else "B", "stop", logprobs=logprobs)
 
@@ -52,15 +52,15 @@ def leaning(p_a: float) -> Completion:
         ("[[TIE]]", RIGHT_FIRST, "tie"),
     ],
 )
-def test_a_letter_is_a_vote_for_the_side_that_stood_there(text: str, order: str, verdict: str) -> None:
-    row = vote(said(text), order, REASONED)
+def test_a_letter_is_a_vote_for_the_side_in_that_position(text: str, order: str, verdict: str) -> None:
+    row = vote(text_completion(text), order, REASONED)
     assert row["verdict"] == verdict
     assert row["status"] == ("tie" if verdict == "tie" else "decided")
     assert row["evidence"] == "opinion"
 
 
 @pytest.mark.parametrize(
-    "completion", [said("no idea"), Completion("k", 0, error="HTTP 500"), Completion("k", 0, "[[A]]", "length")]
+    "completion", [text_completion("no idea"), Completion("k", 0, error="HTTP 500"), Completion("k", 0, "[[A]]", "length")]
 )
 def test_a_judge_that_fails_abstains_with_a_reason(completion: Completion) -> None:
     row = vote(completion, LEFT_FIRST, REASONED)
@@ -70,14 +70,14 @@ def test_a_judge_that_fails_abstains_with_a_reason(completion: Completion) -> No
 
 @given(st.floats(0.01, 0.99), st.sampled_from([LEFT_FIRST, RIGHT_FIRST]))
 def test_a_direct_verdict_keeps_its_probabilities(p_a: float, order: str) -> None:
-    row = vote(leaning(p_a), order, DIRECT)
+    row = vote(verdict_with_probability(p_a), order, DIRECT)
     assert row["p_left"] == pytest.approx(p_a if order == LEFT_FIRST else 1 - p_a)
     assert row["p_left"] + row["p_right"] == pytest.approx(1)
 
 
 @given(st.floats(0.5, 0.99))
-def test_a_judge_that_always_prefers_the_first_answer_says_nothing_over_both_orders(p_first: float) -> None:
-    votes = frame([vote(leaning(p_first), order, DIRECT) for order in (LEFT_FIRST, RIGHT_FIRST)])
+def test_over_both_orders_a_judge_that_always_prefers_the_first_answer_has_no_preference(p_first: float) -> None:
+    votes = frame([vote(verdict_with_probability(p_first), order, DIRECT) for order in (LEFT_FIRST, RIGHT_FIRST)])
     for how in ("hard", "soft"):
         (row,) = outcomes(battled(), votes, "l", "r", how).to_dicts()
         assert row["local_left"] == pytest.approx(0.5)
@@ -101,8 +101,10 @@ verdicts = st.lists(st.sampled_from(["[[A]]", "[[B]]", "[[Tie]]", "mumble"]), ma
 
 
 @given(verdicts)
-def test_hard_votes_are_counted_a_tie_half_and_an_abstention_nothing(texts: list[str]) -> None:
-    (row,) = outcomes(battled(), frame([vote(said(t), LEFT_FIRST, REASONED) for t in texts]), "l", "r", "hard").to_dicts()
+def test_a_tie_is_half_a_hard_vote_for_each_side_and_an_abstention_is_none(texts: list[str]) -> None:
+    (row,) = outcomes(
+        battled(), frame([vote(text_completion(t), LEFT_FIRST, REASONED) for t in texts]), "l", "r", "hard"
+    ).to_dicts()
     left = texts.count("[[A]]") + texts.count("[[Tie]]") / 2
     right = texts.count("[[B]]") + texts.count("[[Tie]]") / 2
     assert (row["votes_left"], row["votes_right"]) == (left, right)
@@ -114,12 +116,14 @@ def test_hard_votes_are_counted_a_tie_half_and_an_abstention_nothing(texts: list
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 0.99), st.booleans()), min_size=1, max_size=12))
-def test_swapping_the_sides_turns_the_local_score_around(preferences: list[tuple[float, bool]]) -> None:
+def test_swapping_the_sides_swaps_the_local_scores(preferences: list[tuple[float, bool]]) -> None:
     for how in ("hard", "soft"):
         scores = []
         for swapped in (False, True):
             orders = [RIGHT_FIRST if first != swapped else LEFT_FIRST for _, first in preferences]
-            votes = frame([vote(leaning(p), order, DIRECT) for (p, _), order in zip(preferences, orders, strict=True)])
+            votes = frame(
+                [vote(verdict_with_probability(p), order, DIRECT) for (p, _), order in zip(preferences, orders, strict=True)]
+            )
             (row,) = outcomes(battled(), votes, "l", "r", how).to_dicts()
             assert 0 <= row["local_left"] <= 1
             scores.append(row)
@@ -127,7 +131,7 @@ def test_swapping_the_sides_turns_the_local_score_around(preferences: list[tuple
         assert scores[0]["outcome"] + scores[1]["outcome"] == 1
 
 
-def test_no_decided_vote_is_a_tie_and_not_a_missing_battle() -> None:
+def test_a_battle_without_a_decided_vote_is_a_tie() -> None:
     (row,) = outcomes(battled(), frame([]), "l", "r", "hard").to_dicts()
     assert (row["local_left"], row["outcome"], row["decided"]) == (0.5, 0.5, 0)
 
@@ -137,7 +141,7 @@ def test_without_two_answers_there_is_no_battle() -> None:
     assert (row["local_left"], row["outcome"]) == (None, None)
 
 
-def test_a_matchup_battles_on_everything_or_on_what_its_two_mined() -> None:
+def test_a_matchup_has_battles_on_all_instructions_or_on_those_of_its_two_sides() -> None:
     selected = pl.DataFrame({"instruction_id": ["1", "2", "3"], "competitor": ["a", "b", "c"], "instruction": ["x", "y", "z"]})
     answers = pl.DataFrame({
         "instruction_id": ["1", "2", "3", "1", "2", "3"],
@@ -153,7 +157,7 @@ def test_a_matchup_battles_on_everything_or_on_what_its_two_mined() -> None:
     assert pairs(selected, answers, "a", "b", "attackers")["instruction_id"].to_list() == ["1", "2"]
 
 
-def test_an_instruction_that_was_never_put_to_a_competitor_is_no_missing_battle_but_an_error() -> None:
+def test_an_instruction_without_a_row_for_a_competitor_is_an_error_and_not_a_missing_battle() -> None:
     selected = pl.DataFrame({"instruction_id": ["1"], "competitor": ["a"], "instruction": ["x"]})
     answers = pl.DataFrame(
         {"instruction_id": ["1"], "competitor": ["a"], "answer": ["y"], "usable": [True], "completion_key": ["k"]}
@@ -163,7 +167,7 @@ def test_an_instruction_that_was_never_put_to_a_competitor_is_no_missing_battle_
 
 
 def test_votes_on_other_answers_and_missing_votes_are_errors_and_never_ties() -> None:
-    votes = frame([vote(leaning(0.9), order, DIRECT) for order in (LEFT_FIRST, RIGHT_FIRST)])
+    votes = frame([vote(verdict_with_probability(0.9), order, DIRECT) for order in (LEFT_FIRST, RIGHT_FIRST)])
     check_votes(battled(), votes, 2, "judge_votes")
     check_votes(battled(right=None), frame([]), 2, "judge_votes")
     for stale in (votes.head(1), frame([]), votes.with_columns(key_left=pl.lit("an older answer"))):
@@ -171,7 +175,7 @@ def test_votes_on_other_answers_and_missing_votes_are_errors_and_never_ties() ->
             check_votes(battled(), stale, 2, "judge_votes")
 
 
-def test_alternating_orders_are_fixed_by_the_instruction_and_fall_both_ways() -> None:
+def test_alternating_orders_depend_only_on_the_instruction_and_include_both() -> None:
     taken = [judging.orders(f"{n:016x}", "alternate") for n in range(100)]
     assert taken == [judging.orders(f"{n:016x}", "alternate") for n in range(100)]
     assert set(taken) == {(LEFT_FIRST,), (RIGHT_FIRST,)}

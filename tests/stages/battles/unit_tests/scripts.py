@@ -1,4 +1,4 @@
-"""A scripted engine whose answers hold code and whose judges write tests of it."""
+"""A scripted engine whose answers contain code and whose judges write tests of it."""
 
 import hashlib
 from collections.abc import Callable
@@ -24,7 +24,7 @@ ASKS_FOR_TESTS = "assert double(4) == 8"
 
 
 def code_writers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Request, int, str], Completion]:
-    """Have the scripted engine answer with code and write tests; returns how it does."""
+    """Make the scripted engine answer with code and write tests. Returns the function that does so."""
     other = conftest.scripted
 
     def scripted(request: Request, sample: int, key: str) -> Completion:

@@ -1,4 +1,4 @@
-"""The checks of what was run: each can fail."""
+"""The checks of execution: each can fail."""
 
 import polars as pl
 
@@ -11,19 +11,19 @@ def ran(*outcomes: str, level: str = "namespaces") -> pl.DataFrame:
     return pl.DataFrame(rows, schema=execution.SCHEMA)
 
 
-def test_runs_that_nothing_isolated_are_warned_of() -> None:
+def test_runs_without_isolation_cause_a_warning() -> None:
     assert checks.isolated(ran("passed", "not run")).passed
     assert not checks.isolated(pl.concat([ran("passed"), ran("failed", level="limits")])).passed
 
 
-def test_too_many_timeouts_of_what_ran_are_warned_of() -> None:
+def test_too_many_timeouts_of_started_runs_cause_a_warning() -> None:
     rows = ran("timeout", "passed", "not run", "not run")
     assert checks.few_timeouts(rows, 0.5).passed
     assert not checks.few_timeouts(rows, 0.4).passed
     assert checks.few_timeouts(ran(), 0.0).passed
 
 
-def test_tests_that_decide_nowhere_are_warned_of_and_the_shares_are_told() -> None:
+def test_tests_that_decide_no_battle_cause_a_warning_and_the_shares_are_metadata() -> None:
     rows = [
         {"row_id": f"{n}", "instruction_id": one, "left": "a", "right": right, "status": status}
         for n, (one, right, status) in enumerate([("1", "b", "decided"), ("1", "c", "failed"), ("2", "b", "failed")])

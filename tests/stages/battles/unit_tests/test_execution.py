@@ -1,4 +1,4 @@
-"""Answers against tests: what is run, what is not run again, and what two runs that differ make of a test."""
+"""Execution of tests on answers: what is run, what is not run again, and the outcome of two runs that differ."""
 
 from collections.abc import Iterable, Iterator
 
@@ -25,13 +25,13 @@ def answers(**texts: str) -> pl.DataFrame:
 
 
 def asserts_of(**written: str) -> pl.DataFrame:
-    said = {"instruction_id": "00", "completion_key": "k", "attempts": 1, "error": None}
-    rows = [row for name, text in written.items() for row in generation.rows_of(said | {"writer": name, "text": text}, 8)]
+    completed = {"instruction_id": "00", "completion_key": "k", "attempts": 1, "error": None}
+    rows = [row for name, text in written.items() for row in generation.rows_of(completed | {"writer": name, "text": text}, 8)]
     return pl.DataFrame(rows, schema=generation.SCHEMA)
 
 
 class Sandbox:
-    """Says of each check whatever comes next; notes what it was given."""
+    """Returns the next scripted outcome for each program; records the programs."""
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.outcomes, self.ran = iter(outcomes), list[Program]()
@@ -48,7 +48,7 @@ def outcomes(rows: pl.DataFrame) -> dict[tuple[str, str], str]:
     return {(competitor, test): o for competitor, test, o in rows.select("competitor", "test", "outcome").rows()}
 
 
-def test_every_answer_meets_every_kept_test_in_the_real_sandbox() -> None:
+def test_every_answer_runs_with_every_kept_test_in_the_real_sandbox() -> None:
     given = answers(ann=PLUS, bob="```python\ndef add(a, b):\n    return a - b\n```", cyd="I cannot.")
     written = asserts_of(ann="assert add(1, 2) == 3\nassert add(", bob="assert add(2, 0) == 2")
     rows, spent = execution.execute(given, written, EMPTY, run_all, SETTINGS)
@@ -62,7 +62,7 @@ def test_every_answer_meets_every_kept_test_in_the_real_sandbox() -> None:
     assert (spent.runs, spent.reused) == (4, 0)
 
 
-def test_what_was_run_before_is_not_run_again_and_its_rows_stay() -> None:
+def test_an_earlier_run_is_not_repeated_and_its_rows_are_kept() -> None:
     given, written = answers(ann=PLUS), asserts_of(ann="assert add(1, 2) == 3")
     before, _ = execution.execute(given, written, EMPTY, Sandbox("timeout", "timeout"), SETTINGS)
     more, sandbox = pl.concat([written, asserts_of(bob="assert add(0, 0) == 0\nassert add(1, 2) == 3")]), Sandbox()
@@ -74,7 +74,7 @@ def test_what_was_run_before_is_not_run_again_and_its_rows_stay() -> None:
 
 
 @pytest.mark.parametrize("changed", ["answer", "limit"])
-def test_another_answer_or_limit_is_run_again(changed: str) -> None:
+def test_a_changed_answer_or_limit_is_run_again(changed: str) -> None:
     written = asserts_of(ann="assert add(1, 2) == 3")
     before, _ = execution.execute(answers(ann=PLUS), written, EMPTY, Sandbox(), SETTINGS)
     settings = Execution(seconds=9) if changed == "limit" else SETTINGS
@@ -83,18 +83,18 @@ def test_another_answer_or_limit_is_run_again(changed: str) -> None:
     assert len(sandbox.ran) == execution.ROUNDS
 
 
-def test_two_runs_that_differ_are_unstable_in_whatever_order_they_come() -> None:
+def test_two_runs_that_differ_are_unstable_in_either_order() -> None:
     given, written = answers(ann=PLUS), asserts_of(ann="assert add(1, 2) == 3")
     one, other = (
-        execution.execute(given, written, EMPTY, Sandbox(*said), SETTINGS)[0]
-        for said in (("passed", "failed"), ("failed", "passed"))
+        execution.execute(given, written, EMPTY, Sandbox(*scripted), SETTINGS)[0]
+        for scripted in (("passed", "failed"), ("failed", "passed"))
     )
     assert one["outcome"].to_list() == ["unstable"]
     assert one.equals(other)
     assert "0x..." in execution.execute(given, written, EMPTY, Sandbox("failed", "failed"), SETTINGS)[0]["reason"][0]
 
 
-def test_equal_code_is_run_once_for_all_who_wrote_it() -> None:
+def test_equal_code_is_run_once_for_all_its_answers() -> None:
     sandbox = Sandbox()
     rows, _ = execution.execute(answers(ann=PLUS, bob=PLUS), asserts_of(ann="assert add(1, 2) == 3"), EMPTY, sandbox, SETTINGS)
     assert len(sandbox.ran) == execution.ROUNDS

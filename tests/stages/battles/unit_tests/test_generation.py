@@ -1,4 +1,4 @@
-"""What a judge writes becomes tests, or the reason why there are none."""
+"""A judge's completion becomes tests, or a row with the reason why it has none."""
 
 import ast
 import logging
@@ -36,7 +36,7 @@ def kept(text: str, most: int = 8) -> list[str]:
         "```python\nimport math\n\ndef test_f():\n    assert f(1) == 2\n    assert f(2) == 3\n\ntest_f()\n```",
     ],
 )
-def test_asserts_are_found_however_they_are_laid_out(text: str) -> None:
+def test_asserts_are_found_in_any_layout(text: str) -> None:
     assert kept(text) == ["assert f(1) == 2", "assert f(2) == 3"]
 
 
@@ -58,12 +58,12 @@ def test_asserts_are_found_however_they_are_laid_out(text: str) -> None:
         (f"assert f({'1' * generation.LONGEST_TEST}) == 2", f"longer than {generation.LONGEST_TEST} characters"),
     ],
 )
-def test_what_cannot_be_kept_is_dropped_with_its_reason(test: str, reason: str) -> None:
+def test_an_unusable_test_is_dropped_with_its_reason(test: str, reason: str) -> None:
     (row,) = rows(f"```\n{test}\n```")
     assert (row["status"], row["reason"]) == ("dropped", reason)
 
 
-def test_a_test_is_kept_once_and_no_more_than_asked_for() -> None:
+def test_duplicate_tests_and_tests_beyond_the_limit_are_dropped() -> None:
     found = rows("```\nassert f(1)==2\nassert f( 1 ) == 2, 'again'\nassert f(2) == 3\nassert f(3) == 4\n```", most=2)
     assert [row["reason"] for row in found] == ["", "a duplicate", "", "beyond 2 tests"]
     assert len({row["row_id"] for row in found}) == 4
@@ -79,21 +79,25 @@ def test_a_test_is_kept_once_and_no_more_than_asked_for() -> None:
         ("", "HTTP 500", "failed", "HTTP 500"),
     ],
 )
-def test_an_instruction_without_tests_has_one_row_that_says_why(text: str, error: str | None, status: str, reason: str) -> None:
+def test_an_instruction_without_tests_has_one_row_with_the_reason(
+    text: str, error: str | None, status: str, reason: str
+) -> None:
     (row,) = rows(text, error=error)
     assert (row["test"], row["status"], row["reason"], row["error"]) == (None, status, reason, error)
     assert row["row_id"] == "00:ann:00"
 
 
-def test_an_instruction_in_a_language_that_cannot_be_run_is_put_to_nobody_and_says_so(make_arena: Callable[..., Arena]) -> None:
+def test_an_instruction_in_a_language_that_cannot_be_run_is_not_requested_and_has_a_reason(
+    make_arena: Callable[..., Arena],
+) -> None:
     arena, log = make_arena(), list[Request]()
     languages = {"00": "JavaScript", "01": "Python"}
     rows_ = [{"row_id": one, "instruction_id": one, "language": of, "instruction": "Add!"} for one, of in languages.items()]
     with scripted_engines(arena, log, []) as engines:
-        asked = generation.write(arena, engines, pl.DataFrame(rows_), ["ann", "bob"], logging.getLogger())
+        dispatched = generation.write(arena, engines, pl.DataFrame(rows_), ["ann", "bob"], logging.getLogger())
     assert len(log) == 2
     assert all("Add!" in request.prompt and "You will never see an answer" in request.prompt for request in log)
-    found = pl.DataFrame(asked.rows, schema=generation.SCHEMA).sort("row_id")
+    found = pl.DataFrame(dispatched.rows, schema=generation.SCHEMA).sort("row_id")
     assert found["reason"].to_list() == ["not runnable: JavaScript"] * 2 + ["no test could be read"] * 2
     assert found["completion_key"].null_count() == 2
 
@@ -103,7 +107,7 @@ words = st.sampled_from(PIECES)
 
 
 @given(st.text(max_size=200) | st.lists(words, max_size=30).map("".join))
-def test_no_text_is_an_error_and_what_is_kept_is_an_assert_in_its_one_form(text: str) -> None:
+def test_any_text_is_accepted_and_each_kept_test_is_a_normalised_assert(text: str) -> None:
     found = rows(text, most=3)
     assert len(found) >= 1
     assert len({row["row_id"] for row in found}) == len(found)

@@ -1,4 +1,4 @@
-"""Execution in the graph: what is asked, run and counted, that an appended competitor adds only its own, and the report."""
+"""Execution in the graph: requests, runs and votes, the work that an appended competitor adds, and the report."""
 
 import shutil
 from collections import Counter
@@ -41,13 +41,13 @@ def to_send(arena: Arena) -> dict[str, int]:
 
 
 def battles(arena: Arena) -> Counter[str]:
-    """Materialize all that asks or runs; the keys that were asked."""
+    """Materialize all assets that send requests or run code. Returns the keys that were sent."""
     return keys(requested(arena, ("competitors", None), ("matchups", None)))
 
 
 @pytest.fixture(scope="module")
 def battled(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Arena:
-    """An arena of three whose battles are decided by opinions and tests. Read only."""
+    """An arena of three competitors whose battles are decided by opinions and tests. Tests must not change it."""
     settings = small_settings(tmp_path_factory.mktemp("battled"), bundled_model, bundled_embedder, ("ann", "bob", "cyd"))
     arena = Arena.model_validate(settings | {"battles": BOTH})
     with pytest.MonkeyPatch.context() as patch:
@@ -67,7 +67,7 @@ def rows(arena: Arena, table: str) -> pl.DataFrame:
     return Warehouse(arena.warehouse).read(table)
 
 
-def test_judges_write_tests_all_answers_are_run_and_an_appended_competitor_adds_only_its_own(
+def test_every_usable_answer_is_run_and_an_appended_competitor_adds_only_its_own_work(
     battled_copy: MakeArena, make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_writers(monkeypatch)
@@ -108,7 +108,7 @@ def test_judges_write_tests_all_answers_are_run_and_an_appended_competitor_adds_
 
 
 def runs_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A list that gets the number of tests of each answer that is run from now on."""
+    """A list that receives the number of tests of each answer that is run from now on."""
     ran, run_twice = list[int](), execution.run_twice
 
     def counted(trials: list[execution.PendingProgram], *rest: Any) -> dict[str, execution.Verdict]:
@@ -119,7 +119,7 @@ def runs_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return ran
 
 
-def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
+def test_tests_decide_alone_if_possible_and_checks_audit_and_report_show_it(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_writers(monkeypatch)
@@ -134,18 +134,18 @@ def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
     warehouse = Warehouse(arena.warehouse)
     found = tables(arena)
     votes = found["execution_votes"]
-    said = votes.filter(pl.col("status") != "failed")
-    by_tests = found["battle_outcomes"].join(said, on=["instruction_id", "left", "right"], how="semi")
+    decided = votes.filter(pl.col("status") != "failed")
+    by_tests = found["battle_outcomes"].join(decided, on=["instruction_id", "left", "right"], how="semi")
     assert len(by_tests)
     assert (by_tests["from_execution"] > 0).all()
     assert (by_tests["from_opinion"] == 0).all()
-    others = found["battle_outcomes"].join(said, on=["instruction_id", "left", "right"], how="anti").drop_nulls("outcome")
+    others = found["battle_outcomes"].join(decided, on=["instruction_id", "left", "right"], how="anti").drop_nulls("outcome")
     assert (others["from_opinion"] > 0).all()
     audited = warehouse.read("judge_audit", [WHOLE])
     assert audited["tested_of"].sum() > 0
     assert audited.filter(pl.col("tested_of") > 0)["accuracy"].is_between(0, 1).all()
     ledger = LedgerReader(arena.warehouse)
-    one = lineages(arena, warehouse, ledger, [said["instruction_id"][0]])[0]
+    one = lineages(arena, warehouse, ledger, [decided["instruction_id"][0]])[0]
     page = report(arena, warehouse, ledger, "today")
     own = [vote for vote in one["votes"] if vote["evidence"] == "execution"]
     assert len(own) == 6 * 2
@@ -158,7 +158,7 @@ def test_tests_decide_alone_where_they_can_and_checks_audit_and_report_say_so(
     assert one["tests"][0]["test"] in shown.getvalue()
 
 
-def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_nothing_of_it(
+def test_an_arena_with_opinions_alone_has_no_execution_in_its_assets_rows_and_versions(
     make_arena: MakeArena, finished_run: FinishedRun
 ) -> None:
     def versions(**values: object) -> dict[str, str]:
@@ -179,7 +179,7 @@ def test_an_arena_of_opinions_has_none_of_it_and_its_rows_and_versions_know_noth
     assert "tested" not in rows(finished_run.arena, "judge_audit").columns
 
 
-def test_judges_that_write_no_test_at_all_are_warned_of_and_opinions_decide(make_arena: MakeArena) -> None:
+def test_judges_without_any_test_cause_a_warning_and_opinions_decide(make_arena: MakeArena) -> None:
     arena = make_arena(battles=BOTH)
     with scripted_engines(arena, [], []) as engines:
         runs = materialize(arena, engines, ("competitors", None), ("matchups", None))
@@ -193,7 +193,7 @@ def test_judges_that_write_no_test_at_all_are_warned_of_and_opinions_decide(make
     assert rows(arena, "battle_outcomes")["from_execution"].sum() == 0
 
 
-def test_what_was_not_asked_or_not_run_is_an_error_that_names_the_asset(
+def test_a_missing_request_or_run_is_an_error_that_names_the_asset(
     battled_copy: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_writers(monkeypatch)
