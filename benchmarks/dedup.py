@@ -1,8 +1,7 @@
 """Deduplication compared with datasketch and with a comparison of all pairs: speed and recall.
 
-datasketch is used in two ways: unverified, where a shared band makes a duplicate; and verified, with this project's guarantee,
-where bands propose 99 % of the pairs at the threshold and the exact similarity decides. The latter is slower and gets fewer
-texts.
+datasketch runs unverified, where a shared band makes a duplicate, and verified with this project's guarantee: bands propose
+99 % of the pairs at the threshold and the exact similarity decides. The latter is slower and gets fewer texts.
 """
 
 from collections.abc import Set

@@ -40,9 +40,7 @@ def rates(measure: str, texts: list[str], references: list[str], sample: int) ->
 
 
 def largest_difference(whole: list[str], named: list[str], references: list[str]) -> tuple[float, int]:
-    """The largest difference between our F1 and that of rouge-score, and the number of compared pairs: for `whole` with all
-    references, for `named` with the reference that ours names.
-    """
+    """Largest F1 difference to rouge-score, for all references (`whole`) or the one found (`named`), and number of pairs."""
     differences = []
     for text, (rouge_l, reference) in zip(whole, nearest_references(whole, references).iter_rows(), strict=True):
         scores = [score(other, text, LOOKING_UP) for other in references]

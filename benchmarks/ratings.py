@@ -1,8 +1,7 @@
 """Elo and Bradley-Terry with 1,000 bootstraps of each, in at most 5 seconds on two cores, and their exactness.
 
-Differences are in rating points: to evalica for the ratings, to a plain replay of every draw for the bootstrap of Elo. The
-bootstrap of Bradley-Terry is compared by its deviation with evalica on resamples. Seconds per round are compared with those of
-evalica on a resampled table.
+Differences are in rating points: to evalica for the ratings, to a plain replay of every draw for Elo's bootstrap. Deviations of
+Bradley-Terry's bootstrap, and seconds per round, are compared with evalica on resampled tables.
 """
 
 import statistics

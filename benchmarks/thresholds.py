@@ -1,7 +1,6 @@
 """The texts that each threshold of deduplication removes from real short coding instructions: counts and example pairs.
 
-It is the source of docs/deduplication.md. A pair is a text that is removed at this threshold and kept at the next higher one,
-and the text that it duplicates.
+Used in docs/deduplication.md. A pair is a text that is removed at this threshold but not at the next, and what it duplicates.
     python -m benchmarks.thresholds [PAIRS]
 """
 

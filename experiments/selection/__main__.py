@@ -1,5 +1,4 @@
-"""`make experiment-selection`: how often does each rule pick a right answer? Prints one JSON line per result and writes tables
-and pictures to results/.
+"""`make experiment-selection`: how often does each rule pick a right answer? Prints JSON lines; writes results/.
 
 Completions are stored in the arena's ledger and test runs in its warehouse, so a killed run continues when it is started again.
 README.md explains the results.
@@ -34,9 +33,7 @@ print_log = partial(Console(stderr=True, highlight=False, soft_wrap=True).print)
 
 
 def main(
-    count: Annotated[
-        int, typer.Option("--tasks", min=2, max=164, help="Number of tasks. A smaller number uses the same first tasks.")
-    ] = 164,
+    count: Annotated[int, typer.Option("--tasks", min=2, max=164, help="Number of tasks, in a fixed order.")] = 164,
     judged: Annotated[
         int, typer.Option(min=2, max=164, help="Number of tasks for the slow parts: opinions, and tests without examples.")
     ] = 164,
@@ -61,9 +58,8 @@ def simulate(folder: Path) -> None:
 
 
 def battle(arena: Arena, engines: Engines, every: pl.DataFrame, count: int, judged: int, folder: Path) -> None:
-    """Run the real arena: tests alone on the first `count` tasks, and opinions too on the first `judged` of them. These have
-    three variants of tests: from whole prompts, from prompts without examples, and of the latter only those that repeat no
-    hidden test. All variants use the same answers.
+    """Run the real arena: tests alone on the first `count` tasks, opinions too on the first `judged`. These have three kinds of
+    tests: from whole prompts, from prompts without examples, and from the latter only tests that repeat no hidden one.
     """
     ran = Path(arena.warehouse) / "ran.parquet"
     first_tasks = every.sort("instruction_id").head(count)  # the ids are hashes, so this is a random sample
