@@ -130,7 +130,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
         "cost": 0,
     }
     retried = command(f"{BIN}/warrior", "retry", "-c", str(arena), home=workplace / "home", arena=arena)
-    assert (retried.returncode, "no materialized request has failed" in retried.stderr) == (0, True)
+    assert (retried.returncode, "no request in the tables has failed" in retried.stderr) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -213,12 +213,12 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_maximum_cost(make_arena: Mak
 
 
 def test_failed_requests_are_error_rows_and_a_retry_sends_them_again(
-    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, memory_instance: None
+    make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     arena = make_arena(engine={"max_error_rate": 0.9})
     relent = refuse(monkeypatch, one_in=7, attempts=3)
-    ask_all(arena)
-    materialize(arena, ("leaderboard", None))
+    everything(arena)
     failed = failed_requests(arena)
     assert {reason for kinds in failed.values() for reason in kinds} == {"HTTP 400: no"}
     votes = Warehouse(arena.warehouse).read("judge_votes", asking_partitions(arena)["judge_votes"])

@@ -77,7 +77,7 @@ def retry(config: Config, as_json: AsJson = False) -> None:
     if failed:
         materialize(arena, retry_failed, as_json)
     else:
-        errors.print("no materialized request has failed; `warrior run` materializes what is missing or invalidated")
+        errors.print("no request in the tables has failed; `warrior run` materializes what is missing or invalidated")
 
 
 def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool) -> None:
@@ -157,7 +157,9 @@ def show(
             found = lineage.by_text(arena, warehouse, text) if text else lineage.by_meaning(arena, warehouse, like, most)
             shown = found.head(most)
             typer.echo(json.dumps(shown.to_dicts(), ensure_ascii=False)) if as_json else terminal.show_found(console, shown)
-            if text and (found.is_empty() or len(found) > most):
+            if found.is_empty():
+                errors.print("no instruction has these words")
+            elif text and len(found) > most:
                 errors.print(f"{len(shown)} of the {len(found)} instructions with these words; --most N shows more")
             return
         one = lineage.whole_id(arena, warehouse, instruction)

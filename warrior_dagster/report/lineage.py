@@ -122,7 +122,7 @@ def whole_id(arena: Arena, warehouse: Warehouse, start: str) -> str:
     ids = mined["instruction_id"]
     found = ids.filter(ids.str.starts_with(start)).unique().to_list()
     if len(found) != 1:
-        raise LookupError(f"expected the beginning of one instruction's id; {start!r} begins {len(found) or 'none'}")
+        raise LookupError(f"expected the beginning of one instruction's id; {start!r} is that of {len(found) or 'none'}")
     return str(found[0])
 
 

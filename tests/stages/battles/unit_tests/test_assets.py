@@ -33,4 +33,6 @@ def test_tests_that_decide_no_battle_cause_a_warning_and_the_shares_are_metadata
     assert check.passed
     assert check.metadata["share_of_battles"].value == 1 / 3
     assert check.metadata["share_of_instructions"].value == 1 / 2
-    assert not checks.tests_decide({"a__b": votes.filter(status="failed")}).passed
+    undecided = checks.tests_decide({"a__b": votes.filter(status="failed")})
+    assert not undecided.passed
+    assert str(undecided.description).startswith("tests decide 0 of ")

@@ -42,7 +42,14 @@ def tests_decide(frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult:
     for what, columns in (("battles", ["instruction_id", "left", "right"]), ("instructions", ["instruction_id"])):
         decided, total = (frame.n_unique(columns) if len(frame) else 0 for frame in (readable, votes))
         metadata |= {what: total, f"{what}_decided": decided, f"share_of_{what}": decided / total if total else 0.0}
-    return dg.AssetCheckResult(check_name=TESTS_DECIDE[0], passed=not readable.is_empty(), severity=WARN, metadata=metadata)
+    shares = [f"{metadata[f'{what}_decided']} of {metadata[what]} {what}" for what in ("battles", "instructions")]
+    return dg.AssetCheckResult(
+        check_name=TESTS_DECIDE[0],
+        passed=not readable.is_empty(),
+        severity=WARN,
+        description=f"tests decide {' and '.join(shares)}",
+        metadata=metadata,
+    )
 
 
 def counted(rows: pl.DataFrame, column: str) -> dict[str, int]:

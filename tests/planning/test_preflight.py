@@ -1,0 +1,39 @@
+"""What an arena needs and this machine lacks is reported before a run."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.test_arena import GOOD, written
+from warrior_dagster.config.arena_file import load_arena
+from warrior_dagster.planning import preflight
+from warrior_dagster.planning.preflight import missing_here, no_isolation, tight_contexts
+from warrior_dagster.sandbox.isolation import IsolationError
+
+
+def test_things_missing_on_this_machine_are_named_before_a_run(tmp_path: Path) -> None:
+    served = "engine: {serve: {kind: endpoint, urls: ['http://localhost:1'], api_key_env: NO_SUCH_KEY}}\n"
+    folder, key = missing_here(load_arena(written(tmp_path, GOOD + served)))
+    assert folder.startswith("competitors.b.model: expected a model folder")
+    assert key.startswith("engine.serve.api_key_env: expected the environment variable NO_SUCH_KEY")
+
+
+def test_an_arena_that_runs_code_is_refused_if_the_machine_cannot_isolate_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_here(levels: tuple[str, ...]) -> None:
+        raise IsolationError(f"none of {levels}")
+
+    monkeypatch.setattr(preflight, "best_isolation", none_here)
+    assert no_isolation(load_arena(written(tmp_path, GOOD))) == []
+    runs = "battles: {evidence: execution}\n"
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs)))
+    assert line == "execution.isolation: none of ('bubblewrap', 'namespaces')"
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs + "execution: {isolation: limits}\n")))
+    assert line == "execution.isolation: none of ('bubblewrap', 'namespaces', 'limits')"
+
+
+def test_a_context_too_short_for_the_longest_battle_is_reported(tmp_path: Path) -> None:
+    assert tight_contexts(load_arena(written(tmp_path, GOOD))) == []
+    short = load_arena(written(tmp_path, GOOD + "engine: {serve: {kind: vllm, max_model_len: 4096}}\n"))
+    assert len(tight_contexts(short)) == 3
