@@ -67,7 +67,7 @@ def test_the_graph_shows_every_group_and_asset(browser: Browser, address: str) -
     groups = ("competitors", "matchups", "leaderboard", "analysis")
     expanded = ",".join(f"global@global:{group}" for group in groups)  # as the UI writes it after a click on each group
     with page_of(browser, device_scale_factor=1.5) as page:
-        page.set_viewport_size({"width": 1900, "height": 1350})
+        page.set_viewport_size({"width": 1900, "height": 2000})
         page.goto(f"{address}/asset-groups?expanded={quote(expanded)}")
         for drawn in (*groups, "mined_instructions", "generated_tests", "judge_votes", "sft_dataset", "arena_report"):
             expect(page.locator("foreignObject").get_by_text(drawn, exact=True)).to_be_attached()

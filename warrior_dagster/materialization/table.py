@@ -36,7 +36,7 @@ Tokens = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Requests:
-    """What filling a table asks of models."""
+    """The requests that filling a table sends."""
 
     max_tokens: Callable[[Arena, Competitor], Tokens]
     """The most tokens of a prompt and of a completion of one request to a competitor, before any text is known."""
