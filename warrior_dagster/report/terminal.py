@@ -135,7 +135,7 @@ def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) 
         )
         dataset = warehouse.read("sft_dataset", [WHOLE])
         for row in dataset.sort("score", descending=True).head(1).iter_rows(named=True):
-            console.rule(f"the best-scored of {len(dataset)} rows: mined from {row['attacker']}, answered by {row['competitor']}")
+            console.rule(f"best of {len(dataset)} rows: mined from {row['attacker']}, answered by {row['competitor']}")
             for message in row["messages"]:
                 console.print(f"[bold]{message['role']}[/bold]: {escape(printable(message['content']))}\n")
     per_asset = Table("asset", "rows", "seconds", title="Assets")
