@@ -79,5 +79,6 @@ lock:
 schema:
 	$(BIN)/warrior schema > arenas/arena.schema.json
 
+# Keeps data/: its ledgers have the completions that were paid for.
 clean:
-	rm -rf $(VENV) models data .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) models .mypy_cache .ruff_cache .pytest_cache .hypothesis
