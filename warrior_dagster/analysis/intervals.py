@@ -10,7 +10,5 @@ def wilson(share: pl.Expr, of: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     """The low and high end of the 95 % score interval of a share of `of` cases (Wilson, 1927); NaN without cases."""
     middle = (share + Z**2 / (2 * of)) / (1 + Z**2 / of)
     width = Z * (share * (1 - share) / of + Z**2 / (4 * of**2)).sqrt() / (1 + Z**2 / of)
-    # Despite rounding, the interval contains the share and is within 0 and 1.
-    return pl.min_horizontal(middle - width, share).clip(lower_bound=0), pl.max_horizontal(middle + width, share).clip(
-        upper_bound=1
-    )
+    low, high = pl.min_horizontal(middle - width, share), pl.max_horizontal(middle + width, share)
+    return low.clip(lower_bound=0), high.clip(upper_bound=1)  # rounding may pass these bounds, or the share itself
