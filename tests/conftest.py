@@ -94,14 +94,13 @@ class FinishedRun(NamedTuple):
 @pytest.fixture(scope="session")
 def finished_run(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> FinishedRun:
     """One run for all tests. Read only; a test that changes the warehouse takes `finished_copy`."""
-    from tests.runs import materialize
-    from warrior_dagster.orchestration.catalog import GROUPS
+    from tests.runs import EVERYTHING, materialize
 
     folder = tmp_path_factory.mktemp("finished")
     arena = Arena.model_validate(small_settings(folder, bundled_model, bundled_embedder, ("ann", "bob", "cyd")))
     done = FinishedRun(arena, [], [])
     with scripted_engines(arena, done.log, done.starts) as engines:
-        materialize(arena, engines, *((group, None) for group in GROUPS))
+        materialize(arena, engines, *EVERYTHING)
     return done
 
 

@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from tests import runs
 from tests.conftest import FinishedRun, scripted_engines, small_settings
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
@@ -18,9 +19,9 @@ from warrior_dagster.config.serving import VllmServer
 from warrior_dagster.inference.request import Request, ServedModel
 from warrior_dagster.inference.servers.base import ServerFailed
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
-from warrior_dagster.orchestration.definitions import arena_resources, build_definitions
-from warrior_dagster.orchestration.running import asking_tables, full_range
+from warrior_dagster.orchestration.catalog import arena_assets
+from warrior_dagster.orchestration.definitions import build_definitions
+from warrior_dagster.orchestration.running import asking_tables
 from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -40,31 +41,18 @@ def materialize(
     instance: dg.DagsterInstance | None = None,
     starts: list[ServedModel] | None = None,
 ) -> list[Request]:
-    """Materialize (asset or group, partition or None for all) one after another; returns the requests that were sent.
+    """Materialize as `runs.materialize`, without checks, on a scripted engine; returns the requests that were sent.
 
     Engines that were started are added to `starts`.
     """
     log: list[Request] = []
-    assets, instance = arena_assets(Scope(arena)), instance or dg.DagsterInstance.ephemeral()
     with scripted_engines(arena, log, [] if starts is None else starts) as engines:
-        resources = {**arena_resources(Scope(arena)), "engines": engines}
-        for name, partition in steps:
-            members = [a for a in assets if name in (a.key.to_user_string(), *a.group_names_by_key.values())]
-            tags = full_range(members[0]) if partition is None else {}
-            result = dg.materialize(
-                assets, selection=members, partition_key=partition, tags=tags, resources=resources, instance=instance
-            )
-            assert result.success
+        runs.materialize(arena, engines, *steps, instance=instance, checks=False)
     return log
 
 
 def everything(arena: Arena) -> list[Request]:
-    return materialize(arena, *((group, None) for group in GROUPS))
-
-
-def ask_all(arena: Arena) -> list[Request]:
-    """Materialize every group that sends requests; returns the requests that were sent."""
-    return materialize(arena, *((group, None) for group in dict.fromkeys(t.asset_group for t in asking_tables(arena))))
+    return materialize(arena, *runs.EVERYTHING)
 
 
 def tables(arena: Arena) -> dict[str, pl.DataFrame]:
@@ -117,7 +105,7 @@ def test_an_appended_competitor_changes_no_row_of_the_others_and_sends_only_new_
     grown = make_arena((*roster, "dan"))
     asked = keys(finished_run.log)
     before = tables(small)
-    new = keys(ask_all(grown))
+    new = keys(everything(grown))
     after = tables(grown)
     assert not asked & new
     assert max((asked + new).values()) == 1
@@ -132,7 +120,7 @@ def test_the_leaderboard_has_only_the_present_roster(of_four: Arena, make_arena:
     shutil.copytree(of_four.warehouse, make_arena().warehouse)
     for roster in (("ann", "bob", "cyd"), ("bob", "ann", "cyd")):  # one removed, then two swapped
         arena = make_arena(roster)
-        materialize(arena, ("competitors", None), ("matchups", None), ("elo_ratings", None))
+        everything(arena)
         ratings = Warehouse(arena.warehouse).read("elo_ratings")
         selected = len(Warehouse(arena.warehouse).read("selected_instructions", roster))
         assert set(ratings["competitor"]) == set(roster)

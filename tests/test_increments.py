@@ -15,7 +15,7 @@ from benchmarks.increment import needed, paid
 from tests import conftest
 from tests.conftest import FinishedRun, scripted_engines, small_settings
 from tests.runs import asking_partitions
-from tests.test_graph import ask_all, everything, keys, materialize, tables
+from tests.test_graph import everything, keys, materialize, tables
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Completion, Request
@@ -45,9 +45,7 @@ def before(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundle
         }
         return Arena.model_validate(base | {k: base.get(k, {}) | v if isinstance(v, dict) else v for k, v in values.items()})
 
-    arena = make(first)
-    ask_all(arena)
-    materialize(arena, ("leaderboard", None))
+    everything(make(first))
 
     def changed(folder: Path, roster: tuple[str, ...] = ROSTER, **values: Any) -> Arena:
         shutil.copytree(first / "warehouse", folder / "warehouse")
@@ -71,7 +69,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, one_in: int, attempts: int = 1) -> C
 def sent_requests(arena: Arena) -> Counter[str]:
     """Run a changed arena; checks that it sent exactly the planned new requests, each once."""
     had = paid(arena)
-    sent = keys(ask_all(arena))
+    sent = keys(everything(arena))
     assert set(sent) == needed(arena) - had
     assert max(sent.values(), default=1) == 1
     ledger = LedgerReader(arena.warehouse)
@@ -113,7 +111,6 @@ def test_removing_a_competitor_sends_only_what_others_now_judge_and_adding_it_ba
     arena = before(tmp_path, ROSTER[:3])
     sent = sent_requests(arena)
     assert sent.total() == 0  # cyd's panel is ann and bob, and all matchups of the three were judged by cyd, ann and bob
-    materialize(arena, ("leaderboard", None))
     leaderboard = Warehouse(arena.warehouse).read("elo_ratings")
     assert set(leaderboard["competitor"]) == set(ROSTER[:3])
     shown = Warehouse(arena.warehouse).read("sft_dataset")
@@ -182,7 +179,7 @@ def test_the_plan_predicts_the_requests_and_marks_estimates(before: Callable[...
     arena = before(tmp_path, roster, **values)
     ledger = LedgerReader(arena.warehouse)
     planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
-    sent = keys(ask_all(arena))
+    sent = keys(everything(arena))
     exact = {stage: line.to_send - line.estimated for stage, line in planned.items()}
     estimated = sum(line.estimated for line in planned.values())
     if change in ("nothing", "judge"):
@@ -201,7 +198,7 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_maximum_cost(make_arena: Mak
     arena = make_arena(engine={"tokens_per_second": 100.0, "price_per_gpu_hour": 3.0})
     ledger = LedgerReader(arena.warehouse)
     planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
-    sent = keys(ask_all(arena))
+    sent = keys(everything(arena))
     assert (planned["mined_instructions"].to_send, planned["mined_instructions"].estimated) == (3 * 8, 0)
     assert {stage: line.to_send for stage, line in planned.items()} == {
         "mined_instructions": 24, "instruction_difficulty": 24, "answers": 27, "judge_votes": 54
@@ -229,7 +226,7 @@ def test_failed_requests_are_error_rows_and_a_retry_sends_them_again(
         retry_failed(arena, engines)
     assert failed_requests(arena) == {}
     assert set(keys(log)) == needed(arena) - had
-    assert ask_all(arena) == []
+    assert everything(arena) == []
 
 
 SECOND = """

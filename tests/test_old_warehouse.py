@@ -9,12 +9,12 @@ import pytest
 import yaml
 from polars.testing import assert_frame_equal
 
-from tests.runs import materialize
+from tests.runs import EVERYTHING, materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.orchestration.catalog import GROUPS, tables_of
+from warrior_dagster.orchestration.catalog import tables_of
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.planning.cost import plan, totals
 from warrior_dagster.report.assets import arena_report
@@ -48,11 +48,12 @@ def test_an_old_warehouse_sends_no_request_and_every_row_stays_the_same(arena: A
     assert len(before["answer_scores"].filter("gold")) == 6
     assert before["execution_results"]["outcome"].n_unique() > 1
     with open_engines(arena) as engines:  # its endpoint does not exist: a request would fail
-        materialize(arena, engines, *((group, None) for group in GROUPS))
+        materialize(arena, engines, *EVERYTHING)
     assert {usage.sent for usage in engines.total.values()} == {0}
     after = rows(arena)
     assert set(after) == set(before)
     for name, table in after.items():
+        assert set(table.columns) == set(before[name].columns), name
         assert_frame_equal(table, before[name].select(table.columns), check_exact=True)
 
 

@@ -76,7 +76,7 @@ def test_settings_and_code_change_the_version_and_comments_and_docstrings_do_not
     source = Path(str(find_spec(module).origin)).read_text()  # type: ignore[union-attr]
 
     def version(text: str, *settings: object) -> str:
-        for cached in (code_versions.tree, code_versions.imported, code_versions.syntax):
+        for cached in (code_versions.imported, code_versions.syntax):
             cached.cache_clear()
         monkeypatch.setattr(
             Path, "read_text", lambda self, **_: text if self.name == "sft.py" else Path.read_bytes(self).decode()

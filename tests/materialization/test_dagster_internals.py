@@ -9,7 +9,7 @@ import dagster as dg
 import warrior_dagster
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization import dagster_internals
-from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, Scope
+from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.definitions import build_definitions
 
@@ -31,7 +31,6 @@ def test_the_graph_of_assets_maps_partitions_to_those_they_read(make_arena: Make
     assert read(graph, scope.key("answers"), scope.key("selected_instructions"), "ann") == ["ann", "bob", "cyd"]
     assert read(graph, scope.key("elo_ratings"), scope.key("battle_outcomes"), "_all") == ["ann__bob", "ann__cyd", "bob__cyd"]
     assert read(graph, scope.key("answer_scores"), scope.key("elo_ratings"), "_all") is None
-    assert {BOTH_SIDES, EVERYONE}
 
 
 def test_a_run_and_a_repository_have_the_graph_of_all_assets(make_arena: MakeArena) -> None:
@@ -59,7 +58,3 @@ def test_a_backfill_starts_with_its_partitions_and_title(make_arena: MakeArena) 
             started = dagster_internals.start_backfill(context, [dg.AssetKey("mined_instructions")], ["bob"], "new: bob")
         (backfill,) = instance.get_backfills()
     assert (backfill.backfill_id, backfill.title) == (started, "new: bob")
-
-
-def test_a_component_is_scaffolded_by_dagster_s_own_function() -> None:
-    assert callable(dagster_internals.scaffold_component)

@@ -7,26 +7,16 @@ import dagster as dg
 import polars as pl
 
 from tests.conftest import scripted_engines
-from tests.runs import materialize
+from tests.runs import EVERYTHING, materialize, stale
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.staleness import MISSING, reads, stale_partitions
-from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
+from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.checks.up_to_date import UP_TO_DATE
 from warrior_dagster.orchestration.definitions import arena_resources, build_definitions
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
-EVERYTHING = [(group, None) for group in GROUPS]
-
-
-def stale(arena: Arena) -> dict[str, dict[str, str]]:
-    """The stale partitions of each asset that has any."""
-    graph = build_definitions(arena).resolve_asset_graph()
-    found = {
-        a.key.to_user_string(): stale_partitions(graph, a.key, Warehouse(arena.warehouse)) for a in arena_assets(Scope(arena))
-    }
-    return {name: partitions for name, partitions in found.items() if partitions}
 
 
 def test_a_partition_reads_the_partitions_that_the_graph_names(make_arena: MakeArena) -> None:

@@ -8,14 +8,14 @@ import polars as pl
 import pytest
 
 from tests.conftest import scripted_engines
-from tests.runs import materialize
+from tests.runs import EVERYTHING, materialize
 from tests.stages.battles.unit_tests.scripts import code_writers
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.recording import Step, record
 from warrior_dagster.materialization.table import in_arena, table
-from warrior_dagster.orchestration.catalog import GROUPS, TABLES, arena_assets, tables_of
+from warrior_dagster.orchestration.catalog import TABLES, arena_assets, tables_of
 from warrior_dagster.orchestration.definitions import arena_resources
 from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
@@ -40,12 +40,12 @@ def test_every_step_reads_all_that_its_asset_declares(
     battles = {"verdict": "direct", "votes": "soft", "evidence": evidence}
     arena = make_arena(analysis={"categories": True}, battles=battles)
     with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, *((group, None) for group in GROUPS))
+        materialize(arena, engines, *EVERYTHING)
     plan = [arena_plan.make(Scope(arena))]
     dg.materialize([*arena_assets(Scope(arena)), *plan], selection=plan, resources=arena_resources(Scope(arena)))
     assert set(steps) == {one.name for one in tables_of(arena)} | {"arena_plan"}
     for name, (declared, step) in steps.items():
-        assert step.tables_read - {name} == declared, name
+        assert {table for table, _ in step.read_hashes} - {name} == declared, name
 
 
 def test_the_assets_of_an_arena_are_its_tables(make_arena: MakeArena) -> None:

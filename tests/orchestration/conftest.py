@@ -7,9 +7,8 @@ import pytest
 from tests.conftest import scripted_engines
 from tests.orchestration.growing import Arena
 from tests.orchestration.served import Dagster, served
-from tests.runs import materialize
+from tests.runs import EVERYTHING, materialize
 from warrior_dagster.config.arena_file import load_arena
-from warrior_dagster.orchestration.catalog import GROUPS
 
 
 @pytest.fixture
@@ -19,5 +18,5 @@ def ui(tmp_path: Path, bundled_model: Path, bundled_embedder: Path) -> Iterator[
     with served(arena.file) as dagster:
         loaded = load_arena(arena.file)
         with scripted_engines(loaded, [], []) as engines, dg.DagsterInstance.from_config(str(dagster.home)) as instance:
-            materialize(loaded, engines, *((group, None) for group in GROUPS), instance=instance)
+            materialize(loaded, engines, *EVERYTHING, instance=instance)
         yield dagster, arena

@@ -6,12 +6,11 @@ from typing import Any
 
 import yaml
 
+from tests.runs import stale
 from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.materialization.staleness import stale_partitions
 from warrior_dagster.orchestration.catalog import arena_assets
-from warrior_dagster.orchestration.definitions import build_definitions
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 NAMES = ["ann", "bob", "cyd"]
@@ -45,11 +44,7 @@ class Arena:
         self.write(**more)
 
     def stale(self) -> dict[str, dict[str, str]]:
-        """The stale partitions of each asset that has any."""
-        arena = load_arena(self.file)
-        graph, warehouse = build_definitions(arena).resolve_asset_graph(), Warehouse(arena.warehouse)
-        found = {a.key.to_user_string(): stale_partitions(graph, a.key, warehouse) for a in arena_assets(Scope(arena))}
-        return {name: partitions for name, partitions in found.items() if partitions}
+        return stale(load_arena(self.file))
 
     def assets(self) -> list[str]:
         return [a.key.to_user_string() for a in arena_assets(Scope(load_arena(self.file)))]

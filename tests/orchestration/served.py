@@ -193,9 +193,8 @@ def served(arena: Path) -> Iterator[Dagster]:
         yaml.safe_dump({"load_from": [{"grpc_server": {"host": "127.0.0.1", "port": code_port, "location_name": LOCATION}}]})
     )
     (home / "daemon.py").write_text(DAEMON)
-    with dg.DagsterInstance.from_config(
-        str(home)
-    ) as instance:  # created once, before several processes would create the same tables
+    # Created once, before several processes would create the same tables.
+    with dg.DagsterInstance.from_config(str(home)) as instance:
         instance.get_runs(limit=1)
     env = os.environ | {"DAGSTER_HOME": str(home), "WARRIOR_ARENA": str(arena), "PYTHONPATH": str(ROOT)}
     # One code server for both, as with `dagster dev`: the daemon sees what the webserver reloads.

@@ -8,14 +8,14 @@ import pytest
 import yaml
 
 from tests.conftest import scripted_engines, small_settings
-from tests.runs import materialize
+from tests.runs import EVERYTHING, materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.inference.request import Request
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration import definitions
-from warrior_dagster.orchestration.catalog import GROUPS, tables_of
+from warrior_dagster.orchestration.catalog import tables_of
 from warrior_dagster.warehouse.tables import Warehouse
 
 ROSTER = ("ann", "bob", "cyd")
@@ -72,7 +72,7 @@ def test_arenas_of_one_warehouse_share_completions_but_no_rows(files: list[Path]
     for arena in (first, second):
         sent[arena.name] = []
         with scripted_engines(arena, sent[arena.name], []) as engines:
-            materialize(arena, engines, *((group, None) for group in GROUPS))
+            materialize(arena, engines, *EVERYTHING)
     mined = {key for request in sent["first"] for key in request.keys()}
     assert not mined & {key for request in sent["second"] for key in request.keys()}
     assert len(sent["second"]) < len(sent["first"]) / 2  # only what its own selection needs

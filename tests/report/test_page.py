@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import ScriptedEngine, scripted_engines
-from tests.runs import materialize
+from tests.runs import EVERYTHING, materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.orchestration.catalog import GROUPS
 from warrior_dagster.report import page
 from warrior_dagster.report.assets import FILE
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
-EVERYTHING = [(group, None) for group in GROUPS]
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \x1b[31m \u2028"
 
 
@@ -75,7 +73,7 @@ def test_the_asset_writes_one_file_that_loads_nothing_else_and_shows_every_figur
             assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,")), (tag, attributes)
     assert not re.search(r"url\((?!#)|@import", text.split("<script", 1)[0])
     pictures = [a["aria-label"] for tag, a in page_of.found if tag == "svg"]
-    assert pictures == [title for name, title in page.TITLES.items() if name != "task_categories"]
+    assert pictures == [one.title for one in page.SECTIONS if one.table.name != "task_categories"]
     assert "alpha of all judges (1 is full agreement, 0 what chance gives): undefined" in text  # each battle has one judge
     data = json.loads(page_of.data)
     selected = Warehouse(arena.warehouse).read("selected_instructions", arena.roster)
@@ -103,7 +101,7 @@ def test_any_text_of_a_model_is_data_and_never_markup(make_arena: MakeArena) -> 
 
 def test_a_report_without_tables_says_so_in_every_section(make_arena: MakeArena) -> None:
     text = written(make_arena())
-    assert text.count("was never materialized") == len(page.TITLES) + 1
+    assert text.count("was never materialized") == len(page.SECTIONS) + 1
     assert json.loads(Elements(text).data) == {"rows": [], "near": {}}
 
 

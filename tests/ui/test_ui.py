@@ -17,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.ui.browser import CHROMIUM, MINUTES, append, chromium, copied_arena, dagster_dev, page_of
-from warrior_dagster.report.page import TITLES
+from warrior_dagster.report.page import SECTIONS
 
 SETTLED = 3_000
 """Milliseconds until the graph has its final position and colours, for the screenshot only."""
@@ -121,8 +121,8 @@ def test_a_picture_and_a_failed_check_are_shown(page: Page, address: str) -> Non
 def test_the_report_opens_offline_shows_every_figure_and_is_accessible(browser: Browser, arena: Path, scheme: str) -> None:
     with page_of(browser, offline=True, color_scheme=scheme) as page:
         page.goto((arena.parent / "warehouse" / "exports" / "report.html").as_uri())
-        for title in TITLES.values():
-            expect(page.get_by_role("img", name=title)).to_be_visible()
+        for section in SECTIONS:
+            expect(page.get_by_role("img", name=section.title)).to_be_visible()
         page.get_by_label("Find instructions").fill("a")
         page.get_by_role("article").first.locator("summary").first.click()
         expect(page.get_by_role("article").first.get_by_role("heading", name=re.compile("^Gold: "))).to_be_visible()

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 
 from tests.conftest import scripted_engines
-from tests.runs import asking_partitions, materialize
+from tests.runs import EVERYTHING, asking_partitions, materialize
 from tests.stages.battles.unit_tests.scripts import code_writers
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import column_lineage, origins
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
+from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -44,7 +44,7 @@ def test_every_asset_has_a_description_owners_and_a_group(arena: Arena) -> None:
 def test_every_materialization_reports_rows_columns_lineage_and_cost(arena: Arena) -> None:
     reported: dict[str, list[dict[str, Any]]] = {}
     with scripted_engines(arena, [], []) as engines:
-        for result in materialize(arena, engines, *((group, None) for group in GROUPS)):
+        for result in materialize(arena, engines, *EVERYTHING):
             for event in result.get_asset_materialization_events():
                 own = dict(event.step_materialization_data.materialization.metadata)
                 reported.setdefault(event.asset_key.to_user_string(), []).append(own)  # type: ignore[union-attr]

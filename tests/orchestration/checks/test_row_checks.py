@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import ScriptedEngine, scripted_engines
-from tests.runs import materialize
+from tests.runs import EVERYTHING, materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.inference.engines import Engines
@@ -21,7 +21,7 @@ from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.materialization.dagster_internals import graph_of_assets
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.staleness import MISSING, stale_partitions
-from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
+from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.running import RunFailed, run_arena
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
@@ -49,7 +49,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled
         }
     )
     with scripted_engines(arena, [], []) as engines:
-        results = materialize(arena, engines, *((group, None) for group in GROUPS[:-1]))
+        results = materialize(arena, engines, *EVERYTHING[:-1])
     assert [c for r in results for c in r.get_asset_check_evaluations() if not c.passed] == []
     return arena
 

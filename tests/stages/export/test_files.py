@@ -143,9 +143,9 @@ def test_without_rows_the_files_still_have_the_columns(kind: str, tmp_path: Path
     assert Path(paths["jsonl"]).read_bytes() == b""
 
 
-def test_a_withdrawn_export_is_moved_aside_and_the_next_one_takes_its_path(tmp_path: Path) -> None:
+def test_an_invalidated_export_is_moved_aside_and_the_next_one_takes_its_path(tmp_path: Path) -> None:
     rows = pl.DataFrame({"a": ["x"]})
-    invalidate_dataset(tmp_path, "sft")  # nothing to withdraw yet
+    invalidate_dataset(tmp_path, "sft")  # nothing to invalidate yet
     write_dataset(rows, tmp_path, "sft", "card")
     invalidate_dataset(tmp_path, "sft")
     assert not (tmp_path / "sft").exists()

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from warrior_dagster.inference.chat_template import load_tokenizer, render
 from warrior_dagster.stages.mining.prefix import mining_system_prompt, user_turn_prefix
 
-TEMPLATES = Path(__file__).parents[3] / "tests" / "chat_templates"
+TEMPLATES = Path(__file__).parents[2] / "chat_templates"
 LANGUAGE = "The user asks about coding in Python."
 QWEN_DEFAULT = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 DEEPSEEK_DEFAULT = "You are an AI programming assistant and answer questions related to computer science."

@@ -183,9 +183,8 @@ def test_bradley_terry_rounds_draw_as_many_battles_in_the_same_proportions(monke
     assert (seen[0].sum(axis=1) == len(battles)).all()
     counted = count_outcomes(battles, NAMES)["count"].to_numpy()
     assert np.abs(seen[0].mean(axis=0) - counted).max() < 5 * np.sqrt(counted.max() / 400)
-    assert seen[0].var(axis=0).mean() == pytest.approx(
-        counted.mean(), rel=0.15
-    )  # The variance of a multinomial, not a constant.
+    # The variance of a multinomial, not a constant.
+    assert seen[0].var(axis=0).mean() == pytest.approx(counted.mean(), rel=0.15)
 
 
 def test_the_spread_of_elo_includes_order_and_battles() -> None:
@@ -229,7 +228,7 @@ def test_without_battles_or_opponents_an_interval_is_the_rating() -> None:
         ):
             assert intervals(samples, names) == dict.fromkeys(names, (1000.0, 1000.0))
     assert elo_samples(table([]), NAMES, k=40.0, initial=1000.0, rounds=0, seed=0).shape == (0, 4)
-    with pytest.raises(ValueError, match="round"):
+    with pytest.raises(ValueError, match="at least one bootstrap round"):
         intervals(np.empty((0, 4)), NAMES)
 
 

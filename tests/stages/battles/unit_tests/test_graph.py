@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks.increment import needed, paid
 from tests.conftest import FinishedRun, scripted_engines, small_settings
-from tests.runs import materialize
+from tests.runs import EVERYTHING, materialize
 from tests.stages.battles.unit_tests.scripts import code_writers
 from tests.test_graph import keys, tables
 from tests.test_graph import materialize as requested
@@ -22,7 +22,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
+from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.planning.cost import plan
 from warrior_dagster.report.lineage import lineages
 from warrior_dagster.report.page import report
@@ -125,7 +125,7 @@ def test_tests_decide_alone_if_possible_and_checks_audit_and_report_show_it(
     code_writers(monkeypatch)
     arena = make_arena(("ann", "bob", "cyd", "dan"), battles=BOTH | {"evidence": "execution"})
     with scripted_engines(arena, [], []) as engines:
-        runs = materialize(arena, engines, *((group, None) for group in GROUPS))
+        runs = materialize(arena, engines, *EVERYTHING)
     checks = {check.check_name: check for run in runs for check in run.get_asset_check_evaluations()}
     for name in ("runs_are_isolated", "few_timeouts", "tests_decide"):
         assert checks[name].passed, name
