@@ -113,7 +113,6 @@ def cell_filled(cell: Any) -> bool:
         return False
 
 
-@cache
 def tree(module: str) -> ast.Module:
     """A module's syntax tree."""
     spec = find_spec(module)
@@ -153,6 +152,7 @@ def syntax(module: str) -> str:
     return ast.dump(WithoutText().visit(tree(module)))
 
 
+@cache
 def own_syntax(function: FunctionType) -> str:
     """A function's syntax tree as text, without its decorators; empty for a lambda, whose names count."""
     if function.__name__ == "<lambda>":

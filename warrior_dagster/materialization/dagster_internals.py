@@ -15,7 +15,15 @@ from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.utils import make_new_backfill_id
 from dagster.components.component_scaffolding import scaffold_component
 
-__all__ = ["Graph", "graph_of_assets", "graph_of_repository", "graph_of_run", "scaffold_component", "start_backfill"]
+__all__ = [
+    "Graph",
+    "graph_of_assets",
+    "graph_of_repository",
+    "graph_of_run",
+    "scaffold_component",
+    "start_backfill",
+    "upstream_partitions",
+]
 
 Graph = BaseAssetGraph[Any]
 

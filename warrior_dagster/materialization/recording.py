@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -63,7 +64,7 @@ def record(
     describe: Callable[[pl.DataFrame], dict[str, Any]] | None = None,
     metadata: Mapping[str, Any] | None = None,
     result: DispatchResult | None = None,
-    failures: Mapping[str, str] | None = None,
+    completed_by: Callable[[str], Iterable[str]] = lambda partition: [partition],
     checks: Sequence[dg.AssetCheckResult] = (),
 ) -> dg.MaterializeResult:
     """Write each partition's frame to the asset's table and make the result of its materialization.
@@ -72,22 +73,24 @@ def record(
         frames: by partition; a frame may come in pieces, which are written as they are made.
         describe: gives a partition's own metadata, from a whole frame only.
         metadata: what the run adds to all partitions.
-        result: of asking models, where that was done.
-        failures: partitions that are not written, with reasons; by default those of `result`. The others are recorded, and then
-            dagster.Failure is raised, so that a re-run takes only what is missing.
+        result: of the requests, where the rows come from models. A partition of a competitor whose requests failed is not
+            written; the others are recorded, and then dagster.Failure is raised, so that a re-run takes only what is missing.
+        completed_by: gives the competitors whose completions a partition is made from; by default the partition's own.
         checks: results of the asset's own checks.
     """
     context, key = step.context, step.context.asset_key
     usage = None if result is None else result.usage
-    failures = failures if failures is not None else result.failures if result else {}
+    failed = result.failures if result else {}
+    failures = {own: failed[name] for own in step.keys for name in completed_by(own) if name in failed} if failed else {}
     notes: dict[str, dict[str, Any]] = {}
     written: dict[str, Written] = {}
+    columns_of = cache(step.warehouse.columns)
     for partition, frame in frames.items():
         if partition in failures:
             continue
         done = written[partition] = step.warehouse.write(table_of(key), partition, frame)
         own = describe(frame) if describe and isinstance(frame, pl.DataFrame) else {}
-        lineage = column_lineage(step.origins, done.first.columns, step.warehouse.columns, step.scope.key, step.reads)
+        lineage = column_lineage(step.origins, done.first.columns, columns_of, step.scope.key, step.reads)
         notes[partition] = {**partition_metadata(done), **own, "dagster/column_lineage": lineage}
     save_fingerprints(graph_of_run(context), key, written, step.warehouse)
     spent = {} if usage is None else usage_metadata(usage, step.arena)
@@ -115,6 +118,11 @@ def record(
 def split(rows: pl.DataFrame, step: Step, column: str = "competitor") -> dict[str, pl.DataFrame]:
     """The rows of each partition of a step, by the competitor in a column."""
     return {name: rows.filter(pl.col(column) == name) for name in step.keys}
+
+
+def counted(rows: pl.DataFrame, column: str) -> dict[str, int]:
+    """How often each value of a column occurs."""
+    return dict(rows[column].value_counts().sort(column).iter_rows())
 
 
 def log_partitions(
@@ -172,16 +180,18 @@ def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
         return {}
     busy = sum(u.seconds * arena.devices(model) for model, u in usage.items() if u.requests)
     price = arena.engine.price_per_gpu_hour
-    total = {name: sum(getattr(u, name) for u in usage.values()) for name in Usage.__slots__}
+    total = Usage()
+    for of_model in usage.values():
+        total.add(of_model)
     return {
-        "requests_sent": total["requests"],
-        "completions_sent": total["sent"],
-        "completions_from_ledger": total["from_ledger"],
-        "completions_failed": total["failed"],
-        "prompt_tokens": total["prompt_tokens"],
-        "completion_tokens": total["completion_tokens"],
-        "engine_starts": total["engine_starts"],
-        "seconds_asking": round(total["seconds"], 3),
+        "requests_sent": total.requests,
+        "completions_sent": total.sent,
+        "completions_from_ledger": total.from_ledger,
+        "completions_failed": total.failed,
+        "prompt_tokens": total.prompt_tokens,
+        "completion_tokens": total.completion_tokens,
+        "engine_starts": total.engine_starts,
+        "seconds_asking": round(total.seconds, 3),
         "gpu_hours": busy / 3600,
         **({} if price is None else {"cost": busy / 3600 * price}),
     }

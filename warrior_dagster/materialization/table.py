@@ -83,6 +83,8 @@ class Table:
     """Whether a partition with rows, none of which is usable, fails that check too."""
     on_card: bool = False
     """Whether the cards of exported data sets say how many rows this stage left."""
+    invalidate_files: Callable[[Arena], None] | None = None
+    """Moves the files of a table aside whose rows are wrong, where it has any."""
     enabled: Callable[[Arena], bool] = lambda _: True
     """Whether an arena has this table."""
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import lance
 import lancedb
@@ -52,6 +52,14 @@ class UndeclaredTable(RuntimeError):
     """A step used a table that its asset does not declare, so that Dagster's lineage and staleness would miss it."""
 
 
+class StepTables(NamedTuple):
+    """The tables that a step may use: the one that it writes, with its columns besides `partition`, and those it reads."""
+
+    writes: str
+    columns: Collection[str]
+    reads: Collection[str]
+
+
 class Warehouse:
     """The tables of one owner, under a folder or an object store's URI."""
 
@@ -60,9 +68,8 @@ class Warehouse:
         self.uri = uri
         self.read_hashes: dict[tuple[str, str], str] = {}
         """The hash of each partition that was read, by table and partition, at the time of reading."""
-        self.tables_read: set[str] = set()
         self._owner, self._prefix = owner, None if owner else ""
-        self._step: tuple[str, Collection[str], Collection[str]] | None = None
+        self._step: StepTables | None = None
         self._database = lancedb.connect(uri)
         self._registry = Registry(self._database)
 
@@ -72,7 +79,7 @@ class Warehouse:
         Reading any other table raises UndeclaredTable, and writing other columns ValueError.
         """
         step = copy.copy(self)
-        step.read_hashes, step.tables_read, step._step = {}, set(), (table, columns, reads)
+        step.read_hashes, step._step = {}, StepTables(table, columns, reads)
         return step
 
     def read(
@@ -177,17 +184,17 @@ class Warehouse:
         whole table, and all its partitions have to be materialized again. The processes of one machine take turns; in an
         object store only one machine at a time may write.
         """
+        if self._step and table != self._step.writes:
+            raise UndeclaredTable(f"{self._step.writes} does not write {table}")
         frames = [rows.sort(ROW_ID)] if isinstance(rows, pl.DataFrame) else rows
         folder = None if "://" in self.uri else Path(self.uri)  # a temporary folder may be too small, or memory
         with tempfile.TemporaryFile(dir=folder) as spool:
             schema, digest, first = spooled(frames, table, partition, spool)
-            if self._step and table != self._step[0]:
-                raise UndeclaredTable(f"{self._step[0]} does not write {table}")
-            if self._step and (wrong := {*schema.names} ^ {PARTITION, *self._step[1]}):
+            if self._step and (wrong := {*schema.names} ^ {PARTITION, *self._step.columns}):
                 wrong_names = ", ".join(sorted(wrong))
                 raise ValueError(f"{table}: expected the declared columns; missing or undeclared are {wrong_names}")
             with self._lock():
-                if self._owner:
+                if self._prefix is None:  # the owner is not known yet
                     self._registry.claim(self._owner)
                 version = self._replace(self._name(table), partition, schema, digest, spool)
         return Written(digest.rows, digest.hexdigest(), version, rows.head(SLICE) if isinstance(rows, pl.DataFrame) else first)
@@ -236,8 +243,8 @@ class Warehouse:
 
     def _name(self, table: str) -> str:
         """A table's name in the database. Raises UndeclaredTable."""
-        if self._step and table not in (self._step[0], *self._step[2]):
-            raise UndeclaredTable(f"{self._step[0]} does not declare that it reads {table}")
+        if self._step and table not in (self._step.writes, *self._step.reads):
+            raise UndeclaredTable(f"{self._step.writes} does not declare that it reads {table}")
         if self._prefix is None:
             owner = self._registry.owner()
             if owner is None:  # nothing was written yet
@@ -254,7 +261,6 @@ class Warehouse:
         if opened is None or missing or not before:
             which = ", ".join(missing) or "any partition"
             raise LookupError(f"{table} {NEVER_MATERIALIZED} for {which} in {self.uri}, or a failed check invalidated it")
-        self.tables_read.add(table)
         self.read_hashes |= {(table, p): before[p] for p in partitions or before}
         return opened
 
