@@ -130,7 +130,7 @@ def by_text(arena: Arena, warehouse: Warehouse, text: str) -> pl.DataFrame:
     """All unique instructions with the words of a text, ignoring case: instruction_id, competitor, instruction."""
     columns = ["instruction_id", "competitor", "instruction"]
     rows = materialized(arena, warehouse, "unique_instructions", [*columns, "kept"]).filter("kept")
-    for word in text.casefold().split():
+    for word in text.lower().split():
         rows = rows.filter(pl.col("instruction").str.to_lowercase().str.contains(word, literal=True))
     return rows.select(columns)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -26,47 +26,77 @@ AT_A_TIME = 500
 NEIGHBOURS = 5
 ROWS_SHOWN = 200
 """Rows of a table in the page."""
-TITLES = {
-    "funnel": "From mined to exported",
-    "instruction_novelty": "Novelty",
-    "task_categories": "What the instructions ask for",
-    "difficulty_bands": "Difficulty",
-    "head_to_head": "Who beats whom",
-    "rating_history": "Ratings",
-    "judge_audit": "Judge audit",
-}
-MEANINGS = {
-    "funnel": "How many instructions each stage left, and why it dropped the others.",
-    "instruction_novelty": "The highest ROUGE-L F1 of each instruction with any text of a reference set. Data that repeats"
-    " public text would be near 1; the paper's is mostly below 0.3 and never above 0.6.",
-    "task_categories": "The share of each kind of task, according to a judge.",
-    "difficulty_bands": "Shares of the bands of the judges' scores: excellent 9-10, good 6-8, average 3-5, poor 1-2.",
-    "head_to_head": "How often the row's competitor beat the column's, a tie counting half, with the 95 % interval.",
-    "rating_history": "Ratings from more and more of the battles with their 95 % intervals: where they still move, more battles"
-    " are needed.",
-    "judge_audit": "One half is chance. A sound judge is near one half for the first and the longer answer, and far above it"
-    " for the same verdict in both orders, for agreeing with the other judges and, where answers were run, with the tests.",
-}
-SECTIONS = tuple(table for title in TITLES for table in analysis.TABLES if table.name == title)
-HIDDEN = {"row_id", "partition", "nearest", "completion_key", "probabilities"}
+HIDDEN = {"row_id", "partition", "nearest", "completion_key"}
+
+
+class Section(NamedTuple):
+    """A figure of the page."""
+
+    table: Table
+    title: str
+    meaning: str
+
+
+SECTIONS = (
+    Section(
+        analysis.funnel,
+        "From mined to exported",
+        "How many instructions each stage left, and why it dropped the others.",
+    ),
+    Section(
+        analysis.instruction_novelty,
+        "Novelty",
+        "The highest ROUGE-L F1 of each instruction with any text of a reference set. Data that repeats"
+        " public text would be near 1; the paper's is mostly below 0.3 and never above 0.6.",
+    ),
+    Section(
+        analysis.task_categories,
+        "What the instructions ask for",
+        "The share of each kind of task, according to a judge.",
+    ),
+    Section(
+        analysis.difficulty_bands,
+        "Difficulty",
+        "Shares of the bands of the judges' scores: excellent 9-10, good 6-8, average 3-5, poor 1-2.",
+    ),
+    Section(
+        analysis.head_to_head,
+        "Who beats whom",
+        "How often the row's competitor beat the column's, a tie counting half, with the 95 % interval.",
+    ),
+    Section(
+        analysis.rating_history,
+        "Ratings",
+        "Ratings from more and more of the battles with their 95 % intervals: where they still move, more battles are needed.",
+    ),
+    Section(
+        analysis.judge_audit,
+        "Judge audit",
+        "One half is chance. A sound judge is near one half for the first and the longer answer, and far above it"
+        " for the same verdict in both orders, for agreeing with the other judges and, where answers were run, with the tests.",
+    ),
+)
 
 
 def tables(arena: Arena) -> list[Table]:
     """The tables that the page reads, besides those of lineages."""
-    return [*(table for table in SECTIONS if table.enabled(arena)), elo_ratings, judge_votes, instruction_embeddings]
+    return [*(one.table for one in SECTIONS if one.table.enabled(arena)), elo_ratings, judge_votes, instruction_embeddings]
 
 
 def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: str) -> str:
     """The page, from what is materialized; a section whose table does not exist says so. `written` is the time shown."""
     chosen, left_out = within(arena, warehouse, ledger)
+    audited = warehouse.read_existing(analysis.judge_audit.name, [WHOLE])
     loader = jinja2.PackageLoader("warrior_dagster.report")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template("report.html.jinja").render(
         arena=arena,
         written=written,
         ratings=standings(warehouse),
-        sections=[section(arena, warehouse, table) for table in SECTIONS],
-        faults={} if (audited := warehouse.read_existing("judge_audit", [WHOLE])) is None else audit.faults(audited),
+        sections=[shown(arena, warehouse, section) for section in SECTIONS],
+        faults={}
+        if (audited := warehouse.read_existing(analysis.judge_audit.name, [WHOLE])) is None
+        else audit.faults(audited),
         alpha=agreement(arena, warehouse),
         competitors=[c.model_dump(mode="json", include={"name", "model", "revision", "license"}) for c in arena.competitors],
         settings=json.dumps(shown_settings(arena), indent=2, ensure_ascii=False),
@@ -81,15 +111,16 @@ def shown_settings(arena: Arena) -> dict[str, Any]:
     return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors", *arena.unused_sections})
 
 
-def section(arena: Arena, warehouse: Warehouse, table: Table) -> dict[str, Any]:
+def shown(arena: Arena, warehouse: Warehouse, section: Section) -> dict[str, Any]:
     """A figure with its title, its meaning, its picture and its numbers; the last two only if it was materialized."""
-    name, rows = table.name, warehouse.read_existing(table.name, table.partitions(arena)) if table.enabled(arena) else None
-    head = {"id": name, "title": TITLES[name], "meaning": MEANINGS[name], "picture": None}
+    table, name = section.table, section.table.name
+    rows = warehouse.read_existing(table.name, table.partitions(arena)) if table.enabled(arena) else None
+    head = {"id": name, "title": section.title, "meaning": section.meaning, "picture": None}
     if rows is None:
         return head
     kept = rows.select(c for c in rows.columns if c not in HIDDEN)
     return head | {
-        "picture": pictures.as_svg(pictures.PICTURES[name](rows), TITLES[name]),
+        "picture": pictures.as_svg(pictures.PICTURES[name](rows), section.title),
         "columns": kept.columns,
         "cells": [[cell(value) for value in row] for row in kept.head(ROWS_SHOWN).iter_rows()],
         "more": max(0, len(kept) - ROWS_SHOWN),
@@ -105,14 +136,14 @@ def cell(value: Any) -> str:
 
 def standings(warehouse: Warehouse) -> list[dict[str, Any]]:
     """The leaderboard, the best first; empty without ratings."""
-    rated = warehouse.read_existing("elo_ratings", [WHOLE])
+    rated = warehouse.read_existing(elo_ratings.name, [WHOLE])
     return [] if rated is None else rated.sort("rating", descending=True).to_dicts()
 
 
 def agreement(arena: Arena, warehouse: Warehouse) -> str:
     """Krippendorff's alpha of all judges, as text; empty without votes."""
     columns = [*audit.BATTLE, "judge", "status", "verdict", "p_left"]
-    votes = warehouse.read_existing("judge_votes", matchup_keys(arena.roster), columns)
+    votes = warehouse.read_existing(judge_votes.name, matchup_keys(arena.roster), columns)
     if votes is None:
         return ""
     alpha = audit.krippendorff_alpha(audit.preferences(votes, soft=arena.battles.votes == "soft"))
@@ -149,7 +180,7 @@ def neighbours(arena: Arena, warehouse: Warehouse, rows: Iterable[Lineage]) -> d
     """For each row the ids of the nearest rows by cosine of their embeddings; empty without embeddings."""
     wanted = [one["instruction_id"] for one in rows]
     columns = ["instruction_id", "vector"]
-    embedded = warehouse.read_existing("instruction_embeddings", arena.roster, columns, wanted) if len(wanted) > 1 else None
+    embedded = warehouse.read_existing(instruction_embeddings.name, arena.roster, columns, wanted) if len(wanted) > 1 else None
     if embedded is None:
         return {}
     embedded = embedded.unique("instruction_id", maintain_order=True)
