@@ -14,9 +14,11 @@ from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import SAME
-from warrior_dagster.materialization.recording import Step, record, split
+from warrior_dagster.materialization.recording import Step, counted, record, split
+from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Requests, tokens_of
 from warrior_dagster.stages.battles.evidence import kinds_in
+from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
@@ -41,16 +43,15 @@ def task_categories(step: Step) -> dg.MaterializeResult:
     """
     selected = step.warehouse.read("selected_instructions", step.keys)
     result = categories.categorise(step.arena, step.engines, selected, step.log)
-    judges = {name: categories.judge_of(step.arena, name) for name in step.keys}
     rows = pl.DataFrame(result.rows, schema=categories.SCHEMA)
     rows = rows.join(selected.select("instruction_id", "competitor"), on="instruction_id")
     return record(
         step,
         split(rows, step),
-        describe=lambda f: {"categories": dict(f["category"].fill_null("abstained").value_counts().iter_rows())},
+        describe=lambda f: {"categories": counted(f.with_columns(pl.col("category").fill_null("abstained")), "category")},
         metadata=picture("task_categories", rows),
         result=result,
-        failures={name: result.failures[judge] for name, judge in judges.items() if judge in result.failures},
+        completed_by=lambda name: [categories.judge_of(step.arena, name)],
     )
 
 
@@ -198,12 +199,12 @@ def judge_audit(step: Step) -> dg.MaterializeResult:
     always says A, fails the check, as a warning.
     """
     arena, warehouse, soft = step.arena, step.warehouse, step.arena.battles.votes == "soft"
-    votes = warehouse.read("judge_votes", matchup_keys(arena.roster))
+    votes = warehouse.read("judge_votes", matchup_keys(arena.roster), COUNTED_OF_VOTES)
     length = pl.col("answer").str.len_chars().alias("length")
     lengths = warehouse.read("answers", arena.roster).select("instruction_id", "competitor", length)
     audited = audit.audit(votes, lengths, soft=soft)
     if arena.runs_tests:
-        executed = warehouse.read("execution_votes", matchup_keys(arena.roster))
+        executed = warehouse.read("execution_votes", matchup_keys(arena.roster), COUNTED_OF_VOTES)
         audited = agreement_with_tests.with_tests(audited, votes, executed, soft=soft)
     faults = audit.faults(audited)
     # A finding about the models, not about the run: nothing has to be repeated.
@@ -227,7 +228,7 @@ def pictured(
     checks: Sequence[dg.AssetCheckResult] = (),
 ) -> dg.MaterializeResult:
     """Record a table with its picture."""
-    drawn = picture(step.context.asset_key.path[-1], rows)
+    drawn = picture(table_of(step.context.asset_key), rows)
     return record(step, {WHOLE: rows}, metadata={**drawn, **(metadata or {})}, checks=checks)
 
 

@@ -33,7 +33,7 @@ def answer(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequen
         arena,
         engines,
         names,
-        lambda competitor: requests(competitor, ordered, arena.competitor(competitor.name).sampling or arena.answers.sampling),
+        lambda competitor: requests(competitor, ordered, arena.answer_sampling(arena.competitor(competitor.name))),
         read,
         engines.progress("answers", len(selected) * len(names), log),
     )

@@ -9,13 +9,13 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
-from warrior_dagster.materialization.recording import Step, record, split
+from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, table
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.evidence import KINDS, kinds_in
 from warrior_dagster.stages.battles.outcomes import outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.pairing import read_pairs
-from warrior_dagster.stages.battles.votes import check_votes
+from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
 
 
 @table(
@@ -32,15 +32,14 @@ from warrior_dagster.stages.battles.votes import check_votes
     usable_row="a usable answer",
     no_empty_partition=True,
     on_card=True,
-    requests=Requests(lambda arena, one: (arena.mining.max_tokens, (one.sampling or arena.answers.sampling).max_tokens)),
+    requests=Requests(lambda arena, one: (arena.mining.max_tokens, arena.answer_sampling(one).max_tokens)),
 )
 def answers(step: Step) -> dg.MaterializeResult:
     """A competitor's answer to every selected instruction, those of all attackers."""
     selected = step.warehouse.read("selected_instructions", step.arena.roster)
     answered = answering.answer(step.arena, step.engines, selected, step.keys, step.log)
     rows = pl.DataFrame(answered.rows, schema=answering.SCHEMA)
-    statuses = lambda f: {"statuses": dict(f["status"].value_counts().iter_rows())}  # noqa: E731
-    return record(step, split(rows, step), describe=statuses, result=answered)
+    return record(step, split(rows, step), describe=lambda f: {"statuses": counted(f, "status")}, result=answered)
 
 
 def outcome_columns(arena: Arena) -> tuple[str, ...]:
@@ -87,7 +86,7 @@ def battle_outcomes(step: Step) -> dg.MaterializeResult:
     are opinions, or what tests say, or both (battles.evidence).
     """
     arena, kinds, frames = step.arena, kinds_in(step.arena), {}
-    votes = {one.votes.name: step.warehouse.read(one.votes.name, step.keys) for one in kinds}
+    votes = {one.votes.name: step.warehouse.read(one.votes.name, step.keys, COUNTED_OF_VOTES) for one in kinds}
     for m, pairs in read_pairs(arena, step.warehouse, step.keys).items():
         own = {name: rows.filter(partition=m) for name, rows in votes.items()}
         for one in kinds:

@@ -8,7 +8,7 @@ from warrior_dagster.config.matchups import sides
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.stages.battles.opinions import assets as opinions
 from warrior_dagster.stages.battles.unit_tests import assets as unit_tests
-from warrior_dagster.stages.battles.votes import opinions_per_battle
+from warrior_dagster.stages.battles.votes import EXECUTION, OPINION, opinions_per_battle
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +28,8 @@ class Evidence:
 
 
 KINDS = (
-    Evidence("opinion", opinions.TABLES, opinions_per_battle),
-    Evidence("execution", unit_tests.TABLES, lambda arena, matchup: len(arena.judges(*sides(matchup)))),
+    Evidence(OPINION, opinions.TABLES, opinions_per_battle),
+    Evidence(EXECUTION, unit_tests.TABLES, lambda arena, matchup: len(arena.judges(*sides(matchup)))),
 )
 
 

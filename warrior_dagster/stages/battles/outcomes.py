@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import polars as pl
 
 from warrior_dagster.config.stages import Battles
+from warrior_dagster.stages.battles.votes import EXECUTION
 
 TIE_WITHIN = 1e-9
 """Local scores this near one half are ties: sums of probabilities are not exact."""
-TESTS_FIRST = "execution"
+TESTS_FIRST = EXECUTION
 """With this value of battles.evidence the votes of this kind decide alone where one of them did not fail."""
 
 

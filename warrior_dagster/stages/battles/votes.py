@@ -1,5 +1,6 @@
 """The votes of all kinds of evidence: one schema, how many each battle gets, and whether they are on the present answers."""
 
+from collections import Counter
 from typing import Any
 
 import polars as pl
@@ -20,6 +21,11 @@ VOTE_SCHEMA = {
 completion keys of the two answers.
 """
 
+COUNTED_OF_VOTES = [name for name in VOTE_SCHEMA if name not in ("text", "reason", *REQUEST_COLUMNS)]
+"""The columns that votes are counted by; the others are most of the table."""
+OPINION, EXECUTION = "opinion", "execution"
+"""The kinds of evidence, values of the column `evidence`."""
+
 
 def decision(p_left: float | None, p_right: float | None, reason: str) -> dict[str, Any]:
     """The columns of a vote that follow from its probabilities. Without them it failed for the `reason`."""
@@ -28,6 +34,13 @@ def decision(p_left: float | None, p_right: float | None, reason: str) -> dict[s
     verdict = "tie" if p_left == p_right else "left" if p_left > p_right else "right"
     status = "tie" if verdict == "tie" else "decided"
     return {"status": status, "reason": "", "verdict": verdict, "p_left": p_left, "p_right": p_right}
+
+
+def vote_summary(votes: pl.DataFrame) -> dict[str, Any]:
+    """How many votes decided, tied and failed, and the most frequent reasons of failures."""
+    reasons = Counter(reason[:80] for reason in votes.filter(status="failed")["reason"])
+    statuses = dict(votes["status"].value_counts().sort("status").iter_rows())
+    return {"statuses": statuses, "reasons": dict(reasons.most_common(10))}
 
 
 def opinions_per_battle(arena: Arena, matchup: str) -> int:

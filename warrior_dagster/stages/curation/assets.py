@@ -7,7 +7,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Competitor
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import EARLIER, SAME
-from warrior_dagster.materialization.recording import Step, record, split
+from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, table, tokens_of
 from warrior_dagster.stages.curation import dedup, difficulty, embedding, selection
 from warrior_dagster.stages.curation.columns import INSTRUCTION, RATED
@@ -75,9 +75,9 @@ def instruction_difficulty(step: Step) -> dg.MaterializeResult:
     return record(
         step,
         split(rated, step),
-        describe=lambda f: {"kept": f.filter("kept").height, "bands": dict(f["band"].value_counts().iter_rows())},
+        describe=lambda f: {"kept": f.filter("kept").height, "bands": counted(f, "band")},
         result=ratings,
-        failures={n: ratings.failures[j] for n in step.keys for j in arena.panel(n) if j in ratings.failures},
+        completed_by=arena.panel,
     )
 
 

@@ -71,7 +71,7 @@ def dataset(
         arena = step.arena
         made = make(records.records(step.warehouse, arena), arena)
         rows = contamination.remove_overlapping(made, step.warehouse.read(benchmark_overlap.name, [WHOLE]))
-        counts = records.counts(step.warehouse, {one.name: one.partitions(arena) for one in counted})
+        counts = {one.name: step.warehouse.count(one.name, one.partitions(arena)) for one in counted}
         text = card_of(arena, kind, rows, counts, len(made) - len(rows))
         paths = files.write_dataset(rows, Path(arena.export.folder), kind, text)
         keyed = rows.with_columns(pl.concat_str(identity, separator=":").alias("row_id"))
@@ -99,6 +99,7 @@ def dataset(
         ),
         kinds=("huggingface", "parquet"),
         if_empty="warn",  # all answers may be cut off, or have equal scores
+        invalidate_files=lambda arena: files.invalidate_dataset(Path(arena.export.folder), kind),
         enabled=lambda arena: kind in arena.export.formats,
     )(exported)
 

@@ -1,16 +1,9 @@
-"""The input of every format: the scored answers with their instructions, and how many rows each stage left."""
-
-from collections.abc import Mapping, Sequence
+"""The input of every format: the scored answers with their instructions."""
 
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
-
-
-def counts(warehouse: Warehouse, tables: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Rows of some tables, given with their partitions."""
-    return {name: warehouse.count(name, partitions) for name, partitions in tables.items()}
 
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:

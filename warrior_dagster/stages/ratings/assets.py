@@ -6,7 +6,7 @@ import polars as pl
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import SAME
-from warrior_dagster.materialization.recording import Step, record
+from warrior_dagster.materialization.recording import Step, counted, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.stages.ratings import leaderboard, scores
 from warrior_dagster.warehouse.tables import WHOLE
@@ -73,8 +73,7 @@ def answer_scores(step: Step) -> dg.MaterializeResult:
     answers = warehouse.read("answers", arena.roster).with_columns(length=pl.col("answer").str.len_chars())
     scored = scores.final_scores(outcomes, ratings, answers, arena.roster, alpha=arena.ratings.alpha)
     keyed = scored.with_columns(pl.format("{}:{}", "instruction_id", "competitor").alias("row_id"))
-    gold = keyed.filter("gold")["competitor"].value_counts()
-    return record(step, {WHOLE: keyed}, metadata={"gold": dict(gold.iter_rows())})
+    return record(step, {WHOLE: keyed}, metadata={"gold": counted(keyed.filter("gold"), "competitor")})
 
 
 TABLES = [elo_ratings, answer_scores]

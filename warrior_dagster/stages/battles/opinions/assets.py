@@ -1,8 +1,5 @@
 """Opinions: what judges say of two answers that they see."""
 
-from collections import Counter
-from typing import Any
-
 import dagster as dg
 import polars as pl
 
@@ -15,14 +12,13 @@ from warrior_dagster.materialization.recording import Step, record
 from warrior_dagster.materialization.table import Requests, table, tokens_of
 from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.pairing import read_pairs
-from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 
 
 def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     """The most tokens of a judge's prompt about two answers, and of its verdict."""
-    answer = max((c.sampling or arena.answers.sampling).max_tokens for c in arena.competitors)
-    verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1
-    return arena.mining.max_tokens + 2 * answer + tokens_of(arena.battles.prompt), verdict
+    answer = max(arena.answer_sampling(c).max_tokens for c in arena.competitors)
+    return arena.mining.max_tokens + 2 * answer + tokens_of(arena.battles.prompt), arena.battles.verdict_tokens
 
 
 @table(
@@ -49,20 +45,14 @@ def judge_votes(step: Step) -> dg.MaterializeResult:
     read abstains, with the reason.
     """
     judged = judging.vote(step.arena, step.engines, read_pairs(step.arena, step.warehouse, step.keys), step.log)
-    votes, judges = pl.DataFrame(judged.rows, schema=VOTE_SCHEMA), {m: step.arena.judges(*sides(m)) for m in step.keys}
+    votes = pl.DataFrame(judged.rows, schema=VOTE_SCHEMA)
     return record(
         step,
         {m: votes.filter(left=sides(m)[0], right=sides(m)[1]) for m in step.keys},
-        describe=abstentions,
+        describe=vote_summary,
         result=judged,
-        failures={m: judged.failures[j] for m in step.keys for j in judges[m] if j in judged.failures},
+        completed_by=lambda matchup: step.arena.judges(*sides(matchup)),
     )
-
-
-def abstentions(votes: pl.DataFrame) -> dict[str, Any]:
-    """How many votes decided, tied and failed, and the most frequent reasons of failures."""
-    reasons = Counter(reason[:80] for reason in votes.filter(status="failed")["reason"])
-    return {"statuses": dict(votes["status"].value_counts().iter_rows()), "reasons": dict(reasons.most_common(10))}
 
 
 TABLES = [judge_votes]

@@ -19,7 +19,7 @@ from warrior_dagster.inference.prompting import (
     request_columns,
 )
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.stages.battles.votes import decision, opinions_per_battle
+from warrior_dagster.stages.battles.votes import OPINION, decision, opinions_per_battle
 
 LETTERS = ("A", "B")
 LEFT_FIRST, RIGHT_FIRST = "left_first", "right_first"
@@ -77,7 +77,7 @@ def read(request: Request, completion: Completion, settings: Battles) -> dict[st
     return {
         "row_id": f"{tag['instruction_id']}:{tag['judge']}:{tag['order']}",
         **tag,
-        "evidence": "opinion",
+        "evidence": OPINION,
         **(decision(p_first, p_second, reason) if tag["order"] == LEFT_FIRST else decision(p_second, p_first, reason)),
         "text": completion.text,
         **request_columns(completion),

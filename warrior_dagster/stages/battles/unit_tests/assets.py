@@ -16,14 +16,14 @@ from warrior_dagster.config.serving import Competitor
 from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
-from warrior_dagster.materialization.recording import Step, record, split
+from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, tokens_of
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS
 from warrior_dagster.sandbox.pool import run_all
 from warrior_dagster.sandbox.probing import best_isolation
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.unit_tests import checks, execution, generation, voting
-from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 from warrior_dagster.warehouse.tables import Warehouse
 
 table = partial(description.table, enabled=lambda arena: arena.runs_tests)
@@ -87,7 +87,7 @@ def execution_results(step: Step) -> dg.MaterializeResult:
     return record(
         step,
         split(rows, step),
-        describe=lambda f: {"outcomes": checks.counted(f, "outcome"), "levels": checks.counted(f, "level")},
+        describe=lambda f: {"outcomes": counted(f, "outcome"), "levels": counted(f, "level")},
         metadata={"runs": counts.runs, "runs_reused": counts.reused, "seconds_running": round(counts.seconds, 3)},
         checks=[checks.isolated(rows), checks.few_timeouts(rows, settings.max_timeout_rate)],
     )
@@ -126,15 +126,13 @@ def execution_votes(step: Step) -> dg.MaterializeResult:
         m: voting.vote(pairs, reports, arena.judges(*sides(m)), *sides(m))
         for m, pairs in read_pairs(arena, step.warehouse, step.keys).items()
     }
-    return record(step, frames, describe=decisions, checks=[checks.tests_decide(frames)])
+    return record(step, frames, describe=vote_summary, checks=[checks.tests_decide(frames)])
 
 
 def earlier_results(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:
     """The results of earlier runs, of the partitions that exist."""
-    existing = warehouse.existing_partitions("execution_results", names)
-    if not existing or not set(execution.SCHEMA) <= set(warehouse.columns("execution_results")):
-        return pl.DataFrame(schema=execution.SCHEMA)
-    return warehouse.read("execution_results", existing)
+    found = warehouse.read_existing("execution_results", names)
+    return pl.DataFrame(schema=execution.SCHEMA) if found is None or not set(execution.SCHEMA) <= set(found.columns) else found
 
 
 def kept_and_dropped(tests: pl.DataFrame) -> dict[str, Any]:
@@ -142,16 +140,10 @@ def kept_and_dropped(tests: pl.DataFrame) -> dict[str, Any]:
     reasons = Counter(reason[:80] for reason in tests.filter(pl.col("status") != "ok")["reason"])
     with_tests, total = (frame["instruction_id"].n_unique() for frame in (tests.filter(status="ok"), tests))
     return {
-        "statuses": checks.counted(tests, "status"),
+        "statuses": counted(tests, "status"),
         "instructions_with_tests": with_tests / total if total else 0.0,
         "reasons": dict(reasons.most_common(10)),
     }
-
-
-def decisions(votes: pl.DataFrame) -> dict[str, Any]:
-    """How many votes of tests decided, tied and abstained, and the most frequent reasons for abstaining."""
-    reasons = Counter(reason[:80] for reason in votes.filter(status="failed")["reason"])
-    return {"statuses": checks.counted(votes, "status"), "reasons": dict(reasons.most_common(10))}
 
 
 TABLES = [generated_tests, execution_results, execution_votes]

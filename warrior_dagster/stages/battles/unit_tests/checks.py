@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import dagster as dg
 import polars as pl
 
+from warrior_dagster.materialization.recording import counted
 from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS
 from warrior_dagster.stages.battles.unit_tests import execution
 
@@ -50,8 +51,3 @@ def tests_decide(frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult:
         description=f"tests decide {' and '.join(shares)}",
         metadata=metadata,
     )
-
-
-def counted(rows: pl.DataFrame, column: str) -> dict[str, int]:
-    """How often each value of a column occurs."""
-    return dict(rows[column].value_counts().sort(column).iter_rows())

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from warrior_dagster.stages.battles.unit_tests.execution import PASSED, UNSTABLE
-from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, decision
+from warrior_dagster.stages.battles.votes import EXECUTION, VOTE_SCHEMA, decision
 
-EVIDENCE = "execution"
 FAULTY_FROM = 2
 """A test that is unstable on the answers of this many competitors is faulty and is dropped. If it is unstable on one answer
 only, that answer counts as not passing: otherwise one random answer could veto every test.
@@ -91,9 +90,9 @@ def vote(
                 )
             p_left, text = preference(report, left, right)
             vote = battle | decision(p_left, None if p_left is None else 1 - p_left, text)
-            vote |= {"left": left, "right": right, "judge": judge, "order": "", "evidence": EVIDENCE}
+            vote |= {"left": left, "right": right, "judge": judge, "order": "", "evidence": EXECUTION}
             vote |= {"text": "" if p_left is None else text, "completion_key": report.completion_key}
-            rows.append(vote | {"row_id": f"{battle['instruction_id']}:{judge}:{EVIDENCE}"})
+            rows.append(vote | {"row_id": f"{battle['instruction_id']}:{judge}:{EXECUTION}"})
     return pl.DataFrame(rows, schema=VOTE_SCHEMA)
 
 
