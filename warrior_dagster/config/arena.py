@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from warrior_dagster.config import stages
 from warrior_dagster.config.automation import Automation, Schedule
-from warrior_dagster.config.serving import Competitor, Engine, Strict, unique
+from warrior_dagster.config.serving import Competitor, Engine, Sampling, Server, Strict, unique
 
 MATCHUP_SEPARATOR = "__"
 
@@ -71,7 +71,15 @@ class Arena(Strict):
 
     def devices(self, model: str) -> int:
         """The GPUs that serve a model; for an endpoint its servers, whose GPUs are unknown."""
-        return (next(c for c in self.competitors if c.model == model).serve or self.engine.serve).devices
+        return self.server(next(c for c in self.competitors if c.model == model)).devices
+
+    def server(self, competitor: Competitor) -> Server:
+        """Where a competitor is served."""
+        return competitor.serve or self.engine.serve
+
+    def answer_sampling(self, competitor: Competitor) -> Sampling:
+        """How a competitor's answers are sampled."""
+        return competitor.sampling or self.answers.sampling
 
     def judges(self, left: str, right: str) -> list[str]:
         return [name for name in self.roster if name not in (left, right)][: self.battles.judges]

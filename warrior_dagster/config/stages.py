@@ -133,6 +133,11 @@ class Battles(Strict):
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.995, max_tokens=1024)
     """Sampling of a reasoned verdict; a direct one is greedy."""
 
+    @property
+    def verdict_tokens(self) -> int:
+        """The most tokens of a verdict."""
+        return self.sampling.max_tokens if self.verdict == "reasoned" else 1
+
     @field_validator("votes")
     @classmethod
     def soft_needs_probabilities(cls, votes: str, info: Any) -> str:

@@ -157,8 +157,12 @@ class Engines:
 
     def _start_server(self, model: ServedModel, stack: ExitStack, lock: int) -> StreamingEngine:
         server = SERVERS[model.serve.kind].connect(model, model.serve, self._folder / "logs", lock)
-        limits = self._settings.model_dump(include={"max_in_flight", "attempts"})
-        return CompletionsClient(**stack.enter_context(server)._asdict(), **limits, timeout_s=self._settings.request_timeout_s)
+        return CompletionsClient(
+            **stack.enter_context(server)._asdict(),
+            max_in_flight=self._settings.max_in_flight,
+            attempts=self._settings.attempts,
+            timeout_s=self._settings.request_timeout_s,
+        )
 
 
 async def interruptible(work: Coroutine[Any, Any, None]) -> None:

@@ -107,7 +107,7 @@ def served_model(arena: Arena, competitor: Competitor) -> ServedModel:
         if is_local(competitor.model)
         else f"{competitor.model}@{competitor.revision or 'main'}"
     )
-    serve = competitor.serve or arena.engine.serve
+    serve = arena.server(competitor)
     return ServedModel(identity + serve.identity_suffix, competitor.model, competitor.revision, serve)
 
 

@@ -13,7 +13,6 @@ import dagster as dg
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
-from warrior_dagster.inference.ledger.table import LedgerError
 from warrior_dagster.materialization.dagster_internals import start_backfill
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.planning import cost
@@ -90,7 +89,7 @@ def plan_summary(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> st
     """The requests, tokens, GPU hours and cost of materializing everything now."""
     try:
         total = cost.totals(cost.plan(arena, ledger, warehouse))
-    except (LedgerError, RuntimeError) as error:
+    except RuntimeError as error:
         return f"an unknown number of requests: {error}"
     hours = "unknown GPU hours" if total["gpu_hours"] is None else f"{total['gpu_hours']:.2g} GPU hours"
     price = "" if total["cost"] is None else f", which cost {total['cost']:.2f}"

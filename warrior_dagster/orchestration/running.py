@@ -1,6 +1,7 @@
 """Materializing a whole arena in one process, with one run per asset group; engines stay loaded between runs."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,10 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     """
     assets, summary = arena_assets(Scope(arena)), RunSummary()
     with dg.DagsterInstance.get() as instance:
+        run = runner(arena, engines, assets, instance, summary)
         for group in GROUPS:
             members = [asset for asset in assets if group in asset.group_names_by_key.values()]
-            run(instance, arena, engines, members, full_range(members[0]), summary)
+            run(members, full_range(members[0]))
     return as_json(arena, summary, engines)
 
 
@@ -60,10 +62,11 @@ def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
     names = [table_of(asset.key) for asset in assets]
     first = min(map(names.index, failed_requests(arena)), default=len(assets))
     with dg.DagsterInstance.get() as instance:
+        run = runner(arena, engines, assets, instance, summary)
         for asset in assets[first:]:
             try:
                 for tags in existing_ranges(asset, warehouse):
-                    run(instance, arena, engines, [asset], tags, summary)
+                    run([asset], tags)
             except RunFailed as error:
                 if NEVER_MATERIALIZED not in str(error):
                     raise
@@ -77,7 +80,7 @@ def failed_requests(arena: Arena) -> dict[str, Counter[str]]:
     warehouse, found = open_warehouse(arena), {}
     for table in asking_tables(arena):
         assert table.requests
-        rows = warehouse.read_existing(table.name, table.partitions(arena))
+        rows = warehouse.read_existing(table.name, table.partitions(arena), table.requests.error.meta.root_names())
         if rows is not None and (reasons := rows.select(error=table.requests.error)["error"].drop_nulls().to_list()):
             found[table.name] = Counter[str](reasons)
     return found
@@ -97,31 +100,39 @@ def existing_ranges(asset: dg.AssetsDefinition, warehouse: Warehouse) -> list[di
     return [{RANGE_START_TAG: first, RANGE_END_TAG: last} for first, last in ranges(existing, keys)]
 
 
-def run(
-    instance: dg.DagsterInstance,
-    arena: Arena,
-    engines: Engines,
-    members: list[dg.AssetsDefinition],
-    tags: dict[str, str],
-    summary: RunSummary,
-) -> None:
-    """One run over some assets and partitions. Raises RunFailed."""
+def runner(
+    arena: Arena, engines: Engines, assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance, summary: RunSummary
+) -> Callable[[list[dg.AssetsDefinition], dict[str, str]], None]:
+    """A function that runs some of an arena's assets, over the partitions that the tags name, and adds to `summary`.
+
+    It raises RunFailed.
+    """
     scope = Scope(arena)
-    result = dg.materialize(
-        [*arena_assets(scope), *row_checks(scope)],
-        selection=members,
-        instance=instance,
-        resources={**arena_resources(scope), "engines": engines},
-        tags=tags,
-        run_config=QUIET,
-        raise_on_error=False,
-    )
-    if not result.success:
-        raise RunFailed(failure_reasons(result))
-    made = {asset.key.to_user_string() for asset in members}
-    for stats in instance.get_run_step_stats(result.run_id):
-        if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
-            summary.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
+    definitions, resources = [*assets, *row_checks(scope)], {**arena_resources(scope), "engines": engines}
+
+    def run(members: list[dg.AssetsDefinition], tags: dict[str, str]) -> None:
+        result = dg.materialize(
+            definitions,
+            selection=members,
+            instance=instance,
+            resources=resources,
+            tags=tags,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise RunFailed(failure_reasons(result))
+        made = {asset.key.to_user_string() for asset in members}
+        for stats in instance.get_run_step_stats(result.run_id):
+            if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
+                summary.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
+        add_findings(summary, result)
+
+    return run
+
+
+def add_findings(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
+    """Add the findings of a run's checks."""
     for check in result.get_asset_check_evaluations():
         name = f"{check.asset_key.to_user_string()}: {check.check_name}"
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:

@@ -14,7 +14,7 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.usage import Usage
-from warrior_dagster.materialization.table import CHARS_PER_TOKEN
+from warrior_dagster.materialization.table import tokens_of
 
 
 class MissingRequest(NamedTuple):
@@ -75,6 +75,6 @@ class DryRunBackend:
             while looked := books.look_up(self._ledger, of_model):
                 noted.params |= {(model.identity, request.params) for request in looked[0]}
                 for one in filter(None, books.missing(looked, {})):
-                    tokens = len(one.prompt) // CHARS_PER_TOKEN, int(json.loads(one.params)["max_tokens"])
+                    tokens = tokens_of(one.prompt), int(json.loads(one.params)["max_tokens"])
                     noted.missing.append(MissingRequest(one.tag, len(one.samples), *tokens))
         return rows, {}

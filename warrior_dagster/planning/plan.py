@@ -61,18 +61,25 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
     mining, rating, kept, to_come, how = until_rated(arena, backend)
     selected, to_come, to_embed = centres(arena, warehouse, kept, to_come)
     how = how or to_embed
-    about_each: tuple[tuple[Table, Callable[[], DispatchResult]], ...] = (
-        (task_categories, lambda: categories.categorise(arena, backend, selected, LOG)),
-        (generated_tests, lambda: generation.write(arena, backend, selected, arena.roster, LOG)),
-        (answers, lambda: answering.answer(arena, backend, selected, arena.roster, LOG)),
+
+    def everyone(_: str) -> list[str]:
+        return arena.roster
+
+    def one_judge(attacker: str) -> list[str]:
+        return [categories.judge_of(arena, attacker)]
+
+    about_each: tuple[tuple[Table, Callable[[str], list[str]], Callable[[], DispatchResult]], ...] = (
+        (task_categories, one_judge, lambda: categories.categorise(arena, backend, selected, LOG)),
+        (generated_tests, everyone, lambda: generation.write(arena, backend, selected, arena.roster, LOG)),
+        (answers, everyone, lambda: answering.answer(arena, backend, selected, arena.roster, LOG)),  # last: votes need its rows
     )
     stages, answered = [mining, rating], list[dict[str, Any]]()
-    for table, make_rows in about_each:
+    for table, competitors_of, make_rows in about_each:
         if table.enabled(arena):
-            answered = checked(make_rows()).rows  # of the last table in the end
+            answered = checked(make_rows()).rows
             stage = StagePlan(table, backend.take_stage(), how=how)
             for attacker, count in to_come.items():
-                for name in [categories.judge_of(arena, attacker)] if table is task_categories else arena.roster:
+                for name in competitors_of(attacker):
                     stage.expected[arena.competitor(name).model] += count
             stages.append(stage)
     return [*stages, votes_plan(arena, backend, selected, answered, to_come, how)]

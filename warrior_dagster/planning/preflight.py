@@ -43,12 +43,12 @@ def no_isolation(arena: Arena) -> list[str]:
 
 def tight_contexts(arena: Arena) -> list[str]:
     """One line for each competitor whose context may be too short for the longest battle, so that it would abstain."""
-    answer = max(c.sampling.max_tokens if c.sampling else arena.answers.sampling.max_tokens for c in arena.competitors)
-    verdict = arena.battles.sampling.max_tokens if arena.battles.verdict == "reasoned" else 1
+    answer = max(arena.answer_sampling(c).max_tokens for c in arena.competitors)
+    verdict = arena.battles.verdict_tokens
     longest = arena.mining.max_tokens + 2 * answer + verdict
     return [
         f"competitors.{c.name}: max_model_len {context} may be too short for the longest battle:"
         f" an instruction of {arena.mining.max_tokens} tokens, two answers of {answer}, a verdict of {verdict}"
         for c in arena.competitors
-        if (context := (c.serve or arena.engine.serve).max_model_len) and context < longest
+        if (context := arena.server(c).max_model_len) and context < longest
     ]

@@ -34,6 +34,7 @@ class LedgerWriter(LedgerReader):
     def __init__(self, uri: str) -> None:
         self._dataset = open_or_create(table_path(uri))
         super().__init__(uri)
+        self._exists = True
         self.verify()
         self._queue: list[tuple[Request, Completion]] = []
         self._queue_lock, self._write_lock = threading.Lock(), threading.Lock()

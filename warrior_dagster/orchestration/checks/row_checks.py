@@ -9,7 +9,6 @@ makes no row wrong is a warning.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
@@ -25,7 +24,6 @@ from warrior_dagster.orchestration.checks.row_rules import Problems
 from warrior_dagster.stages.battles.evidence import kinds_in
 from warrior_dagster.stages.battles.outcomes import weights_of
 from warrior_dagster.stages.export.contamination import overlaps
-from warrior_dagster.stages.export.files import invalidate_dataset
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 DESCRIPTIONS = {
@@ -71,9 +69,7 @@ def row_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
     tables = tables_of(arena, STAGE_TABLES)
     if unknown := set(own) - {table.name for table in STAGE_TABLES}:
         raise ValueError(f"rules of unknown tables: {', '.join(sorted(unknown))}")
-    folder = Path(arena.export.folder)
-    files = {f"{kind}_dataset": partial(invalidate_dataset, folder, kind) for kind in arena.export.formats}
-    return [check(scope, table, {**general_rules(table), **own.get(table.name, {})}, files.get(table.name)) for table in tables]
+    return [check(scope, table, {**general_rules(table), **own.get(table.name, {})}) for table in tables]
 
 
 def general_rules(table: Table) -> dict[str, Rule]:
@@ -126,9 +122,7 @@ def rules_of_dataset(arena: Arena, kind: str) -> dict[str, Rule]:
     return found
 
 
-def check(
-    scope: Scope, table: Table, rules: dict[str, Rule], invalidate_files: Callable[[], None] | None
-) -> dg.AssetChecksDefinition:
+def check(scope: Scope, table: Table, rules: dict[str, Rule]) -> dg.AssetChecksDefinition:
     """The step that checks one table, with a result for each rule. Files with wrong rows are invalidated too."""
     key, resource = scope.key(table.name), scope.name("warehouse")
 
@@ -148,8 +142,8 @@ def check(
         problems = {name: rule.find(asset) if asset.hashes else {} for name, rule in rules.items()}
         wrong = {p for name, of_rule in problems.items() if rules[name].blocking for p in of_rule}
         warehouse.invalidate(table.name, {p: asset.hashes[p] for p in sorted(wrong)})
-        if wrong and invalidate_files:
-            invalidate_files()
+        if wrong and table.invalidate_files:
+            table.invalidate_files(scope.arena)
         for name, of_rule in problems.items():
             yield result(key, asset, name, of_rule, blocking=rules[name].blocking)
 
