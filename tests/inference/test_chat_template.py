@@ -1,4 +1,4 @@
-"""The six families of templates in tests/chat_templates, each on a small tokenizer with the family's special tokens."""
+"""Chat templates: what they write is found by rendering, for every family in tests/chat_templates."""
 
 from pathlib import Path
 from typing import Any
@@ -6,53 +6,20 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from tokenizers import AddedToken, normalizers, processors
 
+from tests.families import FAMILIES, small_template
 from warrior_dagster.inference import chat_template
+from warrior_dagster.inference.chat_template import ChatTemplate
+from warrior_dagster.inference.reasoning import reply_format
 
-TEMPLATES = Path(__file__).parent.parent / "chat_templates"
 QWEN_DEFAULT = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 DEEPSEEK_DEFAULT = "You are an AI programming assistant and answer questions related to computer science.\n"
 
 
-LINES = ["def add(a, b):\n    return a + b", "Write a function that adds two numbers."]
-
-
-def small_tokenizer(template: str, tokens: list[Any], bos: str | None, eos: str) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over a few lines of code; `tokens` are its special ones, in the order of their ids."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        special_tokens=tokens,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(LINES, trainer)
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, chat_template=template
-    )
-
-
-def family(name: str, tokens: list[str], bos: str, eos: str) -> PreTrainedTokenizerFast:
-    return small_tokenizer((TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8"), tokens, bos, eos)
-
-
-LLAMA_TOKENS = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
-DEEPSEEK_BOS, DEEPSEEK_EOS = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"
-FAMILIES = {
-    "chatml": family("chatml", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"], "<|endoftext|>", "<|im_end|>"),
-    "llama31": family("llama31", LLAMA_TOKENS, "<|begin_of_text|>", "<|end_of_text|>"),
-    "deepseek_coder_v1": family("deepseek_coder_v1", [DEEPSEEK_BOS, "<|EOT|>"], DEEPSEEK_BOS, "<|EOT|>"),
-    "deepseek_v2": family("deepseek_v2", [DEEPSEEK_BOS, DEEPSEEK_EOS], DEEPSEEK_BOS, DEEPSEEK_EOS),
-    "gemma": family("gemma", ["<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>"], "<bos>", "<eos>"),
-    "mistral": family("mistral", ["<s>", "</s>"], "<s>", "</s>"),
-}
-EVERY_FAMILY = pytest.mark.parametrize("tokenizer", FAMILIES.values(), ids=FAMILIES.keys())
+EVERY_FAMILY = pytest.mark.parametrize("template", FAMILIES.values(), ids=FAMILIES.keys())
 PLAIN_LITERALS = {"[/INST]", "[INST]", "### Response:", "### Instruction:", "Assistant:", "User:"}
-TOKENS = {token.content for tokenizer in FAMILIES.values() for token in tokenizer.added_tokens_decoder.values()}
+TOKENS = {token.content for template in FAMILIES.values() for token in template.tokenizer.added_tokens_decoder.values()}
 LITERALS = sorted(PLAIN_LITERALS | TOKENS)
 
 
@@ -74,9 +41,9 @@ hostile_texts = st.lists(
 ).map("".join)
 
 
-def special_count(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
-    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return sum(index in special for index in tokenizer(text, add_special_tokens=False)["input_ids"])
+def special_count(template: ChatTemplate, text: str) -> int:
+    special = {index for index, token in template.tokenizer.added_tokens_decoder.items() if token.special}
+    return sum(index in special for index in template.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def test_a_chatml_prompt_is_ready_for_the_answer() -> None:
@@ -85,18 +52,23 @@ def test_a_chatml_prompt_is_ready_for_the_answer() -> None:
 
 
 @EVERY_FAMILY
-def test_a_prompt_has_the_system_text_before_the_user_text(tokenizer: PreTrainedTokenizerFast) -> None:
-    prompt = chat_template.render(tokenizer, "What is a list?", "Be brief.")
+def test_a_prompt_has_the_system_text_before_the_user_text(template: ChatTemplate) -> None:
+    prompt = chat_template.render(template, "What is a list?", "Be brief.")
     assert 0 <= prompt.find("Be brief.") < prompt.find("What is a list?")
     assert prompt.count("Be brief.") == prompt.count("What is a list?") == 1
 
 
 @EVERY_FAMILY
-def test_a_prompt_ends_where_an_answer_begins_in_a_conversation(tokenizer: PreTrainedTokenizerFast) -> None:
-    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "ANSWER"}]
-    conversation = tokenizer.apply_chat_template(turns, tokenize=False, date_string="26 Jul 2024")
+def test_a_prompt_ends_where_an_answer_begins_in_a_conversation(template: ChatTemplate) -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "ANSWER"}, {"role": "user", "content": "So?"}]
+    conversation = template.tokenizer.apply_chat_template(
+        turns, tokenize=False, date_string="26 Jul 2024", **template.arguments
+    )
     assert isinstance(conversation, str)
-    assert conversation.split("ANSWER")[0].rstrip() == chat_template.render(tokenizer, "Hi", None).rstrip()
+    before = conversation.split("ANSWER")[0].rstrip()
+    prompt = chat_template.render(template, "Hi", None).rstrip()
+    reply = reply_format(template)
+    assert prompt.startswith(before) if reply.opened else before == (prompt + reply.to_answer).rstrip()
 
 
 def test_a_refused_system_text_opens_the_user_turn() -> None:
@@ -106,9 +78,9 @@ def test_a_refused_system_text_opens_the_user_turn() -> None:
 
 
 def test_a_silently_dropped_system_text_opens_the_user_turn() -> None:
-    template = "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
-    tokenizer = small_tokenizer(template, ["</s>"], None, "</s>")
-    assert chat_template.render(tokenizer, "Hi", "Be brief.") == "<user>Be brief.\n\nHi</s>"
+    source = "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
+    template = small_template(source, ["</s>"], None, "</s>")
+    assert chat_template.render(template, "Hi", "Be brief.") == "<user>Be brief.\n\nHi</s>"
 
 
 def test_a_system_text_is_separated_from_the_user_turn_like_the_default() -> None:
@@ -121,7 +93,7 @@ def test_a_system_text_is_separated_from_the_user_turn_like_the_default() -> Non
 )
 def test_a_prompt_does_not_depend_on_the_day(date: str, written: str) -> None:
     body = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
-    prompt = chat_template.render(small_tokenizer(date + body, ["</s>"], None, "</s>"), "Hi", None)
+    prompt = chat_template.render(small_template(date + body, ["</s>"], None, "</s>"), "Hi", None)
     assert prompt == f"{written}<user>Hi</s>"
 
 
@@ -131,11 +103,11 @@ def test_llama_prompts_have_a_fixed_date() -> None:
 
 def test_the_bos_is_written_once() -> None:
     silent = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
-    for template in (silent, "{{ bos_token }}" + silent):
-        tokenizer = small_tokenizer(template, ["<s>", "</s>"], "<s>", "</s>")
+    for source in (silent, "{{ bos_token }}" + silent):
+        template = small_template(source, ["<s>", "</s>"], "<s>", "</s>")
         adds_bos = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", 0)])
-        tokenizer.backend_tokenizer.post_processor = adds_bos
-        assert chat_template.render(tokenizer, "Hi", None) == "<s><user>Hi</s>"
+        template.tokenizer.backend_tokenizer.post_processor = adds_bos
+        assert chat_template.render(template, "Hi", None) == "<s><user>Hi</s>"
 
 
 def test_a_bos_that_the_tokenizer_does_not_add_is_not_added() -> None:
@@ -151,6 +123,11 @@ def test_a_bos_that_the_tokenizer_does_not_add_is_not_added() -> None:
         ("deepseek_v2", None),
         ("gemma", None),
         ("mistral", None),
+        ("kimi_k2", "You are Kimi, an AI assistant created by Moonshot AI."),
+        ("magistral", "First draft your thinking, as in [THINK]your thoughts[/THINK]your answer."),
+        ("gpt_oss", None),
+        ("gemma4", None),
+        ("seed_oss", None),
     ],
 )
 def test_the_default_system_prompt_is_found(name: str, default: str | None) -> None:
@@ -158,17 +135,17 @@ def test_the_default_system_prompt_is_found(name: str, default: str | None) -> N
 
 
 def test_a_greeting_outside_the_frame_of_a_system_turn_is_no_default_system_prompt() -> None:
-    template = (
+    source = (
         "{% if messages[0].role != 'system' %}<hello>How are you today?</hello>{% endif %}"
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
     )
-    assert chat_template.default_system(small_tokenizer(template, ["</s>"], None, "</s>")) is None
+    assert chat_template.default_system(small_template(source, ["</s>"], None, "</s>")) is None
 
 
 @EVERY_FAMILY
-def test_giving_the_default_system_prompt_changes_nothing(tokenizer: PreTrainedTokenizerFast) -> None:
-    default = chat_template.default_system(tokenizer)
-    assert chat_template.render(tokenizer, "Hi", default) == chat_template.render(tokenizer, "Hi", None)
+def test_giving_the_default_system_prompt_changes_nothing(template: ChatTemplate) -> None:
+    default = chat_template.default_system(template)
+    assert chat_template.render(template, "Hi", default) == chat_template.render(template, "Hi", None)
 
 
 @pytest.mark.parametrize(
@@ -180,63 +157,90 @@ def test_giving_the_default_system_prompt_changes_nothing(tokenizer: PreTrainedT
         ("deepseek_v2", ["<｜end▁of▁sentence｜>"], ["\nAssistant:"]),
         ("gemma", ["<eos>", "<end_of_turn>"], []),
         ("mistral", ["</s>"], ["[/INST]"]),
+        ("apriel", ["<|end|>", "<|begin_assistant|>"], []),
+        ("command_a", ["<|END_OF_TURN_TOKEN|>", "<|END_RESPONSE|>"], []),
+        ("deepseek_v31", ["<｜end▁of▁sentence｜>", "<｜Assistant｜>"], []),
+        ("gemma4", ["<eos>", "<turn|>"], []),
+        ("glm45", ["<|endoftext|>", "<|user|>", "<|assistant|>"], []),
+        ("gpt_oss", ["<|return|>", "<|end|>"], []),
+        ("kimi_k2", ["<|im_end|>"], []),
+        ("magistral", ["</s>", "[/INST]"], []),
+        ("phi4", ["<|im_end|>"], []),
+        ("qwen3", ["<|im_end|>"], []),
+        ("qwq", ["<|im_end|>"], []),
+        ("seed_oss", ["<seed:eos>"], []),
     ],
 )
 def test_the_stops_of_a_turn_are_found(name: str, tokens: list[str], strings: list[str]) -> None:
-    ids = sorted(FAMILIES[name].get_vocab()[token] for token in tokens)
+    ids = sorted(FAMILIES[name].tokenizer.get_vocab()[token] for token in tokens)
     assert chat_template.turn_end(FAMILIES[name]) == (ids, strings)
 
 
 def test_the_two_turns_may_end_with_different_tokens() -> None:
-    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }} <{{ m.role[0] }}-end>\n{% endfor %}"
-    tokenizer = small_tokenizer(template, ["<u-end>", "<a-end>", "<s-end>", "</s>"], None, "</s>")
-    assert chat_template.turn_end(tokenizer) == ([0, 1, 3], [])
+    source = "{% for m in messages %}<{{ m.role }}>{{ m.content }} <{{ m.role[0] }}-end>\n{% endfor %}"
+    template = small_template(source, ["<u-end>", "<a-end>", "<s-end>", "</s>"], None, "</s>")
+    assert chat_template.turn_end(template) == ([0, 1, 3], [])
+
+
+@EVERY_FAMILY
+def test_a_mined_turn_ends_at_every_token_of_the_frame(template: ChatTemplate) -> None:
+    prompt = chat_template.render(template, "Hi", "Be brief.")
+    written = {
+        i for i in template.tokenizer(prompt, add_special_tokens=False)["input_ids"] if i in template.tokenizer.all_special_ids
+    }
+    stops = set(chat_template.frame_stops(template))
+    assert written <= stops | {template.tokenizer.bos_token_id}
+    ends, strings = chat_template.turn_end(template)
+    assert strings or stops & set(ends)
+
+
+def test_a_model_that_opens_the_next_turn_by_itself_is_stopped() -> None:
+    stops = chat_template.frame_stops(FAMILIES["chatml"])
+    assert FAMILIES["chatml"].tokenizer.convert_tokens_to_ids("<|im_start|>") in stops
 
 
 @pytest.mark.parametrize(("eos", "expected"), [("7", [1, 7]), ("[0, 7]", [0, 1, 7]), ("null", [1])])
 def test_the_end_tokens_of_the_generation_config_count(tmp_path: Path, eos: str, expected: list[int]) -> None:
-    template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
-    small_tokenizer(template, ["<s>", "</s>"], "<s>", "</s>").save_pretrained(tmp_path)
+    source = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}"
+    small_template(source, ["<s>", "</s>"], "<s>", "</s>").tokenizer.save_pretrained(tmp_path)
     (tmp_path / "generation_config.json").write_text(f'{{"eos_token_id": {eos}}}')
-    assert chat_template.turn_end(chat_template.load_tokenizer(str(tmp_path), None)) == (expected, [])
+    assert chat_template.turn_end(chat_template.load_template(str(tmp_path), None)) == (expected, [])
 
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-def test_a_neutralised_text_adds_no_special_token(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
-    prompt = chat_template.render(tokenizer, chat_template.neutralise(tokenizer, text), "Be brief.")
-    assert special_count(tokenizer, prompt) == special_count(
-        tokenizer, chat_template.render(tokenizer, "harmless", "Be brief.")
-    )
+def test_a_neutralised_text_adds_no_special_token(template: ChatTemplate, text: str) -> None:
+    prompt = chat_template.render(template, chat_template.neutralise(template, text), "Be brief.")
+    assert special_count(template, prompt) == special_count(template, chat_template.render(template, "harmless", "Be brief."))
 
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-def test_a_neutralised_text_has_nothing_of_the_frame(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
-    frame_text = chat_template.render(tokenizer, "USER", None).split("USER")[1]
+def test_a_neutralised_text_has_nothing_of_the_frame(template: ChatTemplate, text: str) -> None:
+    frame_text = chat_template.render(template, "Hello", None).split("Hello")[1]
     frame_lines = [line.strip() for line in frame_text.splitlines() if line.strip()]
-    neutral = chat_template.neutralise(tokenizer, text)
+    neutral = chat_template.neutralise(template, text)
     assert frame_lines
     assert not any(line in neutral for line in frame_lines)
 
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-def test_neutralising_twice_is_neutralising_once(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
-    once = chat_template.neutralise(tokenizer, text)
-    assert chat_template.neutralise(tokenizer, once) == once
+def test_neutralising_twice_is_neutralising_once(template: ChatTemplate, text: str) -> None:
+    once = chat_template.neutralise(template, text)
+    assert chat_template.neutralise(template, once) == once
 
 
 @EVERY_FAMILY
 @given(text=hostile_texts)
-def test_neutralising_adds_only_spaces(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
-    assert chat_template.neutralise(tokenizer, text).replace(" ", "") == text.replace(" ", "")
+def test_neutralising_adds_only_spaces(template: ChatTemplate, text: str) -> None:
+    assert chat_template.neutralise(template, text).replace(" ", "") == text.replace(" ", "")
 
 
 @EVERY_FAMILY
 @given(text=st.text(alphabet=st.characters(exclude_characters="<>[]:")))
-def test_a_text_without_frame_is_unchanged(tokenizer: PreTrainedTokenizerFast, text: str) -> None:
-    assert chat_template.neutralise(tokenizer, text) == text
+def test_a_text_without_frame_is_unchanged(template: ChatTemplate, text: str) -> None:
+    assert chat_template.neutralise(template, text) == text
 
 
 @pytest.mark.parametrize(
@@ -253,41 +257,41 @@ def test_a_neutralised_text_stays_readable(name: str, text: str, neutral: str) -
 
 
 def test_a_literal_that_appears_by_breaking_another_is_broken_too() -> None:
-    template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<e>{% endfor %}"
-    tokenizer = small_tokenizer(template, ["<e>", "<e >"], None, "<e>")
-    assert chat_template.neutralise(tokenizer, "a<e>b") == "a<e  >b"
+    source = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<e>{% endfor %}"
+    template = small_template(source, ["<e>", "<e >"], None, "<e>")
+    assert chat_template.neutralise(template, "a<e>b") == "a<e  >b"
 
 
 def test_an_added_token_of_the_frame_is_broken_though_it_is_not_special() -> None:
-    template = "{% for m in messages %}<U>{{ m.content }}{% endfor %}<A>"
-    tokenizer = small_tokenizer(template.replace("}}", "}}<A>"), ["</s>"], None, "</s>")
-    tokenizer.add_tokens([AddedToken("<A>"), AddedToken("<U>"), AddedToken("<T>")])
-    assert chat_template.neutralise(tokenizer, "<A> <U> <T>") == "<A > <U > <T>"
+    source = "{% for m in messages %}<U>{{ m.content }}{% endfor %}<A>"
+    template = small_template(source.replace("}}", "}}<A>"), ["</s>"], None, "</s>")
+    template.tokenizer.add_tokens([AddedToken("<A>"), AddedToken("<U>"), AddedToken("<T>")])
+    assert chat_template.neutralise(template, "<A> <U> <T>") == "<A > <U > <T>"
 
 
 def test_a_special_token_that_appears_only_after_normalising_is_broken() -> None:
-    template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<s>{% endfor %}"
-    tokenizer = small_tokenizer(template, [AddedToken("<s>", special=True, normalized=True), "</s>"], None, "</s>")
-    tokenizer.backend_tokenizer.normalizer = normalizers.NFKC()
+    source = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<s>{% endfor %}"
+    template = small_template(source, [AddedToken("<s>", special=True, normalized=True), "</s>"], None, "</s>")
+    template.tokenizer.backend_tokenizer.normalizer = normalizers.NFKC()
     fullwidth = "a \uff1cs\uff1e and <s>"
-    assert special_count(tokenizer, fullwidth) == 2
-    neutral = chat_template.neutralise(tokenizer, fullwidth)
-    assert special_count(tokenizer, neutral) == 0
-    assert chat_template.neutralise(tokenizer, neutral) == neutral
+    assert special_count(template, fullwidth) == 2
+    neutral = chat_template.neutralise(template, fullwidth)
+    assert special_count(template, neutral) == 0
+    assert chat_template.neutralise(template, neutral) == neutral
 
 
 def test_a_template_that_writes_a_turn_twice_is_refused() -> None:
-    tokenizer = small_tokenizer("{{ messages[0].content }}{{ messages[0].content }}</s>", ["</s>"], None, "</s>")
+    template = small_template("{{ messages[0].content }}{{ messages[0].content }}</s>", ["</s>"], None, "</s>")
     with pytest.raises(ValueError, match="exactly once"):
-        chat_template.turn_end(tokenizer)
+        chat_template.turn_end(template)
 
 
 def test_a_model_without_a_template_is_refused_by_name(tmp_path: Path) -> None:
-    tokenizer = small_tokenizer("", ["</s>"], None, "</s>")
-    tokenizer.chat_template = None
-    tokenizer.save_pretrained(tmp_path)
+    template = small_template("", ["</s>"], None, "</s>")
+    template.tokenizer.chat_template = None
+    template.tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=rf"{tmp_path.name}.*chat template"):
-        chat_template.load_tokenizer(str(tmp_path), None)
+        chat_template.load_template(str(tmp_path), None)
 
 
 def test_a_hub_model_is_read_at_its_revision(bundled_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,16 +302,16 @@ def test_a_hub_model_is_read_at_its_revision(bundled_model: Path, monkeypatch: p
         return str(bundled_model)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
-    tokenizer = chat_template.load_tokenizer("nobody/no-such-model", "abc123")
+    template = chat_template.load_template("nobody/no-such-model", "abc123")
     assert downloads == [("nobody/no-such-model", "abc123", False)]
-    assert tokenizer is chat_template.load_tokenizer("nobody/no-such-model", "abc123")
+    assert template is chat_template.load_template("nobody/no-such-model", "abc123")
 
 
 def test_smollm2_s_template_is_parsed(bundled_model: Path) -> None:
-    tokenizer = chat_template.load_tokenizer(str(bundled_model), None)
-    default = chat_template.default_system(tokenizer)
+    template = chat_template.load_template(str(bundled_model), None)
+    default = chat_template.default_system(template)
     assert default == "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
-    assert chat_template.turn_end(tokenizer) == ([tokenizer.convert_tokens_to_ids("<|im_end|>")], [])
-    prompt = chat_template.render(tokenizer, chat_template.neutralise(tokenizer, "<|im_end|><file_sep>"), None)
-    assert prompt == chat_template.render(tokenizer, "<|im_end| ><file_sep >", default)
-    assert special_count(tokenizer, prompt) == 5
+    assert chat_template.turn_end(template) == ([template.tokenizer.convert_tokens_to_ids("<|im_end|>")], [])
+    prompt = chat_template.render(template, chat_template.neutralise(template, "<|im_end|><file_sep>"), None)
+    assert prompt == chat_template.render(template, "<|im_end| ><file_sep >", default)
+    assert special_count(template, prompt) == 5

@@ -1,11 +1,14 @@
 """Text from a model is data: it cannot cast a vote and cannot leave its fence in a prompt."""
 
+import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.families import FAMILIES
 from warrior_dagster.config.prompts import packaged_prompt
 from warrior_dagster.config.serving import Sampling, VllmServer
 from warrior_dagster.inference import chat_template
@@ -16,6 +19,7 @@ from warrior_dagster.inference.prompting import (
     last_line_verdict,
     user_prompt,
 )
+from warrior_dagster.inference.reasoning import reply_format
 from warrior_dagster.inference.request import Completion, ServedModel
 
 HOSTILE = [
@@ -30,10 +34,9 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def judge(bundled_model: Path) -> LoadedCompetitor:
-    tokenizer = chat_template.load_tokenizer(str(bundled_model), None)
-    ids, strings = chat_template.turn_end(tokenizer)
+    template = chat_template.load_template(str(bundled_model), None)
     model = ServedModel("local@x", str(bundled_model), None, VllmServer())
-    return LoadedCompetitor("judge", model, tokenizer, None, tuple(ids), tuple(strings))
+    return LoadedCompetitor("judge", model, template, None, reply_format(template))
 
 
 def prompt(judge: LoadedCompetitor, answer_a: str, answer_b: str = "print(2)") -> str:
@@ -45,15 +48,15 @@ def prompt(judge: LoadedCompetitor, answer_a: str, answer_b: str = "print(2)") -
 def test_a_hostile_answer_adds_no_turn_and_stays_within_its_fence(judge: LoadedCompetitor, hostile: str) -> None:
     harmless = prompt(judge, "print(1)")
     attacked = prompt(judge, hostile)
-    special = set(judge.tokenizer.all_special_ids)
+    special = set(judge.template.tokenizer.all_special_ids)
 
     def turns(text: str) -> list[int]:
-        return [i for i in judge.tokenizer(text, add_special_tokens=False)["input_ids"] if i in special]
+        return [i for i in judge.template.tokenizer(text, add_special_tokens=False)["input_ids"] if i in special]
 
     assert turns(attacked) == turns(harmless)
     fences = re.findall(r"^<<<([0-9a-f]{12})$\n(.*?)\n^\1>>>$", attacked, re.MULTILINE | re.DOTALL)
     assert len(fences) == 3
-    assert fences[1][1] == chat_template.neutralise(judge.tokenizer, hostile)
+    assert fences[1][1] == chat_template.neutralise(judge.template, hostile)
     assert fences[2][1] == "print(2)"
 
 
@@ -115,10 +118,38 @@ def test_without_the_constraint_applied_there_are_no_probabilities() -> None:
         assert reason
 
 
-def test_a_choice_is_greedy_and_requests_probabilities_with_any_sampling(judge: LoadedCompetitor) -> None:
-    sampling = Sampling(temperature=1.0, max_tokens=99)
-    sent = judge.request("p", sampling, None, choice=("A", "B")).params
+def test_a_choice_is_greedy_and_requests_probabilities(judge: LoadedCompetitor) -> None:
+    sent = judge.choice("p", ("A", "B"), None).params
     assert '"max_tokens":1,' in sent
     assert '"temperature":0.0' in sent
     assert '"logprobs":20' in sent
     assert '"structured_outputs":{"choice":["A","B"]}' in sent
+
+
+def competitor(family: str) -> LoadedCompetitor:
+    template = FAMILIES[family]
+    return LoadedCompetitor("judge", ServedModel("local@x", "m", None, VllmServer()), template, None, reply_format(template))
+
+
+def test_the_end_of_a_message_is_not_the_end_of_a_turn_of_several_channels() -> None:
+    harmony = competitor("gpt_oss")
+    ids = harmony.template.tokenizer.get_vocab()
+    sent = json.loads(harmony.reply("p", Sampling(), None).params)
+    assert sent["stop_token_ids"] == [ids["<|return|>"]]
+    assert sent["skip_special_tokens"] is False
+    mined = harmony.user_turn("p", Sampling(), None, (0,))
+    assert {ids["<|end|>"], ids["<|start|>"]} <= set(mined.frame_stops)
+    assert "skip_special_tokens" not in json.loads(mined.params)
+
+
+def test_a_constrained_verdict_follows_the_closed_reasoning() -> None:
+    for family in ("qwq", "gpt_oss", "glm45", "chatml"):
+        judge = competitor(family)
+        prompt = user_prompt(judge, "Which is better?")
+        assert judge.choice(prompt, ("A", "B"), None).prompt == prompt + reply_format(FAMILIES[family]).to_answer
+
+
+def test_stops_of_the_frame_leave_the_keys_of_mined_samples_as_they_were() -> None:
+    mined = competitor("chatml").user_turn("p", Sampling(), None, (0, 1))
+    assert mined.frame_stops
+    assert mined.keys() == replace(mined, frame_stops=()).keys()

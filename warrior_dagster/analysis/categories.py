@@ -10,7 +10,6 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import Sampling
 from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
 from warrior_dagster.inference.prompting import (
     REQUEST_COLUMNS,
@@ -23,8 +22,6 @@ from warrior_dagster.inference.request import Completion, Request
 
 NAMES = ("code generation", "theoretical explanation", "debugging", "optimisation", "code reasoning", "testing", "other")
 CATEGORIES = {str(digit): name for digit, name in enumerate(NAMES, 1)}
-SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=1)
-"""One constrained digit, whose probabilities are used."""
 SCHEMA = {
     **dict.fromkeys(("row_id", "instruction_id", "judge", "category"), pl.String),
     "probability": pl.Float64,
@@ -51,6 +48,7 @@ def categorise(arena: Arena, engines: Backend, selected: pl.DataFrame, log: logg
         lambda judge: requests(judge, judged_by[judge.name], arena.analysis.category_prompt),
         read,
         engines.progress("categories", len(selected), log),
+        "verdicts",
     )
 
 
@@ -58,7 +56,7 @@ def requests(judge: LoadedCompetitor, instructions: pl.DataFrame, prompt: str) -
     """One request per instruction."""
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
         text = judge_prompt(judge, prompt, instruction=instruction)
-        yield judge.request(text, SAMPLING, (judge.name, identity), choice=tuple(CATEGORIES))
+        yield judge.choice(text, tuple(CATEGORIES), (judge.name, identity))
 
 
 def read(request: Request, completion: Completion) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 CHANGES_THE_TEXT = (
     *("--model", "--served-model-name", "--revision", "--tokenizer", "--quantization", "-q", "--hf-overrides", "--enable-lora"),
@@ -118,6 +118,53 @@ class Endpoint(Strict):
 Server = Annotated[VllmServer | Endpoint, Field(discriminator="kind")]
 
 
+Purpose = Literal["mining", "answers", "verdicts", "tests"]
+"""What a model is asked for. Difficulty, preferences and categories are verdicts."""
+SET_BY_THE_PROJECT = (
+    "messages",
+    "conversation",
+    "tools",
+    "documents",
+    "tokenize",
+    "add_generation_prompt",
+    "strftime_now",
+    "date_string",
+)
+
+
+def only_template_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    for name in arguments:
+        if name in SET_BY_THE_PROJECT or not name.isidentifier():
+            raise ValueError(f"expected names of a chat template's own arguments, such as enable_thinking; found {name!r}")
+    return arguments
+
+
+Arguments = Annotated[dict[str, JsonValue], AfterValidator(only_template_arguments)]
+
+
+class TemplateArguments(Strict):
+    """Arguments of a competitor's chat template, such as `enable_thinking: false` or `reasoning_effort: low`.
+
+    They change prompts, and so the keys of the completions.
+    """
+
+    always: Arguments = {}
+    """For every purpose."""
+    mining: Arguments = {}
+    """When instructions are mined, over `always`."""
+    answers: Arguments = {}
+    """When it answers, over `always`."""
+    verdicts: Arguments = {}
+    """When it judges, rates difficulty or sorts instructions into categories, over `always`."""
+    tests: Arguments = {}
+    """When it writes tests, over `always`."""
+
+    def of(self, purpose: Purpose) -> dict[str, JsonValue]:
+        """The arguments for one purpose."""
+        specific: dict[str, JsonValue] = getattr(self, purpose)
+        return self.always | specific
+
+
 class Competitor(Strict):
     """A model and how it is prompted. Competitors with the same weights share one running engine."""
 
@@ -136,6 +183,10 @@ class Competitor(Strict):
     """The license of the weights, as on the hub, for the dataset card."""
     system_prompt: str | None = None
     """Its system message when it is mined, answers and judges; absent: what its chat template inserts."""
+    template_arguments: TemplateArguments = TemplateArguments()
+    """Arguments of its chat template, for all purposes or one."""
+    reasoning_tags: tuple[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]] | None = None
+    """What opens and closes its reasoning; only needed where neither its template nor a known pair of tags shows it."""
     sampling: Sampling | None = None
     """How its answers are sampled; absent: answers.sampling."""
     serve: Server | None = None

@@ -217,6 +217,8 @@ class Export(Strict):
     """One data set each: supervised fine-tuning, preference pairs, single answers labelled good or bad."""
     folder: str = ""
     """Folder of the files; absent: `exports` in the warehouse, or in data/NAME beside the arena's file if that is no folder."""
+    reasoning: bool = False
+    """Whether a good or bad answer begins with its reasoning between <think> and </think>, if the model wrote any."""
     dpo_margin: float = Field(0.0, ge=0)
     """A DPO pair needs a difference of final scores above this."""
     benchmarks: Annotated[tuple[ReferenceSet, ...], unique("name")] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)

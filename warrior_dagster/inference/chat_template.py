@@ -6,12 +6,13 @@ because rendered text already has the BOS token. Rendering sentinels shows what 
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 TEMPLATE_DATE = date(2024, 7, 26)
 
 # Plain letters, so that no template strips, escapes or splits them, and words that no template contains.
-SYSTEM_SENTINEL, USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL = (
-    f"Warrior{name}Sentinel" for name in ("System", "User", "Answer", "Next")
+SYSTEM_SENTINEL, USER_SENTINEL, REASONING_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL = (
+    f"Warrior{name}Sentinel" for name in ("System", "User", "Reasoning", "Answer", "Next")
 )
+# The names that templates have for the reasoning of a message.
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 
 # The files of a tokenizer, its template and its stop tokens; neither weights nor code.
 _TOKENIZER_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
@@ -32,8 +35,20 @@ _TOKENIZER_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
 _MAX_PASSES = 16
 
 
+@dataclass(frozen=True, eq=False)  # compared and hashed by identity, because what it writes is cached
+class ChatTemplate:
+    """A tokenizer with the arguments of its template, such as enable_thinking, which must not change later."""
+
+    tokenizer: "PreTrainedTokenizerBase"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return str(self.tokenizer.name_or_path)
+
+
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """What a template writes around the turns. `token_ids`: the ids of all tokens in the frame, by their text."""
 
     around_system: tuple[str, str] | None  # before the system text, and between it and the user text; None: no system turns
@@ -45,8 +60,16 @@ class _Frame:
 
 
 @lru_cache(maxsize=64)
-def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a folder or of a Hub model at `revision` (None: main). Raises ValueError if it has no chat template."""
+def load_template(model: str, revision: str | None, arguments: str = "{}") -> ChatTemplate:
+    """The template of a folder or of a Hub model at `revision` (None: main), with its arguments as JSON.
+
+    Raises ValueError if it has no chat template.
+    """
+    return ChatTemplate(_load_tokenizer(model, revision), json.loads(arguments))
+
+
+@lru_cache(maxsize=64)
+def _load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase":
     from huggingface_hub import snapshot_download
     from transformers import AutoTokenizer
 
@@ -62,42 +85,42 @@ def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase
     return tokenizer
 
 
-def render(tokenizer: "PreTrainedTokenizerBase", user: str, system: str | None) -> str:
+def render(template: ChatTemplate, user: str, system: str | None) -> str:
     """The prompt of one user turn up to where the model's answer begins, including BOS. Neutralise text from models before.
 
     If the template refuses or drops system turns, the user turn begins with the system text and a blank line. White space at
     the end of the template's default system prompt (DeepSeek Coder) is added to `system`.
     """
-    if system is not None and _around_system(tokenizer) is not None:
-        default = default_system(tokenizer) or ""
+    if system is not None and _around_system(template) is not None:
+        default = default_system(template) or ""
         ending = default[len(default.rstrip()) :]
         system = system if system.endswith(ending) else system + ending
-        return _apply(tokenizer, [("system", system), ("user", user)], generate=True)
-    return _apply(tokenizer, [("user", f"{system}\n\n{user}" if system else user)], generate=True)
+        return _apply(template, [("system", system), ("user", user)], generate=True)
+    return _apply(template, [("user", f"{system}\n\n{user}" if system else user)], generate=True)
 
 
-def neutralise(tokenizer: "PreTrainedTokenizerBase", text: str) -> str:
+def neutralise(template: ChatTemplate, text: str) -> str:
     """`text` with a space before the last character of everything that could act as part of the template's frame.
 
     That is all special tokens, the added tokens that the template uses, and the frame's plain text ("[/INST]", "User:"). Bare
     words ("assistant" after a token) stay. Idempotent. Raises ValueError if spaces do not help (no such tokenizer is known).
     """
-    pattern = _frame_pattern(tokenizer)
+    pattern = _frame_pattern(template)
     for _ in range(_MAX_PASSES):
         broken = pattern.sub(lambda match: _broken(match[0]), text)
-        if broken == text and _matches_normalised(tokenizer):
-            for start, end in reversed(_special_spans(tokenizer, text)):
+        if broken == text and _matches_normalised(template):
+            for start, end in reversed(_special_spans(template, text)):
                 broken = broken[:start] + _broken(broken[start:end]) + broken[end:]
         if broken == text:
             return text
         text = broken
-    raise ValueError(f"{tokenizer.name_or_path}: a text still has special tokens after {_MAX_PASSES} passes")
+    raise ValueError(f"{template.name}: a text still has special tokens after {_MAX_PASSES} passes")
 
 
 @lru_cache(maxsize=64)
-def default_system(tokenizer: "PreTrainedTokenizerBase") -> str | None:
+def default_system(template: ChatTemplate) -> str | None:
     """The system prompt that the template writes if none is given, or None. A header like Llama's date is not part of it."""
-    frame = _frame(tokenizer)
+    frame = frame_of(template)
     if frame.around_system is None:
         return None
     before, after = frame.around_system
@@ -108,16 +131,16 @@ def default_system(tokenizer: "PreTrainedTokenizerBase") -> str | None:
     return default if default.strip() else None
 
 
-def turn_end(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[str]]:
+def turn_end(template: ChatTemplate) -> tuple[list[int], list[str]]:
     """(stop_token_ids, stop strings) that may end a user's or an assistant's turn, each sorted and without duplicates.
 
     Token ids: EOS of the tokenizer and of generation_config.json, and the token directly after a turn's text. Strings: a plain
     first line after a turn's text, with the newline before it, if any.
     """
-    frame = _frame(tokenizer)
-    ids = set(_generation_eos(tokenizer))
-    if isinstance(tokenizer.eos_token_id, int):
-        ids.add(tokenizer.eos_token_id)
+    frame = frame_of(template)
+    ids = set(_generation_eos(template))
+    if isinstance(template.tokenizer.eos_token_id, int):
+        ids.add(template.tokenizer.eos_token_id)
     strings = set()
     for text in (frame.user_to_assistant, frame.assistant_to_user):
         plain, token = _upto_token(text, frame.token_ids)
@@ -130,35 +153,76 @@ def turn_end(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[str]
     return sorted(ids), sorted(strings)
 
 
-def _apply(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[tuple[str, str]], *, generate: bool) -> str:
-    text = tokenizer.apply_chat_template(
-        [{"role": role, "content": content} for role, content in turns],
+def frame_stops(template: ChatTemplate) -> list[int]:
+    """The ids of all tokens that begin or end a segment of the frame, sorted. A user's turn is over at each of them."""
+    frame = frame_of(template)
+    written = [
+        frame.before_user,
+        frame.prompt_end,
+        frame.user_to_assistant,
+        frame.assistant_to_user,
+        *(frame.around_system or ()),
+    ]
+    return sorted(token_ids(template, "\n".join(written)))
+
+
+def token_ids(template: ChatTemplate, text: str) -> set[int]:
+    """The ids of the frame's tokens in a text."""
+    ids = frame_of(template).token_ids
+    return {ids[token] for token in any_of(set(ids)).findall(text)}
+
+
+def with_reasoning(template: ChatTemplate) -> tuple[str, str] | None:
+    """What the template writes between a user's text and the reasoning of the next turn, and between that and the answer.
+
+    None if it writes no reasoning that stands in a field of the message.
+    """
+    for field_name in _REASONING_FIELDS:
+        turns = [("user", USER_SENTINEL), ("assistant", ANSWER_SENTINEL)]
+        text = _apply(template, turns, generate=False, fields_of_last={field_name: REASONING_SENTINEL})
+        if pieces := _between(text, USER_SENTINEL, REASONING_SENTINEL, ANSWER_SENTINEL):
+            return pieces[1], pieces[2]
+    return None
+
+
+def _apply(
+    template: ChatTemplate,
+    turns: Sequence[tuple[str, str]],
+    *,
+    generate: bool,
+    fields_of_last: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    messages = [{"role": role, "content": content} for role, content in turns]
+    messages[-1] |= fields_of_last
+    text = template.tokenizer.apply_chat_template(
+        messages,
         tokenize=False,
         add_generation_prompt=generate,
         # Arguments override the environment's globals, so this strftime_now replaces that of transformers.
         strftime_now=TEMPLATE_DATE.strftime,
         date_string=TEMPLATE_DATE.strftime("%d %b %Y"),
+        **template.arguments,
     )
     assert isinstance(text, str)
-    bos = _automatic_bos(tokenizer)
+    bos = _automatic_bos(template)
     return text if text.startswith(bos) else bos + text
 
 
 @lru_cache(maxsize=64)
-def _automatic_bos(tokenizer: "PreTrainedTokenizerBase") -> str:
+def _automatic_bos(template: ChatTemplate) -> str:
     """What the tokenizer adds before a text. Most templates write it too; the others rely on the tokenizer."""
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    ids = tokenizer("a", add_special_tokens=True)["input_ids"]
+    bare = template.tokenizer("a", add_special_tokens=False)["input_ids"]
+    ids = template.tokenizer("a", add_special_tokens=True)["input_ids"]
     start = next(i for i in range(len(ids)) if ids[i : i + len(bare)] == bare)
-    return "".join(tokenizer.convert_ids_to_tokens(ids[:start]))
+    return "".join(template.tokenizer.convert_ids_to_tokens(ids[:start]))
 
 
 @lru_cache(maxsize=64)
-def _around_system(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str] | None:
+def _around_system(template: ChatTemplate) -> tuple[str, str] | None:
     from jinja2 import TemplateError
 
     try:
-        text = _apply(tokenizer, [("system", SYSTEM_SENTINEL), ("user", USER_SENTINEL)], generate=True)
+        text = _apply(template, [("system", SYSTEM_SENTINEL), ("user", USER_SENTINEL)], generate=True)
     except TemplateError:  # refused
         return None
     pieces = _between(text, SYSTEM_SENTINEL, USER_SENTINEL)
@@ -166,22 +230,22 @@ def _around_system(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, str] | No
 
 
 @lru_cache(maxsize=64)
-def _frame(tokenizer: "PreTrainedTokenizerBase") -> _Frame:
+def frame_of(template: ChatTemplate) -> Frame:
     """Found by rendering sentinels. A tokenizer's template must not be replaced after the first call."""
-    prompt = _between(_apply(tokenizer, [("user", USER_SENTINEL)], generate=True), USER_SENTINEL)
+    prompt = _between(_apply(template, [("user", USER_SENTINEL)], generate=True), USER_SENTINEL)
     turns = [("user", USER_SENTINEL), ("assistant", ANSWER_SENTINEL), ("user", NEXT_SENTINEL)]
-    chat = _between(_apply(tokenizer, turns, generate=False), USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL)
+    chat = _between(_apply(template, turns, generate=False), USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL)
     if prompt is None or chat is None:
-        raise ValueError(f"{tokenizer.name_or_path}: the chat template does not write every turn exactly once, in order")
-    around_system = _around_system(tokenizer)
+        raise ValueError(f"{template.name}: the chat template does not write every turn exactly once, in order")
+    around_system = _around_system(template)
     written = "\n".join([*chat, *prompt, *(around_system or ())])
-    token_ids = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)) | {
+    token_ids = dict(zip(template.tokenizer.all_special_tokens, template.tokenizer.all_special_ids, strict=True)) | {
         token.content: index
-        for index, token in tokenizer.added_tokens_decoder.items()
+        for index, token in template.tokenizer.added_tokens_decoder.items()
         if token.special or token.content in written
     }
     token_ids = {token: index for token, index in token_ids.items() if token.strip()}
-    return _Frame(around_system, prompt[0], prompt[1], chat[1], chat[2], token_ids)
+    return Frame(around_system, prompt[0], prompt[1], chat[1], chat[2], token_ids)
 
 
 def _between(text: str, *sentinels: str) -> list[str] | None:
@@ -190,27 +254,27 @@ def _between(text: str, *sentinels: str) -> list[str] | None:
     return pattern.split(text) if pattern.findall(text) == list(sentinels) else None
 
 
-def _alternatives(literals: set[str]) -> re.Pattern[str]:
+def any_of(literals: set[str]) -> re.Pattern[str]:
     """A pattern of any of the literals, the longest first; it never matches without literals."""
     return re.compile("|".join(re.escape(s) for s in sorted(literals, key=lambda s: (-len(s), s))) or r"(?!)")
 
 
 def _upto_token(text: str, tokens: dict[str, int]) -> tuple[str, str | None]:
-    match = _alternatives(set(tokens)).search(text)
+    match = any_of(set(tokens)).search(text)
     return (text, None) if match is None else (text[: match.start()], match[0])
 
 
 @lru_cache(maxsize=64)
-def _frame_pattern(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str]:
-    frame = _frame(tokenizer)
-    tokens = _alternatives(set(frame.token_ids))
+def _frame_pattern(template: ChatTemplate) -> re.Pattern[str]:
+    frame = frame_of(template)
+    tokens = any_of(set(frame.token_ids))
     openings = [frame.around_system[1]] if frame.around_system else []
     literals = set(frame.token_ids)
     for text in [frame.prompt_end, frame.user_to_assistant, frame.assistant_to_user, *openings]:
         pieces = [piece.strip() for line in text.splitlines() for piece in tokens.split(line)]
         # Require a letter and a sign, so that "user" and "---" are not broken in ordinary text.
         literals |= {piece for piece in pieces if re.search(r"[^\W_]", piece) and re.search(r"[^\w\s]", piece)}
-    return _alternatives(literals)
+    return any_of(literals)
 
 
 def _broken(literal: str) -> str:
@@ -218,24 +282,24 @@ def _broken(literal: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _matches_normalised(tokenizer: "PreTrainedTokenizerBase") -> bool:
+def _matches_normalised(template: ChatTemplate) -> bool:
     """Whether special tokens are searched after normalising: with NFKC, for example, fullwidth letters also spell a token."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    normalised = any(token.special and token.normalized for token in tokenizer.added_tokens_decoder.values())
+    backend = getattr(template.tokenizer, "backend_tokenizer", None)
+    normalised = any(token.special and token.normalized for token in template.tokenizer.added_tokens_decoder.values())
     return normalised and backend is not None and backend.normalizer is not None
 
 
-def _special_spans(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[tuple[int, int]]:
+def _special_spans(template: ChatTemplate, text: str) -> list[tuple[int, int]]:
     """Where the tokenizer finds special tokens in `text`, except the token for unknown characters."""
-    special = set(_frame(tokenizer).token_ids.values()) - {tokenizer.unk_token_id}
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    special = set(frame_of(template).token_ids.values()) - {template.tokenizer.unk_token_id}
+    encoded = template.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     pairs = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
     return [(start, end) for token, (start, end) in pairs if token in special and end > start]
 
 
-def _generation_eos(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    path = Path(tokenizer.name_or_path) / "generation_config.json"
-    if not tokenizer.name_or_path or not path.is_file():
+def _generation_eos(template: ChatTemplate) -> list[int]:
+    path = Path(template.tokenizer.name_or_path) / "generation_config.json"
+    if not template.tokenizer.name_or_path or not path.is_file():
         return []
     eos = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
     return eos if isinstance(eos, list) else [] if eos is None else [eos]

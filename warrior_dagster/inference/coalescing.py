@@ -1,11 +1,12 @@
 """Splits a model's requests into samples that are known already and samples that have to be sent, each key once."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.progress import Progress
+from warrior_dagster.inference.reasoning import answer_of
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.usage import Usage
 
@@ -64,7 +65,7 @@ class Coalescer(Generic[Row]):
             if len(unknown) == len(request.samples):
                 yield request
             elif unknown:
-                yield Request(request.model, request.prompt, request.params, tuple(unknown), request.tag)
+                yield replace(request, samples=tuple(unknown))
 
     def receive(self, completions: Iterable[Completion]) -> None:
         """Make rows of the completions of one request that was sent."""
@@ -82,7 +83,7 @@ class Coalescer(Generic[Row]):
                 self._add_row(request, completion)
 
     def _add_row(self, request: Request, completion: Completion) -> None:
-        self.rows.append(self.read(request, completion))
+        self.rows.append(self.read(request, answer_of(completion, request.format)))
         self.usage.failed += completion.error is not None
         self.progress.done += 1
         self.progress.report(self.progress)

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.serving import Purpose
 from warrior_dagster.inference.http_client import Unreachable
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.prompting import LoadedCompetitor, load_competitor
@@ -44,6 +45,7 @@ def dispatch(
     requests: Callable[[LoadedCompetitor], Iterable[Request]],
     read: Callable[[Request, Completion], dict[str, Any]],
     progress: Progress,
+    purpose: Purpose,
 ) -> DispatchResult:
     """Complete the requests of the named competitors, model by model, so that each model is loaded once and kept busy.
 
@@ -52,7 +54,7 @@ def dispatch(
     result, loaded = DispatchResult(), list[LoadedCompetitor]()
     for name in names:
         try:
-            loaded.append(load_competitor(arena, name))
+            loaded.append(load_competitor(arena, name, purpose))
         except (OSError, ValueError) as error:  # no such model, or no chat template
             result.failures[name] = str(error)
     for group in group_by_model(loaded, first=backend.running):

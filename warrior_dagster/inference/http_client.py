@@ -136,10 +136,13 @@ class CompletionsClient:
     def _body(self, request: Request) -> bytes:
         """The request as JSON. What many requests share is rendered once."""
         prompt, samples = json.dumps(request.prompt), len(request.samples)
-        return f'{{"prompt":{prompt},"n":{samples},{self._rest(request.params)}'.encode()
+        return f'{{"prompt":{prompt},"n":{samples},{self._rest(request.params, request.frame_stops)}'.encode()
 
-    def _rest_of_body(self, params: str) -> str:
-        return json.dumps({"model": self._served_model, "add_special_tokens": False, **json.loads(params)})[1:]
+    def _rest_of_body(self, params: str, frame_stops: tuple[int, ...]) -> str:
+        values = {"model": self._served_model, "add_special_tokens": False, **json.loads(params)}
+        if stops := sorted({*values.get("stop_token_ids", ()), *frame_stops}):
+            values["stop_token_ids"] = stops
+        return json.dumps(values)[1:]
 
     async def _post(self, session: aiohttp.ClientSession, body: bytes) -> dict[str, Any]:
         """Post to the least loaded URL that is not benched. Raises Refused, Transient, Pause or Unreachable."""

@@ -1,21 +1,21 @@
 """Builds the prompts of competitors and judges, and reads verdicts. Text from a model is treated as data."""
 
+import json
 import math
 import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import Sampling
+from warrior_dagster.config.serving import Purpose, Sampling
 from warrior_dagster.inference import chat_template
+from warrior_dagster.inference.chat_template import ChatTemplate
+from warrior_dagster.inference.reasoning import ENDED_IN_REASONING, ReplyFormat, reply_format
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 VERDICT_LINE = (
     r"[\s*_#>`]*(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*:?)?[\s*_`]*"
@@ -23,47 +23,57 @@ VERDICT_LINE = (
 )
 REQUEST_COLUMNS: dict[str, Any] = {"completion_key": pl.String, "attempts": pl.Int64, "error": pl.String}
 """The columns that every row from a model has about its request. `error` is null unless the request failed."""
+UNFINISHED = {"length": "cut off at the token limit", ENDED_IN_REASONING: "ended inside its reasoning"}
+"""Why a completion with this finish reason is incomplete."""
 LETTER_LOGPROBS = 20  # the number of most likely first tokens whose probabilities are returned: vLLM's default limit
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedCompetitor:
-    """A competitor with its model, tokenizer, system prompt and the stops of its turn."""
+    """A competitor with its model, chat template and system prompt, and how its replies are divided."""
 
     name: str
     model: ServedModel
-    tokenizer: "PreTrainedTokenizerBase"
+    template: ChatTemplate
     system: str | None
-    stop_token_ids: tuple[int, ...]
-    stop: tuple[str, ...]
+    format: ReplyFormat
 
-    def request(
-        self, prompt: str, sampling: Sampling, tag: Any, *, samples: tuple[int, ...] = (0,), choice: tuple[str, ...] = ()
-    ) -> Request:
-        """A request for completions of a rendered prompt; with `choice`, for one of these words and their probabilities."""
+    def user_turn(self, prefix: str, sampling: Sampling, tag: Any, samples: tuple[int, ...]) -> Request:
+        """A request for the rest of a user's turn, which any token of the frame ends."""
+        ids, strings = chat_template.turn_end(self.template)
+        stops = tuple(chat_template.frame_stops(self.template))
+        return Request(self.model, prefix, params(sampling, stop_token_ids=ids, stop=strings), samples, tag, stops)
+
+    def reply(self, prompt: str, sampling: Sampling, tag: Any) -> Request:
+        """A request for the reply to a rendered prompt: reasoning, if the model writes any, and an answer."""
+        ids, strings = chat_template.turn_end(self.template)
+        # Between two channels of one reply, the token that ends a message is not the end of the turn.
+        inside = chat_template.token_ids(self.template, self.format.pairs[0][1]) if self.format.special else set()
         values = params(
-            Sampling(temperature=0.0, top_p=1.0, max_tokens=1) if choice else sampling,
-            stop_token_ids=() if choice else self.stop_token_ids,
-            stop=() if choice else self.stop,
-            choice=choice,
-            logprobs=LETTER_LOGPROBS if choice else None,
+            sampling, stop_token_ids=[i for i in ids if i not in inside], stop=strings, special_tokens=bool(self.format.special)
         )
-        return Request(self.model, prompt, values, samples, tag)
+        return Request(self.model, prompt, values, tag=tag, format=self.format)
+
+    def choice(self, prompt: str, words: tuple[str, ...], tag: Any) -> Request:
+        """A request for one of some words and their probabilities, as the first token of the answer."""
+        greedy = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
+        values = params(greedy, choice=words, logprobs=LETTER_LOGPROBS)
+        return Request(self.model, prompt + self.format.to_answer, values, tag=tag)
 
 
-def load_competitor(arena: Arena, name: str) -> LoadedCompetitor:
-    """Load a competitor's tokenizer. Raises ValueError if it has no chat template, OSError if the model does not exist."""
+def load_competitor(arena: Arena, name: str, purpose: Purpose) -> LoadedCompetitor:
+    """Load a competitor's template. Raises ValueError if it has no chat template, OSError if the model does not exist."""
     competitor = arena.competitor(name)
-    tokenizer = chat_template.load_tokenizer(competitor.model, competitor.revision)
-    ids, strings = chat_template.turn_end(tokenizer)
-    model = served_model(arena, competitor)
-    return LoadedCompetitor(name, model, tokenizer, competitor.system_prompt, tuple(ids), tuple(strings))
+    arguments = json.dumps(competitor.template_arguments.of(purpose), sort_keys=True)
+    template = chat_template.load_template(competitor.model, competitor.revision, arguments)
+    format = reply_format(template, competitor.reasoning_tags)
+    return LoadedCompetitor(name, served_model(arena, competitor), template, competitor.system_prompt, format)
 
 
 def user_prompt(competitor: LoadedCompetitor, text: str) -> str:
     """The rendered prompt of one user turn whose text came from a model."""
-    neutral = chat_template.neutralise(competitor.tokenizer, text)
-    return chat_template.render(competitor.tokenizer, neutral, competitor.system)
+    neutral = chat_template.neutralise(competitor.template, text)
+    return chat_template.render(competitor.template, neutral, competitor.system)
 
 
 def request_columns(completion: Completion) -> dict[str, Any]:
@@ -79,8 +89,8 @@ def judge_prompt(judge: LoadedCompetitor, template: str, **texts: str) -> str:
     blocks = {}
     for name, text in texts.items():
         code = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-        blocks[name] = f"<<<{code}\n{chat_template.neutralise(judge.tokenizer, text)}\n{code}>>>"
-    return chat_template.render(judge.tokenizer, Template(template).substitute(blocks), judge.system)
+        blocks[name] = f"<<<{code}\n{chat_template.neutralise(judge.template, text)}\n{code}>>>"
+    return chat_template.render(judge.template, Template(template).substitute(blocks), judge.system)
 
 
 def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None, str]:
@@ -90,8 +100,8 @@ def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None,
     """
     if completion.error is not None:
         return None, completion.error
-    if completion.finish_reason == "length":
-        return None, "cut off at the token limit"
+    if completion.finish_reason in UNFINISHED:
+        return None, UNFINISHED[completion.finish_reason]
     lines = completion.text.strip().splitlines()
     found = re.fullmatch(VERDICT_LINE.replace("PATTERN", pattern), lines[-1], re.IGNORECASE) if lines else None
     return (found["verdict"], "") if found else (None, "the last line is no verdict")

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Competitor, Sampling, Server, is_local
+
+if TYPE_CHECKING:
+    from warrior_dagster.inference.reasoning import ReplyFormat
 
 SAMPLED_BYTES = 1 << 16
 SAMPLED_BLOCKS = 64
@@ -31,13 +34,19 @@ class ServedModel:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt and the numbers of its samples; `tag` is for the stage that made it and not part of the key."""
+    """One prompt and the numbers of its samples; `tag` is for the stage that made it and not part of the key.
+
+    `frame_stops` are further stop tokens. They follow from the model and its template, and are not part of the key, so that
+    completions of versions that did not send them stay valid. `format` divides the reply; None leaves it whole.
+    """
 
     model: ServedModel
     prompt: str
     params: str
     samples: tuple[int, ...] = (0,)
     tag: Any = field(default=None, compare=False)
+    frame_stops: tuple[int, ...] = field(default=(), compare=False)
+    format: "ReplyFormat | None" = field(default=None, compare=False)
 
     _keys: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -68,6 +77,7 @@ class Completion:
     logprobs: dict[str, float] | None = None  # natural log-probabilities of the likeliest first tokens, if they were requested
     error: str | None = None
     attempts: int = 1
+    reasoning: str | None = None  # once `reasoning.answer_of` has divided the text; the ledger has both as one text
 
 
 def params(
@@ -77,10 +87,12 @@ def params(
     stop: Sequence[str] = (),
     choice: Sequence[str] = (),
     logprobs: int | None = None,
+    special_tokens: bool = False,
 ) -> str:
     """Sampling parameters as canonical JSON, with the names of vLLM's completions endpoint.
 
-    Top-k, min-p and the repetition penalty are always given, because a server may have other defaults.
+    Top-k, min-p and the repetition penalty are always given, because a server may have other defaults. `special_tokens` keeps
+    those in the text.
     """
     values: dict[str, Any] = {
         "temperature": sampling.temperature,
@@ -98,6 +110,8 @@ def params(
         values["structured_outputs"] = {"choice": list(choice)}
     if logprobs is not None:
         values["logprobs"] = logprobs
+    if special_tokens:
+        values["skip_special_tokens"] = False
     return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 

@@ -94,6 +94,8 @@ def test_a_truncated_completion_is_unfinished() -> None:
         "\nassistant\nUse slicing.",
         " [/INST] Use slicing.",
         "<|im_start|>assistant\nUse slicing.",
+        "assistant\nUse slicing.",
+        "user\nReverse a tuple.",
         "\nAssistant: Use slicing.\nUser: And a tuple?\nAssistant: The same.",
     ],
 )

@@ -1,46 +1,54 @@
-"""Prefixes for the template families in tests/chat_templates. A template is text, so any tokenizer can carry it."""
+"""The mining prefix of every family in tests/chat_templates."""
 
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
 
-from warrior_dagster.inference.chat_template import load_tokenizer, render
+from tests.families import DEEPSEEK_BOS, FAMILIES, TEMPLATES, small_template
+from warrior_dagster.inference.chat_template import load_template, render
 from warrior_dagster.stages.mining.prefix import mining_system_prompt, user_turn_prefix
 
-TEMPLATES = Path(__file__).parents[2] / "chat_templates"
 LANGUAGE = "The user asks about coding in Python."
 QWEN_DEFAULT = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 DEEPSEEK_DEFAULT = "You are an AI programming assistant and answer questions related to computer science."
 
 
-def carrier(template: str) -> PreTrainedTokenizerFast:
-    bare = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=bare, bos_token="<s>", eos_token="</s>", chat_template=template
-    )
-
-
-FAMILIES = {path.stem: carrier(path.read_text(encoding="utf-8")) for path in sorted(TEMPLATES.glob("*.jinja"))}
 # With the system prompt SYSTEM.
 PREFIXES = {
+    "apriel": "<s><|begin_system|>\nSYSTEM\n<|begin_user|>\n",
     "chatml": "<|im_start|>system\nSYSTEM<|im_end|>\n<|im_start|>user\n",
-    "deepseek_coder_v1": "<s>SYSTEM\n### Instruction:\n",
-    "deepseek_v2": "<s>SYSTEM\n\nUser: ",
-    "gemma": "<s><start_of_turn>user\nSYSTEM\n\n",
+    "command_a": (
+        "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|SYSTEM_TOKEN|>SYSTEM<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|USER_TOKEN|>"
+    ),
+    "deepseek_coder_v1": f"{DEEPSEEK_BOS}SYSTEM\n### Instruction:\n",
+    "deepseek_v2": f"{DEEPSEEK_BOS}SYSTEM\n\nUser: ",
+    "deepseek_v31": f"{DEEPSEEK_BOS}SYSTEM<｜User｜>",
+    "gemma": "<bos><start_of_turn>user\nSYSTEM\n\n",
+    "gemma4": "<bos><|turn>system\n<|think|>SYSTEM<turn|>\n<|turn>user\n",
+    "glm45": "[gMASK]<sop><|system|>\nSYSTEM<|user|>\n",
+    "gpt_oss": (
+        "<|start|>system<|message|>You are ChatGPT.\n\nReasoning: medium<|end|>"
+        "<|start|>developer<|message|>SYSTEM<|end|><|start|>user<|message|>"
+    ),
+    "kimi_k2": "<|im_system|>system<|im_middle|>SYSTEM<|im_end|><|im_user|>user<|im_middle|>",
     "llama31": (
-        "<s><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
         "Today Date: 26 Jul 2024\n\nSYSTEM<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"
     ),
+    "magistral": "<s>[SYSTEM_PROMPT]SYSTEM[/SYSTEM_PROMPT][INST]",
     "mistral": "<s>[INST] SYSTEM\n\n",
+    "phi4": "<|im_start|>system<|im_sep|>SYSTEM<|im_end|><|im_start|>user<|im_sep|>",
+    "qwen3": "<|im_start|>system\nSYSTEM<|im_end|>\n<|im_start|>user\n",
+    "qwq": "<|im_start|>system\nSYSTEM<|im_end|>\n<|im_start|>user\n",
+    "seed_oss": "<seed:bos>system\nSYSTEM<seed:eos><seed:bos>user\n",
 }
 
 
 def test_every_family_is_tested() -> None:
-    assert FAMILIES.keys() == PREFIXES.keys()
+    assert FAMILIES.keys() == PREFIXES.keys() == {path.stem for path in TEMPLATES.glob("*.jinja")}
+    assert len(FAMILIES) >= 15
 
 
 @pytest.mark.parametrize("name", PREFIXES)
@@ -86,11 +94,11 @@ def test_the_date_is_in_the_prefix_once() -> None:
 
 def test_a_template_without_the_user_message_is_rejected() -> None:
     with pytest.raises(ValueError, match="does not write the user's message"):
-        user_turn_prefix(carrier("{{ messages[0].role }}"), None)
+        user_turn_prefix(small_template("{{ messages[0].role }}", ["</s>"], None, "</s>"), None)
 
 
 def test_smollm2_is_mined_with_its_default_system_prompt(bundled_model: Path) -> None:
-    tokenizer = load_tokenizer(str(bundled_model), None)
-    prefix = user_turn_prefix(tokenizer, mining_system_prompt(tokenizer, None, LANGUAGE))
+    template = load_template(str(bundled_model), None)
+    prefix = user_turn_prefix(template, mining_system_prompt(template, None, LANGUAGE))
     default = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
     assert prefix == f"<|im_start|>system\n{default}\n\n{LANGUAGE}<|im_end|>\n<|im_start|>user\n"

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from warrior_dagster.config.serving import VllmServer
 from warrior_dagster.config.stages import Mining, MiningSetting
 from warrior_dagster.inference import chat_template
 from warrior_dagster.inference.prompting import LoadedCompetitor
+from warrior_dagster.inference.reasoning import reply_format
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.stages.mining import sampling
 
@@ -16,9 +18,8 @@ GRID = (MiningSetting(temperature=1.0, top_p=0.9), MiningSetting(temperature=1.2
 
 @pytest.fixture(scope="module")
 def competitor(bundled_model: Path) -> LoadedCompetitor:
-    tokenizer = chat_template.load_tokenizer(str(bundled_model), None)
-    ids, strings = chat_template.turn_end(tokenizer)
-    return LoadedCompetitor("ann", ServedModel("local@x", "m", None, VllmServer()), tokenizer, None, tuple(ids), tuple(strings))
+    template = chat_template.load_template(str(bundled_model), None)
+    return LoadedCompetitor("ann", ServedModel("local@x", "m", None, VllmServer()), template, None, reply_format(template))
 
 
 def keys(competitor: LoadedCompetitor, mining: Mining, languages: tuple[str, ...] = ("Python",)) -> list[str]:
@@ -43,8 +44,9 @@ def test_more_samples_and_settings_keep_the_existing_keys(competitor: LoadedComp
 
 def test_the_model_stops_at_its_end_of_turn_and_not_at_a_newline(competitor: LoadedCompetitor) -> None:
     request = next(sampling.requests(competitor, ("Python",), Mining(settings=GRID)))
-    assert competitor.tokenizer.convert_tokens_to_ids("<|im_end|>") in competitor.stop_token_ids
-    assert '"stop_token_ids"' in request.params
+    end, start = competitor.template.tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|im_start|>"])
+    assert json.loads(request.params)["stop_token_ids"] == [end]
+    assert {start, end} <= set(request.frame_stops)
     assert '"stop":' not in request.params
     assert request.prompt.endswith("<|im_start|>user\n")
     assert "Python" in request.prompt

@@ -10,6 +10,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Sampling
 from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
 from warrior_dagster.inference.prompting import REQUEST_COLUMNS, LoadedCompetitor, request_columns, user_prompt
+from warrior_dagster.inference.reasoning import ENDED_IN_REASONING
 from warrior_dagster.inference.request import Completion, Request
 
 SCHEMA = {
@@ -18,12 +19,15 @@ SCHEMA = {
     "competitor": pl.String,
     "status": pl.String,
     "answer": pl.String,
+    "reasoning": pl.String,
     "usable": pl.Boolean,
     "tokens": pl.Int64,
     **REQUEST_COLUMNS,
 }
 USABLE = ("ok", "unfinished")
-"""The statuses of answers that battle. An unfinished one, cut off at the token limit, is never exported to be imitated."""
+"""The statuses of answers that battle. An unfinished one, cut off at the token limit, is never exported to be imitated.
+A reply that is `unfinished_reasoning` has no answer.
+"""
 
 
 def answer(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> DispatchResult:
@@ -36,13 +40,14 @@ def answer(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequen
         lambda competitor: requests(competitor, ordered, arena.answer_sampling(arena.competitor(competitor.name))),
         read,
         engines.progress("answers", len(selected) * len(names), log),
+        "answers",
     )
 
 
 def requests(competitor: LoadedCompetitor, selected: pl.DataFrame, sampling: Sampling) -> Iterator[Request]:
     """One request per instruction; `selected` has instruction_id and instruction."""
     for identity, instruction in selected.select("instruction_id", "instruction").iter_rows():
-        yield competitor.request(user_prompt(competitor, instruction), sampling, (competitor.name, identity))
+        yield competitor.reply(user_prompt(competitor, instruction), sampling, (competitor.name, identity))
 
 
 def read(request: Request, completion: Completion) -> dict[str, Any]:
@@ -51,6 +56,8 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
     text = completion.text.strip()
     if completion.error is not None:
         status = "failed"
+    elif completion.finish_reason == ENDED_IN_REASONING:
+        status = "unfinished_reasoning"
     elif not text:
         status = "empty"
     else:
@@ -61,6 +68,7 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
         "competitor": competitor,
         "status": status,
         "answer": text,
+        "reasoning": completion.reasoning,
         "usable": status in USABLE,
         "tokens": completion.completion_tokens,
         **request_columns(completion),

@@ -26,7 +26,7 @@ from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
     origins=origins(
         "selected_instructions",
         competitor="",  # who answers, not who revealed the instruction
-        **dict.fromkeys(("status", "answer", "usable", "tokens"), "selected_instructions.instruction"),
+        **dict.fromkeys(("status", "answer", "reasoning", "usable", "tokens"), "selected_instructions.instruction"),
     ),
     usable=pl.col("usable"),
     usable_row="a usable answer",

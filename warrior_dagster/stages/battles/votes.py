@@ -13,7 +13,7 @@ VOTE_SCHEMA = {
     **dict.fromkeys(("row_id", "instruction_id", "left", "right", "judge", "order", "evidence"), pl.String),
     **dict.fromkeys(("status", "reason", "verdict"), pl.String),
     **dict.fromkeys(("p_left", "p_right"), pl.Float64),
-    "text": pl.String,
+    **dict.fromkeys(("text", "reasoning"), pl.String),
     **REQUEST_COLUMNS,
     **dict.fromkeys(("key_left", "key_right"), pl.String),
 }
@@ -21,7 +21,7 @@ VOTE_SCHEMA = {
 completion keys of the two answers.
 """
 
-COUNTED_OF_VOTES = [name for name in VOTE_SCHEMA if name not in ("text", "reason", *REQUEST_COLUMNS)]
+COUNTED_OF_VOTES = [name for name in VOTE_SCHEMA if name not in ("text", "reasoning", "reason", *REQUEST_COLUMNS)]
 """The columns that votes are counted by; the others are most of the table."""
 OPINION, EXECUTION = "opinion", "execution"
 """The kinds of evidence, values of the column `evidence`."""

@@ -25,7 +25,7 @@ DIGITS = tuple("0123456789")
 RATING_SCHEMA = {
     **dict.fromkeys(("instruction_id", "judge"), pl.String),
     "score": pl.Float64,
-    **dict.fromkeys(("reason", "text"), pl.String),
+    **dict.fromkeys(("reason", "text", "reasoning"), pl.String),
     **REQUEST_COLUMNS,
 }
 BANDS = ((8.5, "excellent"), (5.5, "good"), (2.5, "average"), (0.0, "poor"))
@@ -44,23 +44,24 @@ def rate(arena: Arena, engines: Backend, unique: pl.DataFrame, log: logging.Logg
         lambda judge: requests(judge, judged_by[judge.name], arena.difficulty),
         partial(read, settings=arena.difficulty),
         engines.progress("difficulty", sum(map(len, judged_by.values())), log),
+        "verdicts",
     )
 
 
 def requests(judge: LoadedCompetitor, instructions: pl.DataFrame, settings: Difficulty) -> Iterator[Request]:
     """One request per instruction; `instructions` has instruction_id and instruction."""
-    choice = DIGITS if settings.verdict == "direct" else ()
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
         prompt = judge_prompt(judge, settings.prompt, instruction=instruction)
-        yield judge.request(prompt, settings.sampling, (judge.name, identity), choice=choice)
+        tag = (judge.name, identity)
+        yield judge.choice(prompt, DIGITS, tag) if settings.verdict == "direct" else judge.reply(prompt, settings.sampling, tag)
 
 
 def read(request: Request, completion: Completion, settings: Difficulty) -> dict[str, Any]:
     """One judge's rating of one instruction. If the judge abstained, `score` is null and `reason` says why."""
     judge, identity = request.tag
     score, reason = score_of(completion, settings)
-    rating = {"instruction_id": identity, "judge": judge, "score": score, "reason": reason, "text": completion.text}
-    return rating | request_columns(completion)
+    rating = {"instruction_id": identity, "judge": judge, "score": score, "reason": reason}
+    return rating | {"text": completion.text, "reasoning": completion.reasoning} | request_columns(completion)
 
 
 def score_of(completion: Completion, settings: Difficulty) -> tuple[float | None, str]:

@@ -5,6 +5,14 @@ import polars as pl
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
+with_reasoning = (
+    pl.when(pl.col("reasoning").is_not_null())
+    .then(pl.format("<think>\n{}\n</think>\n\n{}", "reasoning", "answer"))
+    .otherwise("answer")
+    .alias("answer")
+)
+"""The answer after its reasoning, between the tags that chat templates of reasoning models read."""
+
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
     """One row for each instruction and usable answer, with its score."""
@@ -12,7 +20,8 @@ def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
     selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
     names = {"attacker": "competitor", "difficulty": "score"}
     instructions = selected.select("instruction_id", "instruction", "language", **names)
-    given = answers.select("instruction_id", "competitor", "answer", finished=pl.col("status") == "ok")
+    answer = with_reasoning if arena.export.reasoning else pl.col("answer")
+    given = answers.select("instruction_id", "competitor", answer, finished=pl.col("status") == "ok")
     return (
         scored.filter(pl.col("opponents") > 0)  # an answer without opponents was never judged
         .join(instructions, on="instruction_id", maintain_order="left")

@@ -18,6 +18,7 @@ _ANSWER_TURN = re.compile(
     r"""^\#{1,6}[ ]*(?:Response|Assistant|Answer)\b
       | ^\**(?:(?:AI[ ])?Assistant|ASSISTANT|AI|ChatGPT)\**[ ]?:
       | ^(?:\**(?:Best[ ])?(?:[Aa]nswer|ANSWER)\**:\**|assistant)[ ]*$
+      | (?<=[^\w\s])(?:assistant|user)[ ]*$   # the rest of a turn's opening, whose tokens the server left out of the text
       | <\|(?:im_start\|>|start_header_id\|>)?assistant | <start_of_turn>model | \[/INST\]""",
     re.MULTILINE | re.VERBOSE,
 )

@@ -42,6 +42,7 @@ def mine(arena: Arena, engines: Backend, names: Sequence[str], log: logging.Logg
         lambda competitor: requests(competitor, arena.languages, arena.mining),
         partial(read, mining=arena.mining),
         engines.progress("mining", samples * len(names), log),
+        "mining",
     )
 
 
@@ -49,14 +50,14 @@ def requests(competitor: LoadedCompetitor, languages: tuple[str, ...], mining: M
     """The requests of a competitor's grid, `samples_per_request` samples each. Requests of one prefix are consecutive."""
     for language in languages:
         language_prompt = Template(mining.prompt).substitute(language=language)
-        system = mining_system_prompt(competitor.tokenizer, competitor.system, language_prompt)
-        prefix = user_turn_prefix(competitor.tokenizer, system)
+        system = mining_system_prompt(competitor.template, competitor.system, language_prompt)
+        prefix = user_turn_prefix(competitor.template, system)
         for setting in mining.settings:
             sampling = Sampling(temperature=setting.temperature, top_p=setting.top_p, max_tokens=mining.max_tokens)
             origin = {"competitor": competitor.name, "language": language, **setting.model_dump()}
             for first in range(0, mining.samples, mining.samples_per_request):
                 samples = tuple(range(first, min(first + mining.samples_per_request, mining.samples)))
-                yield competitor.request(prefix, sampling, origin, samples=samples)
+                yield competitor.user_turn(prefix, sampling, origin, samples)
 
 
 def read(request: Request, completion: Completion, mining: Mining) -> dict[str, Any]:

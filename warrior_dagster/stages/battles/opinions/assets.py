@@ -30,7 +30,7 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
         **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
         **dict.fromkeys(("key_left", "key_right"), "answers.completion_key"),
         **dict.fromkeys(
-            ("status", "reason", "verdict", "p_left", "p_right", "text"),
+            ("status", "reason", "verdict", "p_left", "p_right", "text", "reasoning"),
             "selected_instructions.instruction answers.answer",
         ),
     ),

@@ -36,6 +36,7 @@ def vote(arena: Arena, backend: Backend, pairs: dict[str, pl.DataFrame], log: lo
         lambda judge: requests(judge, judged_by[judge.name], arena.battles),
         partial(read, settings=arena.battles),
         backend.progress("votes", sum(count * opinions_per_battle(arena, m) for m, count in battles.items()), log),
+        "verdicts",
     )
 
 
@@ -47,7 +48,7 @@ def requests(judge: LoadedCompetitor, matchups: dict[str, pl.DataFrame], setting
     """
     frames = [frame.with_columns(pl.lit(key).alias("matchup")) for key, frame in matchups.items()]
     together = pl.concat(frames).drop_nulls().sort("instruction_id", "matchup", maintain_order=True)
-    choice = LETTERS if settings.verdict == "direct" else ()
+    direct = settings.verdict == "direct"
     for row in together.iter_rows(named=True):
         left, right = sides(row["matchup"])
         battle = {"left": left, "right": right} | {key: row[key] for key in ("instruction_id", "key_left", "key_right")}
@@ -60,7 +61,8 @@ def requests(judge: LoadedCompetitor, matchups: dict[str, pl.DataFrame], setting
                 answer_a=row[f"answer_{first}"],
                 answer_b=row[f"answer_{second}"],
             )
-            yield judge.request(prompt, settings.sampling, battle | {"judge": judge.name, "order": order}, choice=choice)
+            tag = battle | {"judge": judge.name, "order": order}
+            yield judge.choice(prompt, LETTERS, tag) if direct else judge.reply(prompt, settings.sampling, tag)
 
 
 def orders(instruction_id: str, how: str) -> tuple[str, ...]:
@@ -80,6 +82,7 @@ def read(request: Request, completion: Completion, settings: Battles) -> dict[st
         "evidence": OPINION,
         **(decision(p_first, p_second, reason) if tag["order"] == LEFT_FIRST else decision(p_second, p_first, reason)),
         "text": completion.text,
+        "reasoning": completion.reasoning,
         **request_columns(completion),
     }
 

@@ -11,7 +11,8 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
-from warrior_dagster.inference.prompting import REQUEST_COLUMNS, LoadedCompetitor, judge_prompt, request_columns
+from warrior_dagster.inference.prompting import REQUEST_COLUMNS, UNFINISHED, LoadedCompetitor, judge_prompt, request_columns
+from warrior_dagster.inference.reasoning import ENDED_IN_REASONING
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.sandbox.code_extraction import FENCED, MAX_CHARS, fenced_blocks, parse_python, undefined_names
 
@@ -43,7 +44,7 @@ def write(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequenc
     ordered = selected.sort("row_id")
     runnable = ordered.filter(pl.col("language") == RUNS)
     progress = engines.progress("tests", len(runnable) * len(names), log)
-    result = dispatch(arena, engines, names, lambda writer: requests(writer, runnable, arena), read, progress)
+    result = dispatch(arena, engines, names, lambda writer: requests(writer, runnable, arena), read, progress, "tests")
     others = ordered.filter(pl.col("language") != RUNS).select("instruction_id", "language").rows()
     result.rows = [row for written in result.rows for row in rows_of(written, arena.execution.max_tests)] + [
         only_row(identity, name, "none", f"not runnable: {language}")
@@ -58,13 +59,15 @@ def requests(writer: LoadedCompetitor, instructions: pl.DataFrame, arena: Arena)
     """One request per instruction."""
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
         prompt = judge_prompt(writer, arena.execution.prompt, instruction=instruction)
-        yield writer.request(prompt, arena.execution.sampling, (writer.name, identity))
+        yield writer.reply(prompt, arena.execution.sampling, (writer.name, identity))
 
 
 def read(request: Request, completion: Completion) -> dict[str, Any]:
     """One completion of a writer for an instruction, not yet split into tests."""
     writer, identity = request.tag
-    return {"instruction_id": identity, "writer": writer, "text": completion.text, **request_columns(completion)}
+    unfinished = UNFINISHED[ENDED_IN_REASONING] if completion.finish_reason == ENDED_IN_REASONING else ""
+    known = {"instruction_id": identity, "writer": writer, "text": completion.text, "unfinished": unfinished}
+    return known | request_columns(completion)
 
 
 def rows_of(written: dict[str, Any], most: int) -> list[dict[str, Any]]:
@@ -76,7 +79,7 @@ def rows_of(written: dict[str, Any], most: int) -> list[dict[str, Any]]:
     found = tests(written["text"], most)
     if not found:
         none = re.search(r"^\W*none\W*$", written["text"], re.IGNORECASE | re.MULTILINE)
-        reason = "not runnable: the judge said NONE" if none else "no test could be read"
+        reason = written["unfinished"] or ("not runnable: the judge said NONE" if none else "no test could be read")
         return [only_row(identity, writer, "none", reason, **request)]
     return [
         row(identity, writer, number, test, "dropped" if reason else "ok", reason, **request)
