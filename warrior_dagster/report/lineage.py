@@ -21,7 +21,7 @@ from warrior_dagster.stages.ratings.assets import answer_scores
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, Warehouse
 
 Lineage = dict[str, Any]
-VOTE = ("judge", "left", "right", "evidence", "order", "status", "reason", "verdict", "p_left", "p_right", "text")
+VOTE = ("judge", "left", "right", "evidence", "order", "status", "reason", "verdict", "p_left", "p_right", "text", "reasoning")
 TABLES = (
     *(mined_instructions, unique_instructions, instruction_difficulty, selected_instructions),
     *(answers, battle_outcomes, answer_scores, *(one.votes for one in KINDS), generated_tests, execution_results),
@@ -73,7 +73,7 @@ def lineage(rows: dict[str, list[dict[str, Any]]], one: str, roster: Sequence[st
     scores = {row["competitor"]: row for row in of(answer_scores)}
     answered = [
         {
-            **picked(row, "competitor", "answer", "status", "completion_key"),
+            **picked(row, "competitor", "answer", "reasoning", "status", "completion_key"),
             **picked(scores.get(row["competitor"], {}), "score", "rank", "gold", "opponents"),
         }
         for row in of(answers)
@@ -85,7 +85,9 @@ def lineage(rows: dict[str, list[dict[str, Any]]], one: str, roster: Sequence[st
         "mined": picked(mined, "competitor", "language", "temperature", "top_p", "sample", "completion_key"),
         **picked(unique, "kept", "duplicate_of", "similarity"),
         "difficulty": picked(rated, "score", "band", "kept"),
-        "ratings": [picked(r, "judge", "score", "reason", "text", "completion_key") for r in rated.get("ratings") or []],
+        "ratings": [
+            picked(r, "judge", "score", "reason", "text", "reasoning", "completion_key") for r in rated.get("ratings") or []
+        ],
         "rank": selected.get("rank"),
         "answers": sorted(answered, key=lambda a: (a["rank"] is None, a["rank"] or 0, roster.index(a["competitor"]))),
         "votes": [picked(row, *VOTE, "completion_key", "key_left", "key_right") for row in votes],

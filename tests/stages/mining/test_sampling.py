@@ -44,7 +44,8 @@ def test_more_samples_and_settings_keep_the_existing_keys(competitor: LoadedComp
 
 def test_the_model_stops_at_its_end_of_turn_and_not_at_a_newline(competitor: LoadedCompetitor) -> None:
     request = next(sampling.requests(competitor, ("Python",), Mining(settings=GRID)))
-    end, start = competitor.template.tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|im_start|>"])
+    ids = competitor.template.tokenizer.get_vocab()
+    end, start = ids["<|im_end|>"], ids["<|im_start|>"]
     assert json.loads(request.params)["stop_token_ids"] == [end]
     assert {start, end} <= set(request.frame_stops)
     assert '"stop":' not in request.params

@@ -24,6 +24,7 @@ from warrior_dagster.orchestration.checks.row_rules import Problems
 from warrior_dagster.stages.battles.evidence import kinds_in
 from warrior_dagster.stages.battles.outcomes import weights_of
 from warrior_dagster.stages.export.contamination import overlaps
+from warrior_dagster.stages.export.records import shown_answer
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 DESCRIPTIONS = {
@@ -180,8 +181,9 @@ def not_empty(asset: Checked) -> Problems:
 def not_the_best(arena: Arena, kind: str, asset: Checked) -> Problems:
     """Rows with a good answer that is not good by the scores."""
     scored = asset.warehouse.read("answer_scores", [WHOLE], ["instruction_id", "competitor", "score"])
-    answers = asset.warehouse.read("answers", arena.roster, ["instruction_id", "competitor", "answer"])
-    return row_rules.not_the_best(asset.read(), scored, answers.select("instruction_id", "competitor", "answer"), kind)
+    text = shown_answer(arena.export)
+    answers = asset.warehouse.read("answers", arena.roster, ["instruction_id", "competitor", *text.meta.root_names()])
+    return row_rules.not_the_best(asset.read(), scored, answers.select("instruction_id", "competitor", text), kind)
 
 
 def benchmark_inside(arena: Arena, asset: Checked) -> Problems:

@@ -3,15 +3,21 @@
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.stages import Export
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
-with_reasoning = (
-    pl.when(pl.col("reasoning").is_not_null())
-    .then(pl.format("<think>\n{}\n</think>\n\n{}", "reasoning", "answer"))
-    .otherwise("answer")
-    .alias("answer")
-)
-"""The answer after its reasoning, between the tags that chat templates of reasoning models read."""
+
+def shown_answer(export: Export) -> pl.Expr:
+    """The text of an answer in a data set, from the columns of `answers`.
+
+    With `export.reasoning` the reasoning comes first, between the tags that chat templates of reasoning models read.
+    """
+    both = pl.format("<think>\n{}\n</think>\n\n{}", "reasoning", "answer")
+    return (
+        pl.when(pl.col("reasoning").is_not_null()).then(both).otherwise("answer").alias("answer")
+        if export.reasoning
+        else pl.col("answer")
+    )
 
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
@@ -20,8 +26,7 @@ def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
     selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
     names = {"attacker": "competitor", "difficulty": "score"}
     instructions = selected.select("instruction_id", "instruction", "language", **names)
-    answer = with_reasoning if arena.export.reasoning else pl.col("answer")
-    given = answers.select("instruction_id", "competitor", answer, finished=pl.col("status") == "ok")
+    given = answers.select("instruction_id", "competitor", shown_answer(arena.export), finished=pl.col("status") == "ok")
     return (
         scored.filter(pl.col("opponents") > 0)  # an answer without opponents was never judged
         .join(instructions, on="instruction_id", maintain_order="left")
