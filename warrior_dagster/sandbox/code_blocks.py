@@ -37,13 +37,18 @@ def markdown() -> MarkdownIt:
     return parser
 
 
-def fenced_blocks(text: str, *, at_any_indentation: bool = False) -> list[Block]:
-    """The fenced blocks of a document, as CommonMark has them: also in lists and quotes, and the last may not be closed.
-
-    at_any_indentation: four spaces or more before a fence, or too few for its list, count as none. Many models indent so.
-    """
-    text = INDENTED_FENCE.sub("", text) if at_any_indentation else text
+def fenced_blocks(text: str) -> list[Block]:
+    """The fenced blocks of a document, as CommonMark has them: also in lists and quotes, and the last may not be closed."""
+    if "```" not in text and "~~~" not in text:
+        return []
     return [Block(t.info.strip(), dedent(t.content)) for t in markdown().parse(text) if t.type == "fence"]
+
+
+def outdented_fences(text: str) -> str:
+    """A document with every fence at the start of its line. Many models indent fences by four spaces or more, or by too few for
+    the list that they are in: to CommonMark these are none.
+    """
+    return INDENTED_FENCE.sub("", text)
 
 
 def transcript(text: str) -> str:

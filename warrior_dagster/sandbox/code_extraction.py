@@ -10,12 +10,18 @@ import ast
 import builtins
 import symtable
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from warrior_dagster.sandbox.code_blocks import fenced_blocks, transcript, unfenced_definitions, without_magics
-from warrior_dagster.sandbox.definitions import DEFINITIONS, FUNCTIONS, demonstrates, is_stub, reduced
+from warrior_dagster.sandbox.code_blocks import (
+    fenced_blocks,
+    outdented_fences,
+    transcript,
+    unfenced_definitions,
+    without_magics,
+)
+from warrior_dagster.sandbox.definitions import FUNCTIONS, IMPORTS, bound, demonstrates, is_stub, modules_of, reduced
 
 MAX_CHARS = 100_000
 BUILTINS = frozenset(dir(builtins))
@@ -32,6 +38,7 @@ class Code:
     """The program without what only demonstrates it, for when `text` cannot be loaded; empty if that is no other program."""
     defined_names: frozenset[str] = frozenset()  # the names that its top level defines or imports
     functions: tuple[str, ...] = ()  # the functions that its top level defines
+    classes: tuple[str, ...] = ()  # the classes that its top level defines
     modules: frozenset[str] = frozenset()  # the top-level modules that it imports anywhere
     star_import: bool = False  # whether it has a `from x import *`, whose names are unknown before it runs
 
@@ -47,7 +54,7 @@ def extract_code(answer: str) -> Code:
     first: Code | None = None
     for blocks in chain(fenced, other_readings(answer, fenced)):
         code = program(blocks)
-        if any(isinstance(node, DEFINITIONS) for node in parsed(code.text)):
+        if code.functions or code.classes:
             return code
         first = first or code
     assert first
@@ -56,9 +63,9 @@ def extract_code(answer: str) -> Code:
 
 def fenced_readings(answer: str) -> list[list[str]]:
     """The fenced blocks of Python: as CommonMark has them; with fences at any indentation. None if no fence has Python."""
-    strict, loose = (fenced_blocks(answer, at_any_indentation=anywhere) for anywhere in (False, True))
-    blocks = [[block.text for block in found if block.is_python] for found in (strict, loose)]
-    return [[text if parse_python(text) else without_magics(text) for text in texts] for texts in blocks if texts]
+    documents = dict.fromkeys((answer, outdented_fences(answer)))
+    found = [[block.text for block in fenced_blocks(document) if block.is_python] for document in documents]
+    return [blocks for blocks in found if blocks]
 
 
 def other_readings(answer: str, fenced: list[list[str]]) -> Iterator[list[str]]:
@@ -70,49 +77,52 @@ def other_readings(answer: str, fenced: list[list[str]]) -> Iterator[list[str]]:
         yield [transcript(block) for block in blocks]
 
 
-def program(blocks: Sequence[str]) -> Code:
+def program(blocks: Iterable[str]) -> Code:
     """The program that some blocks form: all of them if they compile together, else those that do. If even these do not compile
     together, or none does, the definitions of those that parse are all of the program.
     """
-    blocks = without_later_stubs(blocks)
-    text = "\n".join(blocks)
+    parsed = without_later_stubs(parsed_block(block) for block in blocks)
+    texts = [text for text, _ in parsed]
+    statements = [node for _, tree in parsed if tree for node in tree.body]
+    text, definitions = "\n".join(texts), unparsed(reduced(statements))
     if not compiles(text):
-        text = "\n".join(block for block in blocks if compiles(block))
-    statements = [node for block in blocks for node in parsed(block)]
-    definitions = unparsed(reduced(statements))
-    if not compiles(definitions):
+        text = "\n".join(filter(compiles, texts)) if len(texts) > 1 else ""
+    if definitions and not compiles(definitions):
         definitions = ""
-    if not parsed(text) or not compiles(text):
-        text, definitions = definitions, ""
     tree = parse_python(text)
-    if tree is None or not tree.body:
-        why = "it does not compile" if statements else "nothing in it is Python"
-        return Code(reason=f"no code: {why}")
+    if not tree or not tree.body or not compiles(text):
+        text, tree, definitions = definitions, parse_python(definitions), ""
+    if not tree or not tree.body:
+        return Code(reason=f"no code: {'it does not compile' if statements else 'nothing in it is Python'}")
     symbols = symtable.symtable(text, "answer", "exec").get_symbols()
-    defined = frozenset(s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace())
-    functions = tuple(dict.fromkeys(node.name for node in tree.body if isinstance(node, FUNCTIONS)))
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = [n.module or "" if isinstance(n, ast.ImportFrom) else alias.name for n in imports for alias in n.names]
-    modules = frozenset(name.partition(".")[0] for name in names)
-    star = any(alias.name == "*" for node in imports for alias in node.names)
-    return Code(text, "", definitions if definitions != unparsed(tree) else "", defined, functions, modules, star)
+    return Code(
+        text,
+        definitions=definitions if definitions != unparsed(tree) else "",
+        defined_names=frozenset(s.get_name() for s in symbols if s.is_assigned() or s.is_imported() or s.is_namespace()),
+        functions=tuple(dict.fromkeys(node.name for node in tree.body if isinstance(node, FUNCTIONS))),
+        classes=tuple(dict.fromkeys(node.name for node in tree.body if isinstance(node, ast.ClassDef))),
+        modules=frozenset(module for node in ast.walk(tree) if isinstance(node, IMPORTS) for module in modules_of(node)),
+        star_import=any(bound(node) == {"*"} for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)),
+    )
 
 
-def without_later_stubs(blocks: Sequence[str]) -> list[str]:
+def parsed_block(text: str) -> tuple[str, ast.Module | None]:
+    """A block and its syntax tree, None if it is not Python. Lines for the shell and for a notebook are no part of it."""
+    tree = parse_python(text)
+    if tree is None and (other := without_magics(text)) != text:
+        text, tree = other, parse_python(other)
+    return text, tree
+
+
+def without_later_stubs(blocks: Iterable[tuple[str, ast.Module | None]]) -> list[tuple[str, ast.Module | None]]:
     """The blocks without those that only repeat signatures of functions that an earlier one defines completely."""
-    kept, complete = list[str](), set[str]()
-    for block in blocks:
-        statements = parsed(block)
+    kept, complete = list[tuple[str, ast.Module | None]](), set[str]()
+    for text, tree in blocks:
+        statements = tree.body if tree else []
         if not statements or not all(isinstance(s, FUNCTIONS) and is_stub(s) and s.name in complete for s in statements):
-            kept.append(block)
+            kept.append((text, tree))
         complete |= {s.name for s in statements if isinstance(s, FUNCTIONS) and not is_stub(s)}
     return kept
-
-
-def parsed(text: str) -> list[ast.stmt]:
-    """The statements of a text; none if it is not Python."""
-    tree = parse_python(text)
-    return tree.body if tree else []
 
 
 def unparsed(tree: ast.Module) -> str:

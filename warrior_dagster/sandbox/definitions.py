@@ -35,7 +35,11 @@ def reduced(body: Sequence[ast.stmt]) -> ast.Module:
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
             future.append(statement)
         elif isinstance(statement, IMPORTS):
-            safe = in_library(statement) or "*" in bound(statement) or bound(statement) & (needed - defined)
+            safe = (
+                modules_of(statement) <= sys.stdlib_module_names
+                or "*" in bound(statement)
+                or bound(statement) & (needed - defined)
+            )
             rest.append(statement if safe else may_fail(statement))
         elif isinstance(statement, ASSIGNMENTS):
             if not calls(statement) & functions or bound(statement) & (needed | defined):
@@ -112,13 +116,11 @@ def is_plain(statement: ast.stmt) -> bool:
     return True
 
 
-def in_library(statement: ast.stmt) -> bool:
-    """Whether an import is of the standard library alone."""
+def modules_of(statement: ast.stmt) -> set[str]:
+    """The top-level modules that an import reads; "" for a relative one."""
     if isinstance(statement, ast.ImportFrom):
-        modules = [statement.module or ""]
-    else:
-        modules = [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else []
-    return all(module.partition(".")[0] in sys.stdlib_module_names for module in modules)
+        return {(statement.module or "").partition(".")[0] if not statement.level else ""}
+    return {alias.name.partition(".")[0] for alias in statement.names} if isinstance(statement, ast.Import) else set()
 
 
 def may_fail(statement: ast.stmt) -> ast.stmt:

@@ -72,7 +72,7 @@ def allow_modules(modules: dict[str, str], *, contained: bool) -> None:
         return
     # Without namespaces the folders also hold other modules, which must be missing as they are in other sandboxes.
     sys.path += sorted({os.path.dirname(path) for path in modules.values()})
-    sys.meta_path.insert(0, OnlyModules({name.partition(".")[0] for name in modules}))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, OnlyModules({name.partition(".")[0] for name in modules}))
 
 
 class OnlyModules:

@@ -13,7 +13,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
 from warrior_dagster.inference.prompting import REQUEST_COLUMNS, LoadedCompetitor, judge_prompt, request_columns
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.sandbox.code_blocks import fenced_blocks
+from warrior_dagster.sandbox.code_blocks import fenced_blocks, outdented_fences
 from warrior_dagster.sandbox.code_extraction import MAX_CHARS, parse_python, undefined_names
 
 SCHEMA = {
@@ -115,7 +115,7 @@ def statements(text: str) -> Iterator[str]:
 
     A function without parameters that only asserts counts as its asserts, because many judges write tests so.
     """
-    fenced = fenced_blocks(text, at_any_indentation=True)
+    fenced = fenced_blocks(outdented_fences(text))
     for block in [block.text for block in fenced if block.is_python] if fenced else [text]:
         tree = parse_python(block)
         if tree is not None and (fenced or any(isinstance(node, ast.Assert) for node in tree.body)):
