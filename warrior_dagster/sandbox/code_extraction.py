@@ -69,9 +69,12 @@ def fenced_readings(answer: str) -> list[list[str]]:
 
 
 def other_readings(answer: str, fenced: list[list[str]]) -> Iterator[list[str]]:
-    """Without fences the whole text, then what looks like definitions in it. Last what was typed in interactive sessions."""
+    """Without fenced Python the whole text; without any fence then what looks like definitions in it. Last what was typed in
+    interactive sessions.
+    """
     if not fenced:
         yield [answer]
+    if not fenced_blocks(answer):
         yield unfenced_definitions(answer)
     for blocks in fenced or [[answer]]:
         yield [transcript(block) for block in blocks]

@@ -59,7 +59,8 @@ FENCES = {
     "no fence, between prose": f"Here's the function you asked for:\n\n{LOOP}\nThis works because strings can be iterated.",
     "no fence, with a decorator": f"You can cache it:\n\nfrom functools import cache\n\n@cache\n{ONE}\nEnjoy!",
     "an interactive session": fenced(
-        '>>> def count_vowels(text):\n...     return sum(c in "aeiou" for c in text.lower())\n...\n>>> count_vowels("abc")\n1\n',
+        '>>> def count_vowels(text):\n...     return sum(c in "aeiou" for c in text.lower())\n...\n'
+        '>>> count_vowels("abc")\n1\n',
         "pycon",
     ),
 }
@@ -87,7 +88,8 @@ DEMONSTRATIONS = {
     + "Save it as `vowels.py`, and test it:\n"
     + fenced(
         "import unittest\nfrom vowels import count_vowels\n\nclass CountVowels(unittest.TestCase):\n"
-        "    def test_empty(self):\n        self.assertEqual(count_vowels(''), 0)\n\nif __name__ == '__main__':\n    unittest.main()\n"
+        "    def test_empty(self):\n        self.assertEqual(count_vowels(''), 0)\n\nif __name__ == '__main__':\n"
+        "    unittest.main()\n"
     ),
     "pytest": fenced(ONE)
     + fenced(
@@ -120,7 +122,7 @@ DEMONSTRATIONS = {
     "a block of JavaScript": fenced(ONE) + "In JavaScript:\n" + fenced("const f = (t) => t.match(/[aeiou]/gi).length;\n", "js"),
 }
 PROGRAMS = {
-    "a constant": fenced('VOWELS = frozenset("aeiouAEIOU")\n\ndef count_vowels(text):\n    return sum(c in VOWELS for c in text)\n'),
+    "a constant": fenced('VOWELS = set("aeiouAEIOU")\n\ndef count_vowels(text):\n    return sum(c in VOWELS for c in text)\n'),
     "a constant and an input": fenced(
         'VOWELS = frozenset("aeiouAEIOU")\n\ndef count_vowels(text):\n    return sum(c in VOWELS for c in text)\n\n'
         "n = int(input())\nfor _ in range(n):\n    print(count_vowels(input()))\n"
@@ -149,7 +151,7 @@ PROGRAMS = {
     "an improvement": "A first draft:\n" + fenced(WRONG) + "It misses capitals. The improved version:\n" + fenced(ONE),
     "an alternative": fenced(ONE) + "Or with a regular expression:\n"
     + fenced("import re\n\ndef count_vowels(text):\n    return len(re.findall('[aeiou]', text, re.I))\n"),
-    "a future import in the second block": fenced(WRONG) + "With hints:\n" + fenced("from __future__ import annotations\n" + LOOP),
+    "a later future import": fenced(WRONG) + "With hints:\n" + fenced("from __future__ import annotations\n" + LOOP),
     "an excerpt that is explained": fenced(LOOP) + "The line\n" + fenced("return total\n") + "gives the number.",
     "the signature again": fenced(LOOP) + "Its signature is\n" + fenced("def count_vowels(text: str) -> int: ...\n"),
     "a skeleton first": fenced("def count_vowels(text):\n    pass\n") + "Filled in:\n" + fenced(LOOP),

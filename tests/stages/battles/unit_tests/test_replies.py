@@ -4,17 +4,19 @@ import polars as pl
 import pytest
 
 from tests.stages.battles.unit_tests.replies import RIGHT, TESTS, WRONG_REPLIES
-from tests.stages.battles.unit_tests.test_execution import EMPTY, SETTINGS, answers, asserts_of
+from tests.stages.battles.unit_tests.test_execution import EMPTY, answers, asserts_of
+from warrior_dagster.config.stages import Execution
 from warrior_dagster.sandbox.pool import run_all
 from warrior_dagster.stages.battles.unit_tests import execution
+
+SETTINGS = Execution(seconds=1)
 
 
 @pytest.fixture(scope="module")
 def rows() -> pl.DataFrame:
     """All replies under the tests, in the real sandbox."""
-    return execution.execute(
-        answers(**RIGHT, **{f"-{n}": r for n, r in WRONG_REPLIES.items()}), asserts_of(judge=TESTS), EMPTY, run_all, SETTINGS
-    )[0]
+    replies = RIGHT | {f"-{name}": reply for name, reply in WRONG_REPLIES.items()}
+    return execution.execute(answers(**replies), asserts_of(judge=TESTS), EMPTY, run_all, SETTINGS)[0]
 
 
 def passing(rows: pl.DataFrame, names: list[str]) -> list[str]:

@@ -35,8 +35,8 @@ SCHEMA = dict.fromkeys(
     pl.String,
 )
 """One row per answer and test, with the row id of the test. `bound`: the name that was bound to the answer's one function, if
-one was. `answer_key`: the completion key of the answer. `run_key`: a hash of all inputs of the run. `reason`: why a test did not
-pass; where only the answer's definitions were run, it begins with DEFINITIONS_ONLY and why the whole cannot be loaded.
+one was. `answer_key`: the completion key of the answer. `run_key`: a hash of all inputs of the run. `reason`: why a test did
+not pass; where only the answer's definitions were run, it begins with DEFINITIONS_ONLY and why the whole cannot be loaded.
 """
 PASSED, TIMEOUT, NOT_RUN, UNSTABLE = "passed", "timeout", "not run", "unstable"
 NEEDS_MODULE = "needs module"
