@@ -186,9 +186,9 @@ def hostile_programs(isolation: Isolation, facts: dict[str, Any]) -> list[Progra
     return programs
 
 
-def run(level: Level, nested: bool, facts: dict[str, Any]) -> list[Result]:
+def run(level: Level, nested: bool, facts: dict[str, Any], modules: tuple[str, ...] = ()) -> list[Result]:
     """Run all programs on two workers."""
-    limits = ResourceLimits(seconds=0.4, memory=256 << 20, processes=16)
+    limits = ResourceLimits(seconds=0.4, memory=256 << 20, processes=16, modules=modules)
     isolation = Isolation(level, nested)
     return list(run_in(isolation, hostile_programs(isolation, facts), limits, 2))
 

@@ -1,6 +1,7 @@
 """Extraction of the code in an answer, and the binding of a test to the function of that code."""
 
 import ast
+import time
 
 import pytest
 from hypothesis import given
@@ -84,3 +85,90 @@ def test_nothing_is_bound_if_the_function_is_ambiguous(answer: str) -> None:
 def test_undefined_names_are_those_that_an_answer_must_define() -> None:
     test = "assert sorted(f(x) for x in g()) == list(map(lambda y: y + z, [1]))"
     assert undefined_names(ast.parse(test)) == {"f", "g", "z"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["`", "[", "(", " ", "\n", "- a\n", "> ", "```\n", "~~~\n```\n", "```python\nx = 1\n```\n", "```python\nx = (\n```\n",
+     ">>> a = 1\n", "@a\n", "def f(): x\n", "import a\n", "%\n", "```python\ndef f(): ...\n```\n", "```py title="],
+)  # fmt: skip
+@pytest.mark.parametrize("start", ["", "```python\n"], ids=["document", "block"])
+def test_the_longest_text_is_read_within_seconds(start: str, text: str) -> None:
+    began = time.process_time()
+    extract_code(start + text * (40_000 // len(text)))
+    assert time.process_time() - began < 10
+
+
+def test_chains_of_assignments_are_followed_in_linear_time() -> None:
+    chain = "".join(f"a{n} = g(a{n + 1})\n" for n in range(3_000))
+    began = time.process_time()
+    code = extract_code(f"```python\n{chain}def f():\n    return a0\n\ninput()\n```")
+    assert time.process_time() - began < 10
+    assert "a2999" in code.definitions
+
+
+def test_the_definitions_of_a_program_are_what_remains_without_its_demonstration() -> None:
+    program = """
+import sys
+import plots
+import numbers_of_mine as mine
+from answer_of_mine import area
+SIDE = mine.SIDE
+LIMIT = 10
+def area(a, b):
+    return a * b * SIDE
+class TestArea(TestCase):
+    pass
+slow = area(1, 2)
+name = input()
+if sys.platform == "linux":
+    import fast as area_fast
+for n in range(LIMIT):
+    print(area(n, n))
+assert area(1, 1) == 2
+"""
+    kept = """
+import sys
+try:
+    import plots
+except BaseException:
+    pass
+import numbers_of_mine as mine
+try:
+    from answer_of_mine import area
+except BaseException:
+    pass
+try:
+    SIDE = mine.SIDE
+except BaseException:
+    pass
+LIMIT = 10
+
+def area(a, b):
+    return a * b * SIDE
+try:
+    name = input()
+except BaseException:
+    pass
+try:
+    if sys.platform == 'linux':
+        import fast as area_fast
+except BaseException:
+    pass
+"""
+    code = extract_code(f"```python\n{program}```")
+    assert code.text == program
+    assert code.definitions == kept.strip()
+    assert extract_code(f"```python\n{PLUS}\n```").definitions == ""
+
+
+def test_the_last_complete_definition_counts() -> None:
+    first, second = "def f():\n    return 1\n", "def f():\n    return 2\n"
+    stub = "def f(): ...\n"
+    blocks = "".join(f"```python\n{block}```\n" for block in (first, second, stub))
+    assert extract_code(blocks).text == f"{first}\n{second}"
+
+
+@pytest.mark.parametrize("label", ["js", "pytest", "pyramid", "cython", "text", "sage", "console", "bash run.py", "json"])
+def test_a_block_with_another_label_is_not_python(label: str) -> None:
+    assert extract_code(f"```{label}\n{PLUS}\n```").reason.startswith("no code: ")

@@ -37,7 +37,9 @@ VERSIONED = {
     "inference.prompting": "makes prompts and reads verdicts",
     "inference.chat_template": "renders templates to prompts",
     "inference.request": "makes the keys of completions",
+    "sandbox.code_blocks": "finds the code in an answer",
     "sandbox.code_extraction": "decides which code of an answer is run",
+    "sandbox.definitions": "decides what of a program is run when it cannot be loaded",
 }
 """Exceptions within those."""
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import is_local
-from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError
-from warrior_dagster.sandbox.probing import best_isolation
+from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError, ResourceLimits
+from warrior_dagster.sandbox.modules import ModuleMissing, module_files
+from warrior_dagster.sandbox.pool import Program, run_all
+from warrior_dagster.sandbox.probing import PROBE_SECONDS, best_isolation
 
 
 def missing_here(arena: Arena) -> list[str]:
-    """One line for each missing model folder, file or API key."""
+    """One line for each missing model folder, file, module or API key."""
     named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors]
     named.append(("embedding.model", arena.embedding.model))
     missing = [
@@ -24,6 +26,10 @@ def missing_here(arena: Arena) -> list[str]:
         for r in sets
         if is_local(r.source) and not Path(r.source).is_file()
     ]
+    try:
+        module_files(arena.execution.modules)
+    except ModuleMissing as error:
+        missing.append(f"execution.modules: {error}")
     serving = [(f"competitors.{c.name}.serve", c.serve) for c in arena.competitors] + [("engine.serve", arena.engine.serve)]
     for key, serve in serving:
         if serve and serve.api_key_env and serve.api_key_env not in os.environ:
@@ -32,13 +38,26 @@ def missing_here(arena: Arena) -> list[str]:
 
 
 def no_isolation(arena: Arena) -> list[str]:
-    """One line if the arena runs generated code and this machine has none of the isolation levels that the arena allows."""
+    """One line if the arena runs generated code and this machine has none of the isolation levels that the arena allows, or one
+    for each of its modules that cannot be imported in isolation.
+    """
+    if not arena.runs_tests:
+        return []
+    modules = arena.execution.modules
+    limits = ResourceLimits(PROBE_SECONDS, arena.execution.memory_mib << 20, modules=modules)
+    levels = ALLOWED_LEVELS[arena.execution.isolation]
     try:
-        if arena.runs_tests:
-            best_isolation(ALLOWED_LEVELS[arena.execution.isolation])
+        best_isolation(levels)
+        if not modules:
+            return []
+        imports = Program("modules", "", tuple(f"import {module}" for module in modules))
+        (result,) = run_all([imports], limits, levels=levels, workers=1)
     except IsolationError as error:
         return [f"execution.isolation: {error}"]
-    return []
+    except ModuleMissing:
+        return []  # `missing_here` names it
+    found = zip(modules, result.reasons, strict=True)
+    return [f"execution.modules: {module} cannot be imported in the sandbox: {reason}" for module, reason in found if reason]
 
 
 def tight_contexts(arena: Arena) -> list[str]:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from warrior_dagster.sandbox import value_codec
 from warrior_dagster.sandbox.guest import check_runner, fork_server, kernel, supervisor
+from warrior_dagster.sandbox.modules import module_files
 
 Level = Literal["bubblewrap", "namespaces", "limits"]
 ISOLATING_LEVELS: tuple[Level, ...] = ("bubblewrap", "namespaces")  # the levels that isolate, best first
@@ -71,10 +72,11 @@ class ResourceLimits:
     disk: int = 16 << 20  # bytes of files
     files: int = 64  # open at once
     processes: int = 32  # with their threads
+    modules: tuple[str, ...] = ()  # installed modules, beside the standard library, with what they depend on
 
 
 def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[bytes]":
-    """Start a sandbox, which then sends ["ready"] (see fork_server.py). Raises IsolationError."""
+    """Start a sandbox, which then sends ["ready"] (see fork_server.py). Raises IsolationError and ModuleMissing."""
     contained = isolation.level != "limits"
     if not contained and sandbox_uid() is not None and not open_to_all(interpreter()):
         raise IsolationError(f"root runs the level `limits` as another user, who cannot read the interpreter, {interpreter()}")
@@ -86,11 +88,12 @@ def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[byt
         "hidden_paths": hidden_paths(),
         "uid": sandbox_uid(),
         **asdict(limits),
+        "modules": module_files(limits.modules),
     }
     blob = marshal.dumps((config, guest_modules()))
     command = [interpreter(), "-s", "-P", "-S", "-X", "utf8", "-c", LOADER, str(len(blob))]
     if isolation.level == "bubblewrap":
-        command = [*bubblewrap_command(isolation.nested, limits.disk), *command]
+        command = [*bubblewrap_command(isolation.nested, limits.disk, config["modules"]), *command]
     environment = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"}  # a fixed seed gives sets the same order in every sandbox
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(  # in a session of its own: process 1 of the sandbox is in the group that is killed
@@ -104,7 +107,7 @@ def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[byt
     return process
 
 
-def bubblewrap_command(nested: bool, disk: int) -> list[str]:
+def bubblewrap_command(nested: bool, disk: int, modules: dict[str, str]) -> list[str]:
     """The start of a command line that runs the rest of it in a sandbox. Raises IsolationError if bwrap is not installed."""
     found = shutil.which("bwrap")
     if found is None:
@@ -121,6 +124,9 @@ def bubblewrap_command(nested: bool, disk: int) -> list[str]:
         command += ["--symlink", os.readlink(path), path] if os.path.islink(path) else ["--ro-bind", path, path]
     for path in hidden_paths():
         command += ["--tmpfs", path, "--remount-ro", path]
+    command += ["--perms", "0755", "--dir", kernel.MODULES] if modules else []
+    for name, path in modules.items():
+        command += ["--ro-bind", path, f"{kernel.MODULES}/{name}"]
     command += ["--proc", "/proc", "--dir", "/tmp"] if nested else ["--perms", "1777", "--size", str(disk), "--tmpfs", "/tmp"]
     return [*command, "--remount-ro", "/", "--"]
 

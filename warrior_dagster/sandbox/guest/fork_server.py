@@ -63,6 +63,15 @@ def build_root(config: dict[str, Any], proc: int) -> None:
         kernel.bind_mount(f"/old{path}", path, read_only=path != "/dev/null")
     for path in config["hidden_paths"]:
         kernel.mount("tmpfs", path, "tmpfs", kernel.MS_RDONLY, "size=4k,mode=755")
+    if config["modules"]:
+        os.mkdir(kernel.MODULES)
+    for name, path in config["modules"].items():
+        target = f"{kernel.MODULES}/{name}"
+        if os.path.isdir(f"/old{path}"):
+            os.mkdir(target)
+        else:
+            os.close(os.open(target, os.O_CREAT))
+        kernel.bind_mount(f"/old{path}", target)
     os.mkdir(TMP)
     kernel.mount_tmp(config["disk"])
     kernel.unmount("/old")

@@ -21,6 +21,7 @@ PR_SET_NO_NEW_PRIVS = 38
 EPERM, ENOSYS = 1, 38
 
 TMP = "/tmp"  # the folder in which a check runs
+MODULES = "/modules"  # the folder of installed modules that the caller names
 # Each system call has its numbers on x86-64 and on 64-bit ARM.
 BLOCKED_CALLS = {
     "socket": (41, 198), "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),

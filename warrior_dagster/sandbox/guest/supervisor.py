@@ -19,7 +19,7 @@ from types import CodeType
 from typing import Any, NoReturn
 
 from warrior_dagster.sandbox.guest import kernel
-from warrior_dagster.sandbox.guest.check_runner import Channel, run_check
+from warrior_dagster.sandbox.guest.check_runner import Channel, allow_modules, run_check
 from warrior_dagster.sandbox.value_codec import MAX_CHARS, WHILE_LOADING
 
 MAX_MESSAGES = 10_000  # per check; each assert sends one, so loops have enough
@@ -171,6 +171,8 @@ def confine_and_run(
     os.closerange(4, os.sysconf("SC_OPEN_MAX"))
     os.chdir(folder)
     os.environ.clear()
+    if config["modules"]:
+        allow_modules(config["modules"], contained=config["contained"])
     processes = config["processes"] + (0 if config["contained"] else count_tasks(os.getuid()))
     kernel.set_limits(config["memory"], program["cpu_seconds"], config["disk"], config["files"], processes)
     kernel.drop_capabilities()

@@ -1,11 +1,13 @@
 """Execution of tests on answers: what is run, what is not run again, and the outcome of two runs that differ."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import polars as pl
 import pytest
 
 from warrior_dagster.config.stages import Execution
+from warrior_dagster.sandbox.code_extraction import extract_code
 from warrior_dagster.sandbox.host import Outcome
 from warrior_dagster.sandbox.pool import Program, Result, run_all
 from warrior_dagster.stages.battles import answering
@@ -99,3 +101,75 @@ def test_equal_code_is_run_once_for_all_its_answers() -> None:
     rows, _ = execution.execute(answers(ann=PLUS, bob=PLUS), asserts_of(ann="assert add(1, 2) == 3"), EMPTY, sandbox, SETTINGS)
     assert len(sandbox.ran) == execution.ROUNDS
     assert rows["answer_key"].to_list() == ["of ann", "of bob"]
+
+
+READS_INPUT = f"```python\n{PLUS}\nprint(plus(int(input()), 2))\n```"
+
+
+def test_where_a_program_fails_its_definitions_are_run_and_its_row_says_so() -> None:
+    given, written = answers(ann=READS_INPUT, bob=PLUS), asserts_of(ann="assert add(1, 2) == 3\nassert add(1, 2) == 4")
+    rows, spent = execution.execute(given, written, EMPTY, run_all, SETTINGS)
+    assert rows.filter(competitor="ann").select("outcome", "reason").rows() == [
+        ("passed", "definitions only (EOFError: EOF when reading a line)"),
+        ("failed", "definitions only (EOFError: EOF when reading a line): assert 1 does not hold"),
+    ]
+    assert rows["run_key"].n_unique() == 4  # that of the definitions is not that of the same text as a whole program
+    assert (spent.runs, spent.reused) == (6, 0)
+
+
+def test_definitions_that_were_run_are_not_run_again() -> None:
+    given, written = answers(ann=READS_INPUT), asserts_of(ann="assert add(1, 2) == 3")
+    before, _ = execution.execute(given, written, EMPTY, run_all, SETTINGS)
+    sandbox = Sandbox()
+    again, spent = execution.execute(given, written, before, sandbox, SETTINGS)
+    assert again.equals(before)
+    assert (sandbox.ran, spent.runs, spent.reused) == ([], 0, 1)
+
+
+def test_a_stored_result_of_a_whole_program_is_used_and_only_a_program_that_failed_is_run_again() -> None:
+    """Run keys of a version that knew whole programs only stay valid."""
+    written = asserts_of(ann="assert add(1, 2) == 3")
+    before, _ = execution.execute(answers(ann=PLUS), written, EMPTY, Sandbox(), SETTINGS)
+    assert before["run_key"].to_list() == ["d483f3550d71f3c4d56e78002e94478f"]
+    failed = before.with_columns(run_key=pl.lit(whole_key(READS_INPUT)), outcome=pl.lit("not run"), reason=pl.lit("EOFError: "))
+    sandbox = Sandbox()
+    rows, _ = execution.execute(answers(ann=READS_INPUT), written, failed, sandbox, SETTINGS)
+    assert [program.code for program in sandbox.ran] == [extract_code(READS_INPUT).definitions] * execution.ROUNDS
+    assert rows["run_key"][0] != failed["run_key"][0]
+
+
+def whole_key(answer: str) -> str:
+    """The run key of an answer's whole program."""
+    test = {"row_id": "", "instruction_id": "", "writer": "", "test": "assert add(1, 2) == 3"}
+    key: str = execution.result_row(extract_code(answer), test, SETTINGS)["run_key"]
+    return key
+
+
+@pytest.mark.parametrize("place", ["program", "function"])
+def test_code_that_needs_a_module_which_the_sandbox_lacks_is_not_judged(place: str) -> None:
+    code = "import numpy\ndef plus(a, b):\n    return int(numpy.add(a, b))"
+    code = code if place == "program" else "def plus(a, b):\n    import numpy\n    return int(numpy.add(a, b))"
+    written = asserts_of(ann="assert add(1, 2) == 3")
+    rows, _ = execution.execute(answers(ann=code), written, EMPTY, run_all, SETTINGS)
+    needs = ("needs module", "needs module numpy, which the sandbox does not have")
+    assert rows.select("outcome", "reason").rows() == [needs]
+    again, spent = execution.execute(answers(ann=code), written, rows, Sandbox(), SETTINGS)
+    assert (again.equals(rows), spent.reused) == (True, 1)
+    settings = Execution(modules=("numpy",))
+    with_numpy = partial(run_all, limits=execution.limits(settings))
+    named, spent = execution.execute(answers(ann=code), written, rows, with_numpy, settings)
+    assert named.select("outcome", "reason").rows() == [("passed", "")]
+    assert spent.runs == 1  # the modules are part of the run key
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def plus(a, b):\n    raise ModuleNotFoundError(\"No module named 'numpy'\")",
+        "def plus(a, b):\n    import os.add\n    return os.add(a, b)",
+        "def plus(a, b):\n    import json.add\n    return 3",
+    ],
+)
+def test_code_that_only_claims_to_need_a_module_is_judged(code: str) -> None:
+    rows, _ = execution.execute(answers(ann=code), asserts_of(ann="assert add(1, 2) == 3"), EMPTY, run_all, SETTINGS)
+    assert rows["outcome"].to_list() == ["error"]

@@ -27,7 +27,7 @@ def written(judge: str, count: int, reason: str = "") -> pl.DataFrame:
 def ran(judge: str, outcomes: Mapping[str, tuple[str, ...]]) -> pl.DataFrame:
     rows = [
         {"row_id": f"00:{judge}:{n:02}", "instruction_id": "00", "competitor": name, "writer": judge,
-         "test": f"assert f({n}) == {n}", "outcome": outcome, "answer_key": f"of {name}"}
+         "test": f"assert f({n}) == {n}", "outcome": outcome, "reason": f"is {outcome}", "answer_key": f"of {name}"}
         for name, own in outcomes.items()
         for n, outcome in enumerate(own)
     ]  # fmt: skip
@@ -174,3 +174,18 @@ def test_tests_decide_alone_if_any_of_them_has_a_vote(opinions: Shares, executed
     decided = any(p is not None for p in executed)
     assert row["outcome"] == (alone if decided else without)["outcome"]
     assert row["from_opinion" if decided else "from_execution"] == 0
+
+
+def test_a_judge_abstains_on_an_answer_that_cannot_be_run_here_and_no_test_counts_it() -> None:
+    outcomes = {"left": ("passed", "passed"), "right": ("needs module", "failed"), "cyd": ("passed", "failed")}
+    row = vote_by_outcomes(outcomes)
+    assert (row["status"], row["p_left"]) == ("failed", None)
+    assert row["reason"].startswith("not runnable: right is needs module")
+    one, other = (
+        vote_by_outcomes(outcomes, "left", "cyd"),
+        vote_by_outcomes({**outcomes, "right": ("passed",) * 2}, "left", "cyd"),
+    )
+    assert "of 1 deciding tests (of 2)" in one["text"]
+    assert one["verdict"] == other["verdict"] == "left"
+    alone = {"left": ("passed",), "right": ("needs module",), "cyd": ("passed",)}
+    assert vote_by_outcomes(alone, "left", "cyd")["reason"] == "1 tests do not tell them apart"

@@ -19,6 +19,7 @@ from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAM
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, tokens_of
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS
+from warrior_dagster.sandbox.modules import module_files
 from warrior_dagster.sandbox.pool import run_all
 from warrior_dagster.sandbox.probing import best_isolation
 from warrior_dagster.stages.battles.pairing import read_pairs
@@ -55,6 +56,7 @@ def generated_tests(step: Step) -> dg.MaterializeResult:
     """
     arena = step.arena
     best_isolation(ALLOWED_LEVELS[arena.execution.isolation])  # before anybody is asked for tests that could not be run
+    module_files(arena.execution.modules)
     selected = step.warehouse.read("selected_instructions", arena.roster)
     written = generation.write(arena, step.engines, selected, step.keys, step.log)
     rows = pl.DataFrame(written.rows, schema=generation.SCHEMA)
@@ -65,7 +67,7 @@ def generated_tests(step: Step) -> dg.MaterializeResult:
     partitioned_by="competitor",
     columns=tuple(execution.SCHEMA),
     reads={"answers": SAME, "generated_tests": EVERYONE},
-    settings=lambda arena: [arena.execution.seconds, arena.execution.memory_mib],
+    settings=lambda arena: [arena.execution.seconds, arena.execution.memory_mib, *sorted(arena.execution.modules)],
     kinds=("python", "lancedb"),
     origins=origins(
         "generated_tests",
@@ -109,7 +111,7 @@ def execution_results(step: Step) -> dg.MaterializeResult:
         judge="generated_tests.writer",
         completion_key="generated_tests.completion_key",
         **dict.fromkeys(("key_left", "key_right"), "answers.completion_key"),
-        reason="execution_results.outcome generated_tests.reason",
+        reason="execution_results.outcome execution_results.reason generated_tests.reason",
         **dict.fromkeys(("status", "verdict", "p_left", "p_right", "text"), "execution_results.outcome"),
     ),
     checks=[checks.TESTS_DECIDE],

@@ -14,7 +14,8 @@ from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
 from warrior_dagster.inference.prompting import REQUEST_COLUMNS, UNFINISHED, LoadedCompetitor, judge_prompt, request_columns
 from warrior_dagster.inference.reasoning import ENDED_IN_REASONING
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.sandbox.code_extraction import FENCED, MAX_CHARS, fenced_blocks, parse_python, undefined_names
+from warrior_dagster.sandbox.code_blocks import fenced_blocks, outdented_fences
+from warrior_dagster.sandbox.code_extraction import MAX_CHARS, parse_python, undefined_names
 
 SCHEMA = {
     **dict.fromkeys(("row_id", "instruction_id", "writer", "test", "status", "reason"), pl.String),
@@ -117,8 +118,8 @@ def statements(text: str) -> Iterator[str]:
 
     A function without parameters that only asserts counts as its asserts, because many judges write tests so.
     """
-    fenced = FENCED.search(text) is not None
-    for block in fenced_blocks(text) if fenced else [text]:
+    fenced = fenced_blocks(outdented_fences(text))
+    for block in [block.text for block in fenced if block.is_python] if fenced else [text]:
         tree = parse_python(block)
         if tree is not None and (fenced or any(isinstance(node, ast.Assert) for node in tree.body)):
             for node in tree.body:

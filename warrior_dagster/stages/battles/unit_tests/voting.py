@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from warrior_dagster.stages.battles.unit_tests.execution import PASSED, UNSTABLE
+from warrior_dagster.stages.battles.unit_tests.execution import NEEDS_MODULE, PASSED, UNSTABLE
 from warrior_dagster.stages.battles.votes import EXECUTION, VOTE_SCHEMA, decision
 
 FAULTY_FROM = 2
@@ -34,6 +34,9 @@ class SuiteReport:
     answer_keys: dict[str, str] = field(default_factory=dict)
     """For each competitor on which all tests were run, the completion key of its answer."""
 
+    cannot_run: dict[str, str] = field(default_factory=dict)
+    """For each competitor whose answer cannot be run here, the reason. It neither passes nor fails, so no test counts it."""
+
     def group(self, competitor: str) -> int:
         """How many answers pass the same deciding tests as this one, itself included."""
         return sum(theirs == self.passed[competitor] for theirs in self.passed.values())
@@ -51,19 +54,36 @@ def suite_reports(tests: pl.DataFrame, results: pl.DataFrame) -> dict[tuple[str,
     for identity, writer, count in kept.group_by("instruction_id", "writer").len().rows():
         found[identity, writer].kept, found[identity, writer].reason = count, ""
     on = ["row_id", "test", "instruction_id", "writer"]
-    run = kept.join(results.select(*on, "competitor", "outcome", "answer_key"), on=on)
-    others = run.filter(pl.col("competitor") != pl.col("writer")).with_columns(passes=pl.col("outcome") == PASSED)
+    run = kept.join(results.select(*on, "competitor", "outcome", "reason", "answer_key"), on=on)
+    others = run.filter(pl.col("competitor") != pl.col("writer")).with_columns(
+        passes=pl.col("outcome") == PASSED,
+        cannot_run=pl.col("reason")
+        .filter(pl.col("outcome") == NEEDS_MODULE)
+        .first()
+        .over("competitor", "instruction_id", "writer"),
+    )
     faulty = (pl.col("outcome") == UNSTABLE).sum() >= FAULTY_FROM
-    decides = pl.col("passes").any() & ~pl.col("passes").all() & ~faulty
+    runs = pl.col("passes").filter(pl.col("cannot_run").is_null())
+    decides = runs.any() & ~runs.all() & ~faulty
     of_answers = (
         others.with_columns(decides=decides.over("row_id"))
         .group_by("instruction_id", "writer", "competitor")
-        .agg(pl.len(), pl.col("answer_key").unique(), passed=pl.col("row_id").filter("passes", "decides"))
+        .agg(
+            pl.len(),
+            pl.col("answer_key").unique(),
+            pl.col("cannot_run").first(),
+            passed=pl.col("row_id").filter("passes", "decides"),
+        )
     )
-    for identity, writer, competitor, ran, answer_keys, passed in of_answers.rows():
+    for identity, writer, competitor, ran, answer_keys, cannot_run, passed in of_answers.rows():
         report = found[identity, writer]
-        if ran == report.kept and len(answer_keys) == 1:
-            report.passed[competitor], report.answer_keys[competitor] = frozenset(passed), answer_keys[0]
+        if ran != report.kept or len(answer_keys) != 1:
+            continue
+        report.answer_keys[competitor] = answer_keys[0]
+        if cannot_run is None:
+            report.passed[competitor] = frozenset(passed)
+        else:
+            report.cannot_run[competitor] = cannot_run
     return found
 
 
@@ -100,6 +120,8 @@ def preference(report: SuiteReport, left: str, right: str) -> tuple[float | None
     """1, 0.5 or 0 for left and the reason, or None and the reason why the tests do not decide."""
     if not report.kept:
         return None, report.reason if report.reason.startswith("not runnable") else f"no tests: {report.reason}"
+    if impossible := [f"{name} {report.cannot_run[name]}" for name in (left, right) if name in report.cannot_run]:
+        return None, f"not runnable: {'; '.join(impossible)}"
     passed = report.passed[left], report.passed[right]
     if passed[0] == passed[1]:
         return None, f"{report.kept} tests do not tell them apart"

@@ -1,0 +1,125 @@
+"""Installed modules that the caller names: they can be imported, and nothing else of the sandbox changes."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.sandbox import hostile
+from warrior_dagster.sandbox.guest.check_runner import OnlyModules
+from warrior_dagster.sandbox.isolation import Isolation, IsolationError, ResourceLimits
+from warrior_dagster.sandbox.modules import ModuleMissing, module_files
+from warrior_dagster.sandbox.pool import Program, run_all, run_in
+from warrior_dagster.sandbox.probing import PROBE_CHECKS, PROBE_CODE, best_isolation, probe_isolation
+
+NAMED = ("numpy", "dateutil")  # dateutil needs six, which is a file and no folder
+LIMITS = ResourceLimits(20.0, modules=NAMED)
+CODE = """
+import os
+
+def importable(name):
+    try:
+        __import__(name)
+    except ModuleNotFoundError:
+        return False
+    return True
+
+def written():
+    made = []
+    for path in ("/modules/new", "/modules/numpy/new", "/modules/numpy/__init__.py", "/modules/six.py"):
+        try:
+            open(path, "a").close()
+            made.append(path)
+        except OSError:
+            pass
+    return made
+
+def shown():
+    return sorted(name.partition(".")[0].partition("-")[0] for name in os.listdir("/modules"))
+
+def product():
+    import numpy
+    return int((numpy.ones((300, 300)) @ numpy.ones((300, 300))).sum())
+
+def threads():
+    import numpy
+    return len(os.environ) and os.environ["OPENBLAS_NUM_THREADS"]
+"""
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["nested", "single-use"])
+def isolation(request: pytest.FixtureRequest) -> Isolation:
+    """Each isolation of this machine's best level."""
+    try:
+        found = Isolation(best_isolation(("bubblewrap", "namespaces")).level, request.param)
+    except IsolationError as error:
+        pytest.skip(str(error))
+    if reason := probe_isolation(found):
+        pytest.skip(reason)
+    return found
+
+
+def test_named_modules_and_what_they_need_are_there_read_only_and_no_others(isolation: Isolation) -> None:
+    checks = (
+        "assert product() == 27_000_000",
+        "assert threads() == '1'",
+        "import dateutil.parser\nassert dateutil.parser.parse('2024-02-29').day == 29",
+        "assert [importable(name) for name in ('six', 'pandas', 'yaml', 'warrior_dagster')] == [True, False, False, False]",
+        "assert set(shown()) == {'numpy', 'dateutil', 'python_dateutil', 'six'}",
+        "assert written() == []",
+        "import datetime, numpy.linalg",
+    )
+    (result,) = run_in(isolation, [Program("key", CODE, checks)], LIMITS, 1)
+    assert (result.error, [*zip(checks, result.reasons, strict=True)]) == ("", [(check, "") for check in checks])
+
+
+def test_without_a_name_no_module_is_there(isolation: Isolation) -> None:
+    checks = (
+        "assert not importable('numpy')",
+        "assert not os.path.exists('/modules')",
+        "assert 'OMP_NUM_THREADS' not in os.environ",
+    )
+    (result,) = run_in(isolation, [Program("key", CODE, checks)], ResourceLimits(20.0), 1)
+    assert result.outcomes == ("passed",) * 3
+
+
+def test_a_sandbox_with_modules_isolates_as_one_without(isolation: Isolation, tmp_path: Path) -> None:
+    (result,) = run_in(isolation, [Program("key", PROBE_CODE, PROBE_CHECKS)], LIMITS, 1)
+    assert result.reasons == ("",) * len(PROBE_CHECKS)
+    secret = tmp_path / "secret"
+    secret.write_text("a secret", encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        facts = {"marker": "with-modules", "secret": str(secret), "folder": str(tmp_path), "port": listening.getsockname()[1]}
+        results = hostile.run(isolation.level, isolation.nested, facts, NAMED)
+    assert {r.outcomes for r in results if r.key == "environment"} <= {("failed", "passed")}  # nothing but numbers of threads
+    assert [r for r in results if r.key != "environment" and ("passed" in r.outcomes) != (r.key == "good")] == []
+    assert secret.read_text(encoding="utf-8") == "a secret"
+
+
+def test_without_namespaces_other_modules_are_refused_too() -> None:
+    finder = OnlyModules({"numpy"})
+    for allowed in ("numpy", "json", "_socket"):
+        assert finder.find_spec(allowed) is None
+    assert finder.find_spec("inner", ["/modules/numpy"]) is None
+    with pytest.raises(ModuleNotFoundError, match="No module named 'pandas'"):
+        finder.find_spec("pandas")
+
+
+def test_a_module_that_is_not_installed_is_named() -> None:
+    with pytest.raises(ModuleMissing, match="'no_such_module' is not installed"):
+        module_files(("numpy", "no_such_module"))
+    assert module_files(()) == module_files(("json",)) == {}
+
+
+def test_files_of_modules_are_real_paths_of_packages_that_were_named() -> None:
+    files = module_files(NAMED)
+    assert {"numpy", "dateutil", "six.py"} <= set(files)
+    assert all(
+        Path(path).resolve() == Path(path) and "/" not in name and name not in ("..", ".") for name, path in files.items()
+    )
+    assert not any(name.startswith(("torch", "dagster")) for name in files)
+
+
+def test_run_all_says_which_module_is_missing(isolation: Isolation) -> None:
+    with pytest.raises(ModuleMissing, match="no_such_module"):
+        list(run_all([Program("key", "", ("assert True",))], ResourceLimits(20.0, modules=("no_such_module",)), workers=1))
