@@ -1,15 +1,12 @@
 """A model's identity holds all that changes what it says, and nothing else; completions under an earlier one can be adopted."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.config.test_arena import GOOD, written
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.arena_file import load_arena
-from warrior_dagster.inference.identity import RECORDED, earlier_folder_identity, folder_identity, stored_identity
+from warrior_dagster.inference.identity import earlier_folder_identity, folder_identity, stored_identity
 
 
 def arena_of(*competitors: dict[str, object], **values: object) -> Arena:

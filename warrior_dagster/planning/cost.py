@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.ledger.earlier_folders import with_earlier_folders
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.planning.forecast import Forecast
 from warrior_dagster.planning.plan import StagePlan, walk
@@ -41,6 +42,7 @@ class PlanLine:
 
 def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanLine]:
     """The cost of materializing the whole arena, a line for each stage and model. Raises RuntimeError as `walk` does."""
+    arena = with_earlier_folders(arena, ledger)
     paces = measured_paces(ledger)
     return [line for stage in walk(arena, ledger, warehouse) for line in lines(arena, stage, paces)]
 

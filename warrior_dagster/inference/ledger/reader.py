@@ -55,6 +55,11 @@ class LedgerReader:
                 found.setdefault(row["key"], row)
         return found
 
+    def models(self) -> dict[str, int]:
+        """The number of completions of each model, by identity."""
+        read = self._read(lambda dataset: scan(dataset, ["model"], self._damaged)[0], ["model"])
+        return {} if read is None else {one["values"]: one["counts"] for one in pc.value_counts(read["model"]).to_pylist()}
+
     def newest(self, count: int, columns: list[str]) -> pl.DataFrame:
         """Some columns of the newest `count` rows, oldest first."""
         read = self._read(lambda dataset: scan(dataset, columns, self._damaged, last=count)[0], columns)
