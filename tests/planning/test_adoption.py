@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 from tests.conftest import scripted_engines
 from warrior_dagster import cli
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.serving import Sampling
+from warrior_dagster.inference import prompting
 from warrior_dagster.inference.identity import earlier_folder_identity, folder_identity
 from warrior_dagster.inference.ledger.reader import LedgerReader
-from warrior_dagster.inference.request import Request
+from warrior_dagster.inference.request import Request, params
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.planning.adoption import asked_again, earlier_identities, warnings
@@ -138,6 +140,28 @@ def test_a_folder_whose_other_files_were_part_of_its_identity_is_not_asked_again
     (model / "notes.txt").write_text("Trained on a Wednesday.")
     earlier_folder_identity.cache_clear()
     assert mine(arena) == 0
+
+
+def test_a_plan_names_the_parameters_that_have_changed_for_the_same_prompt_and_sampling(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 8, "max_tokens": 64}
+    arena = make_arena(competitors=roster(str(MODEL)), mining=grid)
+    mine(arena)
+    ledger, warehouse = LedgerReader(arena.warehouse), open_warehouse(arena)
+    more = make_arena(
+        competitors=roster(str(MODEL)),
+        mining=grid | {"samples": 9, "settings": [*grid["settings"], {"temperature": 0.5, "top_p": 0.99}]},
+    )
+    assert all("sent before" not in line.basis for line in plan(more, ledger, warehouse))
+
+    def another_version(sampling: Sampling, **values: Any) -> str:
+        return params(sampling, **values | {"stop": ["END"]})
+
+    monkeypatch.setattr(prompting, "params", another_version)
+    line = plan(arena, ledger, warehouse)[0]
+    assert (line.stage, line.to_send) == ("mined_instructions", 24)
+    assert line.basis.startswith('sent before with other parameters: stop was absent, now ["END"]; ')
 
 
 def test_check_and_plan_tell_the_user_before_anything_is_sent(make_arena: MakeArena, hub: str, tmp_path: Path) -> None:
