@@ -81,6 +81,13 @@ def test_a_pinned_revision_that_is_asked_again_is_no_longer_warned_about(make_ar
     assert warnings(pinned, LedgerReader(pinned.warehouse)) == []
 
 
+def test_an_adopted_identity_that_the_ledger_does_not_have_is_named(make_arena: MakeArena, hub: str) -> None:
+    mine(make_arena(competitors=roster(hub)))
+    misspelt = make_arena(competitors=roster(hub, revision=COMMIT), adopted={f"org/m@{COMMIT}": "org/m@mian"})
+    line = "adopted: the ledger has no completions as org/m@mian"
+    assert notes(misspelt) == warnings(misspelt, LedgerReader(misspelt.warehouse)) == [line]
+
+
 def test_completions_that_several_models_had_under_one_identity_are_never_adopted(make_arena: MakeArena, hub: str) -> None:
     def served(name: str | None) -> dict[str, Any]:
         return {"kind": "endpoint", "urls": ["http://127.0.0.1:9"], "served_model": name}

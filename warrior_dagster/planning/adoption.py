@@ -44,7 +44,7 @@ class Earlier:
 def warnings(arena: Arena, ledger: LedgerReader) -> list[str]:
     """Lines about models that have completions under an earlier identity and none under their own. Raises LedgerError."""
     arena, stored = with_earlier_folders(arena, ledger), ledger.models()
-    return described([one for one in earlier_identities(arena, stored) if one.identity not in stored])
+    return [*empty(arena, stored), *described([one for one in earlier_identities(arena, stored) if one.identity not in stored])]
 
 
 def asked_again(arena: Arena, lines: Sequence[PlanLine], ledger: LedgerReader, warehouse: Warehouse) -> list[str]:
@@ -53,7 +53,9 @@ def asked_again(arena: Arena, lines: Sequence[PlanLine], ledger: LedgerReader, w
     A second plan, which adopts all of these identities, counts them.
     """
     arena, stored = with_earlier_folders(arena, ledger), ledger.models()
-    found = earlier_identities(arena, stored) if any(line.to_send for line in lines) else []
+    if not any(line.to_send for line in lines):
+        return []
+    found = earlier_identities(arena, stored)
     pairs = {one.identity: one.earlier for one in found if not one.shared}
     more = Counter[str]()
     if pairs:
@@ -64,8 +66,13 @@ def asked_again(arena: Arena, lines: Sequence[PlanLine], ledger: LedgerReader, w
             more[line.model] -= line.in_ledger
     said = described([one for one in found if one.shared or more[one.model] > 0])
     if count := more.total():
-        return [f"{count} of the requests to send were sent before, when their model had another identity:", *said]
-    return said
+        said.insert(0, f"{count} of the requests to send were sent before, when their model had another identity:")
+    return [*empty(arena, stored), *said]
+
+
+def empty(arena: Arena, stored: Mapping[str, int]) -> list[str]:
+    """A line for each adopted identity that has no completions: it may be misspelt."""
+    return [f"adopted: the ledger has no completions as {one}" for one in arena.adopted.values() if one not in stored]
 
 
 def earlier_identities(arena: Arena, stored: Mapping[str, int]) -> list[Earlier]:
