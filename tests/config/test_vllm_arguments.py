@@ -1,11 +1,17 @@
 """Only arguments of vLLM that change speed and memory may be given: completion keys know nothing of them."""
 
 from argparse import BooleanOptionalAction
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from warrior_dagster.config.serving import VllmServer
-from warrior_dagster.config.vllm_arguments import ALLOWED, ONE_VALUE, SEVERAL_VALUES
+from warrior_dagster.config.vllm_arguments import ALLOWED, ONE_VALUE, SEVERAL_VALUES, only_speed
+
+values = st.sampled_from(("1", "fp8", "auto", '{"level": 1}', "x.yaml", "-1", "--"))
+tails = st.sampled_from(("", "", "=1", "=fp8", ".key", ".key=1"))
 
 
 @pytest.mark.parametrize(
@@ -74,13 +80,39 @@ def test_a_value_without_its_argument_or_an_argument_without_its_value_is_refuse
         VllmServer(extra_args=arguments)
 
 
-def test_each_allowed_argument_is_one_of_the_installed_vllm_with_as_many_values() -> None:
+@pytest.fixture(scope="module")
+def parser() -> Any:
     from vllm.entrypoints.launchers.cli_args import make_arg_parser
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-    actions = make_arg_parser(FlexibleArgumentParser())._option_string_actions
+    return make_arg_parser(FlexibleArgumentParser())
+
+
+def test_each_allowed_argument_is_one_of_the_installed_vllm_with_as_many_values(parser: Any) -> None:
+    actions = parser._option_string_actions
     assert {name for name in ALLOWED if f"--{name}" not in actions} == set()
     for name in ALLOWED:
         action = actions[f"--{name}"]
         expected = "+" if name in SEVERAL_VALUES else None if name in ONE_VALUE else 0
         assert action.nargs == expected or isinstance(action, BooleanOptionalAction), name
+
+
+@given(data=st.data())
+def test_what_is_accepted_sets_nothing_else_in_the_parser_of_vllm(parser: Any, data: st.DataObject) -> None:
+    actions = parser._option_string_actions
+    full = st.sampled_from(sorted(set(actions) - {"-h", "--help"}))
+    allowed = st.sampled_from(sorted(f"--{name}" for name in ALLOWED))
+    name = allowed | full | st.builds(lambda one, end: one[:end], full, st.integers(1, 30)) | st.just("--config")
+    spelt = st.builds(lambda one, other, tail: one.replace("-b", other) + tail, name, st.sampled_from(("-b", "_b")), tails)
+    given_arguments = tuple(data.draw(st.lists(spelt | values, max_size=5)))
+    try:
+        only_speed(given_arguments)
+    except ValueError:
+        return
+    try:
+        parsed = vars(parser.parse_args(list(given_arguments)))
+    except (SystemExit, ValueError):
+        return  # then vLLM does not start
+    defaults = vars(parser.parse_args([]))
+    changed = {name for name in parsed if repr(parsed[name]) != repr(defaults.get(name))}
+    assert changed <= {actions[f"--{name}"].dest for name in ALLOWED}

@@ -152,13 +152,14 @@ def test_a_folder_whose_other_files_were_part_of_its_identity_is_not_asked_again
 def test_a_plan_names_the_parameters_that_have_changed_for_the_same_prompt_and_sampling(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grid = {"settings": [{"temperature": 1.0, "top_p": 0.99}], "samples": 8, "max_tokens": 64}
+    settings = [{"temperature": 1.0, "top_p": 0.99}]
+    grid = {"settings": settings, "samples": 8, "max_tokens": 64}
     arena = make_arena(competitors=roster(str(MODEL)), mining=grid)
     mine(arena)
     ledger, warehouse = LedgerReader(arena.warehouse), open_warehouse(arena)
     more = make_arena(
         competitors=roster(str(MODEL)),
-        mining=grid | {"samples": 9, "settings": [*grid["settings"], {"temperature": 0.5, "top_p": 0.99}]},
+        mining=grid | {"samples": 9, "settings": [*settings, {"temperature": 0.5, "top_p": 0.99}]},
     )
     assert all("sent before" not in line.basis for line in plan(more, ledger, warehouse))
 

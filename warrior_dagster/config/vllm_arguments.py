@@ -36,10 +36,9 @@ SWITCHES = frozenset(
 ALLOWED = ONE_VALUE | SEVERAL_VALUES | SWITCHES | {f"no-{name}" for name in SWITCHES} | {"disable-log-stats"}
 
 RENDERED_HERE = "prompts are rendered here, not by the server: it belongs to the competitor's own keys"
+SERVE_KEYS = ("dtype", "quantization", "max_model_len", "tensor_parallel_size", "enforce_eager", "gpu_memory_utilization")
 PLACES = {
-    **{f"--{key.replace('_', '-')}": f"it is the key `{key}` of `serve`" for key in ("dtype", "quantization", "max_model_len")},
-    **{f"--{key.replace('_', '-')}": f"it is the key `{key}` of `serve`" for key in ("tensor_parallel_size", "enforce_eager")},
-    "--gpu-memory-utilization": "it is the key `gpu_memory_utilization` of `serve`",
+    **{f"--{key.replace('_', '-')}": f"it is the key `{key}` of `serve`" for key in SERVE_KEYS},
     **dict.fromkeys(("--model", "--revision"), "it is a key of the competitor"),
     **dict.fromkeys(("--chat-template", "--default-chat-template-kwargs", "--reasoning-parser"), RENDERED_HERE),
     "--seed": "results repeat because of the ledger",

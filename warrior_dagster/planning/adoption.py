@@ -52,9 +52,9 @@ def asked_again(arena: Arena, lines: Sequence[PlanLine], ledger: LedgerReader, w
 
     A second plan, which adopts all of these identities, counts them.
     """
-    arena, stored = with_earlier_folders(arena, ledger), ledger.models()
     if not any(line.to_send for line in lines):
         return []
+    arena, stored = with_earlier_folders(arena, ledger), ledger.models()
     found = earlier_identities(arena, stored)
     pairs = {one.identity: one.earlier for one in found if not one.shared}
     more = Counter[str]()
@@ -120,8 +120,8 @@ def is_earlier(stored: str, identity: str, competitor: Competitor) -> bool:
     if is_local(competitor.model):
         return then["base"] in (now["base"], earlier_folder_identity(competitor.model))
     model, _, revision = base(stored).rpartition("@")
-    was_pinned = competitor.revision is not None and not COMMIT.fullmatch(revision)
-    return model == competitor.model and (then["base"] == now["base"] or was_pinned)
+    pinned_since = competitor.revision is not None and not COMMIT.fullmatch(revision)
+    return model == competitor.model and (then["base"] == now["base"] or pinned_since)
 
 
 def described(found: Sequence[Earlier]) -> list[str]:
