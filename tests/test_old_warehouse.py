@@ -16,6 +16,7 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.catalog import tables_of
 from warrior_dagster.orchestration.definitions import open_engines
+from warrior_dagster.planning.adoption import asked_again
 from warrior_dagster.planning.cost import plan, totals
 from warrior_dagster.report.assets import arena_report
 from warrior_dagster.warehouse.tables import Warehouse
@@ -78,4 +79,26 @@ def test_an_old_warehouse_sends_no_request_and_every_row_stays_the_same(arena: A
 
 def test_the_plan_of_an_old_warehouse_has_nothing_to_send(arena: Arena) -> None:
     total = totals(plan(arena, LedgerReader(arena.warehouse), open_warehouse(arena)))
+    assert (total["to_send"], total["in_ledger"]) == (0, 123)
+
+
+def test_the_plan_of_an_old_arena_says_what_would_be_sent_again_and_why_and_how_to_use_it(arena: Arena) -> None:
+    ledger, warehouse = LedgerReader(arena.warehouse), open_warehouse(arena)
+    assert asked_again(arena, plan(arena, ledger, warehouse), ledger, warehouse) == []
+
+    # That version stored the completions of every name at an endpoint under one identity.
+    serve = {"kind": "endpoint", "urls": ["http://127.0.0.1:9"], "served_model": "qwen"}
+    named = Arena.model_validate(arena.model_dump() | {"engine": {"serve": serve}})
+    lines = plan(named, ledger, warehouse)
+    assert totals(lines)["in_ledger"] == 0
+    header, why, how = asked_again(named, lines, ledger, warehouse)
+    assert header.startswith("123 of the requests to send were sent before")
+    assert why.startswith(
+        "teacher, engineer, plain: 122 completions are in the ledger as local@5f683e86e36bf2df4df441b63e577353;"
+    )
+    assert why.endswith("They are of the same model only if served_model was qwen when they were made")
+
+    adopted = yaml.safe_load(how[how.index("adopted:") :])
+    adopting = Arena.model_validate(named.model_dump() | adopted)
+    total = totals(plan(adopting, ledger, warehouse))
     assert (total["to_send"], total["in_ledger"]) == (0, 123)

@@ -52,6 +52,7 @@ def check(file: ArenaFile) -> None:
         errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: the model changes if its branch moves")
     for line in tight_contexts(arena):
         errors.print(f"warning: {line}")
+    warn_of_earlier_identities(arena)
     typer.echo(f"{file}: ok, {len(arena.competitors)} competitors: {', '.join(arena.roster)}")
 
 
@@ -83,6 +84,7 @@ def retry(config: Config, as_json: AsJson = False) -> None:
 def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool) -> None:
     """Run, show the result, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
+    warn_of_earlier_identities(arena)
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed
     from warrior_dagster.report import terminal
@@ -116,20 +118,24 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
 def plan(config: Config, as_json: AsJson = False) -> None:
     """Show what materializing everything would need now: requests, tokens, GPU hours, cost. Sends nothing."""
     arena = ready(config)
+    from warrior_dagster.planning.adoption import asked_again
     from warrior_dagster.planning.cost import plan as make_plan
     from warrior_dagster.planning.cost import totals
     from warrior_dagster.report import terminal
 
-    warehouse = open_warehouse(arena)
+    warehouse, ledger = open_warehouse(arena), LedgerReader(arena.warehouse)
     try:
-        lines = make_plan(arena, LedgerReader(arena.warehouse), warehouse)
+        lines = make_plan(arena, ledger, warehouse)
+        again = asked_again(arena, lines, ledger, warehouse)
     except RuntimeError as error:
         fail(str(error))
     total = totals(lines)
     if as_json:
-        typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": total}, ensure_ascii=False))
+        typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": total, "asked_again": again}, ensure_ascii=False))
     else:
         terminal.show_plan(Console(highlight=False), lines, total)
+        for line in again:
+            typer.echo(line)
         mined = warehouse.partitions("mined_instructions")
         if new := [name for name in arena.roster if name not in mined]:
             typer.echo(f"never mined: {', '.join(new)}")
@@ -211,6 +217,17 @@ def ready(file: Path, *, to_run: bool = False) -> Arena:
     if missing := [*missing_here(arena), *(no_isolation(arena) if to_run else [])]:
         fail("\n".join(f"{file}: {line}" for line in missing))
     return arena
+
+
+def warn_of_earlier_identities(arena: Arena) -> None:
+    """Warn before requests are sent again because their model has another identity now."""
+    from warrior_dagster.planning.adoption import warnings as earlier_identities
+
+    try:
+        for line in earlier_identities(arena, LedgerReader(arena.warehouse)):
+            errors.print(f"warning: {escape(line)}")
+    except LedgerError as error:
+        fail(str(error))
 
 
 def fail(message: str) -> Any:

@@ -79,7 +79,7 @@ def test_the_uri_of_an_object_store_is_not_changed(tmp_path: Path) -> None:
             "engine: {serve: {kind: vllm, extra_args: [--hf-overrides=x]}}\n",
             6,
             "engine.serve.extra_args",
-            "changes what a model",
+            "speed and memory only",
         ),
         ("selection: {centres: 50, part_rows: 99}\n", 6, "selection.part_rows", "expected at least 100"),
         ("selection: {centres: 500_001}\n", 6, "selection.part_rows", "expected at least 1000002"),
@@ -120,6 +120,24 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(ArenaError) as error:
         load_arena(written(tmp_path, GOOD + "ratings: {alpha: 2, k: -1}\nexport: {formats: [ppo]}\n"))
     assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(("folder", "path"), [("arenas", "./org/c"), (".", "../org/c")])
+def test_a_folder_that_reads_as_a_hub_id_is_an_error_that_says_what_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, path: str
+) -> None:
+    (tmp_path / "arenas").mkdir()
+    monkeypatch.chdir(tmp_path)
+    arena = written(tmp_path / "arenas", GOOD)
+    (tmp_path / folder / "org/c").mkdir(parents=True)
+    load_arena(arena)  # a folder without a model, such as that of an organisation, is none
+    (tmp_path / folder / "org/c/config.json").write_text("{}")
+    with pytest.raises(ArenaError) as error:
+        load_arena(arena)
+    assert str(error.value).startswith(f"{arena}:5: competitors[2].model: expected a hub id, or a path")
+    assert str(error.value).endswith(f"write {path}")
+    arena.write_text(GOOD.replace("org/c", path))
+    assert load_arena(arena).competitor("c").model == str(tmp_path / folder / "org/c")
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "name: [\n"])

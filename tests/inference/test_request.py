@@ -1,12 +1,8 @@
-import shutil
-from pathlib import Path
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from warrior_dagster.config.serving import Endpoint, Sampling, VllmServer
-from warrior_dagster.inference.request import Request, ServedModel, folder_identity, params
+from warrior_dagster.inference.request import Request, ServedModel, params
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
 prompts = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -38,34 +34,3 @@ def test_equal_sampling_has_equal_parameters_for_integers_and_floats() -> None:
 def test_no_server_default_can_change_what_is_sampled() -> None:
     for name in ("top_k", "min_p", "repetition_penalty", "temperature", "top_p", "max_tokens"):
         assert f'"{name}":' in params(Sampling())
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "config.json").write_text("{}")
-    (model / "model.safetensors").write_bytes(bytes(10_000_000))
-    return model
-
-
-def test_a_copied_model_keeps_its_identity(folder: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    assert folder_identity(str(copy)) == folder_identity(str(folder))
-
-
-@pytest.mark.parametrize("change", ["template", "weights", "size"])
-def test_another_template_or_other_weights_are_another_model(folder: Path, tmp_path: Path, change: str) -> None:
-    other = shutil.copytree(folder, tmp_path / "other")
-    if change == "template":
-        (other / "chat_template.jinja").write_text("{{ messages }}")
-    elif change == "weights":
-        (other / "model.safetensors").write_bytes(b"\1" * 10_000_000)
-    else:
-        (other / "model.safetensors").write_bytes(bytes(10_000_001))
-    assert folder_identity(str(other)) != folder_identity(str(folder))
-
-
-def test_a_folder_without_a_model_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"config\.json"):
-        folder_identity(str(tmp_path))

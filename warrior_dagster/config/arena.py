@@ -22,6 +22,8 @@ class Arena(Strict):
     """Programming languages that instructions are mined for. Languages other than Python are unpublished."""
     warehouse: str = ""
     """Folder, or object store URI, of all tables and of the ledger; absent: data/NAME beside the arena's file."""
+    adopted: dict[str, str] = Field(default_factory=dict)
+    """Completions of the same model under an earlier identity, as `identity: earlier identity`. `warrior plan` shows which."""
     mining: stages.Mining = stages.Mining()
     deduplication: stages.Deduplication = stages.Deduplication()
     difficulty: stages.Difficulty = stages.Difficulty()

@@ -1,5 +1,6 @@
 """Reading an arena's YAML. Each mistake is one line with the file, the line, the key and what was expected."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,24 @@ def load_arena(path: Path | str) -> Arena:
         arena = Arena.model_validate(values)
     except ValidationError as error:
         raise ArenaError("\n".join(explain(e, document, path) for e in first_causes(error.errors()))) from error
-    return located(arena, path.resolve().parent)
+    folder = path.resolve().parent
+    if mistaken := folders_as_hub_ids(arena, folder):
+        raise ArenaError("\n".join(explain(error, document, path) for error in mistaken))
+    return located(arena, folder)
+
+
+def folders_as_hub_ids(arena: Arena, folder: Path) -> list[dict[str, Any]]:
+    """An error, as pydantic's, for each model that reads as a hub id but is a folder beside the file or where we are."""
+    models: dict[tuple[str | int, ...], str] = {("competitors", i, "model"): c.model for i, c in enumerate(arena.competitors)}
+    errors = []
+    for loc, model in (models | {("embedding", "model"): arena.embedding.model}).items():
+        places = [place / model for place in (folder, Path.cwd()) if (place / model / "config.json").is_file()]
+        if places and not is_local(model):
+            path = os.path.relpath(places[0], folder)
+            path = path if path.startswith(".") else f"./{path}"
+            expected = f"expected a hub id, or a path that starts with '.', '/' or '~'; for the folder {model} write {path}"
+            errors.append({"type": "value_error", "loc": loc, "input": model, "ctx": {"error": expected}})
+    return errors
 
 
 def located(arena: Arena, folder: Path) -> Arena:

@@ -4,10 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-CHANGES_THE_TEXT = (
-    *("--model", "--served-model-name", "--revision", "--tokenizer", "--quantization", "-q", "--hf-overrides", "--enable-lora"),
-    *("--lora-modules", "--logits-processors", "--logprobs-mode", "--generation-config", "--override-generation-config"),
-)
+from warrior_dagster.config.vllm_arguments import only_speed
 
 
 class Strict(BaseModel):
@@ -47,7 +44,7 @@ class VllmServer(Strict):
     max_model_len: int = Field(8192, ge=64)
     """Prompt and completion together, in tokens. A longer request becomes an error row; it is never truncated."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """`auto`: that of the weights, or float32 on a CPU without bfloat16."""
+    """`auto`: that of the weights, or float32 on a CPU without bfloat16. Another one is part of the keys of completions."""
     enforce_eager: bool = False
     """Skip torch.compile and CUDA graphs: a quicker start, but slower generation on a GPU."""
     kv_cache_gib: int | None = Field(None, ge=1)
@@ -57,7 +54,7 @@ class VllmServer(Strict):
     quantization: str | None = None
     """vLLM's on-the-fly quantization, such as fp8. It changes the model's text, and so the keys of its completions."""
     extra_args: tuple[str, ...] = ()
-    """Further arguments of vLLM's server, for speed and memory only: they are not part of a completion's key."""
+    """Further arguments of vLLM's server, for speed and memory only (a known list): they are not part of a completion's key."""
     startup_timeout_s: float = Field(1800, gt=0)
     """Seconds after which a server that is not ready counts as failed."""
 
@@ -73,15 +70,13 @@ class VllmServer(Strict):
     @property
     def identity_suffix(self) -> str:
         """The part of the model's identity that comes from these settings, because they change its text."""
-        return f"+{self.quantization}" if self.quantization else ""
+        data_type = "" if self.dtype == "auto" else f"+dtype={self.dtype}"
+        return (f"+{self.quantization}" if self.quantization else "") + data_type
 
     @field_validator("extra_args")
     @classmethod
-    def only_speed(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        for argument in arguments:
-            if argument.split("=")[0].replace("_", "-") in CHANGES_THE_TEXT:
-                raise ValueError(f"expected no {argument}: it changes what a model says, but is not part of a completion's key")
-        return arguments
+    def speed_alone(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        return only_speed(arguments)
 
 
 class Endpoint(Strict):
@@ -101,7 +96,7 @@ class Endpoint(Strict):
         return urls
 
     served_model: str | None = None
-    """The model's name at the endpoint; absent: the competitor's model."""
+    """The model's name at the endpoint, such as that of a LoRA, and part of the keys; absent: the competitor's model."""
     api_key_env: str | None = None
     """Name of the environment variable with the API key."""
     loads_weights: ClassVar[bool] = False

@@ -7,19 +7,15 @@ is sent: results are repeatable because of the ledger, and a seeded request can 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from hashlib import blake2b, sha256
-from pathlib import Path
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import Competitor, Sampling, Server, is_local
+from warrior_dagster.config.serving import Competitor, Sampling, Server
+from warrior_dagster.inference.identity import stored_identity
 
 if TYPE_CHECKING:
     from warrior_dagster.inference.reasoning import ReplyFormat
-
-SAMPLED_BYTES = 1 << 16
-SAMPLED_BLOCKS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,37 +112,6 @@ def params(
 
 
 def served_model(arena: Arena, competitor: Competitor) -> ServedModel:
-    identity = (
-        folder_identity(competitor.model)
-        if is_local(competitor.model)
-        else f"{competitor.model}@{competitor.revision or 'main'}"
-    )
-    serve = arena.server(competitor)
-    return ServedModel(identity + serve.identity_suffix, competitor.model, competitor.revision, serve)
-
-
-@cache
-def folder_identity(folder: str) -> str:
-    """A hash of a local model's files, not of their folder. Raises FileNotFoundError without a config.json.
-
-    Of files above 4 MiB, the size and 64 evenly spaced blocks of 64 KiB are hashed: reading 140 GB would take minutes at every
-    start, and training changes nearly every weight.
-    """
-    root = Path(folder)
-    if not (root / "config.json").is_file():
-        raise FileNotFoundError(f"{folder}: expected a model folder with config.json")
-    digest = sha256()
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if not path.is_file() or path.name == "README.md" or any(part.startswith(".") for part in relative.parts):
-            continue
-        size = path.stat().st_size
-        digest.update(f"{relative.as_posix()}\0{size}\0".encode())
-        with path.open("rb") as file:
-            if size <= SAMPLED_BYTES * SAMPLED_BLOCKS:
-                digest.update(file.read())
-            else:
-                for block in range(SAMPLED_BLOCKS):
-                    file.seek(block * (size - SAMPLED_BYTES) // (SAMPLED_BLOCKS - 1))
-                    digest.update(file.read(SAMPLED_BYTES))
-    return f"local@{digest.hexdigest()[:32]}"
+    """A competitor's model and where it is served. Raises FileNotFoundError and ValueError as `stored_identity` does."""
+    identity = stored_identity(arena, competitor)
+    return ServedModel(identity, competitor.model, competitor.revision, arena.server(competitor))

@@ -10,6 +10,7 @@ import dagster as dg
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.earlier_folders import record_earlier_folders
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.progress import Report
@@ -97,4 +98,5 @@ def open_engines(arena: Arena, report: Report | None = None) -> Iterator[Engines
     """The arena's ledger and engines; progress goes to `report` instead of the run's log."""
     folder = local_folder(arena.warehouse)
     with LedgerWriter(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report) as engines:
+        record_earlier_folders(arena, ledger)
         yield engines

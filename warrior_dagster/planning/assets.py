@@ -1,6 +1,7 @@
 """The plan as an asset: what the arena would cost now, to be materialized and read in the UI before anything is paid for."""
 
 from dataclasses import asdict
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -10,6 +11,7 @@ from warrior_dagster.materialization.partitions import UNTRACKED
 from warrior_dagster.materialization.recording import Step, markdown, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.planning import cost
+from warrior_dagster.planning.adoption import asked_again
 from warrior_dagster.warehouse.tables import WHOLE
 
 SCHEMA = {
@@ -32,8 +34,11 @@ SCHEMA = {
 def arena_plan(step: Step) -> dg.MaterializeResult:
     """What materializing everything would send now, a row for each stage and model: requests in the ledger and to be sent,
     tokens, GPU hours and their cost. No engine is started and nothing is sent; estimated numbers say how they are made.
+    `asked_again` says which requests were sent before, under an earlier identity of their model, and how to use those.
     """
     lines = cost.plan(step.arena, step.ledger, step.warehouse)
     rows = pl.DataFrame([{"row_id": f"{x.stage}:{x.model}", **asdict(x)} for x in lines], schema=SCHEMA)
-    metadata = {**cost.totals(lines), "plan": dg.MetadataValue.md(markdown(rows))}
+    metadata: dict[str, Any] = {**cost.totals(lines), "plan": dg.MetadataValue.md(markdown(rows))}
+    if again := asked_again(step.arena, lines, step.ledger, step.warehouse):
+        metadata["asked_again"] = dg.MetadataValue.md("\n\n".join(again))
     return record(step, {WHOLE: rows}, metadata=metadata)

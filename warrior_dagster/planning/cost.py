@@ -1,12 +1,14 @@
 """The plan: for each stage and model the requests in the ledger, those to send, and their tokens, GPU hours and cost."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.ledger.earlier_folders import with_earlier_folders
 from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.planning.changed_parameters import changed_parameters
 from warrior_dagster.planning.forecast import Forecast
 from warrior_dagster.planning.plan import StagePlan, walk
 from warrior_dagster.warehouse.tables import Warehouse
@@ -36,13 +38,21 @@ class PlanLine:
     cost: float | None
     """None if the hours or the arena's price are unknown."""
     basis: str
-    """How the estimates are made."""
+    """Why requests are sent again, where their parameters have changed, and how the estimates are made."""
 
 
 def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanLine]:
     """The cost of materializing the whole arena, a line for each stage and model. Raises RuntimeError as `walk` does."""
-    paces = measured_paces(ledger)
-    return [line for stage in walk(arena, ledger, warehouse) for line in lines(arena, stage, paces)]
+    arena = with_earlier_folders(arena, ledger)
+    paces, stages = measured_paces(ledger), walk(arena, ledger, warehouse)
+    reasons = changed_parameters(stages, ledger)
+    return [explained(line, reasons) for stage in stages for line in lines(arena, stage, paces)]
+
+
+def explained(line: PlanLine, reasons: Mapping[tuple[str, str], str]) -> PlanLine:
+    """The line with the reason why its requests are sent again before its basis."""
+    reason = reasons.get((line.stage, line.model))
+    return replace(line, basis=f"{reason}; {line.basis}") if reason else line
 
 
 def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[PlanLine]:

@@ -37,6 +37,8 @@ class Forecast:
     completion_tokens: int = 0
     """Tokens of the completions in the ledger, from which the missing ones are estimated."""
     missing: list[MissingRequest] = field(default_factory=list)
+    examples: dict[tuple[str, str], Request] = field(default_factory=dict)
+    """One missing request of each model identity and sampling parameters."""
 
 
 class DryRunBackend:
@@ -76,5 +78,6 @@ class DryRunBackend:
                 noted.params |= {(model.identity, request.params) for request in looked[0]}
                 for one in filter(None, books.missing(looked, {})):
                     tokens = tokens_of(one.prompt), int(json.loads(one.params)["max_tokens"])
+                    noted.examples.setdefault((one.model.identity, one.params), one)
                     noted.missing.append(MissingRequest(one.tag, len(one.samples), *tokens))
         return rows, {}

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from warrior_dagster.inference.ledger.repair import Damaged, damaged_fragments, file_at, scan, take
+from warrior_dagster.inference.ledger.repair import Damaged, damaged_fragments, file_at, lance_errors_as_damage, scan, take
 from warrior_dagster.inference.ledger.table import COMPLETION, SCHEMA, LedgerError, completion_of, open_table, table_path
 from warrior_dagster.inference.request import Completion
 
@@ -54,6 +54,23 @@ class LedgerReader:
             for row in read or []:
                 found.setdefault(row["key"], row)
         return found
+
+    def models(self) -> dict[str, int]:
+        """The number of completions of each model, by identity."""
+        read = self._read(lambda dataset: scan(dataset, ["model"], self._damaged)[0], ["model"])
+        return {} if read is None else {one["values"]: one["counts"] for one in pc.value_counts(read["model"]).to_pylist()}
+
+    def parameters(self, prompts: Sequence[str]) -> set[tuple[str, str, str]]:
+        """The model, prompt and parameters of all stored completions of some prompts. Reads every prompt, but keeps none."""
+        columns, wanted = ["model", "prompt", "params"], pc.field("prompt").isin(prompts)
+
+        def matching(dataset: lance.LanceDataset) -> pa.Table:
+            fragments = [one for one in dataset.get_fragments() if one.fragment_id not in self._damaged]
+            with lance_errors_as_damage():
+                return dataset.scanner(columns, filter=wanted, fragments=fragments).to_table()
+
+        read = self._read(matching, columns) if prompts else None
+        return set() if read is None else set(zip(*(read[name].to_pylist() for name in columns), strict=True))
 
     def newest(self, count: int, columns: list[str]) -> pl.DataFrame:
         """Some columns of the newest `count` rows, oldest first."""
