@@ -4,13 +4,15 @@ import os
 from pathlib import Path
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.reference_sets import texts_of
 from warrior_dagster.config.serving import is_local
+from warrior_dagster.config.stages import ReferenceSet
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError
 from warrior_dagster.sandbox.probing import best_isolation
 
 
 def missing_here(arena: Arena) -> list[str]:
-    """One line for each missing model folder, file or API key."""
+    """One line for each missing model folder, reference set that cannot be read, or API key."""
     named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors]
     named.append(("embedding.model", arena.embedding.model))
     missing = [
@@ -18,17 +20,22 @@ def missing_here(arena: Arena) -> list[str]:
         for key, model in named
         if is_local(model) and not (Path(model) / "config.json").is_file()
     ]
-    missing += [
-        f"{key}.{r.name}.source: expected a file; none exists at {r.source}"
-        for key, sets in (("analysis.references", arena.analysis.references), ("export.benchmarks", arena.export.benchmarks))
-        for r in sets
-        if is_local(r.source) and not Path(r.source).is_file()
-    ]
+    for key, sets in (("analysis.references", arena.analysis.references), ("export.benchmarks", arena.export.benchmarks)):
+        missing += [f"{key}: {error}" for one in sets if is_local(one.source) and (error := unreadable(one))]
     serving = [(f"competitors.{c.name}.serve", c.serve) for c in arena.competitors] + [("engine.serve", arena.engine.serve)]
     for key, serve in serving:
         if serve and serve.api_key_env and serve.api_key_env not in os.environ:
             missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
     return missing
+
+
+def unreadable(reference: ReferenceSet) -> str:
+    """Why a reference set cannot be read; empty if it can."""
+    try:
+        texts_of(reference)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def no_isolation(arena: Arena) -> list[str]:
