@@ -129,7 +129,7 @@ def test_a_configuration_of_a_hub_s_data_set_is_read(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)  # `datasets` reads such a folder as it reads the hub
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
     assert texts_of(ReferenceSet(name="mine", source="owner/tasks", config="rust")) == ["Write rust."]
-    with pytest.raises(ValueError, match="reference set mine: owner/tasks: .*python.*rust"):
+    with pytest.raises(ValueError, match=r"reference set mine: owner/tasks: .*python.*rust"):
         texts_of(ReferenceSet(name="mine", source="owner/tasks", config="c"))
     with pytest.raises(ValueError, match="reference set mine: owner/tasks: expected column prompt; it has instruction"):
         texts_of(ReferenceSet(name="mine", source="owner/tasks", config="rust", column="prompt"))

@@ -150,14 +150,15 @@ def merged(document: yaml.Node) -> list[Mistake]:
             if id(source) not in done:
                 flatten(source, key, (*above, id(source)))
             counted(node, len(source.value), above)
-            own = {name.value: (name, value) for name, value in source.value} | own
+            for name, value in source.value:
+                own.setdefault(name.value, (name, value))
         node.value = list(own.values())
 
     def visit(node: yaml.Node, key: str, above: tuple[int, ...]) -> None:
         counted(node, 1, above)
         if id(node) in above:
             raise Refused(context=key, problem="a value that does not contain itself", problem_mark=node.start_mark)
-        elif isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.MappingNode):
             if id(node) not in done:
                 flatten(node, key, (*above, id(node)))
             for name, value in node.value:
