@@ -58,13 +58,13 @@ def test_the_uri_of_an_object_store_is_not_changed(tmp_path: Path) -> None:
         ("deduplication: {threshold: 1.5}\n", 6, "deduplication.threshold", "less than or equal to 1"),
         ("ratings: {alpha: -0.1}\n", 6, "ratings.alpha", "greater than or equal to 0"),
         ("difficulty: {keep: 11}\n", 6, "difficulty.keep", "less than or equal to 10"),
-        ("difficulty: {panel: 3}\n", 1, "arena", "difficulty.panel: expected at most 2"),
+        ("difficulty: {panel: 3}\n", 6, "difficulty.panel", "expected at most 2"),
         ("difficulty: {prompt: Grade it.}\n", 6, "difficulty.prompt", "expected the placeholder $instruction"),
         ("battles: {prompt: $instruction $answer_a}\n", 6, "battles.prompt", "expected the placeholder $answer_b"),
         ("battles: {prompt: $instruction $answer_a $answer_b $x}\n", 6, "battles.prompt", "found $x"),
         ("battles: {prompt: $instruction costs $ 5}\n", 6, "battles.prompt", "expected every '$'"),
         ("battles: {votes: soft}\n", 6, "battles.votes", "verdict: direct"),
-        ("battles: {judges: 2}\n", 1, "arena", "battles.judges: expected at most 1"),
+        ("battles: {judges: 2}\n", 6, "battles.judges", "expected at most 1"),
         ("battles: {orders: random}\n", 6, "battles.orders", "'both' or 'alternate'"),
         (
             "mining: {settings: [{temperature: 1, top_p: 1}, {temperature: 1, top_p: 1}]}\n",
@@ -142,7 +142,7 @@ def test_a_folder_that_reads_as_a_hub_id_is_an_error_that_says_what_to_write(
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "name: [\n"])
 def test_a_file_that_is_no_arena_is_named(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ArenaError, match=r"mine\.yaml: expected"):
+    with pytest.raises(ArenaError, match=r"mine\.yaml:\d: arena: expected"):
         load_arena(written(tmp_path, text))
     with pytest.raises(ArenaError, match="expected a readable UTF-8 YAML file"):
         load_arena(tmp_path / "absent.yaml")

@@ -18,6 +18,16 @@ def test_things_missing_on_this_machine_are_named_before_a_run(tmp_path: Path) -
     assert key.startswith("engine.serve.api_key_env: expected the environment variable NO_SUCH_KEY")
 
 
+def test_reference_sets_are_read_before_a_run(tmp_path: Path) -> None:
+    (tmp_path / "broken.jsonl").write_text('{"instruction": "a"}\n{"prompt": 1, "instruction": 7}\n')
+    sets = "[{name: broken, source: ./broken.jsonl}, {name: gone, source: ./gone.json}]"
+    arena = load_arena(written(tmp_path, GOOD + f"analysis: {{references: {sets}}}\nexport: {{benchmarks: {sets}}}\n"))
+    lines = [line for line in missing_here(arena) if not line.startswith("competitors.")]
+    broken = f"reference set broken: {tmp_path}/broken.jsonl:2: expected texts in column instruction; found 7"
+    gone = f"reference set gone: {tmp_path}/gone.json: expected a file; none exists"
+    assert lines == [f"{key}: {why}" for key in ("analysis.references", "export.benchmarks") for why in (broken, gone)]
+
+
 def test_an_arena_that_runs_code_is_refused_if_the_machine_cannot_isolate_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

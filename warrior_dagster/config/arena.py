@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from warrior_dagster.config import stages
 from warrior_dagster.config.automation import Automation, Schedule
+from warrior_dagster.config.scalars import WarehousePlace
 from warrior_dagster.config.serving import Competitor, Engine, Sampling, Server, Strict, unique
 
 MATCHUP_SEPARATOR = "__"
@@ -14,13 +15,13 @@ MATCHUP_SEPARATOR = "__"
 class Arena(Strict):
     """One arena: who competes, and every value of the method."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)
     """Lower-case letters, digits and underscores; its tables go to data/NAME unless `warehouse` says otherwise."""
     competitors: Annotated[tuple[Competitor, ...], Field(min_length=3), unique("name")]
     """The roster. Append new competitors at the end, so that no row of the others changes."""
     languages: Annotated[tuple[str, ...], Field(min_length=1), unique("language")] = ("Python",)
     """Programming languages that instructions are mined for. Languages other than Python are unpublished."""
-    warehouse: str = ""
+    warehouse: WarehousePlace = ""
     """Folder, or object store URI, of all tables and of the ledger; absent: data/NAME beside the arena's file."""
     adopted: dict[str, str] = Field(default_factory=dict)
     """Completions of the same model under an earlier identity, as `identity: earlier identity`. `warrior plan` shows which."""

@@ -9,7 +9,14 @@ import yaml
 from pydantic import ValidationError
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.messages import on_one_line
 from warrior_dagster.config.serving import is_local
+from warrior_dagster.config.yaml_values import Mistake, compose, joined, kind_of, line_of, value_of
+
+LARGEST = 2**19
+"""The most bytes of a file: many times the largest arena."""
+MOST = 100
+"""The most mistakes that are listed."""
 
 
 class ArenaError(ValueError):
@@ -19,26 +26,26 @@ class ArenaError(ValueError):
 def load_arena(path: Path | str) -> Arena:
     """Read and validate an arena. Raises ArenaError, with all mistakes at once."""
     path = Path(path)
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArenaError(f"{path}: expected a readable UTF-8 YAML file: {error}") from error
-    try:
-        document = yaml.compose(text, Loader=yaml.SafeLoader)
-        refuse_repeated_keys(document, path)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ArenaError(f"{path}: expected YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise ArenaError(f"{path}: expected a mapping of an arena's keys at the top level")
+    document, mistakes = compose(text_of(path))
+    if not isinstance(document, yaml.MappingNode):
+        found = kind_of(document) if document else "none"
+        wrong = Mistake(1, "", f"expected a mapping of an arena's keys at the top level; found {found}")
+        raise refused(path, mistakes or [wrong])
+    values = value_of(document, mistakes)
     try:
         arena = Arena.model_validate(values)
     except ValidationError as error:
-        raise ArenaError("\n".join(explain(e, document, path) for e in first_causes(error.errors()))) from error
-    folder = path.resolve().parent
-    if mistaken := folders_as_hub_ids(arena, folder):
-        raise ArenaError("\n".join(explain(error, document, path) for error in mistaken))
-    return located(arena, folder)
+        unread = {mistake.key for mistake in mistakes}
+        invalid = [explain(e, document) for e in first_causes(error.errors())[:MOST]]
+        mistakes += [mistake for mistake in invalid if mistake.key not in unread]
+    else:
+        mistakes += [explain(error, document) for error in folders_as_hub_ids(arena, path.resolve().parent)]
+    if mistakes:
+        raise refused(path, mistakes)
+    try:
+        return located(arena, path.resolve().parent)
+    except (OSError, RuntimeError) as error:  # a loop of symbolic links
+        raise refused(path, [Mistake(1, "", f"expected paths that can be resolved: {error}")]) from error
 
 
 def folders_as_hub_ids(arena: Arena, folder: Path) -> list[dict[str, Any]]:
@@ -53,6 +60,34 @@ def folders_as_hub_ids(arena: Arena, folder: Path) -> list[dict[str, Any]]:
             expected = f"expected a hub id, or a path that starts with '.', '/' or '~'; for the folder {model} write {path}"
             errors.append({"type": "value_error", "loc": loc, "input": model, "ctx": {"error": expected}})
     return errors
+
+
+def text_of(path: Path) -> str:
+    """The text of an arena's file, with line feeds as line breaks. Raises ArenaError."""
+    try:
+        if path.exists() and not path.is_file():
+            raise ArenaError(f"{path}: expected a readable UTF-8 YAML file: it is a folder or a device")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise ArenaError(f"{path}: expected a readable UTF-8 YAML file: {error}") from error
+    if len(data) > LARGEST:
+        raise ArenaError(f"{path}: expected at most {LARGEST} bytes; it has more")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise refused(path, [Mistake(line, "", f"expected a readable UTF-8 YAML file: {error}")]) from error
+
+
+def refused(path: Path, mistakes: list[Mistake]) -> ArenaError:
+    """The error of an arena with these mistakes: a line for each, in the order of the file."""
+    return ArenaError(
+        "\n".join(
+            f"{path}:{mistake.line}: {on_one_line(mistake.key) or 'arena'}: {on_one_line(mistake.expected)}"
+            for mistake in sorted(mistakes[:MOST], key=lambda mistake: mistake.line)
+        )
+    )
 
 
 def located(arena: Arena, folder: Path) -> Arena:
@@ -71,20 +106,6 @@ def located(arena: Arena, folder: Path) -> Arena:
     return Arena.model_validate(values)
 
 
-def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
-    """Raise ArenaError for a key that occurs twice: YAML silently keeps the last one."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise ArenaError(f"{path}:{key.start_mark.line + 1}: {key.value}: expected each key once")
-            seen.add(key.value)
-            refuse_repeated_keys(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            refuse_repeated_keys(value, path)
-
-
 def first_causes(errors: list[Any]) -> list[Any]:
     """The errors, without "too short" for a list whose items have errors themselves."""
     paths = [error["loc"] for error in errors]
@@ -95,36 +116,57 @@ def first_causes(errors: list[Any]) -> list[Any]:
     ]
 
 
-def explain(error: Any, document: yaml.Node | None, path: Path) -> str:
-    """A pydantic error as one line: file, line, key, what was expected, and what was found."""
-    steps, line = locate(error["loc"], document)
-    key = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".") or "arena"
-    given = error["input"]
-    if error["type"] == "extra_forbidden":
+def explain(error: Any, document: yaml.Node) -> Mistake:
+    """A pydantic error as what was expected, and what was found as it is written."""
+    loc, kind, message = error["loc"], error["type"], error["msg"]
+    if kind == "value_error":
+        message = str(error["ctx"]["error"])
+        if not loc and (named := re.match(r"([a-z_.]+): (?=expected)", message)):  # a rule about the whole arena names a key
+            loc, message = tuple(named[1].split(".")), message[named.end() :]
+    elif kind.startswith("union_tag_"):
+        loc, message = (*loc, "kind"), f"Input should be {error['ctx'].get('expected_tags')}"
+    steps, line, node = locate(loc, document)
+    key = ""
+    for step in steps:
+        key = joined(key, step)
+    if kind == "extra_forbidden":
         expected = "expected a key of the schema; this one is unknown"
-    elif error["type"] == "missing":
+    elif kind in ("missing", "union_tag_not_found"):
         expected = "expected a value; found none"
-    elif error["type"] == "value_error":
-        expected = str(error["ctx"]["error"])
+    elif kind == "value_error":
+        expected = message
     else:
-        expected = re.sub(r"^\w+ should ", "expected to ", error["msg"]).removesuffix(" after validation")
-        if isinstance(given, str | int | float | bool | None):
-            expected += f"; found {given!r}"
-    return f"{path}:{line}: {key}: {expected}"
+        expected = EXPECTED.get(kind, re.sub(r"^\w+ should ", "expected to ", message).removesuffix(" after validation"))
+        if node:
+            expected += f"; found {kind_of(node) or 'nothing'}"
+            quotes = kind == "string_type" and isinstance(node, yaml.ScalarNode) and node.value
+            expected += ", which needs quotes to be text" if quotes else ""
+    return Mistake(line, key, expected)
 
 
-def locate(loc: tuple[int | str, ...], document: yaml.Node | None) -> tuple[list[int | str], int]:
-    """The keys and the line of pydantic's path in the YAML; steps that are no keys (a union's tag) are left out."""
-    node, line, steps = document, 1, list[int | str]()
+EXPECTED = {"model_type": "expected a mapping of keys", "tuple_type": "expected a list"}
+"""What is expected in place of pydantic's message, which names Python's types."""
+
+
+def locate(loc: tuple[int | str, ...], document: yaml.Node) -> tuple[list[int | str], int, yaml.Node | None]:
+    """The keys, the line and the node of pydantic's path in the YAML. The node is None where the YAML has no such key.
+
+    Steps that are no keys (a union's tag) are left out.
+    """
+    node: yaml.Node | None = document
+    line, steps, tagged = 1, list[int | str](), False
     for step in loc:
         if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
             node = node.value[step]
-            line = node.start_mark.line + 1
+            line = line_of(node.start_mark)
         elif isinstance(node, yaml.MappingNode):
-            pair = next(((k, v) for k, v in node.value if k.value == step), None)
-            if pair is None and step in [v.value for k, v in node.value if k.value == "kind"]:
+            pairs = {name.value: (name, value) for name, value in node.value}
+            tagged = not tagged and "kind" in pairs and pairs["kind"][1].value == step
+            if tagged:
                 continue
-            node = pair[1] if pair else None
-            line = pair[0].start_mark.line + 1 if pair else line
+            name, node = pairs.get(str(step), (None, None))
+            line = line_of(name.start_mark) if name else line
+        else:
+            node = None
         steps.append(step)
-    return steps, line
+    return steps, line, node

@@ -11,7 +11,7 @@ class Schedule(Strict):
     """When matchups are scheduled."""
 
     cron: str = "0 2 * * *"
-    """Cron expression of five fields: minute, hour, day of the month, month, day of the week."""
+    """Cron expression of five fields: minute, hour, day of the month, month, day of the week; or '@daily' and the like."""
     timezone: str = "UTC"
     """A name of the time zone database, such as Europe/Berlin."""
     matchups: int = Field(10, ge=1)

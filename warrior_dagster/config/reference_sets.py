@@ -1,12 +1,11 @@
 """Public sets of tasks, which instructions are compared with: to measure novelty, and to keep benchmarks out of exports."""
 
-import json
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-import polars as pl
-
+from warrior_dagster.config.messages import on_one_line
+from warrior_dagster.config.reference_files import texts_in
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.config.stages import HUMANEVAL, ReferenceSet
 
@@ -18,12 +17,9 @@ def texts_of(reference: ReferenceSet) -> list[str]:
 
         return [str(problem["prompt"]) for problem in read_problems().values()]
     try:
-        texts = [text for text in column_of(reference) if text is not None]
-        if not texts or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"expected texts in column {reference.column}")
-    except Exception as error:  # each format's reader raises its own
-        raise ValueError(f"reference set {reference.name}: {reference.source}: {error}") from error
-    return texts
+        return texts_in(Path(reference.source), reference.column) if is_local(reference.source) else texts_on_hub(reference)
+    except ValueError as error:
+        raise ValueError(f"reference set {reference.name}: {on_one_line(str(error))}") from error
 
 
 def tasks_of(reference: ReferenceSet) -> dict[str, str]:
@@ -41,23 +37,19 @@ def contents(references: Sequence[ReferenceSet]) -> list[str]:
     return [sha256(file.read_bytes()).hexdigest() if file.is_file() else "" for file in files]
 
 
-def column_of(reference: ReferenceSet) -> Sequence[str | None]:
-    """The set's column in a local .parquet, .jsonl or .json (a list of objects), or in a data set of the hub."""
-    if not is_local(reference.source):
-        import datasets
+def texts_on_hub(reference: ReferenceSet) -> list[str]:
+    """The texts of a data set of the hub. Raises ValueError."""
+    import datasets
 
-        loaded = datasets.load_dataset(reference.source, split=reference.split, revision=reference.revision)
-        return list(loaded[reference.column])
-    path = Path(reference.source)
-    if path.suffix == ".parquet":
-        table = pl.read_parquet(path)
-        columns, texts = set(table.columns), table.get_column(reference.column, default=pl.Series()).to_list()
-    elif path.suffix in (".json", ".jsonl"):
-        text = path.read_text(encoding="utf-8")
-        records = json.loads(text) if path.suffix == ".json" else list(map(json.loads, filter(str.strip, text.splitlines())))
-        columns, texts = {key for record in records for key in record}, [r.get(reference.column) for r in records]
-    else:
-        raise ValueError("expected a .json, .jsonl or .parquet file")
-    if reference.column not in columns:
-        raise ValueError(f"expected column {reference.column}; it has {', '.join(sorted(columns))}")
+    source, column = reference.source, reference.column
+    try:
+        loaded = datasets.load_dataset(source, name=reference.config, split=reference.split, revision=reference.revision)
+        columns = loaded.column_names
+        texts = [text for text in loaded[column] if text is not None] if column in columns else []
+    except Exception as error:  # the library, the network and each format's reader raise their own
+        raise ValueError(f"{source}: {error}") from error
+    if column not in columns:
+        raise ValueError(f"{source}: expected column {column}; it has {', '.join(sorted(columns))}")
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{source}: expected texts in column {column}")
     return texts

@@ -1,22 +1,38 @@
 """Who competes, and how models are served and sampled."""
 
+from collections import Counter
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    field_validator,
+    model_validator,
+)
 
+from warrior_dagster.config.scalars import Place, without_guesses
 from warrior_dagster.config.vllm_arguments import only_speed
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def guess_no_numbers(cls, values: Any) -> Any:
+        return without_guesses(values, cls.model_fields) if isinstance(values, dict) else values
 
 
 def unique(noun: str) -> AfterValidator:
     """A check that no item of a tuple repeats; items with a name are compared by it. The error calls them `noun`."""
 
     def check(items: tuple[Any, ...]) -> tuple[Any, ...]:
-        keys = [getattr(item, "name", item) for item in items]
-        if repeated := next((key for key in keys if keys.count(key) > 1), None):
+        keys = Counter(getattr(item, "name", item) for item in items)
+        if repeated := next((key for key, count in keys.items() if count > 1), None):
             raise ValueError(f"expected each {noun} once; {str(repeated)!r} occurs twice")
         return items
 
@@ -170,7 +186,22 @@ class Competitor(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.\-]*(_[A-Za-z0-9.\-]+)*$", max_length=64)
     """Letters, digits, '.', '-' and single '_': '__' joins two names to the key of a matchup."""
-    model: str = Field(min_length=1)
+
+    @field_validator("name")
+    @classmethod
+    def is_partition(cls, name: str) -> str:
+        if "..." in name:
+            raise ValueError(f"expected a name without '...', which means a range of Dagster's partitions; found {name!r}")
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def one_license(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "license" in values and "licence" in values:
+            raise ValueError("expected one of license and licence, which are the same key; found both")
+        return values
+
+    model: Place = Field(min_length=1)
     """A hub id, or a local folder: a path that starts with '.', '/' or '~', relative to the arena's file."""
     revision: str | None = None
     """Commit of the hub's repository. Pin it: the branch may later point to other weights."""

@@ -1,12 +1,18 @@
 """The settings of each stage. Defaults are the method's; a default that is this project's choice says "unpublished"."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from warrior_dagster.config.prompts import by_verdict, packaged_prompt, with_placeholders
-from warrior_dagster.config.serving import Sampling, Strict, unique
+from warrior_dagster.config.scalars import Folder, Place
+from warrior_dagster.config.serving import Sampling, Strict, is_local, unique
 
+FILES = (".json", ".jsonl", ".parquet")
+"""The kinds of local files that are reference sets."""
+COMPRESSED = (".gz", ".bz2", ".zst")
+"""The compressions of a .json or .jsonl file."""
 HUMANEVAL = "humaneval"
 """The reference set that comes with a package: the 164 problems of HumanEval."""
 
@@ -37,8 +43,15 @@ class Mining(Strict):
     """Longest sample, in tokens; a longer one is unusable."""
     min_chars: int = Field(15, ge=1)
     """Shorter instructions are dropped. Unpublished."""
-    max_chars: int = Field(8000, ge=1)
+    max_chars: int = Field(8000, ge=1, validate_default=True)
     """Longer instructions are dropped. Unpublished."""
+
+    @field_validator("max_chars")
+    @classmethod
+    def at_least_min_chars(cls, max_chars: int, info: Any) -> int:
+        if max_chars < info.data.get("min_chars", 0):
+            raise ValueError(f"expected at least {info.data['min_chars']}, which is min_chars; found {max_chars}")
+        return max_chars
 
 
 class Deduplication(Strict):
@@ -68,7 +81,7 @@ class Difficulty(Strict):
 class Embedding(Strict):
     """The sentence-transformers model whose embeddings the selection uses (METHOD 3)."""
 
-    model: str = "sentence-transformers/all-roberta-large-v1"
+    model: Place = "sentence-transformers/all-roberta-large-v1"
     """A hub id, or a local folder as for competitors."""
     revision: str | None = None
     """Commit of the hub's repository."""
@@ -189,14 +202,36 @@ class ReferenceSet(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Its name in tables and pictures."""
-    source: str = Field(min_length=1)
-    """`humaneval`, a hub id, or a local .json, .jsonl or .parquet file that starts with '.', '/' or '~'."""
+    source: Place = Field(min_length=1)
+    """`humaneval`, a hub id, or a local file that starts with '.', '/' or '~': .parquet, or .json or .jsonl, which may end in
+    .gz, .bz2 or .zst too."""
     column: str = "instruction"
     """The column, or key, with the text."""
+    config: str | None = Field(None, min_length=1)
+    """Configuration of a hub's data set, such as a language; absent: its default."""
     split: str = "train"
     """Split of a hub's data set."""
     revision: str | None = None
     """Revision of a hub's data set; without one, later comparisons may use a newer version."""
+
+    @field_validator("source")
+    @classmethod
+    def is_hub_id_or_file(cls, source: str) -> str:
+        if is_local(source) or "{{" in source:  # the latter is filled in later (orchestration.component)
+            return source
+        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
+            raise ValueError(f"expected a hub id, or a file that starts with './', '/' or '~/'; found {source!r}")
+        if source.endswith((*FILES, *COMPRESSED)):
+            raise ValueError(f"expected './{source}' for a file beside the arena's")
+        return source
+
+    @field_validator("config")
+    @classmethod
+    def is_on_the_hub(cls, config: str | None, info: Any) -> str | None:
+        source = info.data.get("source", "")
+        if config and (source == HUMANEVAL or is_local(source)):
+            raise ValueError(f"expected none: only data sets of the hub have configurations, and {source} is not there")
+        return config
 
 
 class Analysis(Strict):
@@ -217,7 +252,7 @@ class Export(Strict):
 
     formats: tuple[Literal["sft", "dpo", "kto"], ...] = Field(("sft", "dpo", "kto"), min_length=1)
     """One data set each: supervised fine-tuning, preference pairs, single answers labelled good or bad."""
-    folder: str = ""
+    folder: Folder = ""
     """Folder of the files; absent: `exports` in the warehouse, or in data/NAME beside the arena's file if that is no folder."""
     reasoning: bool = False
     """Whether a good or bad answer begins with its reasoning between <think> and </think>, if the model wrote any."""

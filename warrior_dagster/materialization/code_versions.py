@@ -33,6 +33,7 @@ UNVERSIONED = {
 """Modules and packages that change no row, each with the reason."""
 VERSIONED = {
     "config.reference_sets": "reads texts that rows are made from",
+    "config.reference_files": "reads such texts from files",
     "config.matchups": "says which competitor is on which side",
     "inference.prompting": "makes prompts and reads verdicts",
     "inference.chat_template": "renders templates to prompts",

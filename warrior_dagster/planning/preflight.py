@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.reference_sets import texts_of
 from warrior_dagster.config.serving import is_local
+from warrior_dagster.config.stages import ReferenceSet
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError, ResourceLimits
 from warrior_dagster.sandbox.modules import ModuleMissing, module_files
 from warrior_dagster.sandbox.pool import Program, run_all
@@ -12,7 +14,7 @@ from warrior_dagster.sandbox.probing import PROBE_SECONDS, best_isolation
 
 
 def missing_here(arena: Arena) -> list[str]:
-    """One line for each missing model folder, file, module or API key."""
+    """One line for each missing model folder, module or API key, and each reference set that cannot be read."""
     named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors]
     named.append(("embedding.model", arena.embedding.model))
     missing = [
@@ -20,12 +22,8 @@ def missing_here(arena: Arena) -> list[str]:
         for key, model in named
         if is_local(model) and not (Path(model) / "config.json").is_file()
     ]
-    missing += [
-        f"{key}.{r.name}.source: expected a file; none exists at {r.source}"
-        for key, sets in (("analysis.references", arena.analysis.references), ("export.benchmarks", arena.export.benchmarks))
-        for r in sets
-        if is_local(r.source) and not Path(r.source).is_file()
-    ]
+    for key, sets in (("analysis.references", arena.analysis.references), ("export.benchmarks", arena.export.benchmarks)):
+        missing += [f"{key}: {error}" for one in sets if is_local(one.source) and (error := unreadable(one))]
     try:
         module_files(arena.execution.modules)
     except ModuleMissing as error:
@@ -35,6 +33,15 @@ def missing_here(arena: Arena) -> list[str]:
         if serve and serve.api_key_env and serve.api_key_env not in os.environ:
             missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
     return missing
+
+
+def unreadable(reference: ReferenceSet) -> str:
+    """Why a reference set cannot be read; empty if it can."""
+    try:
+        texts_of(reference)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def no_isolation(arena: Arena) -> list[str]:
