@@ -17,9 +17,10 @@ from warrior_dagster.inference.request import Completion, Request, ServedModel, 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+# Possessive repeats, because runs of equal signs would otherwise be divided between them in every way: quadratic time.
 VERDICT_LINE = (
-    r"[\s*_#>`]*(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*:?)?[\s*_`]*"
-    r"\[\[\s*(?P<verdict>PATTERN)\s*\]\][\s*_`.]*"
+    r"[\s*_#>`]*+(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*+:?)?+[\s*_`]*+"
+    r"\[\[\s*+(?P<verdict>PATTERN)\s*+\]\][\s*_`.]*+"
 )
 REQUEST_COLUMNS: dict[str, Any] = {"completion_key": pl.String, "attempts": pl.Int64, "error": pl.String}
 """The columns that every row from a model has about its request. `error` is null unless the request failed."""

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.long_texts import LENGTH, assert_linear
 from warrior_dagster.stages.mining.cleaning import clean
 
 FIBONACCI = '''Why does this function return None? How can I make it faster?
@@ -165,3 +166,7 @@ def test_any_text_gives_valid_unicode_and_a_status(text: str, finished: bool, mi
 @given(line=st.text(st.characters(codec="utf-8"), min_size=1, max_size=80), times=st.integers(60, 120))
 def test_a_repeated_line_is_never_ok(line: str, times: int) -> None:
     assert cleaned(f"{line}\n" * times, max_chars=100_000)[1] != "ok"
+
+
+def test_a_mined_text_is_read_in_linear_time() -> None:
+    assert_linear(lambda text: cleaned(text, max_chars=2 * LENGTH))
