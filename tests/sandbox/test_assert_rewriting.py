@@ -81,7 +81,8 @@ def test_a_value_that_is_not_plain_or_too_large_is_refused(value: Any) -> None:
     "text",
     ["", "nothing", '["int"]', '["int", 3]', '["int", "1", "2"]', '["object", "x"]', "{}", "[]", '["dict", [[1]]]',
      '["set", [["list", []]]]',
-     "7", '["Fraction", "1/0"]', '["Fraction", "1e9"]', "[" * 100_000, '["set", ' + str([["int", "1"]] * 5000).replace("'", '"') + "]"],
+     "7", '["Fraction", "1/0"]', '["Fraction", "1e9"]', "[" * 100_000,
+     '["set", ' + str([["int", "1"]] * 5000).replace("'", '"') + "]"],
 )  # fmt: skip
 def test_malformed_text_is_not_decoded(text: str) -> None:
     with pytest.raises(NotPlain):

@@ -36,7 +36,7 @@ class Mining(Strict):
     max_tokens: int = Field(2048, ge=1)
     """Longest sample, in tokens; a longer one is unusable."""
     min_chars: int = Field(15, ge=1)
-    """Shorter instructions are dropped. Unpublished."""
+    """Shorter instructions are dropped; a letter of Chinese, Japanese or Korean counts as three. Unpublished."""
     max_chars: int = Field(8000, ge=1)
     """Longer instructions are dropped. Unpublished."""
 
