@@ -63,6 +63,10 @@ class Difficulty(Strict):
     """Asks for the verdict; absent: the packaged prompt for this kind of verdict."""
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=512)
     """Sampling of a reasoned verdict; a direct one is greedy."""
+    off_topic: Literal["keep", "drop"] = "keep"
+    """`drop`: the panel is first asked whether an instruction is about programming; others are neither rated nor answered."""
+    topic_prompt: Annotated[str, with_placeholders("instruction"), by_verdict("topic")] = Field("", validate_default=True)
+    """Asks whether it is, for Y or N, or for [[Yes]] or [[No]]; absent: the packaged prompt for this kind of verdict."""
 
 
 class Embedding(Strict):
