@@ -227,3 +227,5 @@ class Export(Strict):
     """Benchmarks that must not leak: a row whose instruction or answer overlaps one of them is left out."""
     overlap_words: int = Field(10, ge=3)
     """Two texts overlap if they share this many consecutive words (docs/method.md, 6)."""
+    turn_tokens: Literal["keep", "neutralise"] = "keep"
+    """`neutralise`: break special tokens of chat templates in messages, such as <|im_end|>, with a space. Both are counted."""
