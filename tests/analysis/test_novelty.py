@@ -14,7 +14,7 @@ from warrior_dagster.analysis.novelty import nearest_references
 SCORER = RougeScorer(["rougeL"])
 
 # Few distinct tokens, so that ties and repeats are common, and some that the tokenizer folds, splits or drops.
-WORDS = st.sampled_from(["a", "A", "b", "c", "d", "a-b", "b_c", "é", "caé", "漢", "🙂", "İ", "\udc80", "...", "7", "\n"])
+WORDS = st.sampled_from(["a", "A", "b", "c", "d", "a-b", "b_c", "é", "caé", "한", "🙂", "İ", "\udc80", "...", "7", "\n"])
 TEXTS = st.lists(st.lists(WORDS, max_size=8).map(" ".join), max_size=8)
 # Few distinct tokens, mixed or in runs, with lengths around multiples of 64 bits, so that carries cross words of bits,
 # including words without a match.
@@ -145,3 +145,8 @@ def test_repeated_tokens_count_as_often_as_both_texts_have_them() -> None:
 def test_empty_inputs_give_no_rows() -> None:
     assert nearest_references([], []).schema == {"rouge_l": pl.Float64, "reference": pl.Int64}
     assert nearest_references([], []).is_empty()
+
+
+def test_a_character_of_a_script_without_spaces_is_a_token() -> None:
+    found = nearest_references(["反转一个list"], ["反转字符串", "排序一个list"])
+    assert found.rows() == [(pytest.approx(3 * 2 / 10), 1)]

@@ -7,8 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.families import FAMILIES
+from tests.long_texts import assert_linear
 from warrior_dagster.config.prompts import packaged_prompt
 from warrior_dagster.config.serving import Sampling, VllmServer
 from warrior_dagster.inference import chat_template
@@ -153,3 +156,28 @@ def test_stops_of_the_frame_leave_the_keys_of_mined_samples_as_they_were() -> No
     mined = competitor("chatml").user_turn("p", Sampling(), None, (0, 1))
     assert mined.frame_stops
     assert mined.keys() == replace(mined, frame_stops=()).keys()
+
+
+SCORE = r"\d+(?:\.\d+)?"
+PIECES = (
+    *(" ", "\t", "*", "_", "#", ">", "`", ":", "my ", "the ", "final ", "verdict", "Score", " is", "[[", "]]", "["),
+    *("A", "Tie", "7", "7.5", ".", "\n"),
+)
+DIVIDED = (
+    r"[\s*_#>`]*(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*:?)?[\s*_`]*"
+    r"\[\[\s*(?P<verdict>PATTERN)\s*\]\][\s*_`.]*"
+)
+"""The definition of a verdict's line, without a promise about time."""
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.sampled_from(["A|B|Tie", SCORE]))
+def test_a_verdict_is_a_line_with_a_label_and_emphasis_at_most(text: str, pattern: str) -> None:
+    lines = text.strip().splitlines()
+    expected = re.fullmatch(DIVIDED.replace("PATTERN", pattern), lines[-1], re.IGNORECASE) if lines else None
+    verdict, _ = last_line_verdict(Completion("key", 0, text, "stop"), pattern)
+    assert verdict == (expected["verdict"] if expected else None)
+
+
+@pytest.mark.parametrize("pattern", ["A|B|Tie", SCORE])
+def test_a_verdict_is_read_in_linear_time(pattern: str) -> None:
+    assert_linear(lambda text: last_line_verdict(Completion("key", 0, text, "stop"), pattern))

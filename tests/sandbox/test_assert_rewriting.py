@@ -1,6 +1,7 @@
 """Plain values survive encoding, and asserts evaluated with them give the verdicts that Python gives."""
 
 import operator
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.long_texts import assert_linear
 from warrior_dagster.sandbox.assert_rewriting import MISSING, evaluate_assert, rewrite_asserts
 from warrior_dagster.sandbox.value_codec import NotPlain, dumps, loads
 
@@ -79,7 +81,8 @@ def test_a_value_that_is_not_plain_or_too_large_is_refused(value: Any) -> None:
     "text",
     ["", "nothing", '["int"]', '["int", 3]', '["int", "1", "2"]', '["object", "x"]', "{}", "[]", '["dict", [[1]]]',
      '["set", [["list", []]]]',
-     "7", '["Fraction", "1/0"]', "[" * 100_000, '["set", ' + str([["int", "1"]] * 5000).replace("'", '"') + "]"],
+     "7", '["Fraction", "1/0"]', '["Fraction", "1e9"]', "[" * 100_000,
+     '["set", ' + str([["int", "1"]] * 5000).replace("'", '"') + "]"],
 )  # fmt: skip
 def test_malformed_text_is_not_decoded(text: str) -> None:
     with pytest.raises(NotPlain):
@@ -135,3 +138,8 @@ def test_a_text_that_is_not_a_check_raises_value_error(text: str) -> None:
 )
 def test_the_last_site_is_the_final_assert_if_the_check_ends_with_one(text: str, last: int | None) -> None:
     assert rewrite_asserts(text).last_site == last
+
+
+@pytest.mark.parametrize("read", [rewrite_asserts, loads])
+def test_a_check_and_a_value_are_read_in_linear_time(read: Callable[[str], Any]) -> None:
+    assert_linear(read)

@@ -19,6 +19,7 @@ from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Requests, tokens_of
 from warrior_dagster.stages.battles.evidence import kinds_in
 from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES
+from warrior_dagster.stages.curation.columns import topic_column
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
@@ -72,6 +73,7 @@ COUNTED = (
     settings=lambda arena: [
         arena.deduplication.threshold,
         arena.difficulty.keep,
+        *topic_column(arena),
         arena.selection.centres,
         arena.export.formats,
     ],

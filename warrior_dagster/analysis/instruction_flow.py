@@ -7,7 +7,8 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
-from warrior_dagster.stages.curation.difficulty import BANDS
+from warrior_dagster.stages.curation.columns import topic_column
+from warrior_dagster.stages.curation.difficulty import BANDS, ON_TOPIC
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 BAND_NAMES = (*(name for _, name in BANDS), "unrated")
@@ -58,7 +59,7 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
     roster = arena.roster
     mined = warehouse.read("mined_instructions", roster, ["competitor", "status"])
     unique = warehouse.read("unique_instructions", roster, ["competitor", "kept"])
-    rated = warehouse.read("instruction_difficulty", roster, ["competitor", "kept"])
+    rated = warehouse.read("instruction_difficulty", roster, ["competitor", "kept", *topic_column(arena)])
     selected = warehouse.read("selected_instructions", roster, ["competitor", "instruction_id"])
     decided = warehouse.read("battle_outcomes", matchup_keys(roster), ["instruction_id", "outcome"]).drop_nulls("outcome")
     dropped = Counter(mined.filter(pl.col("status") != "ok")["status"].to_list())
@@ -66,6 +67,7 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         "mined": mined,
         "usable": mined.filter(status="ok"),
         "unique": unique.filter("kept"),
+        **({"on topic": rated.filter(ON_TOPIC)} if topic_column(arena) else {}),
         "difficult enough": rated.filter("kept"),
         "selected": selected,
         "fought over": selected.join(decided, on="instruction_id", how="semi"),
@@ -75,6 +77,7 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
     reasons = {
         "usable": ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in dropped.most_common()),
         "unique": f"near duplicates from {arena.deduplication.threshold:g} on",
+        "on topic": "not about programming, by the panel's verdict",
         "difficult enough": f"scored below {arena.difficulty.keep:g}, or not at all",
         "selected": f"beyond {arena.selection.centres} centres a competitor",
         "fought over": "no two usable answers",

@@ -42,7 +42,7 @@ class Mining(Strict):
     max_tokens: int = Field(2048, ge=1)
     """Longest sample, in tokens; a longer one is unusable."""
     min_chars: int = Field(15, ge=1)
-    """Shorter instructions are dropped. Unpublished."""
+    """Shorter instructions are dropped; a letter of Chinese, Japanese or Korean counts as three. Unpublished."""
     max_chars: int = Field(8000, ge=1, validate_default=True)
     """Longer instructions are dropped. Unpublished."""
 
@@ -76,6 +76,10 @@ class Difficulty(Strict):
     """Asks for the verdict; absent: the packaged prompt for this kind of verdict."""
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=512)
     """Sampling of a reasoned verdict; a direct one is greedy."""
+    off_topic: Literal["keep", "drop"] = "keep"
+    """`drop`: the panel is first asked whether an instruction is about programming; others are neither rated nor answered."""
+    topic_prompt: Annotated[str, with_placeholders("instruction"), by_verdict("topic")] = Field("", validate_default=True)
+    """Asks whether it is, for Y or N, or for [[Yes]] or [[No]]; absent: the packaged prompt for this kind of verdict."""
 
 
 class Embedding(Strict):
@@ -262,3 +266,5 @@ class Export(Strict):
     """Benchmarks that must not leak: a row whose instruction or answer overlaps one of them is left out."""
     overlap_words: int = Field(10, ge=3)
     """Two texts overlap if they share this many consecutive words (docs/method.md, 6)."""
+    turn_tokens: Literal["keep", "neutralise"] = "keep"
+    """`neutralise`: break special tokens of chat templates in messages, such as <|im_end|>, with a space. Both are counted."""

@@ -37,6 +37,13 @@ class DispatchResult:
     usage: dict[str, Usage] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
+    def add(self, other: "DispatchResult") -> None:
+        """Add the result of further requests to this one."""
+        self.rows += other.rows
+        self.failures |= other.failures
+        for model, cost in other.usage.items():
+            self.usage.setdefault(model, Usage()).add(cost)
+
 
 def dispatch(
     arena: Arena,
@@ -63,9 +70,7 @@ def dispatch(
         except (ServerFailed, Unreachable) as error:
             result.failures |= {competitor.name: str(error) for competitor in group}
             continue
-        result.rows += rows
-        for model, cost in usage.items():
-            result.usage.setdefault(model, Usage()).add(cost)
+        result.add(DispatchResult(rows, usage))
     return result
 
 

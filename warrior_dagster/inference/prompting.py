@@ -12,14 +12,16 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Purpose, Sampling
+from warrior_dagster.config.stages import Battles, Difficulty
 from warrior_dagster.inference import chat_template
 from warrior_dagster.inference.chat_template import ChatTemplate
 from warrior_dagster.inference.reasoning import ENDED_IN_REASONING, ReplyFormat, reply_format
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
 
+# Possessive repeats, because runs of equal signs would otherwise be divided between them in every way: quadratic time.
 VERDICT_LINE = (
-    r"[\s*_#>`]*(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*:?)?[\s*_`]*"
-    r"\[\[\s*(?P<verdict>PATTERN)\s*\]\][\s*_`.]*"
+    r"[\s*_#>`]*+(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*+:?)?+[\s*_`]*+"
+    r"\[\[\s*+(?P<verdict>PATTERN)\s*+\]\][\s*_`.]*+"
 )
 REQUEST_COLUMNS: dict[str, Any] = {"completion_key": pl.String, "attempts": pl.Int64, "error": pl.String}
 """The columns that every row from a model has about its request. `error` is null unless the request failed."""
@@ -59,6 +61,10 @@ class LoadedCompetitor:
         greedy = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
         values = params(greedy, choice=words, logprobs=LETTER_LOGPROBS)
         return Request(self.model, prompt + self.format.to_answer, values, tag=tag)
+
+    def verdict(self, prompt: str, settings: Battles | Difficulty, words: tuple[str, ...], tag: Any) -> Request:
+        """A request for a verdict: for one of the words if it is direct, else for a reply that ends in the verdict."""
+        return self.choice(prompt, words, tag) if settings.verdict == "direct" else self.reply(prompt, settings.sampling, tag)
 
 
 def load_competitor(arena: Arena, name: str, purpose: Purpose) -> LoadedCompetitor:

@@ -97,11 +97,12 @@ def until_rated(arena: Arena, backend: DryRunBackend) -> tuple[StagePlan, StageP
 
     rated = checked(difficulty.rate(arena, backend, unique, LOG))
     rating = StagePlan(instruction_difficulty, backend.take_stage(), how=how)
+    questions = 2 if arena.difficulty.off_topic == "drop" else 1
     for name, count in to_come.items():
         for judge in arena.panel(name):
-            rating.expected[arena.competitor(judge).model] += count
+            rating.expected[arena.competitor(judge).model] += questions * count
     unrated = pl.col("instruction_id").is_in({one.tag[1] for one in rating.missing})
-    known = difficulty.difficulty(unique, rated.rows, arena.difficulty.keep).filter(~unrated)
+    known = difficulty.difficulty(unique, rated.rows, arena.difficulty).filter(~unrated)
     to_come += Counter(unique.filter(unrated)["competitor"].to_list())
     kept = known.filter("kept")
     to_come, how = expected(to_come, len(kept), len(known), "instructions were kept for their difficulty")

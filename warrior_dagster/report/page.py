@@ -17,6 +17,7 @@ from warrior_dagster.materialization.table import Table
 from warrior_dagster.report.lineage import Lineage, lineages
 from warrior_dagster.stages.battles.opinions.assets import judge_votes
 from warrior_dagster.stages.curation.assets import instruction_embeddings
+from warrior_dagster.stages.export.publishing import public, public_names
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
@@ -98,7 +99,10 @@ def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: st
         if (audited := warehouse.read_existing(analysis.judge_audit.name, [WHOLE])) is None
         else audit.faults(audited),
         alpha=agreement(arena, warehouse),
-        competitors=[c.model_dump(mode="json", include={"name", "model", "revision", "license"}) for c in arena.competitors],
+        competitors=public(
+            [c.model_dump(mode="json", include={"name", "model", "revision", "license"}) for c in arena.competitors],
+            public_names(arena),
+        ),
         settings=json.dumps(shown_settings(arena), indent=2, ensure_ascii=False),
         rows=as_data({"rows": chosen, "near": neighbours(arena, warehouse, chosen)}),
         shown=len(chosen),
@@ -107,8 +111,10 @@ def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: st
 
 
 def shown_settings(arena: Arena) -> dict[str, Any]:
-    """The part of the arena's file that the page shows."""
-    return arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors", *arena.unused_sections})
+    """The part of the arena's file that the page shows, without paths and addresses: a report is passed on."""
+    settings = arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors", *arena.unused_sections})
+    shown: dict[str, Any] = public(settings, public_names(arena))
+    return shown
 
 
 def shown(arena: Arena, warehouse: Warehouse, section: Section) -> dict[str, Any]:

@@ -101,8 +101,12 @@ def decode(encoded: Encoded) -> Any:  # noqa: PLR0911
             return (list if name == "list" else tuple)(map(decode, items))
         case "set" | "frozenset", [items]:
             return (set if name == "set" else frozenset)(map(decode, at_most(MAX_ENTRIES, "entries", items)))
-        case "Decimal" | "Fraction", [text]:
-            return (Decimal if name == "Decimal" else Fraction)(at_most(MAX_DIGITS, "digits", text))
+        case "Decimal", [text]:
+            return Decimal(at_most(MAX_DIGITS, "digits", text))
+        case "Fraction", [text]:
+            # Not `Fraction(text)`, which also reads exponents: "1e999999999" would fill the memory.
+            numerator, _, denominator = at_most(MAX_DIGITS, "digits", text).partition("/")
+            return Fraction(int(numerator), int(denominator or 1))
     raise NotPlain(f"no such kind of value: {name}")
 
 

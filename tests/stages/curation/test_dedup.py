@@ -13,6 +13,7 @@ from tests.stages.curation.examples import ROSTER, mined
 from warrior_dagster.config.stages import Deduplication
 from warrior_dagster.stages.curation import dedup, jaccard
 from warrior_dagster.stages.curation.dedup import find_duplicates, mark_duplicates, shingle_sets
+from warrior_dagster.words import pieces
 
 # Few distinct words and short texts, so that hypothesis often finds duplicates, near-duplicates and chains.
 TEXTS = st.lists(st.lists(st.sampled_from(["a", "b", "c", "d", "ü", "漢", "🙂"]), max_size=5).map(" ".join), max_size=15)
@@ -21,7 +22,7 @@ THRESHOLDS = st.sampled_from([0.2, 0.5, 0.55, 0.7, 1.0])
 
 @cache
 def shingles(text: str, size: int = 1) -> frozenset[tuple[str, ...]]:
-    words = text.split()
+    words = [piece for word in text.split() for piece in pieces(word)]
     if 0 < len(words) < size:
         return frozenset([tuple(words)])
     return frozenset(tuple(words[i : i + size]) for i in range(len(words) - size + 1))
@@ -45,6 +46,43 @@ def all_pairs(texts: list[str], threshold: float, size: int = 1) -> list[int | N
 
 def duplicate_of(texts: list[str], threshold: float = 0.5, size: int = 1) -> list[int | None]:
     return find_duplicates(texts, threshold=threshold, shingle_words=size)["duplicate_of"].to_list()
+
+
+SAME_TASK = [
+    (
+        "写一个Python函数，接收一个字符串列表，返回其中最长的字符串，如果有多个则返回第一个。",
+        "写一个Python函数，接收一个整数列表，返回其中最长的字符串，如果有多个则返回第一个。",
+    ),
+    (
+        "文字列のリストを受け取り、最も長い文字列を返すPython関数を書いてください。",
+        "単語のリストを受け取り、最も長い文字列を返すPython関数を書いてください。",
+    ),
+    (
+        "เขียนฟังก์ชัน Python ที่รับรายการของสตริงและคืนค่าสตริงที่ยาวที่สุดในรายการนั้น",
+        "เขียนฟังก์ชัน Python ที่รับรายการของคำและคืนค่าสตริงที่ยาวที่สุดในรายการนั้น",
+    ),
+]
+"""Requests in which one noun is another."""
+OTHER_TASKS = [
+    "写一个Python函数，接收一个整数列表，返回所有偶数的平方和，如果列表为空则返回零。",
+    "写一个Python函数，判断一个字符串是否是回文，忽略大小写和标点符号。",
+    "如何用Python读取一个很大的CSV文件，并且按照某一列的值进行分组统计？",
+    "写一个函数，反转一个链表。",
+    "写一个函数，反转一个字符串。",
+    "整数のリストを受け取り、偶数の二乗の合計を返すPython関数を書いてください。",
+    "与えられた文字列が回文かどうかを判定するPython関数を書いてください。",
+    "次のコードは空のリストを渡すと例外が発生します。原因を見つけて修正してください。",
+    "เขียนฟังก์ชัน Python ที่รับรายการของจำนวนเต็มและคืนค่าผลรวมของกำลังสองของเลขคู่",
+    "เขียนฟังก์ชัน Python เพื่อตรวจสอบว่าสตริงเป็นพาลินโดรมหรือไม่",
+    "อธิบายการทำงานของเดคอเรเตอร์ในภาษา Python พร้อมตัวอย่างการบันทึกเวลาทำงานของฟังก์ชัน",
+]
+
+
+def test_near_duplicates_in_scripts_without_spaces_are_found_and_other_tasks_are_kept() -> None:
+    texts = [*OTHER_TASKS, *(text for pair in SAME_TASK for text in pair)]
+    first = len(OTHER_TASKS)
+    expected = [None] * first + [None, first, None, first + 2, None, first + 4]
+    assert duplicate_of(texts, Deduplication().threshold) == expected
 
 
 def near_duplicates(seed: int, families: int, size: int) -> list[str]:
@@ -130,7 +168,7 @@ def test_a_thousand_pairs_exactly_at_the_threshold_are_all_found(shared: int, ow
 @given(
     st.lists(st.text(st.characters(codec="utf-8"), max_size=8), max_size=6), st.integers(1, 3), st.sampled_from([1, 2, 50_000])
 )
-def test_words_are_those_of_str_split(texts: list[str], size: int, part: int) -> None:
+def test_words_are_the_pieces_of_what_str_split_gives(texts: list[str], size: int, part: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dedup, "SLICE", part)
         starts, elements = shingle_sets(texts, size)

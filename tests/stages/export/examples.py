@@ -57,8 +57,13 @@ def card(kind: str = "sft", evidence: Literal["opinion", "execution", "both"] = 
         title="Quick: #1",
         kind=kind,
         rows=1000,
-        models=[{"name": "a|b", "model": "/srv/weights/tiny", "revision": None, "license": "Apache-2.0"}],
+        models=[{"name": "a|b", "model": "/srv/my weights/tiny", "revision": None, "license": "Apache-2.0"}],
         counts={"mined": 12345, "kept": 0},
-        settings={"k": 40.0, "engine": {"urls": ["http://gpu7:8000/v1"]}, "system": "/no_think\n````\n# Not a heading"},
+        settings={
+            "k": 40.0,
+            "engine": {"urls": ["http://gpu7:8000/v1"], "extra_args": ["--download-dir=/srv/cache/hub"]},
+            "system": "/no_think\n````\n# Not a heading",
+        },
+        names={"/srv/my weights/tiny": "tiny (local@0)"},
         evidence=evidence,
     )

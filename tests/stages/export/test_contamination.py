@@ -66,6 +66,25 @@ def test_fewer_than_three_words_and_numbers_alone_do_not_count() -> None:
     assert overlaps(["is 1, 2, 3 odd"], ["1 2 3 odd"], words=10)["ngram"].to_list() == ["1 2 3 odd"]
 
 
+def test_a_copy_in_a_script_without_spaces_is_found_and_a_usual_phrase_is_not() -> None:
+    task = "给定一个正整数列表和一个目标值，找出列表中两个数，使它们的和等于目标值，并返回这两个数的下标。"
+    copy = "请用Python解决：给定一个正整数列表和一个目标值,找出列表中两个数, 使它们的和等于目标值!"
+    other = "给定一个正整数列表，返回其中所有偶数的平方和。"
+    assert overlaps([other, copy], [task], words=10)["text"].to_list() == [1]
+    thai = "เขียนฟังก์ชันที่รับรายการของจำนวนเต็มและคืนค่าผลรวมของกำลังสองของเลขคู่"
+    found = overlaps(["ช่วย" + thai + "ด้วย", "เขียนฟังก์ชันที่รับสตริงและคืนค่าความยาว"], [thai], words=10)
+    assert found["text"].to_list() == [0]
+
+
+def test_two_han_characters_or_four_thai_letters_count_as_one_word() -> None:
+    assert overlaps(["x 一二三四五六 y"], ["一二三四五六"], words=10).height == 1
+    assert overlaps(["x 一二三四五 y"], ["一二三四五"], words=10).is_empty()  # shorter than MIN_WORDS
+    thai = "กขฃคฅฆงจฉชซฌ"
+    assert overlaps([thai], [thai], words=10).height == 1
+    assert overlaps([thai[:-1]], [thai[:-1]], words=10).is_empty()
+    assert overlaps(["一二三四五六七 z"], ["一二三四五六七八九"], words=3)["ngram"].to_list() == ["一 二 三 四 五 六"]
+
+
 def records_with(instruction: str = "", answer: str = "") -> pl.DataFrame:
     """Four instructions with four answers each; a given text replaces the first instruction, or its gold answer."""
     first = pl.col("instruction_id") == "i00"

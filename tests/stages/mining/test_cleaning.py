@@ -2,6 +2,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.long_texts import LENGTH, assert_linear
+from warrior_dagster.stages.mining import cleaning
 from warrior_dagster.stages.mining.cleaning import clean
 
 FIBONACCI = '''Why does this function return None? How can I make it faster?
@@ -160,10 +162,27 @@ def test_any_text_gives_valid_unicode_and_a_status(text: str, finished: bool, mi
     assert instruction == instruction.strip()
     if status == "ok":
         assert instruction
-        assert min_chars <= len(instruction) <= max_chars
+        assert min_chars <= 3 * len(instruction)
+        assert min_chars <= len(instruction) or not text.isascii()
+        assert len(instruction) <= max_chars
         assert clean(instruction, finished=True, min_chars=min_chars, max_chars=max_chars) == (instruction, "ok")
 
 
 @given(line=st.text(st.characters(codec="utf-8"), min_size=1, max_size=80), times=st.integers(60, 120))
 def test_a_repeated_line_is_never_ok(line: str, times: int) -> None:
     assert cleaned(f"{line}\n" * times, max_chars=100_000)[1] != "ok"
+
+
+def test_a_mined_text_is_read_in_linear_time() -> None:
+    assert_linear(lambda text: cleaned(text, max_chars=2 * LENGTH))
+
+
+@pytest.mark.parametrize("request_", ["反转一个字符串", "Python怎么读取文件", "リストを逆順にして", "리스트를 뒤집는 함수"])
+def test_a_short_request_whose_letters_write_syllables_or_words_is_long_enough(request_: str) -> None:
+    assert cleaned(request_, min_chars=15) == (request_, "ok")
+    assert cleaned("你好", min_chars=15)[1] == "too_short"
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"], max_codepoint=0x10FF), max_size=40))
+def test_the_length_of_a_text_in_an_alphabet_is_its_number_of_characters(text: str) -> None:
+    assert cleaning._letters(text) == len(text)

@@ -10,14 +10,16 @@ from warrior_dagster.materialization.partitions import EARLIER, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, table, tokens_of
 from warrior_dagster.stages.curation import dedup, difficulty, embedding, selection
-from warrior_dagster.stages.curation.columns import INSTRUCTION, RATED
+from warrior_dagster.stages.curation.columns import INSTRUCTION, RATED, RATING, topic_column
 from warrior_dagster.stages.curation.device import exclusive_device
 
 
 def rating_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     """The most tokens of a judge's prompt about one instruction, and of its verdict."""
-    verdict = arena.difficulty.sampling.max_tokens if arena.difficulty.verdict == "reasoned" else 1
-    return arena.mining.max_tokens + tokens_of(arena.difficulty.prompt), verdict
+    settings = arena.difficulty
+    prompts = [settings.prompt, settings.topic_prompt] if settings.off_topic == "drop" else [settings.prompt]
+    verdict = settings.sampling.max_tokens if settings.verdict == "reasoned" else 1
+    return arena.mining.max_tokens + max(map(tokens_of, prompts)), verdict
 
 
 def roster_up_to(step: Step) -> list[str]:
@@ -52,12 +54,11 @@ def unique_instructions(step: Step) -> dg.MaterializeResult:
 
 @table(
     partitioned_by="competitor",
-    columns=(*INSTRUCTION, "score", "scored_by", "abstained", "ratings", "band", "kept"),
+    columns=lambda arena: (*INSTRUCTION, *RATING, *topic_column(arena)),
     reads={"unique_instructions": SAME},
     settings=lambda arena: [arena.difficulty],
-    origins=origins(
-        "unique_instructions",
-        **dict.fromkeys(("score", "scored_by", "abstained", "ratings", "band", "kept"), "unique_instructions.instruction"),
+    origins=lambda arena: origins(
+        "unique_instructions", **dict.fromkeys((*RATING, *topic_column(arena)), "unique_instructions.instruction")
     ),
     usable=pl.col("kept"),
     usable_row="kept: none is scored difficulty.keep or above",
@@ -66,16 +67,21 @@ def unique_instructions(step: Step) -> dg.MaterializeResult:
 )
 def instruction_difficulty(step: Step) -> dg.MaterializeResult:
     """A panel's score of each unique instruction, 1 to 10, with the judges' reasons and the band; kept from the arena's
-    threshold upwards. A judge that gives no score abstains.
+    threshold upwards. A judge that gives no score abstains. With `difficulty.off_topic: drop` the panel says first whether an
+    instruction is about programming (`on_topic`), and rates no other.
     """
     arena = step.arena
     unique = step.warehouse.read("unique_instructions", step.keys).filter("kept").select(INSTRUCTION)
     ratings = difficulty.rate(arena, step.engines, unique, step.log)
-    rated = difficulty.difficulty(unique, ratings.rows, arena.difficulty.keep)
+    rated = difficulty.difficulty(unique, ratings.rows, arena.difficulty)
     return record(
         step,
         split(rated, step),
-        describe=lambda f: {"kept": f.filter("kept").height, "bands": counted(f, "band")},
+        describe=lambda f: {
+            "kept": f.filter("kept").height,
+            "bands": counted(f, "band"),
+            **({"off_topic": f.filter(~difficulty.ON_TOPIC).height} if topic_column(arena) else {}),
+        },
         result=ratings,
         completed_by=arena.panel,
     )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from warrior_dagster.config.stages import Deduplication
 from warrior_dagster.stages.curation.columns import INSTRUCTION
 from warrior_dagster.stages.curation.jaccard import first_matches
+from warrior_dagster.words import SPACELESS, pieces
 
 SAMPLE_ORDER = ["sample", "language", "temperature", "top_p"]
 """Within a competitor the lowest sample number comes first, so that mining more samples only appends."""
@@ -46,8 +47,9 @@ def find_duplicates(texts: Sequence[str] | pl.Series, *, threshold: float, shing
     """Find for each text the earlier text that it duplicates, if any.
 
     A text is a duplicate if its set of shingles has a Jaccard similarity of at least `threshold`, in (0, 1], with that of an
-    earlier kept text; the earliest such text is reported. A shingle is `shingle_words` consecutive whitespace-separated words.
-    A shorter text is one shingle, so texts without words duplicate one another.
+    earlier kept text; the earliest such text is reported. A shingle is `shingle_words` consecutive words: what white space
+    separates, and in scripts without spaces pairs of characters (`words.pieces`). A shorter text is one shingle, so texts
+    without words duplicate one another.
 
     Returns one row per text: `duplicate_of` (Int64, index of the kept text, null if this one is kept) and `similarity`
     (Float64, the exact Jaccard similarity of the two, null if kept). Raises ValueError for an argument out of range.
@@ -88,7 +90,18 @@ def _words(texts: Sequence[str] | pl.Series) -> tuple[Ints, Ints]:
     with ThreadPoolExecutor(cpu_count()) as pool:
         rows, words = zip(*pool.map(split, range(0, max(len(texts), 1), SLICE)), strict=True)
     numbered = pa.chunked_array(words).unify_dictionaries()  # a word has the same number in all slices
-    return np.concatenate(rows), np.concatenate([part.indices.to_numpy() for part in numbered.chunks]).astype(np.int64)
+    codes = np.concatenate([part.indices.to_numpy() for part in numbered.chunks]).astype(np.int64)
+    return _cut(np.concatenate(rows), codes, pl.Series(numbered.chunk(0).dictionary, dtype=pl.String))
+
+
+def _cut(row: Ints, word: Ints, distinct: pl.Series) -> tuple[Ints, Ints]:
+    """The same with each word replaced by its pieces (`words.pieces`). Word number i is `distinct[i]`."""
+    if not distinct.str.contains(f"[{SPACELESS}]").any():
+        return row, word
+    numbers = dict[str, int]()
+    cut = pl.Series([[numbers.setdefault(piece, len(numbers)) for piece in pieces(one)] for one in distinct])
+    exploded = pl.DataFrame({"row": row, "word": cut.gather(word)}).explode("word")
+    return exploded["row"].to_numpy(), exploded["word"].to_numpy()
 
 
 def _shingles(row: Ints, word: Ints, size: int) -> tuple[Ints, Ints]:

@@ -12,7 +12,7 @@ from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, record
 from warrior_dagster.materialization.table import Table, table
-from warrior_dagster.stages.export import card, contamination, dpo, files, kto, records, sft
+from warrior_dagster.stages.export import card, contamination, dpo, files, kto, publishing, records, sft, turn_tokens
 from warrior_dagster.warehouse.tables import WHOLE
 
 INSTRUCTION, ANSWER = "selected_instructions.instruction", "answers.answer"
@@ -71,12 +71,21 @@ def dataset(
         arena = step.arena
         made = make(records.records(step.warehouse, arena), arena)
         rows = contamination.remove_overlapping(made, step.warehouse.read(benchmark_overlap.name, [WHOLE]))
+        with_tokens = turn_tokens.rows_with_turn_tokens(rows)
+        if arena.export.turn_tokens == "neutralise":
+            rows = turn_tokens.neutralised(rows)
         counts = {one.name: step.warehouse.count(one.name, one.partitions(arena)) for one in counted}
+        if with_tokens:
+            counts[f"{kind} rows with turn tokens ({arena.export.turn_tokens})"] = with_tokens
         text = card_of(arena, kind, rows, counts, len(made) - len(rows))
         paths = files.write_dataset(rows, Path(arena.export.folder), kind, text)
         keyed = rows.with_columns(pl.concat_str(identity, separator=":").alias("row_id"))
         where = {f"path_{name}": dg.MetadataValue.path(path) for name, path in paths.items()}
-        return record(step, {WHOLE: keyed}, metadata={**where, "left_out_for_benchmarks": len(made) - len(rows)})
+        return record(
+            step,
+            {WHOLE: keyed},
+            metadata={**where, "left_out_for_benchmarks": len(made) - len(rows), "with_turn_tokens": with_tokens},
+        )
 
     exported.__doc__ = (
         f"{description} Parquet, JSON Lines and a card; answers cut off at the token limit are never shown as good ones, and"
@@ -146,5 +155,6 @@ def card_of(arena: Arena, kind: str, rows: pl.DataFrame, counts: dict[str, int],
         models=[c.model_dump(include={"name", "model", "revision", "license"}) for c in arena.competitors],
         counts=counts | ({f"left out of {kind} for {against}": left_out} if against else {}),
         settings=arena.model_dump(mode="json", exclude={"warehouse", "engine", "export", *arena.unused_sections}),
+        names=publishing.public_names(arena),
         evidence=arena.battles.evidence,
     )

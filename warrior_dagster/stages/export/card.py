@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import yaml
 
+from warrior_dagster.stages.export.publishing import public
+
 FORMATS = {
     "sft": "`messages`: the instruction and its best answer. For supervised fine-tuning, such as TRL's `SFTTrainer`.",
     "dpo": "`prompt`, `chosen`, `rejected`: the best and the worst answer. For preference training, such as TRL's "
@@ -48,13 +50,15 @@ def dataset_card(
     models: Sequence[Mapping[str, str | None]],
     counts: Mapping[str, int],
     settings: Mapping[str, Any],
+    names: Mapping[str, str],
     evidence: Literal["opinion", "execution", "both"],
 ) -> str:
     """The README.md of a data set: front matter for the Hub, then models, counts, settings and limitations.
 
     `kind` is `sft`, `dpo` or `kto`. Each model has `name`, `model`, `revision` and `license`; a missing or empty one is
     "unknown". `counts` are the rows after each stage, in order; `settings` are plain values, written as YAML; `evidence` is as
-    in the arena file. A card is public, so the addresses of servers and local folders are removed from models and settings.
+    in the arena file. A card is public, so the addresses of servers and local folders are removed from models and settings;
+    `names` are what stands there for local folders and files (`publishing.public_names`).
     """
     front = {
         "pretty_name": title,
@@ -66,7 +70,7 @@ def dataset_card(
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "train.parquet"}]}],
     }
     columns = ("name", "model", "revision", "license")
-    listed = [[_public(model.get(column) or "unknown") for column in columns] for model in models]
+    listed = [[public(model.get(column) or "unknown", names) for column in columns] for model in models]
     parts = [
         f"---\n{_yaml(front)}---",
         f"# {_line(title)}",
@@ -74,7 +78,7 @@ def dataset_card(
         f"Columns: {FORMATS[kind]}",
         f"## Models\n\n{_table(['competitor', 'model', 'revision', 'license'], listed)}",
         f"## Counts\n\n{_table(['stage', 'rows'], [[stage, f'{count:,}'] for stage, count in counts.items()])}",
-        f"## Settings\n\n{_fenced(_yaml(_public(dict(settings))))}",
+        f"## Settings\n\n{_fenced(_yaml(public(dict(settings), names)))}",
         f"## Limitations\n\n{LIMITATIONS.format(evidence=EVIDENCE[evidence])}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -97,15 +101,3 @@ def _fenced(text: str) -> str:
     """A code block with a fence longer than any run of backticks inside, so that no prompt can end the block."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}yaml\n{text}{fence}"
-
-
-def _public(value: Any) -> Any:
-    """The same value without server addresses, and with only the last part of absolute paths."""
-    if isinstance(value, str):
-        is_path = re.fullmatch(r"~?(/[^/\s]+){2,}/?", value)
-        return value.rstrip("/").rsplit("/", 1)[-1] if is_path else re.sub(r"\b\w+://\S+", "(an address)", value)
-    if isinstance(value, Mapping):
-        return {key: _public(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_public(item) for item in value]
-    return value

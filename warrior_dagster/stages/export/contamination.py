@@ -2,7 +2,8 @@
 
 Two texts overlap if they share a number of consecutive words, or all words of a benchmark's text that is shorter. Ten words are
 usual for code (DeepSeek-Coder, arXiv 2401.14196; Qwen2.5-Coder, arXiv 2409.12186). Words are compared in lower case and without
-the characters between them, so layout and punctuation do not hide a copy. An overlap of numbers only does not count.
+the characters between them, so layout and punctuation do not hide a copy. An overlap of numbers only does not count. In
+scripts without spaces each character is compared, and several of them count as one word (`QUARTERS`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from warrior_dagster.words import HAN, SPACELESS
+
 MIN_WORDS = 3
 """A benchmark's text with fewer words is ignored."""
+WORD = rf"[{SPACELESS}]|[\w--[{SPACELESS}]]+"
+"""What is compared as one: a word, or a character of a script without spaces."""
+QUARTERS = {f"^[{HAN}]$": 2, f"^[{SPACELESS}]$": 1}
+"""How many quarters of a word a character is: half a word in Chinese, less in alphabets and syllabaries. All else is four."""
 SLICE = 5_000
 """Texts split into words at a time. This bounds the memory."""
 SCHEMA = {
@@ -89,7 +96,7 @@ def remove_overlapping(rows: pl.DataFrame, overlap: pl.DataFrame) -> pl.DataFram
 
 def _words(texts: pl.Series) -> pl.DataFrame:
     """`text` (index) and `word` for each word of each text, in order."""
-    lists = texts.fill_null("").str.to_lowercase().str.extract_all(r"\w+")
+    lists = texts.fill_null("").str.to_lowercase().str.extract_all(WORD)
     return pl.DataFrame({"text": np.arange(len(texts)), "word": lists}).explode("word").drop_nulls()
 
 
@@ -100,16 +107,26 @@ def _coded(words: pl.DataFrame, vocabulary: pl.Enum) -> tuple[Ints, Ints, Ints]:
     return codes, row, np.searchsorted(row, row, side="right")
 
 
+def _ngrams(known: pl.DataFrame, row: Ints, end: Ints, words: int) -> Ints:
+    """The length of the n-gram that begins at each position, in entries of `known`, and 0 for none."""
+    position, begin, quarters = np.arange(len(row)), np.searchsorted(row, row), pl.lit(4)
+    for pattern, count in reversed(QUARTERS.items()):
+        quarters = pl.when(pl.col("word").str.contains(pattern)).then(count).otherwise(quarters)
+    total = np.concatenate([[0], np.cumsum(known.select(quarters.cast(pl.Int64)).to_series().to_numpy())])
+    full = np.searchsorted(total, total[position] + 4 * words)
+    # A shorter text is one n-gram, from its first word to its last.
+    whole = (position == begin) & (total[end] - total[position] >= 4 * MIN_WORDS)
+    return np.where(full <= end, full - position, np.where(whole, end - position, 0))
+
+
 def _tries(known: pl.DataFrame, vocabulary: pl.Enum, words: int) -> list[tuple[int, list[Ints], Ints]]:
     """One trie per n-gram length: the length, the sorted keys of each depth, and the first task of each leaf."""
     codes, row, end = _coded(known, vocabulary)
-    begin, numeric = np.searchsorted(row, row), known["word"].str.contains(r"^[\d_]+$").to_numpy()
+    numeric = known["word"].str.contains(r"^[\d_]+$").to_numpy()
     letters = np.concatenate([[0], np.cumsum(~numeric)])
-    position, tries = np.arange(len(codes)), list[tuple[int, list[Ints], Ints]]()
-    for length in range(MIN_WORDS, words + 1):
-        # A shorter text is one n-gram, from its first word to its last.
-        fits = (position + length <= end) if length == words else (position == begin) & (position + length == end)
-        starts = position[fits]
+    lengths, tries = _ngrams(known, row, end, words), list[tuple[int, list[Ints], Ints]]()
+    for length in sorted(set(lengths[lengths > 0].tolist())):
+        starts = np.flatnonzero(lengths == length)
         starts = starts[letters[starts + length] > letters[starts]]
         if len(starts):
             levels, nodes, firsts = list[Ints](), np.zeros(len(starts), dtype=np.int64), starts

@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import scripted_engines
+from tests.long_texts import assert_linear
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.sandbox.code_extraction import parse_python
@@ -120,3 +122,25 @@ def test_any_text_is_accepted_and_each_kept_test_is_a_normalised_assert(text: st
         assert ast.unparse(tree) == test
         assert not generation.changing(tree)
     assert all(row["reason"] for row in found if row["status"] != "ok")
+
+
+@given(st.lists(st.sampled_from((*PIECES, "x = '漢'", "\r", "\r\n", "\f", "\u2028", "    ")), max_size=30).map("".join))
+def test_a_statement_is_the_text_that_it_was_parsed_from(text: str) -> None:
+    tree = parse_python(text)
+    if tree:
+        assert list(generation.sources(text, tree.body)) == [ast.get_source_segment(text, node) for node in tree.body]
+
+
+MARKS = (" ", "\t", "\n", "-", "*", "+", ">>>", "1", "2.", "3)", "`", "assert", "asserts", "none", "NONE", "x", "_", "é")
+
+
+@given(st.lists(st.sampled_from(MARKS), max_size=12).map("".join))
+def test_marks_before_an_assert_and_a_line_that_says_none_are_read_as_they_are_defined(text: str) -> None:
+    before = re.compile(r"^\s*(?:>>>|[-*+]|\d+[.)])?\s*`*(?=assert\b)")
+    assert generation.BEFORE_ASSERT.sub("", text, count=1) == before.sub("", text, count=1)
+    none = re.search(r"^\W*none\W*$", text, re.IGNORECASE | re.MULTILINE)
+    assert (generation.SAYS_NONE.search(text) is None) == (none is None)
+
+
+def test_tests_are_read_in_linear_time() -> None:
+    assert_linear(rows)

@@ -48,7 +48,6 @@ def requests(judge: LoadedCompetitor, matchups: dict[str, pl.DataFrame], setting
     """
     frames = [frame.with_columns(pl.lit(key).alias("matchup")) for key, frame in matchups.items()]
     together = pl.concat(frames).drop_nulls().sort("instruction_id", "matchup", maintain_order=True)
-    direct = settings.verdict == "direct"
     for row in together.iter_rows(named=True):
         left, right = sides(row["matchup"])
         battle = {"left": left, "right": right} | {key: row[key] for key in ("instruction_id", "key_left", "key_right")}
@@ -62,7 +61,7 @@ def requests(judge: LoadedCompetitor, matchups: dict[str, pl.DataFrame], setting
                 answer_b=row[f"answer_{second}"],
             )
             tag = battle | {"judge": judge.name, "order": order}
-            yield judge.choice(prompt, LETTERS, tag) if direct else judge.reply(prompt, settings.sampling, tag)
+            yield judge.verdict(prompt, settings, LETTERS, tag)
 
 
 def orders(instruction_id: str, how: str) -> tuple[str, ...]:

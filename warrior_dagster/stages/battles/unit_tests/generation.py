@@ -4,7 +4,9 @@ import ast
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
+from itertools import accumulate
 from typing import Any, TypeGuard
 
 import polars as pl
@@ -25,8 +27,10 @@ SCHEMA = {
 RUNS = "Python"
 """The language that can be run."""
 LONGEST_TEST = 2_000
-BEFORE_ASSERT = re.compile(r"^\s*(?:>>>|[-*+]|\d+[.)])?\s*`*(?=assert\b)")
-"""The start of a line of prose with an assert: a list's mark, a prompt, a quote."""
+BEFORE_ASSERT = re.compile(r"^\s*+(?:>>>|[-*+]|\d++[.)])?+\s*+`*+(?=assert\b)")
+"""The start of a line of prose with an assert: a list's mark, a prompt, a quote. Possessive, so that it takes linear time."""
+SAYS_NONE = re.compile(r"^[^\w\n]*none[^\w\n]*$", re.IGNORECASE | re.MULTILINE)
+"""A line with the word and no other."""
 CHANGING = {
     *("random", "secrets", "uuid", "time", "datetime", "date", "timeit", "os", "sys", "io", "pathlib", "shutil", "tempfile"),
     *("socket", "ssl", "http", "urllib", "requests", "subprocess", "multiprocessing", "threading", "asyncio", "signal", "gc"),
@@ -79,8 +83,8 @@ def rows_of(written: dict[str, Any], most: int) -> list[dict[str, Any]]:
         return [only_row(identity, writer, "failed", written["error"], **request)]
     found = tests(written["text"], most)
     if not found:
-        none = re.search(r"^\W*none\W*$", written["text"], re.IGNORECASE | re.MULTILINE)
-        reason = written["unfinished"] or ("not runnable: the judge said NONE" if none else "no test could be read")
+        none = "not runnable: the judge said NONE" if SAYS_NONE.search(written["text"]) else "no test could be read"
+        reason = written["unfinished"] or none
         return [only_row(identity, writer, "none", reason, **request)]
     return [
         row(identity, writer, number, test, "dropped" if reason else "ok", reason, **request)
@@ -101,13 +105,14 @@ def only_row(identity: str, writer: str, status: str, reason: str, **request: An
 
 def tests(text: str, most: int) -> list[tuple[str, str]]:
     """The tests of a completion, normalised, each with the reason why it is not kept, or "". At most `most` are kept."""
-    found, seen = list[tuple[str, str]](), set[str]()
+    found, seen, kept = list[tuple[str, str]](), set[str](), 0
     for statement in statements(text[:MAX_CHARS]):
         test, reason = checked(statement)
         if not reason and test in seen:
             reason = "a duplicate"
-        elif not reason and sum(not r for _, r in found) >= most:
+        elif not reason and kept >= most:
             reason = f"beyond {most} tests"
+        kept += not reason
         seen.add(test)
         found.append((test, reason))
     return found
@@ -122,14 +127,24 @@ def statements(text: str) -> Iterator[str]:
     for block in [block.text for block in fenced if block.is_python] if fenced else [text]:
         tree = parse_python(block)
         if tree is not None and (fenced or any(isinstance(node, ast.Assert) for node in tree.body)):
-            for node in tree.body:
-                for statement in node.body if is_test_function(node) else [node]:
-                    yield ast.get_source_segment(block, statement) or ""
+            found = [one for node in tree.body for one in (node.body if is_test_function(node) else [node])]
+            yield from sources(block, found)
             continue
         for line in block.splitlines():
             test = BEFORE_ASSERT.sub("", line, count=1).rstrip("` \t")
             if test.startswith("assert") or (fenced and test.strip() and not test.lstrip().startswith("#")):
                 yield test
+
+
+def sources(text: str, nodes: Iterable[ast.stmt]) -> Iterator[str]:
+    """The source of each statement in `text`, as `ast.get_source_segment` gives it; that would split the text for each."""
+    data = text.encode()
+    # Python's lines, whose columns are bytes. Unlike `str.splitlines`, it starts no line at a form feed.
+    starts = [0, *accumulate(len(line.encode()) for line in StringIO(text, newline=""))]
+    for node in nodes:
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        yield data[starts[node.lineno - 1] + node.col_offset : starts[node.end_lineno - 1] + node.end_col_offset].decode()
 
 
 def is_test_function(node: ast.stmt) -> TypeGuard[ast.FunctionDef]:
