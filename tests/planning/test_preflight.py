@@ -47,3 +47,17 @@ def test_a_context_too_short_for_the_longest_battle_is_reported(tmp_path: Path) 
     assert tight_contexts(load_arena(written(tmp_path, GOOD))) == []
     short = load_arena(written(tmp_path, GOOD + "engine: {serve: {kind: vllm, max_model_len: 4096}}\n"))
     assert len(tight_contexts(short)) == 3
+
+
+def test_a_module_that_answers_may_import_and_this_machine_lacks_is_named(tmp_path: Path) -> None:
+    modules = "battles: {evidence: execution}\nexecution: {modules: [json, no_such_module]}\n"
+    lines = missing_here(load_arena(written(tmp_path, GOOD + modules)))
+    assert "execution.modules: expected an installed module; 'no_such_module' is not installed" in lines
+
+
+def test_a_module_that_cannot_be_imported_within_the_limits_is_named(tmp_path: Path) -> None:
+    execution = "execution: {modules: [dateutil, numpy], memory_mib: 64}\n"
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + "battles: {evidence: execution}\n" + execution)))
+    assert line.startswith("execution.modules: numpy cannot be imported within execution.seconds and memory_mib: ")
+    enough = execution.replace("64", "512")
+    assert no_isolation(load_arena(written(tmp_path, GOOD + "battles: {evidence: execution}\n" + enough))) == []

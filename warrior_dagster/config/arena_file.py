@@ -58,7 +58,7 @@ def folders_as_hub_ids(arena: Arena, folder: Path) -> list[dict[str, Any]]:
             path = os.path.relpath(places[0], folder)
             path = path if path.startswith(".") else f"./{path}"
             expected = f"expected a hub id, or a path that starts with '.', '/' or '~'; for the folder {model} write {path}"
-            errors.append({"type": "value_error", "loc": loc, "input": model, "ctx": {"error": expected}})
+            errors.append({"type": "value_error", "loc": loc, "msg": expected, "input": model, "ctx": {"error": expected}})
     return errors
 
 

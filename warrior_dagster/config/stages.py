@@ -177,7 +177,7 @@ class Execution(Strict):
     memory_mib: int = Field(512, ge=64)
     """Memory limit of each process of a test, in MiB."""
     modules: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...], unique("module")] = ()
-    """Installed modules, such as `numpy`, that answers may import beside the standard library, with what they depend on."""
+    """Installed modules, such as `numpy`, that answers may import beside the standard library; what these need comes along."""
     isolation: Literal["required", "limits"] = "required"
     """`required`: refuse to run code on a machine that cannot isolate it. `limits`: run it there with resource limits only."""
     max_timeout_rate: float = Field(0.1, ge=0, le=1)

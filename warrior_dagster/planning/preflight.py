@@ -7,10 +7,11 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.reference_sets import texts_of
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.config.stages import ReferenceSet
-from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError, ResourceLimits
+from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError
 from warrior_dagster.sandbox.modules import ModuleMissing, module_files
 from warrior_dagster.sandbox.pool import Program, run_all
-from warrior_dagster.sandbox.probing import PROBE_SECONDS, best_isolation
+from warrior_dagster.sandbox.probing import best_isolation
+from warrior_dagster.stages.battles.unit_tests.execution import limits
 
 
 def missing_here(arena: Arena) -> list[str]:
@@ -51,20 +52,23 @@ def no_isolation(arena: Arena) -> list[str]:
     if not arena.runs_tests:
         return []
     modules = arena.execution.modules
-    limits = ResourceLimits(PROBE_SECONDS, arena.execution.memory_mib << 20, modules=modules)
     levels = ALLOWED_LEVELS[arena.execution.isolation]
     try:
         best_isolation(levels)
         if not modules:
             return []
         imports = Program("modules", "", tuple(f"import {module}" for module in modules))
-        (result,) = run_all([imports], limits, levels=levels, workers=1)
+        (result,) = run_all([imports], limits(arena.execution), levels=levels, workers=1)
     except IsolationError as error:
         return [f"execution.isolation: {error}"]
     except ModuleMissing:
         return []  # `missing_here` names it
     found = zip(modules, result.reasons, strict=True)
-    return [f"execution.modules: {module} cannot be imported in the sandbox: {reason}" for module, reason in found if reason]
+    return [
+        f"execution.modules: {module} cannot be imported within execution.seconds and memory_mib: {reason}"
+        for module, reason in found
+        if reason
+    ]
 
 
 def tight_contexts(arena: Arena) -> list[str]:

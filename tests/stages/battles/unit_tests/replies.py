@@ -190,7 +190,7 @@ WRONG_REPLIES = {
     "JavaScript": fenced("function count_vowels(t) { return t.match(/[aeiou]/gi).length; }\n", "js"),
     "an exit in it": fenced("import sys\n\ndef count_vowels(text):\n    sys.exit(0)\n"),
     "everything equals it": fenced(
-        "class Any:\n    def __eq__(self, other):\n        return True\n\ndef count_vowels(text):\n    return Any()\n\ninput()\n"
+        "class Any:\n    def __eq__(self, o):\n        return True\n\ndef count_vowels(text):\n    return Any()\n\ninput()\n"
     ),
     "a module that does not exist here": fenced("import numpy as np\n\n" + ONE.replace("sum(", "np.sum(")),
     "a module that does not exist here, in the function": fenced(ONE.replace("    return", "    import numpy\n    return")),

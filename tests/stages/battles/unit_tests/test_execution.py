@@ -173,3 +173,10 @@ def test_code_that_needs_a_module_which_the_sandbox_lacks_is_not_judged(place: s
 def test_code_that_only_claims_to_need_a_module_is_judged(code: str) -> None:
     rows, _ = execution.execute(answers(ann=code), asserts_of(ann="assert add(1, 2) == 3"), EMPTY, run_all, SETTINGS)
     assert rows["outcome"].to_list() == ["error"]
+
+
+def test_a_program_that_could_be_loaded_only_once_is_run_as_its_definitions() -> None:
+    sandbox = Sandbox("passed", "not run")
+    rows, _ = execution.execute(answers(ann=READS_INPUT), asserts_of(ann="assert add(1, 2) == 3"), EMPTY, sandbox, SETTINGS)
+    assert rows["outcome"].to_list() == ["passed"]
+    assert len({program.code for program in sandbox.ran}) == 2

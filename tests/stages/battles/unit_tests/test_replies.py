@@ -9,7 +9,7 @@ from warrior_dagster.config.stages import Execution
 from warrior_dagster.sandbox.pool import run_all
 from warrior_dagster.stages.battles.unit_tests import execution
 
-SETTINGS = Execution(seconds=1)
+SETTINGS = Execution(seconds=0.5)
 
 
 @pytest.fixture(scope="module")

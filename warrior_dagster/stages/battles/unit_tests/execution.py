@@ -183,12 +183,10 @@ def run_twice(pending: list[PendingProgram], run: Run, counts: RunCounts) -> dic
 
 def verdict(one: Result, other: Result, place: int) -> Verdict:
     """The outcome of two runs of one check."""
-    a, b = sorted((one.outcomes[place], other.outcomes[place]))  # they come in any order
+    a, b = sorted((one.outcomes[place], other.outcomes[place]), key=lambda o: (o != NOT_RUN, o))  # they come in any order
     chosen = one if one.outcomes[place] == a else other
-    if a != b and NOT_RUN not in (a, b):
+    if a not in (b, NOT_RUN):  # code that could be loaded only once could not be loaded
         return UNSTABLE, f"{a} and {b}", chosen.level
-    if a != b:  # it could be loaded once
-        a, chosen = NOT_RUN, one if one.outcomes[place] == NOT_RUN else other
     reason = re.sub(r"0x[0-9a-fA-F]+", "0x...", chosen.error or chosen.reasons[place])  # memory addresses differ between runs
     return a, reason[:MAX_REASON], chosen.level
 
