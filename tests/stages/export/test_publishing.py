@@ -21,6 +21,15 @@ def test_no_exported_file_and_no_report_holds_a_path_of_the_machine(finished_run
     assert f"{Path(model).name} ({folder_identity(model)})" in card
 
 
+def test_arguments_of_a_server_keep_the_last_part_of_a_path_and_no_address() -> None:
+    arguments = ["--download-dir", "/srv/cache/hub", "--other=~/my/file.json", "--half=1/2"]
+    shown = public({"serve": {"extra_args": arguments, "urls": ["http://gpu7:8000"]}}, {})
+    assert shown["serve"] == {
+        "extra_args": ["--download-dir", "hub", "--other=file.json", "--half=1/2"],
+        "urls": ["(an address)"],
+    }
+
+
 def test_local_folders_and_files_have_their_name_and_identity_in_whatever_is_published(
     finished_run: FinishedRun, tmp_path: Path
 ) -> None:
@@ -31,7 +40,6 @@ def test_local_folders_and_files_have_their_name_and_identity_in_whatever_is_pub
         {"name": "mine", "source": str(texts)},
         {"name": "gone", "source": "/srv/gone set.json"},
     ]
-    values["competitors"][0]["serve"] = {"extra_args": ["--download-dir", "/srv/cache/hub", "--chat-template=/srv/a b/t.jinja"]}
     values["competitors"][1]["system_prompt"] = "/no_think List what is in /usr/bin/env and ~/x."
     arena = Arena.model_validate(values)
     shown = public(arena.model_dump(mode="json", exclude={"warehouse", "export"}), public_names(arena))
