@@ -77,10 +77,20 @@ def first_causes(errors: list[Any]) -> list[Any]:
     ]
 
 
+def place(loc: tuple[int | str, ...], path: Path) -> str:
+    """Where the value of some keys stands in an arena's file: file, line and key."""
+    return place_in(loc, yaml.compose(path.read_text("utf-8"), Loader=yaml.SafeLoader), path)
+
+
+def place_in(loc: tuple[int | str, ...], document: yaml.Node | None, path: Path) -> str:
+    """File, line and key of a path of keys in a document."""
+    steps, line = locate(loc, document)
+    key = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".") or "arena"
+    return f"{path}:{line}: {key}"
+
+
 def explain(error: Any, document: yaml.Node | None, path: Path) -> str:
     """A pydantic error as one line: file, line, key, what was expected, and what was found."""
-    steps, line = locate(error["loc"], document)
-    key = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in steps).lstrip(".") or "arena"
     given = error["input"]
     if error["type"] == "extra_forbidden":
         expected = "expected a key of the schema; this one is unknown"
@@ -92,7 +102,7 @@ def explain(error: Any, document: yaml.Node | None, path: Path) -> str:
         expected = re.sub(r"^\w+ should ", "expected to ", error["msg"]).removesuffix(" after validation")
         if isinstance(given, str | int | float | bool | None):
             expected += f"; found {given!r}"
-    return f"{path}:{line}: {key}: {expected}"
+    return f"{place_in(error['loc'], document, path)}: {expected}"
 
 
 def locate(loc: tuple[int | str, ...], document: yaml.Node | None) -> tuple[list[int | str], int]:

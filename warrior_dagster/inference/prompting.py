@@ -26,6 +26,14 @@ REQUEST_COLUMNS: dict[str, Any] = {"completion_key": pl.String, "attempts": pl.I
 LETTER_LOGPROBS = 20  # the number of most likely first tokens whose probabilities are returned: vLLM's default limit
 
 
+class CompetitorFailed(ValueError):
+    """A competitor cannot be prompted; the message has its model and what its files raised, on one line."""
+
+    def __init__(self, model: str, error: Exception) -> None:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        super().__init__(reason if model in reason else f"{model}: {reason}")
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedCompetitor:
     """A competitor with its model, tokenizer, system prompt and the stops of its turn."""
@@ -52,11 +60,15 @@ class LoadedCompetitor:
 
 
 def load_competitor(arena: Arena, name: str) -> LoadedCompetitor:
-    """Load a competitor's tokenizer. Raises ValueError if it has no chat template, OSError if the model does not exist."""
+    """Load a competitor's tokenizer, and try its template. Raises CompetitorFailed, whatever its files raise."""
     competitor = arena.competitor(name)
-    tokenizer = chat_template.load_tokenizer(competitor.model, competitor.revision)
-    ids, strings = chat_template.turn_end(tokenizer)
-    model = served_model(arena, competitor)
+    try:
+        tokenizer = chat_template.load_tokenizer(competitor.model, competitor.revision)
+        ids, strings = chat_template.turn_end(tokenizer)
+        chat_template.render(tokenizer, "Hello.", competitor.system_prompt)
+        model = served_model(arena, competitor)
+    except Exception as error:  # a tokenizer or a template of another's making may raise anything
+        raise CompetitorFailed(competitor.model, error) from error
     return LoadedCompetitor(name, model, tokenizer, competitor.system_prompt, tuple(ids), tuple(strings))
 
 

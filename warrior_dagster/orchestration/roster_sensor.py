@@ -87,10 +87,7 @@ def change_on_disk(arena: Arena, file: Path) -> str:
 
 def plan_summary(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> str:
     """The requests, tokens, GPU hours and cost of materializing everything now."""
-    try:
-        total = cost.totals(cost.plan(arena, ledger, warehouse))
-    except RuntimeError as error:
-        return f"an unknown number of requests: {error}"
+    total = cost.totals(cost.plan(arena, ledger, warehouse))
     hours = "unknown GPU hours" if total["gpu_hours"] is None else f"{total['gpu_hours']:.2g} GPU hours"
     price = "" if total["cost"] is None else f", which cost {total['cost']:.2f}"
     tokens = (total["prompt_tokens"] or 0) + (total["completion_tokens"] or 0)

@@ -1,10 +1,11 @@
-"""Checks of this machine before a run: models, files, API keys, isolation, context lengths."""
+"""Checks of this machine before a run: models, templates, files, API keys, isolation, context lengths."""
 
 import os
 from pathlib import Path
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import is_local
+from warrior_dagster.inference.prompting import CompetitorFailed, load_competitor
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError
 from warrior_dagster.sandbox.probing import best_isolation
 
@@ -29,6 +30,18 @@ def missing_here(arena: Arena) -> list[str]:
         if serve and serve.api_key_env and serve.api_key_env not in os.environ:
             missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
     return missing
+
+
+def unpromptable(arena: Arena) -> dict[str, str]:
+    """Why competitors with a local model cannot be prompted, by their names. Loads tokenizers, which takes seconds."""
+    found = {}
+    for competitor in arena.competitors:
+        try:
+            if is_local(competitor.model):
+                load_competitor(arena, competitor.name)
+        except CompetitorFailed as error:
+            found[competitor.name] = str(error)
+    return found
 
 
 def no_isolation(arena: Arena) -> list[str]:
