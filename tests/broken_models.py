@@ -54,7 +54,10 @@ BREAKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "end token by its text": (keys("generation_config.json", eos_token_id="</s>"), "eos_token_id: expected a token's id"),
     "end tokens by their texts": (keys("generation_config.json", eos_token_id=["</s>"]), "found ['</s>']"),
     "end token that is a truth value": (keys("generation_config.json", eos_token_id=True), "found True"),
-    "generation settings that are a list": (file("generation_config.json", "[2]"), "generation_config.json: expected a mapping"),
+    "generation settings that are a list": (
+        file("generation_config.json", "[2]"),
+        "generation_config.json: expected a mapping",
+    ),
     "template with a syntax error": (file("chat_template.jinja", "{% for m in messages %}{{ m["), "TemplateSyntaxError"),
     "template with an unknown filter": (file("chat_template.jinja", TURNS + "{{ 1|nosuch }}"), "No filter named 'nosuch'"),
     "template that needs tools": (file("chat_template.jinja", "{{ tools|length }}" + TURNS), "TypeError: object of type"),

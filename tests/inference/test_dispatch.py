@@ -15,7 +15,9 @@ from warrior_dagster.inference.dispatch import DispatchResult
 from warrior_dagster.stages.battles import answering
 
 LOG = logging.getLogger("test")
-INSTRUCTIONS = pl.DataFrame({"row_id": ["1", "2"], "instruction_id": ["1", "2"], "instruction": ["Sort a list.", f"Now {BOMB}."]})
+INSTRUCTIONS = pl.DataFrame(
+    {"row_id": ["1", "2"], "instruction_id": ["1", "2"], "instruction": ["Sort a list.", f"Now {BOMB}."]}
+)
 
 
 def answered(arena: Arena, *names: str) -> DispatchResult:

@@ -4,6 +4,7 @@ Dagster gives one data version to all partitions of a run: a run of one partitio
 the hash of all of theirs, so that a change of one marks what reads any of them. Each partition's own hash is in its metadata.
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ from warrior_dagster.inference.usage import Usage
 from warrior_dagster.materialization.column_lineage import column_lineage
 from warrior_dagster.materialization.dagster_internals import graph_of_run
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.materialization.staleness import save_fingerprints, table_of
+from warrior_dagster.materialization.staleness import Hashes, reads, save_fingerprints, table_of
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse, Written
 
 PREVIEW_ROWS = 5
@@ -113,6 +114,16 @@ def record(
             *checks,
         ],
     )
+
+
+def check_same_source(step: Step, table: str) -> None:
+    """Raise LookupError unless a table without partitions was made from the rows that this step reads of the same tables."""
+    then = json.loads(step.warehouse.fingerprints(table).get(WHOLE, "{}"))
+    now, hashes = reads(graph_of_run(step.context), step.context.asset_key, WHOLE), Hashes(step.warehouse)
+    changed = [name for name, keys in now.items() if name in then and then[name] != hashes(name, tuple(keys))]
+    if changed or not then:
+        since = f"the rows of {', '.join(changed)} have changed since" if then else "what it was made from was not recorded"
+        raise LookupError(f"{table}: {since}; materialize {table} first")
 
 
 def split(rows: pl.DataFrame, step: Step, column: str = "competitor") -> dict[str, pl.DataFrame]:

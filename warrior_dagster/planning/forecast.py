@@ -47,8 +47,8 @@ class DryRunBackend:
     def __init__(self, ledger: LedgerReader) -> None:
         self._ledger = ledger
         self._stage: dict[str, Forecast] = defaultdict(Forecast)
-        self._counted = set[str]()
-        """The keys that were counted: competitors may share a model's identity, and what they send alike is sent once."""
+        self._missing = set[str]()
+        """The keys that were counted: of servers with the same model, only the first is sent an equal request."""
 
     def progress(self, stage: str, total: int, log: logging.Logger) -> Progress:
         """A progress that nothing shows."""
@@ -68,19 +68,17 @@ class DryRunBackend:
             noted = self._stage[model.model]
 
             def counted(request: Request, completion: Completion, noted: Forecast = noted) -> Any:
-                if completion.key not in self._counted:
-                    self._counted.add(completion.key)
-                    noted.in_ledger += 1
-                    noted.prompt_tokens += completion.prompt_tokens
-                    noted.completion_tokens += completion.completion_tokens
+                noted.in_ledger += 1
+                noted.prompt_tokens += completion.prompt_tokens
+                noted.completion_tokens += completion.completion_tokens
                 return read(request, completion)
 
             books = Coalescer(counted, Usage(), progress, rows)
             while looked := books.look_up(self._ledger, of_model):
                 noted.params |= {(model.identity, request.params) for request in looked[0]}
                 for one in filter(None, books.missing(looked, {})):
-                    new = set(one.keys()) - self._counted
-                    self._counted |= new
+                    new = set(one.keys()) - self._missing
+                    self._missing |= new
                     tokens = tokens_of(one.prompt), int(json.loads(one.params)["max_tokens"])
                     if new:
                         noted.missing.append(MissingRequest(one.tag, len(new), *tokens))

@@ -142,9 +142,7 @@ def votes_plan(
     return stage
 
 
-def planned(
-    table: Table, backend: DryRunBackend, result: DispatchResult, failures: dict[str, str], how: str = ""
-) -> StagePlan:
+def planned(table: Table, backend: DryRunBackend, result: DispatchResult, failures: dict[str, str], how: str = "") -> StagePlan:
     """The stage whose dry run just ended. The competitors that it could not prompt are added to `failures`."""
     new = {name: reason for name, reason in result.failures.items() if name not in failures}
     failures |= new
