@@ -41,6 +41,8 @@ class Step:
     warehouse: Warehouse
     origins: Mapping[str, str]
     reads: Collection[str]
+    completed_by: Callable[[str], Iterable[str]] | None = None
+    """The competitors whose completions a partition is made from, where its rows come from models."""
     engines: Engines = None  # type: ignore[assignment]
     ledger: LedgerReader = None  # type: ignore[assignment]
 
@@ -65,7 +67,6 @@ def record(
     describe: Callable[[pl.DataFrame], dict[str, Any]] | None = None,
     metadata: Mapping[str, Any] | None = None,
     result: DispatchResult | None = None,
-    completed_by: Callable[[str], Iterable[str]] = lambda partition: [partition],
     checks: Sequence[dg.AssetCheckResult] = (),
 ) -> dg.MaterializeResult:
     """Write each partition's frame to the asset's table and make the result of its materialization.
@@ -76,13 +77,12 @@ def record(
         metadata: what the run adds to all partitions.
         result: of the requests, where the rows come from models. A partition of a competitor whose requests failed is not
             written; the others are recorded, and then dagster.Failure is raised, so that a re-run takes only what is missing.
-        completed_by: gives the competitors whose completions a partition is made from; by default the partition's own.
         checks: results of the asset's own checks.
     """
     context, key = step.context, step.context.asset_key
     usage = None if result is None else result.usage
-    failed = result.failures if result else {}
-    failures = {own: failed[name] for own in step.keys for name in completed_by(own) if name in failed} if failed else {}
+    failed, asked = result.failures if result else {}, step.completed_by
+    failures = {own: failed[name] for own in step.keys for name in asked(own) if name in failed} if failed and asked else {}
     notes: dict[str, dict[str, Any]] = {}
     written: dict[str, Written] = {}
     columns_of = cache(step.warehouse.columns)

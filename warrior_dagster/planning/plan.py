@@ -4,6 +4,7 @@ If everything upstream is in the ledger, the missing requests of a stage are kno
 the share of usable rows is assumed to stay the same, or to be 1, the maximum, if there are no rows yet.
 """
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
@@ -17,7 +18,6 @@ from warrior_dagster.analysis import categories
 from warrior_dagster.analysis.assets import task_categories
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
-from warrior_dagster.inference.asked import canonical, text_settings
 from warrior_dagster.inference.dispatch import DispatchResult
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
@@ -151,8 +151,10 @@ def planned(table: Table, backend: DryRunBackend, result: DispatchResult, failur
 
 def expect(stage: StagePlan, arena: Arena, names: Iterable[str], samples: int, failures: Collection[str]) -> None:
     """Expect further samples of each of some competitors that can be prompted. Those that would send the same are one."""
+    assert stage.table.requests
+    settings = stage.table.requests.settings
     possible = [arena.competitor(name) for name in names if name not in failures]
-    for one in {canonical(text_settings(arena, one)): one for one in reversed(possible)}.values():
+    for one in {json.dumps(settings(arena, one), sort_keys=True): one for one in reversed(possible)}.values():
         stage.expected[one.model] += samples
 
 
