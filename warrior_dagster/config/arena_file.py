@@ -45,12 +45,22 @@ def located(arena: Arena, folder: Path) -> Arena:
 
     values, data = arena.model_dump(), f"data/{arena.name}"
     warehouse = values["warehouse"] = absolute(arena.warehouse or data)
-    values["export"]["folder"] = absolute(arena.export.folder or f"{data if '://' in warehouse else warehouse}/exports")
+    values["export"]["folder"] = absolute(arena.export.folder or default_exports(warehouse, data, arena.name))
     references = (*values["export"]["benchmarks"], *values["analysis"]["references"])
     for section in (*values["competitors"], values["embedding"], *references):
         key = "model" if "model" in section else "source"
         section[key] = absolute(section[key]) if is_local(section[key]) else section[key]
     return Arena.model_validate(values)
+
+
+def default_exports(warehouse: str, data: str, name: str) -> str:
+    """The folder of an arena's exports in its warehouse, or in `data` if that is no folder.
+
+    A warehouse may be that of several arenas. Only the one that it is named after has `exports` for itself.
+    """
+    if "://" in warehouse:
+        return f"{data}/exports"
+    return f"{warehouse}/exports" if Path(warehouse).name == name else f"{warehouse}/exports.{name}"
 
 
 def refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
