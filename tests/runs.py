@@ -1,16 +1,21 @@
 """Materializes parts of the graph in a test, and finds what is out of date."""
 
+from pathlib import Path
+
 import dagster as dg
 
+from tests.conftest import scripted_engines
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.request import Request
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.staleness import stale_partitions
+from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources, build_definitions
 from warrior_dagster.orchestration.running import asking_tables, full_range
-from warrior_dagster.warehouse.tables import Warehouse
 
 EVERYTHING = [(group, None) for group in GROUPS]
 """The steps that materialize every partition of every asset."""
@@ -43,6 +48,14 @@ def materialize(
     return results
 
 
+def materialize_file(file: Path) -> int:
+    """Materialize the arena of a file, with scripted engines; returns how many samples were sent. For another process."""
+    arena, log = load_arena(file), list[Request]()
+    with scripted_engines(arena, log, []) as engines:
+        materialize(arena, engines, *EVERYTHING)
+    return sum(len(request.samples) for request in log)
+
+
 def asking_partitions(arena: Arena) -> dict[str, list[str]]:
     """The tables of an arena whose rows come from requests, each with its partitions."""
     return {table.name: table.partitions(arena) for table in asking_tables(arena)}
@@ -50,6 +63,6 @@ def asking_partitions(arena: Arena) -> dict[str, list[str]]:
 
 def stale(arena: Arena) -> dict[str, dict[str, str]]:
     """The stale partitions of each asset that has any, with the reasons."""
-    graph, warehouse = build_definitions(arena).resolve_asset_graph(), Warehouse(arena.warehouse)
+    graph, warehouse = build_definitions(arena).resolve_asset_graph(), open_warehouse(arena)
     found = {a.key.to_user_string(): stale_partitions(graph, a.key, warehouse) for a in arena_assets(Scope(arena))}
     return {name: partitions for name, partitions in found.items() if partitions}

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.arena_file import ArenaError, load_arena
+from warrior_dagster.config.arena_file import ArenaError, load_arena, place
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
@@ -24,7 +24,7 @@ from warrior_dagster.inference.ledger.table import LedgerError
 from warrior_dagster.inference.progress import periodic_log, progress_bars
 from warrior_dagster.materialization.recording import FEW_FAILED
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.planning.preflight import missing_here, no_isolation, tight_contexts
+from warrior_dagster.planning.preflight import missing_here, no_isolation, tight_contexts, unpromptable
 from warrior_dagster.warehouse.arrow_memory import use_system_allocator
 
 for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # they would break this program's progress bars
@@ -46,8 +46,11 @@ def start() -> None:
 
 @app.command()
 def check(file: ArenaFile) -> None:
-    """Validate an arena's YAML: one line for each mistake."""
+    """Validate an arena's YAML, and try local models' chat templates: one line for each mistake."""
     arena = ready(file, to_run=True)
+    if broken := unpromptable(arena):
+        keys = {name: place(("competitors", arena.roster.index(name), "model"), file) for name in broken}
+        fail("\n".join(f"{keys[name]}: {name} cannot be prompted: {reason}" for name, reason in broken.items()))
     if unpinned := [c.name for c in arena.competitors if not is_local(c.model) and c.revision is None]:
         errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: the model changes if its branch moves")
     for line in tight_contexts(arena):
@@ -124,11 +127,8 @@ def plan(config: Config, as_json: AsJson = False) -> None:
     from warrior_dagster.report import terminal
 
     warehouse, ledger = open_warehouse(arena), LedgerReader(arena.warehouse)
-    try:
-        lines = make_plan(arena, ledger, warehouse)
-        again = asked_again(arena, lines, ledger, warehouse)
-    except RuntimeError as error:
-        fail(str(error))
+    lines = make_plan(arena, ledger, warehouse)
+    again = asked_again(arena, lines, ledger, warehouse)
     total = totals(lines)
     if as_json:
         typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": total, "asked_again": again}, ensure_ascii=False))

@@ -43,6 +43,16 @@ def test_relative_paths_are_resolved_against_the_file(tmp_path: Path) -> None:
     assert arena.export.folder == str(tmp_path / "data" / "mine" / "exports")
 
 
+def test_arenas_of_one_warehouse_have_exports_of_their_own(tmp_path: Path) -> None:
+    shared = "warehouse: shared/mine\n"
+    mine, other = (
+        load_arena(written(tmp_path, GOOD.replace("name: mine", f"name: {name}") + shared)) for name in ("mine", "x")
+    )
+    assert mine.warehouse == other.warehouse
+    assert mine.export.folder == str(tmp_path / "shared/mine/exports")
+    assert other.export.folder == str(tmp_path / "shared/mine/exports.x")
+
+
 def test_the_uri_of_an_object_store_is_not_changed(tmp_path: Path) -> None:
     arena = load_arena(written(tmp_path, GOOD + "warehouse: s3://bucket/arena\n"))
     assert arena.warehouse == "s3://bucket/arena"

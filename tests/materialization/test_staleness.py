@@ -1,16 +1,19 @@
 """Stale partitions are exactly those whose fingerprint changed, with the reason."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
+import pytest
 
 from tests.conftest import scripted_engines
 from tests.runs import EVERYTHING, materialize, stale
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.materialization.staleness import MISSING, reads, stale_partitions
+from warrior_dagster.materialization.staleness import COMPETITORS, MISSING, reads, stale_partitions
 from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.checks.up_to_date import UP_TO_DATE
 from warrior_dagster.orchestration.definitions import arena_resources, build_definitions
@@ -104,3 +107,85 @@ def test_the_check_can_run_alone_and_names_stale_partitions(make_arena: MakeAren
     assert check.severity == dg.AssetCheckSeverity.WARN
     said = {name: value.value for name, value in check.metadata.items()}
     assert said == {"out_of_date": 2, "ann__cyd": MISSING, "bob__cyd": MISSING}
+
+
+def roster(bundled_model: Path, *names: str, **changed: dict[str, Any]) -> list[dict[str, Any]]:
+    """The competitors of `finished_copy`, with some settings of some changed; the names may be others, in another order."""
+    prompt = "You are {}, who writes Python."
+    same = {name: {"name": name, "model": str(bundled_model), "system_prompt": prompt.format(name)} for name in names}
+    return [values | changed.get(name, {}) for name, values in same.items()]
+
+
+WHY = "the competitors that it depends on, or their own settings, have changed"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"license": "mit"}, {}),
+        ({"sampling": {"temperature": 0.5, "max_tokens": 64}}, {"answers": {"cyd"}}),
+        (
+            {"system_prompt": "You are terse."},
+            {"mined_instructions": {"cyd"}, "answers": {"cyd"}, "judge_votes": {"ann__bob"}},
+        ),
+        ({"model": "org/other"}, {"mined_instructions": {"cyd"}, "answers": {"cyd"}, "judge_votes": {"ann__bob"}}),
+        (
+            {"serve": {"kind": "vllm", "quantization": "fp8"}},
+            {"mined_instructions": {"cyd"}, "answers": {"cyd"}, "judge_votes": {"ann__bob"}},
+        ),
+        ({"serve": {"kind": "vllm", "max_model_len": 1024}}, {}),
+    ],
+)
+def test_a_competitors_own_settings_make_exactly_what_it_wrote_stale(
+    finished_copy: MakeArena, bundled_model: Path, changed: dict[str, Any], expected: dict[str, set[str]]
+) -> None:
+    arena = finished_copy(competitors=roster(bundled_model, "ann", "bob", "cyd", cyd=changed))
+    found = stale(arena)
+    assert found.pop("arena_report", {}) is not None  # it shows all settings
+    assert {table: set(partitions) for table, partitions in found.items()} == expected
+    assert {reason for partitions in found.values() for reason in partitions.values()} <= {WHY}
+
+
+def test_the_settings_of_a_panel_make_the_scores_that_it_gave_stale(finished_copy: MakeArena, bundled_model: Path) -> None:
+    found = stale(finished_copy(competitors=roster(bundled_model, "ann", "bob", "cyd", bob={"system_prompt": "No."})))
+    assert found["instruction_difficulty"] == {"ann": WHY}  # whose panel is bob; ann rates the others
+    assert found["judge_votes"] == {"ann__cyd": WHY}
+
+
+def test_a_changed_prompt_makes_its_readers_stale_once_its_rows_are_others_and_nothing_after_a_run(
+    finished_copy: MakeArena, bundled_model: Path
+) -> None:
+    arena = finished_copy(competitors=roster(bundled_model, "ann", "bob", "cyd", cyd={"system_prompt": "You are terse."}))
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines, ("answers", "cyd"))
+        found = stale(arena)
+        assert set(found["judge_votes"]) == {"ann__bob", "ann__cyd", "bob__cyd"}
+        assert found["judge_votes"]["ann__cyd"] == "the rows of answers have changed"
+        materialize(arena, engines, *EVERYTHING)
+    assert stale(arena) == {}
+
+
+def test_another_order_of_the_roster_makes_what_depends_on_it_stale(finished_copy: MakeArena, bundled_model: Path) -> None:
+    found = stale(finished_copy(competitors=roster(bundled_model, "bob", "ann", "cyd")))
+    assert set(found["unique_instructions"]) == set(found["selected_instructions"]) == {"ann", "bob", "cyd"}
+    assert found["unique_instructions"]["cyd"] == WHY
+    assert "mined_instructions" not in found
+    assert "answers" not in found
+
+
+def test_an_appended_competitor_makes_nothing_stale_that_is_stable(finished_copy: MakeArena, bundled_model: Path) -> None:
+    found = stale(finished_copy(competitors=roster(bundled_model, "ann", "bob", "cyd", "dan")))
+    for table in ("mined", "unique", "selected"):
+        assert found[f"{table}_instructions"] == {"dan": MISSING}
+    for table in ("instruction_difficulty", "instruction_embeddings"):
+        assert found[table] == {"dan": MISSING}
+
+
+def test_fingerprints_of_earlier_versions_stay_valid(finished_copy: MakeArena) -> None:
+    arena = finished_copy()
+    warehouse = Warehouse(arena.warehouse)
+    for table in ("mined_instructions", "unique_instructions", "judge_votes"):
+        own = {p: json.loads(text) for p, text in warehouse.fingerprints(table).items()}
+        assert all(then.pop(COMPETITORS) for then in own.values())
+        warehouse.save_fingerprints(table, {p: json.dumps(then) for p, then in own.items()})
+    assert stale(arena) == {}

@@ -62,7 +62,9 @@ def test_the_work_of_each_new_competitor_is_started_once_even_if_others_are_appe
         assert [line.split(";")[0] for line in message.splitlines()] == ["new: dan", "new: dan-large, da"]
         with scripted_engines(more, [], []) as engines:
             materialize(more, engines, ("mined_instructions", "dan-large"))
-        tick(more, instance, cursor)
+        message, _ = tick(more, instance, cursor)
+        assert [line.split(";")[0] for line in message.splitlines()] == ["new: dan", "new: da"]  # what is mined is not named
+        assert "dan-large" not in message
         assert started(instance) == [{"dan"}, {"dan-large", "da"}]
 
 

@@ -1,21 +1,27 @@
 """Several arenas in one code location: names have prefixes, and arenas with the same warehouse share its ledger."""
 
+import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 import yaml
+from polars.testing import assert_frame_equal
 
 from tests.conftest import scripted_engines, small_settings
-from tests.runs import EVERYTHING, materialize
+from tests.runs import EVERYTHING, materialize, materialize_file, stale
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Request
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration import definitions
 from warrior_dagster.orchestration.catalog import tables_of
+from warrior_dagster.report.assets import arena_report
 from warrior_dagster.warehouse.tables import Warehouse
 
 ROSTER = ("ann", "bob", "cyd")
@@ -80,6 +86,40 @@ def test_arenas_of_one_warehouse_share_completions_but_no_rows(files: list[Path]
     assert all(Warehouse(second.warehouse).columns(f"second.{table}") for table in tables)
     assert all(Warehouse(first.warehouse).columns(table) for table in tables)
     assert {arena.name: selected(arena) for arena in (first, second)} == {"first": 3, "second": 2}
+
+
+def test_arenas_that_run_at_once_on_one_warehouse_make_the_rows_that_each_makes_alone(
+    tmp_path: Path, bundled_model: Path, bundled_embedder: Path
+) -> None:
+    def written(folder: str, name: str, centres: int) -> Path:
+        """The file of an arena that sets no folder for its exports, with a server that is locked for one stage at a time."""
+        values = small_settings(tmp_path / folder, bundled_model, bundled_embedder, ROSTER) | {
+            "name": name, "selection": {"centres": centres}, "export": {},
+            "engine": {"serve": {"kind": "endpoint", "urls": ["http://localhost:1"]}},
+        }  # fmt: skip
+        file = tmp_path / f"{folder}_{name}.yaml"
+        file.write_text(yaml.safe_dump(values))
+        return file
+
+    both = [written("shared", "first", 3), written("shared", "second", 2)]
+    alone = written("alone", "second", 2)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        sent = list(processes.map(materialize_file, both))
+    arenas = [load_arena(file) for file in both]
+    assert materialize_file(alone) > 0
+    lone = load_arena(alone)
+    for table in (t for t in tables_of(lone) if t is not arena_report):
+        own, expected = (open_warehouse(one).read(table.name, table.partitions(one)) for one in (arenas[1], lone))
+        assert_frame_equal(own, expected)
+    assert selected(arenas[0]) == 3
+    assert [stale(arena) for arena in arenas] == [{}, {}]
+    stored = LedgerReader(arenas[0].warehouse).newest(10_000, ["key"])
+    assert len(stored) == stored["key"].n_unique() == sum(sent)  # one paid for what the other took from the ledger
+    for arena in arenas:
+        exported = Path(arena.export.folder) / "sft" / "train.jsonl"
+        lines = [json.loads(line) for line in exported.read_text().splitlines()]
+        assert {line["instruction_id"] for line in lines} == set(open_warehouse(arena).read("sft_dataset")["instruction_id"])
+    assert len({arena.export.folder for arena in arenas}) == 2
 
 
 def selected(arena: Arena) -> int:

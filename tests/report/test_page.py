@@ -7,6 +7,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import ScriptedEngine, scripted_engines
 from tests.runs import EVERYTHING, materialize
 from warrior_dagster.config.arena import Arena
@@ -103,6 +105,44 @@ def test_a_report_without_tables_says_so_in_every_section(make_arena: MakeArena)
     text = written(make_arena())
     assert text.count("was never materialized") == len(page.SECTIONS) + 1
     assert json.loads(Elements(text).data) == {"rows": [], "near": {}}
+
+
+@pytest.mark.parametrize("invalid", ["mined_instructions", "unique_instructions", "selected_instructions", "answer_scores"])
+def test_a_report_after_a_table_was_invalidated_shows_the_rest_and_names_what_is_missing(
+    finished_copy: MakeArena, invalid: str
+) -> None:
+    arena = finished_copy()
+    whole = json.loads(Elements(written(arena)).data)["rows"]
+    warehouse = Warehouse(arena.warehouse)
+    warehouse.invalidate(invalid, {key: sha256 for key, sha256 in warehouse.partitions(invalid).items() if key != "bob"})
+    text = written(arena)
+    assert f"<code>{invalid}</code>: {'all of it' if invalid == 'answer_scores' else 'ann, cyd'}</li>" in text
+    assert text.count("</code>: ") == 1
+    rows = json.loads(Elements(text).data)["rows"]
+    same = ("instruction_id", "instruction", "attacker")
+    left = [row for row in whole if invalid != "selected_instructions" or row["attacker"] == "bob"]
+    assert sorted([row[name] for name in same] for row in rows) == sorted([row[name] for name in same] for row in left)
+
+
+def test_a_report_of_half_made_data_shows_what_there_is(make_arena: MakeArena) -> None:
+    arena = make_arena()
+    found = []
+    with scripted_engines(arena, [], []) as engines:
+        for made in (
+            [("mined_instructions", None)],
+            [("unique_instructions", None)],
+            [("instruction_difficulty", None), ("instruction_embeddings", None), ("selected_instructions", None)],
+            [("answers", "ann"), ("answers", "bob")],
+            [("judge_votes", "ann__bob")],
+            [("answers", "cyd"), ("judge_votes", None)],
+        ):
+            materialize(arena, engines, *made)
+            text = written(arena)
+            rows = json.loads(Elements(text).data)["rows"]
+            found.append((len(rows), sum(len(row["answers"]) for row in rows), sum(len(row["votes"]) for row in rows)))
+            assert "<code>battle_outcomes</code>: all of it" in text
+            assert ("<code>answers</code>: cyd</li>" in text) == (len(found) in (4, 5))
+    assert found == [(0, 0, 0), (0, 0, 0), (9, 0, 0), (9, 18, 0), (9, 18, 18), (9, 27, 54)]
 
 
 def test_rows_beyond_the_file_size_limit_are_counted(finished: tuple[Arena, list[Request]], monkeypatch: Any) -> None:

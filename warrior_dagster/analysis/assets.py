@@ -35,7 +35,10 @@ table = partial(description.table, partitioned_by="nothing", group="analysis", k
         "selected_instructions",
         **dict.fromkeys(("category", "probability", "reason"), "selected_instructions.instruction"),
     ),
-    requests=Requests(lambda arena, _: (arena.mining.max_tokens + tokens_of(arena.analysis.category_prompt), 1)),
+    requests=Requests(
+        lambda arena, _: (arena.mining.max_tokens + tokens_of(arena.analysis.category_prompt), 1),
+        asked=lambda arena, attacker: [categories.judge_of(arena, attacker)],
+    ),
     enabled=lambda arena: arena.analysis.categories,
 )
 def task_categories(step: Step) -> dg.MaterializeResult:
@@ -52,7 +55,6 @@ def task_categories(step: Step) -> dg.MaterializeResult:
         describe=lambda f: {"categories": counted(f.with_columns(pl.col("category").fill_null("abstained")), "category")},
         metadata=picture("task_categories", rows),
         result=result,
-        completed_by=lambda name: [categories.judge_of(step.arena, name)],
     )
 
 

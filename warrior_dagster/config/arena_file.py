@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +99,30 @@ def located(arena: Arena, folder: Path) -> Arena:
 
     values, data = arena.model_dump(), f"data/{arena.name}"
     warehouse = values["warehouse"] = absolute(arena.warehouse or data)
-    values["export"]["folder"] = absolute(arena.export.folder or f"{data if '://' in warehouse else warehouse}/exports")
+    values["export"]["folder"] = absolute(arena.export.folder or default_exports(warehouse, data, arena.name))
     references = (*values["export"]["benchmarks"], *values["analysis"]["references"])
     for section in (*values["competitors"], values["embedding"], *references):
         key = "model" if "model" in section else "source"
         section[key] = absolute(section[key]) if is_local(section[key]) else section[key]
     return Arena.model_validate(values)
+
+
+def default_exports(warehouse: str, data: str, name: str) -> str:
+    """The folder of an arena's exports in its warehouse, or in `data` if that is no folder.
+
+    A warehouse may be that of several arenas. Only the one that it is named after has `exports` for itself.
+    """
+    if "://" in warehouse:
+        return f"{data}/exports"
+    return f"{warehouse}/exports" if Path(warehouse).name == name else f"{warehouse}/exports.{name}"
+
+
+def place(loc: tuple[int | str, ...], path: Path) -> str:
+    """Where the value of some keys stands in an arena's file: file, line and key."""
+    document, _ = compose(text_of(path))
+    assert document is not None
+    steps, line, _ = locate(loc, document)
+    return f"{path}:{line}: {reduce(joined, steps, '')}"
 
 
 def first_causes(errors: list[Any]) -> list[Any]:
@@ -126,9 +145,7 @@ def explain(error: Any, document: yaml.Node) -> Mistake:
     elif kind.startswith("union_tag_"):
         loc, message = (*loc, "kind"), f"Input should be {error['ctx'].get('expected_tags')}"
     steps, line, node = locate(loc, document)
-    key = ""
-    for step in steps:
-        key = joined(key, step)
+    key = reduce(joined, steps, "")
     if kind == "extra_forbidden":
         expected = "expected a key of the schema; this one is unknown"
     elif kind in ("missing", "union_tag_not_found"):

@@ -1,7 +1,7 @@
 """Who competes, and how models are served and sampled."""
 
 from collections import Counter
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -131,6 +131,7 @@ Server = Annotated[VllmServer | Endpoint, Field(discriminator="kind")]
 
 Purpose = Literal["mining", "answers", "verdicts", "tests"]
 """What a model is asked for. Difficulty, preferences and categories are verdicts."""
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 SET_BY_THE_PROJECT = (
     "messages",
     "conversation",

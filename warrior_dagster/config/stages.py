@@ -257,7 +257,8 @@ class Export(Strict):
     formats: tuple[Literal["sft", "dpo", "kto"], ...] = Field(("sft", "dpo", "kto"), min_length=1)
     """One data set each: supervised fine-tuning, preference pairs, single answers labelled good or bad."""
     folder: Folder = ""
-    """Folder of the files; absent: `exports` in the warehouse, or in data/NAME beside the arena's file if that is no folder."""
+    """Folder of the files; absent: `exports` in the warehouse, or `exports.NAME` if the warehouse's folder is not called as the
+    arena. If the warehouse is no folder: `exports` in data/NAME beside the arena's file."""
     reasoning: bool = False
     """Whether a good or bad answer begins with its reasoning between <think> and </think>, if the model wrote any."""
     dpo_margin: float = Field(0.0, ge=0)

@@ -301,5 +301,11 @@ def _generation_eos(template: ChatTemplate) -> list[int]:
     path = Path(template.tokenizer.name_or_path) / "generation_config.json"
     if not template.tokenizer.name_or_path or not path.is_file():
         return []
-    eos = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
-    return eos if isinstance(eos, list) else [] if eos is None else [eos]
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: expected a mapping")
+    eos = settings.get("eos_token_id")
+    ids: list[int] = eos if isinstance(eos, list) else [] if eos is None else [eos]
+    if any(type(one) is not int for one in ids):
+        raise ValueError(f"{path}: eos_token_id: expected a token's id or a list of ids; found {eos!r}")
+    return ids

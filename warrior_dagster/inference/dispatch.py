@@ -1,7 +1,7 @@
 """Sends the requests of several competitors, grouped by model; a competitor that fails does not stop the others."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Purpose
 from warrior_dagster.inference.http_client import Unreachable
 from warrior_dagster.inference.progress import Progress
-from warrior_dagster.inference.prompting import LoadedCompetitor, load_competitor
+from warrior_dagster.inference.prompting import CompetitorFailed, LoadedCompetitor, load_competitor
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.servers.base import ServerFailed
 from warrior_dagster.inference.usage import Usage
@@ -56,17 +56,25 @@ def dispatch(
 ) -> DispatchResult:
     """Complete the requests of the named competitors, model by model, so that each model is loaded once and kept busy.
 
-    Competitors that cannot be loaded, or whose engine does not start or fails, are in `failures`; the others continue.
+    Competitors that cannot be loaded or prompted, or whose engine does not start or fails, are in `failures`; the others
+    continue, also those that share a model with one that fails.
     """
     result, loaded = DispatchResult(), list[LoadedCompetitor]()
     for name in names:
         try:
             loaded.append(load_competitor(arena, name, purpose))
-        except (OSError, ValueError) as error:  # no such model, or no chat template
+        except CompetitorFailed as error:
             result.failures[name] = str(error)
+
+    def possible(competitor: LoadedCompetitor) -> Iterator[Request]:
+        try:
+            yield from requests(competitor)
+        except Exception as error:  # a template may raise anything, for one text only
+            result.failures[competitor.name] = str(CompetitorFailed(competitor.model.model, error))
+
     for group in group_by_model(loaded, first=backend.running):
         try:
-            rows, usage = backend.complete(chain.from_iterable(map(requests, group)), read, progress)
+            rows, usage = backend.complete(chain.from_iterable(map(possible, group)), read, progress)
         except (ServerFailed, Unreachable) as error:
             result.failures |= {competitor.name: str(error) for competitor in group}
             continue

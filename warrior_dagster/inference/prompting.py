@@ -30,6 +30,14 @@ UNFINISHED = {"length": "cut off at the token limit", ENDED_IN_REASONING: "ended
 LETTER_LOGPROBS = 20  # the number of most likely first tokens whose probabilities are returned: vLLM's default limit
 
 
+class CompetitorFailed(ValueError):
+    """A competitor cannot be prompted; the message has its model and what its files raised, on one line."""
+
+    def __init__(self, model: str, error: Exception) -> None:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        super().__init__(reason if model in reason else f"{model}: {reason}")
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedCompetitor:
     """A competitor with its model, chat template and system prompt, and how its replies are divided."""
@@ -68,12 +76,18 @@ class LoadedCompetitor:
 
 
 def load_competitor(arena: Arena, name: str, purpose: Purpose) -> LoadedCompetitor:
-    """Load a competitor's template. Raises ValueError if it has no chat template, OSError if the model does not exist."""
+    """Load a competitor's template, and try it. Raises CompetitorFailed, whatever its files raise."""
     competitor = arena.competitor(name)
     arguments = json.dumps(competitor.template_arguments.of(purpose), sort_keys=True)
-    template = chat_template.load_template(competitor.model, competitor.revision, arguments)
-    format = reply_format(template, competitor.reasoning_tags)
-    return LoadedCompetitor(name, served_model(arena, competitor), template, competitor.system_prompt, format)
+    try:
+        template = chat_template.load_template(competitor.model, competitor.revision, arguments)
+        format = reply_format(template, competitor.reasoning_tags)
+        chat_template.turn_end(template)
+        chat_template.render(template, "Hello.", competitor.system_prompt)
+        model = served_model(arena, competitor)
+    except Exception as error:  # a tokenizer or a template of another's making may raise anything
+        raise CompetitorFailed(competitor.model, error) from error
+    return LoadedCompetitor(name, model, template, competitor.system_prompt, format)
 
 
 def user_prompt(competitor: LoadedCompetitor, text: str) -> str:

@@ -4,6 +4,7 @@ Dagster gives one data version to all partitions of a run: a run of one partitio
 the hash of all of theirs, so that a change of one marks what reads any of them. Each partition's own hash is in its metadata.
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -23,7 +24,7 @@ from warrior_dagster.inference.usage import Usage
 from warrior_dagster.materialization.column_lineage import column_lineage
 from warrior_dagster.materialization.dagster_internals import graph_of_run
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.materialization.staleness import save_fingerprints, table_of
+from warrior_dagster.materialization.staleness import Hashes, reads, save_fingerprints, table_of
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse, Written
 
 PREVIEW_ROWS = 5
@@ -40,6 +41,8 @@ class Step:
     warehouse: Warehouse
     origins: Mapping[str, str]
     reads: Collection[str]
+    completed_by: Callable[[str], Iterable[str]] | None = None
+    """The competitors whose completions a partition is made from, where its rows come from models."""
     engines: Engines = None  # type: ignore[assignment]
     ledger: LedgerReader = None  # type: ignore[assignment]
 
@@ -64,7 +67,6 @@ def record(
     describe: Callable[[pl.DataFrame], dict[str, Any]] | None = None,
     metadata: Mapping[str, Any] | None = None,
     result: DispatchResult | None = None,
-    completed_by: Callable[[str], Iterable[str]] = lambda partition: [partition],
     checks: Sequence[dg.AssetCheckResult] = (),
 ) -> dg.MaterializeResult:
     """Write each partition's frame to the asset's table and make the result of its materialization.
@@ -75,13 +77,12 @@ def record(
         metadata: what the run adds to all partitions.
         result: of the requests, where the rows come from models. A partition of a competitor whose requests failed is not
             written; the others are recorded, and then dagster.Failure is raised, so that a re-run takes only what is missing.
-        completed_by: gives the competitors whose completions a partition is made from; by default the partition's own.
         checks: results of the asset's own checks.
     """
     context, key = step.context, step.context.asset_key
     usage = None if result is None else result.usage
-    failed = result.failures if result else {}
-    failures = {own: failed[name] for own in step.keys for name in completed_by(own) if name in failed} if failed else {}
+    failed, asked = result.failures if result else {}, step.completed_by
+    failures = {own: failed[name] for own in step.keys for name in asked(own) if name in failed} if failed and asked else {}
     notes: dict[str, dict[str, Any]] = {}
     written: dict[str, Written] = {}
     columns_of = cache(step.warehouse.columns)
@@ -113,6 +114,16 @@ def record(
             *checks,
         ],
     )
+
+
+def check_same_source(step: Step, table: str) -> None:
+    """Raise LookupError unless a table without partitions was made from the rows that this step reads of the same tables."""
+    then = json.loads(step.warehouse.fingerprints(table).get(WHOLE, "{}"))
+    now, hashes = reads(graph_of_run(step.context), step.context.asset_key, WHOLE), Hashes(step.warehouse)
+    changed = [name for name, keys in now.items() if name in then and then[name] != hashes(name, tuple(keys))]
+    if changed or not then:
+        since = f"the rows of {', '.join(changed)} have changed since" if then else "what it was made from was not recorded"
+        raise LookupError(f"{table}: {since}; materialize {table} first")
 
 
 def split(rows: pl.DataFrame, step: Step, column: str = "competitor") -> dict[str, pl.DataFrame]:

@@ -1,8 +1,9 @@
 """What a partition was made from, and whether that still holds: Dagster's own staleness does not see partitions.
 
-When a partition is recorded, its fingerprint is stored beside it: the code version of its asset, and for each table that it
-reads a hash over the rows of the partitions that it read. The partition is stale once any of these has changed. An asset that
-is materialized again with the same rows makes nothing downstream stale.
+When a partition is recorded, its fingerprint is stored beside it: the code version of its asset, a hash of what it depends on
+of the competitors' own settings, and for each table that it reads a hash over the rows of the partitions that it read. The
+partition is stale once any of these has changed. An asset that is materialized again with the same rows makes nothing
+downstream stale.
 """
 
 import json
@@ -16,10 +17,15 @@ from warrior_dagster.materialization.dagster_internals import Graph, upstream_pa
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MISSING = "it was never materialized, or a failed check invalidated it"
-CODE = "code"
+CODE, COMPETITORS = "code", "competitors"
+"""The keys of a fingerprint besides tables. The asset's metadata has, under the second, the hash of each partition."""
+NOT_RECORDED = {COMPETITORS}
+"""What fingerprints of earlier versions lack. Without it a partition counts as unchanged: an upgrade makes nothing stale."""
 
 Fingerprint = dict[str, str]
-"""The code version (`code`), and for each table read a hash of what was read of it; "" if some of that does not exist."""
+"""The code version (`code`), the competitors' part (`competitors`) if it has any, and for each table read a hash of what was
+read of it; "" if some of that does not exist.
+"""
 
 
 def table_of(asset: dg.AssetKey) -> str:
@@ -35,8 +41,11 @@ def reads(graph: Graph, asset: dg.AssetKey, partition: str) -> dict[str, list[st
 
 def fingerprint(graph: Graph, asset: dg.AssetKey, partition: str, hashes: "Hashes") -> Fingerprint:
     """What a partition would be made from now, or was made from a moment ago, by the `hashes` of what it reads."""
-    code = graph.get(asset).code_version or ""
-    return {CODE: code} | {table: hashes(table, tuple(keys)) for table, keys in reads(graph, asset, partition).items()}
+    node = graph.get(asset)
+    own = {CODE: node.code_version or ""}
+    if of_competitors := node.metadata.get(COMPETITORS, {}).get(partition):
+        own[COMPETITORS] = of_competitors
+    return own | {table: hashes(table, tuple(keys)) for table, keys in reads(graph, asset, partition).items()}
 
 
 class Hashes:
@@ -73,16 +82,19 @@ def stale_partitions(graph: Graph, asset: dg.AssetKey, warehouse: Warehouse) -> 
             found[partition] = MISSING
             continue
         then, now = json.loads(stored.get(partition, "{}")), fingerprint(graph, asset, partition, hashes)
-        if then != now:
-            found[partition] = difference(then, now) if then else "what it was made from was not recorded"
+        if not then:
+            found[partition] = "what it was made from was not recorded"
+        elif reason := difference(then, now):
+            found[partition] = reason
     return found
 
 
 def difference(then: Fingerprint, now: Fingerprint) -> str:
-    """In words what has changed between two fingerprints."""
-    changed = [name for name in now if then.get(name) != now[name]]
-    tables = [name for name in changed if name != CODE]
+    """In words what has changed between two fingerprints; empty if nothing has."""
+    changed = [name for name in now if then.get(name) != now[name] and not (name in NOT_RECORDED and name not in then)]
+    tables = [name for name in changed if name not in (CODE, COMPETITORS)]
     reasons = ["its settings or its code have changed"] if CODE in changed else []
+    reasons += ["the competitors that it depends on, or their own settings, have changed"] if COMPETITORS in changed else []
     reasons += [f"the rows of {', '.join(tables)} have changed"] if tables else []
-    reasons += [f"it no longer reads {', '.join(gone)}"] if (gone := sorted(set(then) - set(now))) else []
+    reasons += [f"it no longer reads {', '.join(gone)}"] if (gone := sorted(set(then) - set(now) - NOT_RECORDED)) else []
     return "; ".join(reasons)

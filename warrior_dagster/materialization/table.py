@@ -4,8 +4,11 @@ Everything that lists tables, or needs to know something of one, reads the descr
 """
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from types import ModuleType
 from typing import Any, Literal, TypeVar, Union
 
@@ -15,9 +18,11 @@ import polars as pl
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.config.serving import Competitor
+from warrior_dagster.inference.asked import text_settings
 from warrior_dagster.materialization.code_versions import code_version
 from warrior_dagster.materialization.partitions import UNTRACKED, Scope
 from warrior_dagster.materialization.recording import FEW_FAILED, Step
+from warrior_dagster.materialization.staleness import COMPETITORS
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 OWNERS = ["team:warrior"]
@@ -42,6 +47,10 @@ class Requests:
     """The most tokens of a prompt and of a completion of one request to a competitor, before any text is known."""
     error: pl.Expr = ERROR
     """From the table's rows the error of each of their requests, null where it succeeded."""
+    asked: Callable[[Arena, str], Sequence[str]] = lambda _, partition: [partition]
+    """The competitors whose completions a partition is made from; by default its own."""
+    settings: Callable[[Arena, Competitor], Mapping[str, Any]] = text_settings
+    """What these completions depend on of a competitor's own settings."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,6 +73,8 @@ class Table:
     """Modules that the rows depend on and that `compute` does not name, for the code version."""
     requests: Requests | None = None
     """Set where the rows come from models."""
+    ordered: Callable[[Arena, str], Sequence[str]] = lambda *_: ()
+    """The competitors on whose names and order the rows of a partition depend, besides the rows that it reads."""
     uses_gpu: bool = False
     """Whether it waits for the engine pool though it asks no model."""
     reads_ledger: bool = False
@@ -98,6 +109,18 @@ class Table:
         of_matchups = self.partitioned_by == "matchup"
         return [WHOLE] if self.partitioned_by == "nothing" else matchup_keys(arena.roster) if of_matchups else arena.roster
 
+    def of_competitors(self, arena: Arena) -> dict[str, str]:
+        """For each partition a hash of what it depends on of the competitors' own settings and order; none if of nothing."""
+        own = {c.name: dict(self.requests.settings(arena, c)) for c in arena.competitors} if self.requests else {}
+        found = {}
+        for partition in self.partitions(arena):
+            asked = self.requests.asked(arena, partition) if self.requests else []
+            ordered = list(self.ordered(arena, partition))
+            if asked or ordered:
+                depends_on = json.dumps([{name: own[name] for name in asked}, ordered], sort_keys=True)
+                found[partition] = sha256(depends_on.encode()).hexdigest()[:16]
+        return found
+
     def make(self, scope: Scope) -> dg.AssetsDefinition:
         """The asset in an arena. Its step can read only what the table declares, and write only the declared columns."""
         partitions, reads = scope.partitions_of(self.partitioned_by), in_arena(self.reads, scope.arena)
@@ -105,11 +128,12 @@ class Table:
         needed = {"warehouse": True, "engines": asks or self.uses_gpu, "ledger": self.reads_ledger}
         resources = [name for name, wanted in needed.items() if wanted]
         columns, origins = in_arena(self.columns, scope.arena), in_arena(self.origins, scope.arena)
+        completed_by = partial(self.requests.asked, scope.arena) if self.requests else None
 
         def step(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             given = {name: getattr(context.resources, scope.name(name)) for name in resources}
             given["warehouse"] = given["warehouse"].for_step(self.name, columns, reads)
-            return self.compute(Step(context, scope, origins=origins, reads=reads, **given))
+            return self.compute(Step(context, scope, origins=origins, reads=reads, completed_by=completed_by, **given))
 
         return dg.asset(
             key=key,
@@ -126,6 +150,7 @@ class Table:
                 if how != UNTRACKED
             ],
             required_resource_keys={scope.name(name) for name in resources},
+            metadata={COMPETITORS: self.of_competitors(scope.arena)},
             code_version=code_version(self.compute, self.settings(scope.arena), self.code),
             check_specs=[
                 *([dg.AssetCheckSpec(FEW_FAILED, asset=key)] if asks else []),

@@ -46,18 +46,18 @@ def roster_sensor(scope: Scope, file: Path | None, assets: list[dg.AssetsDefinit
         reported = {name: text for name, text in json.loads(context.cursor or "{}").items() if name in arena.roster}
         new = [name for name in arena.roster if name not in mined]
         if unreported := [name for name in new if name not in reported]:
-            names = ", ".join(unreported)
             if arena.automation.backfill_new_competitors:
-                backfill = start_backfill(context, keys, unreported, f"new: {names}")
-                text = f"new: {names}; backfill {backfill} was started"
+                backfill = start_backfill(context, keys, unreported, f"new: {', '.join(unreported)}")
+                text = f"backfill {backfill} was started"
             else:
-                to_start = f"materialize {mined_instructions.name} and everything downstream of it for {names}"
-                text = f"new: {names}; to start it, {to_start}"
+                text = f"to start it, materialize {mined_instructions.name} and everything downstream of it"
             plan = with_timeout(PLAN_SECONDS, lambda: plan_summary(arena, warehouse, ledger))
             reported |= dict.fromkeys(unreported, f"{text}; materializing everything will send {plan}")
         # The cursor has the reports of new competitors that are not mined yet, so that each is started once.
         context.update_cursor(json.dumps({name: reported[name] for name in new}))
-        return dg.SkipReason("\n".join(dict.fromkeys(reported[name] for name in new)) or "no competitor is new")
+        alike = {text: [name for name in new if reported[name] == text] for text in (reported[name] for name in new)}
+        lines = [f"new: {', '.join(names)}; {text}" for text, names in alike.items()]
+        return dg.SkipReason("\n".join(lines) or "no competitor is new")
 
     return sensor
 
@@ -87,10 +87,7 @@ def change_on_disk(arena: Arena, file: Path) -> str:
 
 def plan_summary(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> str:
     """The requests, tokens, GPU hours and cost of materializing everything now."""
-    try:
-        total = cost.totals(cost.plan(arena, ledger, warehouse))
-    except RuntimeError as error:
-        return f"an unknown number of requests: {error}"
+    total = cost.totals(cost.plan(arena, ledger, warehouse))
     hours = "unknown GPU hours" if total["gpu_hours"] is None else f"{total['gpu_hours']:.2g} GPU hours"
     price = "" if total["cost"] is None else f", which cost {total['cost']:.2f}"
     tokens = (total["prompt_tokens"] or 0) + (total["completion_tokens"] or 0)

@@ -42,7 +42,10 @@ class PlanLine:
 
 
 def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanLine]:
-    """The cost of materializing the whole arena, a line for each stage and model. Raises RuntimeError as `walk` does."""
+    """The cost of materializing the whole arena, a line for each stage and model.
+
+    A competitor that cannot be prompted is named in a line's basis.
+    """
     arena = with_earlier_folders(arena, ledger)
     paces, stages = measured_paces(ledger), walk(arena, ledger, warehouse)
     reasons = changed_parameters(stages, ledger)
@@ -62,14 +65,15 @@ def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[PlanLine]:
         forecast = stage.forecasts.get(model, Forecast())
         known = sum(one.samples for one in forecast.missing)
         more = stage.expected[model]
-        if not (forecast.in_ledger or known or more):
+        failed = [f"{n} cannot be prompted: {why}" for n, why in stage.failures.items() if arena.competitor(n).model == model]
+        if not (forecast.in_ledger or known or more or failed):
             continue
         prompt, completion, tokens_from = tokens(arena, stage, model, known, more)
         hours, pace_from = gpu_hours(arena, model, forecast, known + more, completion, paces)
         rate = arena.engine.price_per_gpu_hour
         cost = None if hours is None or rate is None else hours * rate
         expected = [f"expected: {stage.how}"] if more else []
-        basis = "; ".join([*expected, *((tokens_from, pace_from) if known + more else ())])
+        basis = "; ".join([*failed, *expected, *((tokens_from, pace_from) if known + more else ())])
         counts = (forecast.in_ledger, known + more, more, prompt, completion)
         result.append(PlanLine(stage.table.name, model, *counts, hours, cost, basis))
     return result

@@ -49,6 +49,8 @@ class DryRunBackend:
     def __init__(self, ledger: LedgerReader) -> None:
         self._ledger = ledger
         self._stage: dict[str, Forecast] = defaultdict(Forecast)
+        self._missing = set[str]()
+        """The keys that were counted: of servers with the same model, only the first is sent an equal request."""
 
     def progress(self, stage: str, total: int, log: logging.Logger) -> Progress:
         """A progress that nothing shows."""
@@ -77,7 +79,10 @@ class DryRunBackend:
             while looked := books.look_up(self._ledger, of_model):
                 noted.params |= {(model.identity, request.params) for request in looked[0]}
                 for one in filter(None, books.missing(looked, {})):
+                    new = set(one.keys()) - self._missing
+                    self._missing |= new
                     tokens = tokens_of(one.prompt), int(json.loads(one.params)["max_tokens"])
                     noted.examples.setdefault((one.model.identity, one.params), one)
-                    noted.missing.append(MissingRequest(one.tag, len(one.samples), *tokens))
+                    if new:
+                        noted.missing.append(MissingRequest(one.tag, len(new), *tokens))
         return rows, {}

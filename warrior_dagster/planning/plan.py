@@ -4,9 +4,10 @@ If everything upstream is in the ledger, the missing requests of a stage are kno
 the share of usable rows is assumed to stay the same, or to be 1, the maximum, if there are no rows yet.
 """
 
+import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -48,6 +49,8 @@ class StagePlan:
     expected: Counter[str] = field(default_factory=Counter)
     how: str = ""
     """How the expected numbers are estimated."""
+    failures: dict[str, str] = field(default_factory=dict)
+    """Why competitors cannot be prompted, by name, at the first stage that finds it out. The plan is that of the others."""
 
     @property
     def missing(self) -> Iterable[MissingRequest]:
@@ -56,9 +59,9 @@ class StagePlan:
 
 
 def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[StagePlan]:
-    """The stages that send requests, in order. Raises RuntimeError naming the competitors whose requests cannot be made."""
-    backend = DryRunBackend(ledger)
-    mining, rating, kept, to_come, how = until_rated(arena, backend)
+    """The stages that send requests, in order."""
+    backend, failures = DryRunBackend(ledger), dict[str, str]()
+    mining, rating, kept, to_come, how = until_rated(arena, backend, failures)
     selected, to_come, to_embed = centres(arena, warehouse, kept, to_come)
     how = how or to_embed
 
@@ -76,31 +79,31 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
     stages, answered = [mining, rating], list[dict[str, Any]]()
     for table, competitors_of, make_rows in about_each:
         if table.enabled(arena):
-            answered = checked(make_rows()).rows
-            stage = StagePlan(table, backend.take_stage(), how=how)
+            made = make_rows()
+            answered, stage = made.rows, planned(table, backend, made, failures, how)
             for attacker, count in to_come.items():
-                for name in competitors_of(attacker):
-                    stage.expected[arena.competitor(name).model] += count
+                expect(stage, arena, competitors_of(attacker), count, failures)
             stages.append(stage)
-    return [*stages, votes_plan(arena, backend, selected, answered, to_come, how)]
+    return [*stages, votes_plan(arena, backend, selected, answered, to_come, how, failures)]
 
 
-def until_rated(arena: Arena, backend: DryRunBackend) -> tuple[StagePlan, StagePlan, pl.DataFrame, Counter[str], str]:
+def until_rated(
+    arena: Arena, backend: DryRunBackend, failures: dict[str, str]
+) -> tuple[StagePlan, StagePlan, pl.DataFrame, Counter[str], str]:
     """Mining and rating, the known kept instructions, the number of further ones of each attacker, and its estimate's basis."""
-    mined = checked(sampling.mine(arena, backend, arena.roster, LOG))
-    mining, to_come = StagePlan(mined_instructions, backend.take_stage()), Counter[str]()
+    mined = sampling.mine(arena, backend, arena.roster, LOG)
+    mining, to_come = planned(mined_instructions, backend, mined, failures), Counter[str]()
     for one in mining.missing:
         to_come[one.tag["competitor"]] += one.samples
     samples = pl.DataFrame(mined.rows, schema=sampling.SCHEMA)
     unique = dedup.mark_duplicates(samples, arena.roster, arena.deduplication).filter("kept").select(INSTRUCTION)
     to_come, how = expected(to_come, len(unique), len(samples), "samples became instructions")
 
-    rated = checked(difficulty.rate(arena, backend, unique, LOG))
-    rating = StagePlan(instruction_difficulty, backend.take_stage(), how=how)
+    rated = difficulty.rate(arena, backend, unique, LOG)
+    rating = planned(instruction_difficulty, backend, rated, failures, how)
     questions = 2 if arena.difficulty.off_topic == "drop" else 1
     for name, count in to_come.items():
-        for judge in arena.panel(name):
-            rating.expected[arena.competitor(judge).model] += questions * count
+        expect(rating, arena, arena.panel(name), questions * count, failures)
     unrated = pl.col("instruction_id").is_in({one.tag[1] for one in rating.missing})
     known = difficulty.difficulty(unique, rated.rows, arena.difficulty).filter(~unrated)
     to_come += Counter(unique.filter(unrated)["competitor"].to_list())
@@ -110,32 +113,50 @@ def until_rated(arena: Arena, backend: DryRunBackend) -> tuple[StagePlan, StageP
 
 
 def votes_plan(
-    arena: Arena, backend: DryRunBackend, selected: pl.DataFrame, rows: list[dict[str, Any]], to_come: Counter[str], how: str
+    arena: Arena,
+    backend: DryRunBackend,
+    selected: pl.DataFrame,
+    rows: list[dict[str, Any]],
+    to_come: Counter[str],
+    how: str,
+    failures: dict[str, str],
 ) -> StagePlan:
-    """The judges' opinions on the answers in the ledger; `to_come` are further instructions of each attacker."""
+    """The judges' opinions on the answers in the ledger; `to_come` are further instructions of each attacker.
+
+    Matchups of competitors that cannot be prompted are left out: there will be no answer to judge.
+    """
     answered = {(row["competitor"], row["instruction_id"]) for row in rows}
     missing = {(name, one) for name in arena.roster for one in selected["instruction_id"]} - answered
     placeholders = [{"instruction_id": one, "competitor": name, "usable": False} for name, one in missing]
     given = pl.DataFrame([*rows, *placeholders], schema=answering.SCHEMA)
     battles = {m: pairs(selected, given, *sides(m), arena.battles.instructions) for m in matchup_keys(arena.roster)}
-    checked(judging.vote(arena, backend, battles, LOG))
-    stage = StagePlan(judge_votes, backend.take_stage(), how=how or "one of two answers is not in the ledger yet")
+    battles = {m: frame for m, frame in battles.items() if not failures.keys() & set(sides(m))}
+    voted = judging.vote(arena, backend, battles, LOG)
+    stage = planned(judge_votes, backend, voted, failures, how or "one of two answers is not in the ledger yet")
     for matchup in battles:
         attackers = sides(matchup) if arena.battles.instructions == "attackers" else arena.roster
         in_scope = selected.filter(pl.col("competitor").is_in(attackers))["instruction_id"]
         count = sum(any((side, one) in missing for side in sides(matchup)) for one in in_scope)
         count += sum(to_come[name] for name in attackers)
         judges = arena.judges(*sides(matchup))
-        for judge in judges:
-            stage.expected[arena.competitor(judge).model] += count * opinions_per_battle(arena, matchup) // len(judges)
+        expect(stage, arena, judges, count * opinions_per_battle(arena, matchup) // len(judges), failures)
     return stage
 
 
-def checked(result: DispatchResult) -> DispatchResult:
-    """A result without failures. Raises RuntimeError."""
-    if result.failures:
-        raise RuntimeError("\n".join(f"{name}: {reason}" for name, reason in result.failures.items()))
-    return result
+def planned(table: Table, backend: DryRunBackend, result: DispatchResult, failures: dict[str, str], how: str = "") -> StagePlan:
+    """The stage whose dry run just ended. The competitors that it could not prompt are added to `failures`."""
+    new = {name: reason for name, reason in result.failures.items() if name not in failures}
+    failures |= new
+    return StagePlan(table, backend.take_stage(), how=how, failures=new)
+
+
+def expect(stage: StagePlan, arena: Arena, names: Iterable[str], samples: int, failures: Collection[str]) -> None:
+    """Expect further samples of each of some competitors that can be prompted. Those that would send the same are one."""
+    assert stage.table.requests
+    settings = stage.table.requests.settings
+    possible = [arena.competitor(name) for name in names if name not in failures]
+    for one in {json.dumps(settings(arena, one), sort_keys=True): one for one in reversed(possible)}.values():
+        stage.expected[one.model] += samples
 
 
 def expected(to_come: Counter[str], passed: int, known: int, what: str) -> tuple[Counter[str], str]:

@@ -1,12 +1,13 @@
-"""Checks of this machine before a run: models, files, API keys, isolation, context lengths."""
+"""Checks of this machine before a run: models, templates, files, API keys, isolation, context lengths."""
 
 import os
 from pathlib import Path
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.reference_sets import texts_of
-from warrior_dagster.config.serving import is_local
+from warrior_dagster.config.serving import PURPOSES, is_local
 from warrior_dagster.config.stages import ReferenceSet
+from warrior_dagster.inference.prompting import CompetitorFailed, load_competitor
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError
 from warrior_dagster.sandbox.modules import ModuleMissing, module_files
 from warrior_dagster.sandbox.pool import Program, run_all
@@ -34,6 +35,19 @@ def missing_here(arena: Arena) -> list[str]:
         if serve and serve.api_key_env and serve.api_key_env not in os.environ:
             missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
     return missing
+
+
+def unpromptable(arena: Arena) -> dict[str, str]:
+    """Why competitors with a local model cannot be prompted, by their names. Loads tokenizers, which takes seconds."""
+    found = {}
+    for competitor in arena.competitors:
+        try:
+            if is_local(competitor.model):
+                for purpose in PURPOSES:
+                    load_competitor(arena, competitor.name, purpose)
+        except CompetitorFailed as error:
+            found[competitor.name] = str(error)
+    return found
 
 
 def unreadable(reference: ReferenceSet) -> str:

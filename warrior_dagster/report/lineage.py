@@ -34,7 +34,7 @@ def tables(arena: Arena) -> list[Table]:
 
 
 def lineages(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, instruction_ids: Sequence[str]) -> list[Lineage]:
-    """The lineage of some instructions, in their order. Raises LookupError for an instruction that was not mined.
+    """The lineage of some instructions, in their order. Raises LookupError for an instruction that no table has.
 
     Keys: instruction_id, instruction, attacker, `mined` (language, temperature, top_p, sample), `kept` and `duplicate_of`,
     `difficulty` (score, band), `ratings` of the difficulty by judge, `rank` among the selected, `answers` (best first:
@@ -64,12 +64,14 @@ def lineage(rows: dict[str, list[dict[str, Any]]], one: str, roster: Sequence[st
         return rows.get(table.name, [])
 
     revealed = [row for row in of(mined_instructions) if row["status"] == "ok"]
-    if not revealed:
+    curated = [row for table in (selected_instructions, instruction_difficulty, unique_instructions) for row in of(table)]
+    if not (revealed or curated):
         raise LookupError(f"instruction {one} was never mined")
     rated, selected = (next(iter(of(table)), {}) for table in (instruction_difficulty, selected_instructions))
     # Competitors with the same weights and prompt may reveal the same text; the kept row names the attacker.
     unique = max(of(unique_instructions), key=lambda row: bool(row["kept"]), default={})
-    mined = next((row for row in revealed if row["competitor"] == unique.get("competitor")), revealed[0])
+    mined = next((row for row in revealed if row["competitor"] == unique.get("competitor")), next(iter(revealed), {}))
+    known = mined or curated[0]  # its sample may be missing: invalidated, or mined again with other settings
     scores = {row["competitor"]: row for row in of(answer_scores)}
     answered = [
         {
@@ -80,8 +82,8 @@ def lineage(rows: dict[str, list[dict[str, Any]]], one: str, roster: Sequence[st
     ]
     votes = [row for kind in KINDS for row in of(kind.votes)]
     return {
-        **picked(mined, "instruction_id", "instruction"),
-        "attacker": mined["competitor"],
+        **picked(known, "instruction_id", "instruction"),
+        "attacker": known["competitor"],
         "mined": picked(mined, "competitor", "language", "temperature", "top_p", "sample", "completion_key"),
         **picked(unique, "kept", "duplicate_of", "similarity"),
         "difficulty": picked(rated, "score", "band", "kept"),

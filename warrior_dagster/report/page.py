@@ -14,6 +14,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
+from warrior_dagster.report import lineage
 from warrior_dagster.report.lineage import Lineage, lineages
 from warrior_dagster.stages.battles.opinions.assets import judge_votes
 from warrior_dagster.stages.curation.assets import instruction_embeddings
@@ -93,6 +94,7 @@ def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: st
     return environment.get_template("report.html.jinja").render(
         arena=arena,
         written=written,
+        missing=missing(arena, warehouse),
         ratings=standings(warehouse),
         sections=[shown(arena, warehouse, section) for section in SECTIONS],
         faults={}
@@ -108,6 +110,16 @@ def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: st
         shown=len(chosen),
         left_out=left_out,
     )
+
+
+def missing(arena: Arena, warehouse: Warehouse) -> dict[str, str]:
+    """The partitions that do not exist, by the tables that the page is made of; "all of it" where a table has none."""
+    found = {}
+    for table in (*lineage.tables(arena), *tables(arena)):
+        keys, existing = table.partitions(arena), warehouse.partitions(table.name)
+        if lacking := [key for key in keys if key not in existing]:
+            found[table.name] = "all of it" if len(lacking) == len(keys) else ", ".join(lacking)
+    return found
 
 
 def shown_settings(arena: Arena) -> dict[str, Any]:

@@ -90,8 +90,8 @@ def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, An
     console.print(table)
     if total["to_send"]:
         console.print("`expected` is the part of `send` that cannot be known yet; `prompt` and `new` are the tokens of `send`.")
-    for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.to_send):
-        console.print(basis, soft_wrap=True)
+    for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.basis):
+        console.print(escape(basis), soft_wrap=True)
 
 
 def printable(text: str) -> str:

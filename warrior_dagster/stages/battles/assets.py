@@ -7,6 +7,7 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
+from warrior_dagster.inference.asked import answer_settings
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
@@ -32,7 +33,9 @@ from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
     usable_row="a usable answer",
     no_empty_partition=True,
     on_card=True,
-    requests=Requests(lambda arena, one: (arena.mining.max_tokens, arena.answer_sampling(one).max_tokens)),
+    requests=Requests(
+        lambda arena, one: (arena.mining.max_tokens, arena.answer_sampling(one).max_tokens), settings=answer_settings
+    ),
 )
 def answers(step: Step) -> dg.MaterializeResult:
     """A competitor's answer to every selected instruction, those of all attackers."""

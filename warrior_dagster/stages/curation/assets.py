@@ -22,6 +22,11 @@ def rating_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     return arena.mining.max_tokens + max(map(tokens_of, prompts)), verdict
 
 
+def earlier(arena: Arena, name: str) -> list[str]:
+    """The roster up to and with a competitor, in its order: the first to reveal an instruction keeps it."""
+    return arena.roster[: arena.roster.index(name) + 1]
+
+
 def roster_up_to(step: Step) -> list[str]:
     """The roster up to the last competitor of a step: everything that its partitions may depend on."""
     roster = step.arena.roster
@@ -32,6 +37,7 @@ def roster_up_to(step: Step) -> list[str]:
     partitioned_by="competitor",
     columns=(*INSTRUCTION, "completion_key", "kept", "similarity", "duplicate_of"),
     reads={"mined_instructions": EARLIER},
+    ordered=earlier,
     settings=lambda arena: [arena.deduplication],
     origins=origins(
         "mined_instructions",
@@ -63,7 +69,11 @@ def unique_instructions(step: Step) -> dg.MaterializeResult:
     usable=pl.col("kept"),
     usable_row="kept: none is scored difficulty.keep or above",
     on_card=True,
-    requests=Requests(rating_tokens, error=pl.col("ratings").explode().struct.field("error")),
+    requests=Requests(
+        rating_tokens,
+        error=pl.col("ratings").explode().struct.field("error"),
+        asked=lambda arena, attacker: arena.panel(attacker),
+    ),
 )
 def instruction_difficulty(step: Step) -> dg.MaterializeResult:
     """A panel's score of each unique instruction, 1 to 10, with the judges' reasons and the band; kept from the arena's
@@ -83,7 +93,6 @@ def instruction_difficulty(step: Step) -> dg.MaterializeResult:
             **({"off_topic": f.filter(~difficulty.ON_TOPIC).height} if topic_column(arena) else {}),
         },
         result=ratings,
-        completed_by=arena.panel,
     )
 
 
@@ -109,6 +118,7 @@ def instruction_embeddings(step: Step) -> dg.MaterializeResult:
     partitioned_by="competitor",
     columns=(*RATED, "rank", "radius"),
     reads={"instruction_embeddings": EARLIER},
+    ordered=earlier,
     settings=lambda arena: [arena.selection],
     origins=origins("instruction_embeddings", **dict.fromkeys(("rank", "radius"), "instruction_embeddings.vector")),
     kinds=("numpy", "lancedb"),

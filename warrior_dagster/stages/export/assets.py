@@ -10,7 +10,7 @@ from warrior_dagster.config import reference_sets
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import SAME
-from warrior_dagster.materialization.recording import Step, record
+from warrior_dagster.materialization.recording import Step, check_same_source, record
 from warrior_dagster.materialization.table import Table, table
 from warrior_dagster.stages.export import card, contamination, dpo, files, kto, publishing, records, sft, turn_tokens
 from warrior_dagster.warehouse.tables import WHOLE
@@ -70,6 +70,7 @@ def dataset(
     def exported(step: Step) -> dg.MaterializeResult:
         arena = step.arena
         made = make(records.records(step.warehouse, arena), arena)
+        check_same_source(step, benchmark_overlap.name)
         rows = contamination.remove_overlapping(made, step.warehouse.read(benchmark_overlap.name, [WHOLE]))
         with_tokens = turn_tokens.rows_with_turn_tokens(rows)
         if arena.export.turn_tokens == "neutralise":

@@ -4,6 +4,7 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.stages import Export
+from warrior_dagster.materialization.agreement import check_answers, check_rows
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 
@@ -21,9 +22,11 @@ def shown_answer(export: Export) -> pl.Expr:
 
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
-    """One row for each instruction and usable answer, with its score."""
+    """One row for each instruction and usable answer, with its score. Raises LookupError if one is of another selection."""
     scored = warehouse.read("answer_scores", [WHOLE])
     selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
+    check_answers(answers, selected, arena.roster)
+    check_rows("answer_scores", scored, answers.filter("usable").select("competitor", "instruction_id"))
     names = {"attacker": "competitor", "difficulty": "score"}
     instructions = selected.select("instruction_id", "instruction", "language", **names)
     given = answers.select("instruction_id", "competitor", shown_answer(arena.export), finished=pl.col("status") == "ok")

@@ -4,9 +4,10 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.matchups import matchup_keys
+from warrior_dagster.materialization.agreement import check_answers, check_outcomes
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import SAME
-from warrior_dagster.materialization.recording import Step, counted, record
+from warrior_dagster.materialization.recording import Step, check_same_source, counted, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.stages.ratings import leaderboard, scores
 from warrior_dagster.warehouse.tables import WHOLE
@@ -47,7 +48,7 @@ SCORE = "elo_ratings.rating battle_outcomes.local_left"
         *("row_id", "instruction_id", "competitor", "score", "elo_part", "local_part"),
         *("rank", "gold", "advantage", "opponents"),
     ),
-    reads={"elo_ratings": SAME, "battle_outcomes": SAME, "answers": SAME},
+    reads={"elo_ratings": SAME, "battle_outcomes": SAME, "answers": SAME, "selected_instructions": SAME},
     settings=lambda arena: [arena.ratings],
     kinds=("numpy", "lancedb"),
     origins=origins(
@@ -68,10 +69,15 @@ def answer_scores(step: Step) -> dg.MaterializeResult:
     the gold answer of each instruction.
     """
     arena, warehouse = step.arena, step.warehouse
-    ratings = dict(warehouse.read("elo_ratings", [WHOLE]).select("competitor", "rating").iter_rows())
-    outcomes = warehouse.read("battle_outcomes", matchup_keys(arena.roster)).drop_nulls("outcome")
+    selected = warehouse.read("selected_instructions", arena.roster, ["instruction_id", "competitor"])
     answers = warehouse.read("answers", arena.roster).with_columns(length=pl.col("answer").str.len_chars())
-    scored = scores.final_scores(outcomes, ratings, answers, arena.roster, alpha=arena.ratings.alpha)
+    check_answers(answers, selected, arena.roster)
+    outcomes = warehouse.read("battle_outcomes", matchup_keys(arena.roster))
+    check_outcomes(outcomes, selected, arena.roster, arena.battles.instructions)
+    ratings = dict(warehouse.read("elo_ratings", [WHOLE]).select("competitor", "rating").iter_rows())
+    check_same_source(step, "elo_ratings")
+    fought = outcomes.drop_nulls("outcome")
+    scored = scores.final_scores(fought, ratings, answers, arena.roster, alpha=arena.ratings.alpha)
     keyed = scored.with_columns(pl.format("{}:{}", "instruction_id", "competitor").alias("row_id"))
     return record(step, {WHOLE: keyed}, metadata={"gold": counted(keyed.filter("gold"), "competitor")})
 

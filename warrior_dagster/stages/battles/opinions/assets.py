@@ -38,7 +38,7 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     usable_row="a vote that could be read",
     no_empty_partition=True,
     on_card=True,
-    requests=Requests(verdict_tokens),
+    requests=Requests(verdict_tokens, asked=lambda arena, matchup: arena.judges(*sides(matchup))),
 )
 def judge_votes(step: Step) -> dg.MaterializeResult:
     """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot be
@@ -51,7 +51,6 @@ def judge_votes(step: Step) -> dg.MaterializeResult:
         {m: votes.filter(left=sides(m)[0], right=sides(m)[1]) for m in step.keys},
         describe=vote_summary,
         result=judged,
-        completed_by=lambda matchup: step.arena.judges(*sides(matchup)),
     )
 
 

@@ -105,6 +105,7 @@ def execution_results(step: Step) -> dg.MaterializeResult:
         "execution_results": EVERYONE,
     },
     settings=lambda arena: [arena.battles.instructions, arena.battles.judges],
+    ordered=lambda arena, matchup: arena.judges(*sides(matchup)),
     origins=origins(
         row_id="selected_instructions.instruction_id generated_tests.writer",
         instruction_id="selected_instructions.instruction_id",

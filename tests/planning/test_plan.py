@@ -1,0 +1,52 @@
+"""The plan of an arena counts what would be sent, once, and names the competitors that cannot be prompted."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.broken_models import broken
+from tests.conftest import scripted_engines
+from tests.runs import materialize
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.materialization.table import open_warehouse
+from warrior_dagster.planning.cost import PlanLine, plan
+
+MakeArena = Callable[..., Arena]
+
+
+def planned(arena: Arena) -> list[PlanLine]:
+    return plan(arena, LedgerReader(arena.warehouse), open_warehouse(arena))
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_competitor_that_cannot_be_prompted_is_named_and_the_others_are_planned(
+    make_arena: MakeArena, bundled_model: Path, tmp_path: Path, place: int
+) -> None:
+    bad = {"name": "bad", "model": str(broken(bundled_model, tmp_path / "bad", "template that needs tools"))}
+    sound: list[dict[str, Any]] = [{"name": n, "model": str(bundled_model), "system_prompt": n} for n in ("ann", "bob", "cyd")]
+    alone = {line.stage: line.to_send for line in planned(make_arena(competitors=sound))}
+    lines = planned(make_arena(competitors=[*sound[:place], bad, *sound[place:]]))
+    named = [line for line in lines if "bad cannot be prompted" in line.basis]
+    assert [(line.stage, line.model, line.to_send) for line in named] == [("mined_instructions", bad["model"], 0)]
+    of_others = {line.stage: line.to_send for line in lines if line.model == str(bundled_model)}
+    assert (of_others["mined_instructions"], of_others["answers"]) == (alone["mined_instructions"], alone["answers"])
+    assert {line.model for line in lines if line.to_send} == {str(bundled_model)}
+
+
+@pytest.mark.parametrize("served_apart", [False, True])
+def test_what_several_competitors_send_alike_is_counted_once(
+    make_arena: MakeArena, bundled_model: Path, served_apart: bool
+) -> None:
+    serve = {"kind": "vllm", "max_model_len": 2048}
+    twins = [{"name": n, "model": str(bundled_model)} for n in ("ann", "bob", "cyd")]
+    arena = make_arena(competitors=[twins[0], twins[1] | ({"serve": serve} if served_apart else {}), twins[2]])
+    to_send = {line.stage: line.to_send for line in planned(arena)}
+    assert to_send["mined_instructions"] == 8
+    assert to_send["answers"] == 3  # ann contributes at most three centres; bob and cyd repeat what she reveals, and answers
+    log: list[Any] = []
+    with scripted_engines(arena, log, []) as engines:
+        materialize(arena, engines, ("mined_instructions", None))
+    assert sum(len(request.samples) for request in log) == 8
