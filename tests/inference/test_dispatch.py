@@ -11,7 +11,7 @@ import pytest
 from tests.broken_models import BOMB, BREAKS, REFUSES_A_TEXT, broken, copied
 from tests.conftest import scripted_engines
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.dispatch import DispatchResult
+from warrior_dagster.inference.dispatch import DispatchResult, dispatch
 from warrior_dagster.stages.battles import answering
 
 LOG = logging.getLogger("test")
@@ -53,7 +53,7 @@ def test_a_template_that_refuses_one_text_does_not_stop_those_who_share_the_mode
     harmless = INSTRUCTIONS.filter(row_id="1")
     with scripted_engines(arena, [], []) as engines:
         asked = {"ann": INSTRUCTIONS, "bob": harmless, "cyd": harmless}
-        result = answering.dispatch(
+        result = dispatch(
             arena,
             engines,
             asked,
