@@ -24,14 +24,14 @@ def refusal(arena: Arena, *steps: str) -> str:
     (failure,) = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
     assert failure.step_failure_data.error
     assert failure.step_failure_data.error.cause
-    return failure.step_failure_data.error.cause.message
+    return str(failure.step_failure_data.error.cause.message)
 
 
 def content(arena: Arena) -> dict[str, object]:
     """All rows of scores and exports, and the bytes of all exported files."""
     warehouse, folder = open_warehouse(arena), Path(arena.export.folder)
-    files = {str(file): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
-    return {name: warehouse.partitions(name) for name in ("answer_scores", *LAST)} | files
+    files: dict[str, object] = {str(file): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    return files | {name: warehouse.partitions(name) for name in ("answer_scores", *LAST)}
 
 
 @pytest.mark.parametrize(("centres", "said"), [(5, "rows are missing"), (2, "are of instructions or answers that are gone")])
