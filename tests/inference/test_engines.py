@@ -224,3 +224,29 @@ def test_an_equal_request_fails_with_the_one_that_was_sent_and_is_counted(make_a
     ):
         _, cost = engines.complete(twice, read, engines.progress("s", 50, LOG))
     assert (cost["org/a"].sent, cost["org/a"].failed) == (1, 50)
+
+
+def test_a_completion_that_cannot_be_read_is_its_own_row_s_failure_at_every_run(make_arena: Callable[..., Arena]) -> None:
+    def picky(request: Request, completion: Completion) -> tuple[int, int, str | None]:
+        if completion.error is None and request.tag == 1:
+            raise KeyError("t\u0131e")
+        return read(request, completion)
+
+    for run in range(2):
+        log: list[Request] = []
+        with scripted_engines(make_arena(), log, []) as engines:
+            rows, cost = engines.complete(requests_of(A, 3), picky, engines.progress("s", 3, LOG))
+        assert (len(log), cost["org/a"].failed) == (0 if run else 3, 1)
+        ((_, _, reason),) = (row for row in rows if row[0] == 1)
+        assert reason is not None
+        assert reason.startswith("unreadable: KeyError('t\u0131e')")
+        assert f"warrior ledger drop {requests_of(A, 2)[1].keys()[0]}" in reason
+        assert len(rows) == 3
+
+
+def test_a_reader_that_cannot_make_a_row_of_a_failure_raises(make_arena: Callable[..., Arena]) -> None:
+    def broken(request: Request, completion: Completion) -> None:
+        raise KeyError("no row at all")
+
+    with scripted_engines(make_arena(), [], []) as engines, pytest.raises(KeyError, match="no row at all"):
+        engines.complete(requests_of(A, 1), broken, engines.progress("s", 1, LOG))
