@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import dagster as dg
 import typer
@@ -251,7 +251,7 @@ def in_ledger(work: Callable[[], Result]) -> Result:
     try:
         return work()
     except LANCE_ERRORS as error:
-        return fail(str(error))
+        fail(str(error))
 
 
 @app.command()
@@ -283,7 +283,7 @@ def ready(file: Path, *, to_run: bool = False) -> Arena:
     return arena
 
 
-def fail(message: str) -> Any:
+def fail(message: str) -> NoReturn:
     """Exit with status 1 and a message."""
     errors.print(escape(message), style="red")
     raise typer.Exit(1)

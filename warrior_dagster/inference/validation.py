@@ -40,6 +40,13 @@ def impossible_logprobs(logprobs: object) -> str:
     return f"expected log-probabilities, finite and at most 0; found {shown(wrong)}" if wrong else ""
 
 
+def accepted(completion: Completion) -> Completion:
+    """The completion, or in its place an error if no model can have said it."""
+    if completion.error is None and (reason := impossible(completion)):
+        return Completion(completion.key, completion.sample, error=reason, attempts=completion.attempts)
+    return completion
+
+
 def unanswered(params: str, completion: Completion) -> str:
     """What the request asked for and the server left out, or "": log-probabilities, or one of the choices."""
     choices, with_logprobs = asked_for(params)

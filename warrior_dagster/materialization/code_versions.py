@@ -37,6 +37,7 @@ VERSIONED = {
     "inference.prompting": "makes prompts and reads verdicts",
     "inference.chat_template": "renders templates to prompts",
     "inference.request": "makes the keys of completions",
+    "inference.validation": "says which log-probabilities a verdict may be read from",
     "sandbox.code_extraction": "decides which code of an answer is run",
 }
 """Exceptions within those."""

@@ -107,7 +107,8 @@ def drop(uri: str, faults: Iterable[Fault] = (), keys: Collection[str] = ()) -> 
             conditions[fragment].add(f"(key = '{key}' AND checksum = '{checksum}')")
             count += 1
     if conditions:
-        left = {one: dataset.get_fragment(one).delete(" OR ".join(sorted(rows))) for one, rows in conditions.items()}
+        affected = [fragment for fragment in dataset.get_fragments() if fragment.fragment_id in conditions]
+        left = {one.fragment_id: one.delete(" OR ".join(sorted(conditions[one.fragment_id]))) for one in affected}
         changed, emptied = [new for new in left.values() if new], [one for one, new in left.items() if not new]
         deletion = lance.LanceOperation.Delete(changed, emptied, "warrior ledger drop")
         lance.LanceDataset.commit(dataset, deletion, read_version=dataset.version)

@@ -26,7 +26,6 @@ from warrior_dagster.inference.ledger.table import (
     table_path,
 )
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.inference.validation import impossible
 
 LOG = logging.getLogger(__name__)
 FLUSH_SECONDS = 0.1  # between writes of the table; until then a completion is in the journal
@@ -76,8 +75,8 @@ class LedgerWriter(LedgerReader):
             raise
         except BaseException as error:  # a panic in Lance is not an Exception
             self._journal_files.close(remove=False)
-            waiting = f"{len(self._queue)} completions are kept in {self._journals}, and the next run writes them"
-            raise LedgerError(f"{self._path} could not be written; {waiting}") from error
+            rest = f"the next run writes what {self._journals} has of its last {len(self._queue)} completions"
+            raise LedgerError(f"{self._path} could not be written; {rest}") from error
         self._journal_files.close(remove=True)
 
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:
@@ -86,11 +85,11 @@ class LedgerWriter(LedgerReader):
         return super().get(keys)
 
     def append(self, request: Request, completion: Completion) -> None:
-        """Store a completion: on return it survives the end of this process. A failed or impossible one is not stored.
+        """Store a completion: on return it survives the end of this process. A failed one is not stored.
 
         Raises LedgerError if this or an earlier write failed.
         """
-        if completion.error is None and not impossible(completion):
+        if completion.error is None:
             row = row_of(request, completion)
             with self._queue_lock:
                 self._queue.append(row)
@@ -104,12 +103,13 @@ class LedgerWriter(LedgerReader):
     def flush(self) -> None:
         """Write the queue; on return everything appended before is in the table."""
         with self._write_lock:
-            with self._queue_lock:
-                if not self._queue:
-                    return
-                batch, self._queue = self._queue, []
-                self._journal_files.turn()
+            batch: list[dict[str, Any]] = []
             try:
+                with self._queue_lock:
+                    if not self._queue:
+                        return
+                    batch, self._queue = self._queue, []
+                    self._journal_files.turn()
                 self._add(pa.Table.from_pylist(batch, schema=SCHEMA))
             except BaseException:
                 with self._queue_lock:
