@@ -1,4 +1,6 @@
-"""`kill -9` at random moments of every stage: counts what is repeated, lost, doubled or left behind. Prints one JSON line.
+"""`kill -9` at random moments of every stage: counts what is repeated, lost, doubled or left behind.
+
+Prints one JSON line for these, and one for the seconds from an answer's leaving the server to its being durable.
 
 The runs of each arena are killed several times; then one run finishes. A run starts its engine, a scripted endpoint, in the
 same way as vLLM: under the guard. The moments are drawn from all stages: while one sends requests or writes its partitions.
@@ -17,6 +19,7 @@ import time
 import warnings
 from collections import Counter
 from contextlib import ExitStack
+from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,8 @@ from benchmarks.scripted import identity
 FORK = multiprocessing.get_context("fork")
 KILLS_PER_ARENA, WORKERS = 13, 2
 DURABLE_SECONDS = 0.2
+DURABLE_LOG = ".durable"  # what the name of a log of requests ends with, for the log of what became durable
+QUANTILES = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 LATENCY = 0.02
 ASKING = ("mining", "difficulty", "answers", "votes")
 WRITING = (
@@ -57,6 +62,7 @@ def one_run(folder: Path, log: Path, events: Connection) -> None:
     from warrior_dagster.inference.http_client import CompletionsClient
     from warrior_dagster.inference.ledger.writer import LedgerWriter
     from warrior_dagster.inference.progress import Progress
+    from warrior_dagster.inference.request import Completion, Request
     from warrior_dagster.inference.servers.vllm import free_port, wait_until_healthy
     from warrior_dagster.orchestration.running import run_arena
     from warrior_dagster.processes.guard import guarded_process
@@ -71,6 +77,14 @@ def one_run(folder: Path, log: Path, events: Connection) -> None:
         events.send(f"writing {table}")
         return write(self, table, partition, rows)
 
+    append = LedgerWriter.append
+
+    def append_with_time(self: LedgerWriter, request: Request, completion: Completion) -> None:
+        append(self, request, completion)
+        now = time.time()
+        what = identity({"prompt": request.prompt, "add_special_tokens": False, **json.loads(request.params)})
+        durable.write(f"{what:032x} {now}\n")
+
     def start(_: object, stack: ExitStack, lock: int) -> CompletionsClient:
         port = free_port()
         command = [sys.executable, endpoint_script, "--port", str(port), "--log", str(log), "--latency", str(LATENCY)]
@@ -83,7 +97,12 @@ def one_run(folder: Path, log: Path, events: Connection) -> None:
         events.send(f"asking {progress.stage}")
 
     Warehouse.write = write_with_event  # type: ignore[method-assign]
-    with LedgerWriter(arena.warehouse) as ledger, Engines(arena.engine, ledger, folder, report=report, start=start) as engines:
+    LedgerWriter.append = append_with_time  # type: ignore[method-assign]
+    with (
+        log.with_suffix(DURABLE_LOG).open("a", buffering=1) as durable,
+        LedgerWriter(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, folder, report=report, start=start) as engines,
+    ):
         run_arena(arena, engines)
 
 
@@ -113,12 +132,12 @@ def killed(folder: Path, log: Path, moment: str | None, chance: random.Random) -
 
 def state(folder: Path, results: Connection) -> None:
     """What is on disk: ledger rows per request, doubled keys and rows, and a hash of each partition."""
-    from warrior_dagster.inference.ledger.reader import LedgerReader
+    from warrior_dagster.inference.ledger.writer import LedgerWriter
     from warrior_dagster.warehouse.row_hash import rows_sha256
     from warrior_dagster.warehouse.tables import Warehouse
 
-    ledger = LedgerReader(str(folder / "warehouse"))
-    rows = ledger.newest(10**9, ["key", "prompt", "params"])
+    with LedgerWriter(str(folder / "warehouse")) as ledger:  # as the next run opens it
+        rows = ledger.newest(10**9, ["key", "prompt", "params"])
     requests = Counter[str]()
     for prompt, params in rows.select("prompt", "params").iter_rows():
         requests[f"{identity({'prompt': prompt, 'add_special_tokens': False, **json.loads(params)}):032x}"] += 1
@@ -167,8 +186,17 @@ def unanswered(lines: list[dict[str, Any]], since: float) -> int:
     return came - sum(int(line["n"]) for line in lines if line["left"] is not None and line["left"] < since)
 
 
-def kill_and_finish(folder: Path, kills: int, chance: random.Random) -> Counter[str]:
-    """Kill an arena's runs several times, let one finish, and count."""
+def delays(log: Path, lines: list[dict[str, Any]]) -> list[float]:
+    """The seconds from the answer of each request to the moment when all of its samples were durable."""
+    file, durable = log.with_suffix(DURABLE_LOG), dict[str, float]()
+    for line in file.read_text().splitlines() if file.exists() else []:
+        what, _, at = line.partition(" ")
+        durable[what] = float(at)
+    return [durable[line["what"]] - line["left"] for line in lines if line["left"] is not None and line["what"] in durable]
+
+
+def kill_and_finish(folder: Path, kills: int, chance: random.Random, seconds: list[float]) -> Counter[str]:
+    """Kill an arena's runs several times, let one finish, and count; `seconds` gets the delays."""
     found, seen, sent = Counter[str](), list[dict[str, str]](), 0
     had: Counter[str] = Counter()
     moments = sorted(chance.choices(MOMENTS, k=kills), key=MOMENTS.index)
@@ -177,6 +205,7 @@ def kill_and_finish(folder: Path, kills: int, chance: random.Random) -> Counter[
         end = killed(folder, log, moment, chance)
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         sent += sum(line["n"] for line in lines if line["left"] is None)
+        seconds += delays(log, lines)
         found["leftovers"] += left_behind(str(log))
         now = state_of(folder)
         found["duplicated"] += now["doubled"]
@@ -205,15 +234,15 @@ def kill_and_finish(folder: Path, kills: int, chance: random.Random) -> Counter[
 
 
 def worker(folder: Path, kills: int, seed: int, results: Connection) -> None:
-    """Kill and finish arenas in sequence until the number of kills is reached; sends the counts."""
+    """Kill and finish arenas in sequence until the number of kills is reached; sends the counts and delays."""
     os.environ["DAGSTER_HOME"] = str(quiet_home(folder / "home"))
-    chance, total = random.Random(seed), Counter[str]()
+    chance, total, seconds = random.Random(seed), Counter[str](), list[float]()
     for number in range(100):
         if total["kills"] >= kills:
             break
         (folder / str(number)).mkdir()
-        total += kill_and_finish(folder / str(number), min(KILLS_PER_ARENA, kills - total["kills"]), chance)
-    results.send(total)
+        total += kill_and_finish(folder / str(number), min(KILLS_PER_ARENA, kills - total["kills"]), chance, seconds)
+    results.send((total, seconds))
 
 
 def main(kills: int) -> None:
@@ -227,12 +256,17 @@ def main(kills: int) -> None:
             FORK.Process(target=worker, args=(folder, kills // WORKERS + (number < kills % WORKERS), number, theirs)).start()
             theirs.close()
             pipes.append(ours)
-        total = sum((pipe.recv() for pipe in pipes), Counter[str]())
+        received = [pipe.recv() for pipe in pipes]
+    total = sum((counts for counts, _ in received), Counter[str]())
+    durable = sorted(chain.from_iterable(seconds for _, seconds in received))
     counts = {key: total[key] for key in ("kills", "repeated", "in_flight", "lost", "duplicated", "half_written", "leftovers")}
     nothing_wrong = not any(counts[key] for key in ("lost", "duplicated", "half_written", "leftovers"))
     moments = {key: count for key, count in sorted(total.items()) if key.startswith("at ")}
     ok = nothing_wrong and counts["repeated"] <= counts["in_flight"] and counts["kills"] == kills
     print(json.dumps({"benchmark": "crash", **counts, "ok": ok, "moments": moments}))
+    quantiles = {name: round(durable[int(share * (len(durable) - 1))], 4) for name, share in QUANTILES.items()}
+    measure = {"measure": "answered_to_durable_s", "n": len(durable), **quantiles}
+    print(json.dumps({"benchmark": "crash", **measure, "limit": DURABLE_SECONDS, "ok": durable[-1] <= DURABLE_SECONDS}))
 
 
 if __name__ == "__main__":

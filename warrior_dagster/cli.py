@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import dagster as dg
 import typer
@@ -19,8 +19,9 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena, place
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger import maintenance
 from warrior_dagster.inference.ledger.reader import LedgerReader
-from warrior_dagster.inference.ledger.table import LedgerError
+from warrior_dagster.inference.ledger.table import LANCE_ERRORS, LedgerError
 from warrior_dagster.inference.progress import periodic_log, progress_bars
 from warrior_dagster.materialization.recording import FEW_FAILED
 from warrior_dagster.materialization.table import open_warehouse
@@ -31,10 +32,13 @@ for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # they w
     os.environ.setdefault(variable, "1")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+ledger_app = typer.Typer(no_args_is_help=True, help="What was paid for: show it, verify it, remove some to ask for it again.")
+app.add_typer(ledger_app, name="ledger")
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 ArenaFile = Annotated[Path, typer.Argument(help="The arena's YAML.", show_default=False)]
 Config = Annotated[Path, typer.Option("--config", "-c", help="The arena's YAML.", show_default=False)]
+Result = TypeVar("Result")
 AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object instead of tables.")]
 
 
@@ -190,6 +194,72 @@ def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it i
         typer.launch(file.as_uri())
 
 
+@ledger_app.command(name="show")
+def show_ledger(
+    config: Config,
+    key: Annotated[str, typer.Argument(help="The beginning of a completion's key.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what each model has in the ledger, or as JSON the completions whose key begins so."""
+    uri = ready(config).warehouse
+    if key:
+        rows = in_ledger(partial(maintenance.stored, uri, key))
+        for row in rows or fail(f"no completion has a key that begins with {key}"):
+            typer.echo(json.dumps(row, ensure_ascii=False, indent=None if as_json else 2))
+        return
+    models, size = in_ledger(partial(maintenance.summary, uri))
+    if as_json:
+        typer.echo(json.dumps({"models": models.to_dicts(), "bytes": size}, ensure_ascii=False))
+        return
+    for row in models.iter_rows(named=True):
+        times = f"from {row['first']} to {row['last']} UTC"
+        typer.echo(f"{row['model']}: {row['completions']:,} completions, {row['tokens']:,} tokens, {times}")
+    typer.echo(f"{models['completions'].sum():,} completions, {size / 2**20:,.1f} MiB on this disk")
+
+
+@ledger_app.command(name="verify")
+def verify_ledger(config: Config, as_json: AsJson = False) -> None:
+    """Name completions that no model can have said or that lack what was asked for, and files that cannot be read."""
+    faults, unread = in_ledger(partial(maintenance.verify, ready(config).warehouse))
+    if as_json:
+        typer.echo(json.dumps({"faults": [fault._asdict() for fault in faults], "unread": unread}, ensure_ascii=False))
+    else:
+        for fault in faults:
+            typer.echo(f"{fault.key} {fault.model}: {fault.reason}")
+        for file in unread:
+            typer.echo(f"{file}: cannot be read; its completions are requested again")
+    if faults:
+        fail(f"{len(faults)} completions are wrong or doubtful; `warrior ledger drop --faulty` has them requested again")
+    if unread:
+        fail(f"{len(unread)} files cannot be read")
+
+
+@ledger_app.command(name="drop")
+def drop_from_ledger(
+    config: Config,
+    keys: Annotated[list[str] | None, typer.Argument(help="Whole keys of completions.", show_default=False)] = None,
+    faulty: Annotated[bool, typer.Option("--faulty", help="All completions that `verify` names.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove completions, so that the next run requests them again. Other runs may go on meanwhile."""
+    uri = ready(config).warehouse
+    if bool(keys) == faulty:
+        fail("expected keys, or --faulty")
+    faults = in_ledger(partial(maintenance.verify, uri))[0] if faulty else []
+    if not yes:
+        typer.confirm(f"Remove {len(faults or keys or ())} completions, and pay for them again?", abort=True, err=True)
+    count = in_ledger(partial(maintenance.drop, uri, faults, keys or ()))
+    typer.echo(f"{count} removed; `warrior run` requests them again")
+
+
+def in_ledger(work: Callable[[], Result]) -> Result:
+    """The result of `work`; exits with one line if the ledger cannot be read or written."""
+    try:
+        return work()
+    except LANCE_ERRORS as error:
+        fail(str(error))
+
+
 @app.command()
 def schema() -> None:
     """Print the JSON schema of an arena's YAML, for editors."""
@@ -230,7 +300,7 @@ def warn_of_earlier_identities(arena: Arena) -> None:
         fail(str(error))
 
 
-def fail(message: str) -> Any:
+def fail(message: str) -> NoReturn:
     """Exit with status 1 and a message."""
     errors.print(escape(message), style="red")
     raise typer.Exit(1)

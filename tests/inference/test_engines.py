@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
 
 from tests.conftest import ScriptedEngine, scripted, scripted_engines
+from tests.inference.test_ledger import POISON
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Endpoint, VllmServer
 from warrior_dagster.inference.engines import Engines
@@ -224,3 +226,53 @@ def test_an_equal_request_fails_with_the_one_that_was_sent_and_is_counted(make_a
     ):
         _, cost = engines.complete(twice, read, engines.progress("s", 50, LOG))
     assert (cost["org/a"].sent, cost["org/a"].failed) == (1, 50)
+
+
+def test_a_completion_that_cannot_be_read_is_its_own_row_s_failure_at_every_run(make_arena: Callable[..., Arena]) -> None:
+    def picky(request: Request, completion: Completion) -> tuple[int, int, str | None]:
+        if completion.error is None and request.tag == 1:
+            raise KeyError("t\u0131e")
+        return read(request, completion)
+
+    for run in range(2):
+        log: list[Request] = []
+        with scripted_engines(make_arena(), log, []) as engines:
+            rows, cost = engines.complete(requests_of(A, 3), picky, engines.progress("s", 3, LOG))
+        assert (len(log), cost["org/a"].failed) == (0 if run else 3, 1)
+        ((_, _, reason),) = (row for row in rows if row[0] == 1)
+        assert reason is not None
+        assert reason.startswith("unreadable: KeyError('t\u0131e')")
+        assert f"warrior ledger drop {requests_of(A, 2)[1].keys()[0]}" in reason
+        assert len(rows) == 3
+
+
+@pytest.mark.parametrize("poison", POISON.values(), ids=POISON)
+def test_what_no_model_can_have_said_is_a_failed_row_and_a_mended_engine_heals(
+    make_arena: Callable[..., Arena], poison: Completion
+) -> None:
+    class Poisoned(ScriptedEngine):
+        async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[tuple[Request, list[Completion]]]:
+            async for request in requests:
+                yield request, [replace(poison, key=key) for key in request.keys()]
+
+    arena = make_arena()
+    with (
+        LedgerWriter(arena.warehouse) as ledger,
+        Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Poisoned([])) as engines,
+    ):
+        rows, cost = engines.complete(requests_of(A, 3), read, engines.progress("s", 3, LOG))
+        assert all(reason and reason.startswith("expected ") for _, _, reason in rows)
+        assert cost["org/a"].failed == 3
+        assert ledger.newest(9, ["key"]).is_empty()
+    log: list[Request] = []
+    with scripted_engines(arena, log, []) as engines:
+        _, cost = engines.complete(requests_of(A, 3), read, engines.progress("s", 3, LOG))
+    assert (len(log), cost["org/a"].failed) == (3, 0)
+
+
+def test_a_reader_that_cannot_make_a_row_of_a_failure_raises(make_arena: Callable[..., Arena]) -> None:
+    def broken(request: Request, completion: Completion) -> None:
+        raise KeyError("no row at all")
+
+    with scripted_engines(make_arena(), [], []) as engines, pytest.raises(KeyError, match="no row at all"):
+        engines.complete(requests_of(A, 1), broken, engines.progress("s", 1, LOG))

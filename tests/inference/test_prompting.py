@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -87,6 +88,8 @@ def test_any_text_is_one_user_turn(judge: LoadedCompetitor) -> None:
         ("**Final verdict: [[B]]**", "B", ""),
         ("[[C]]", None, "the last line is no verdict"),
         ("", None, "the last line is no verdict"),
+        ("[[T\u0131e]]", None, "the last line is no verdict"),  # a dotless i
+        ("[[T\u0130e]]", None, "the last line is no verdict"),
     ],
 )
 def test_only_the_last_line_is_a_verdict(text: str, verdict: str | None, reason: str) -> None:
@@ -119,6 +122,14 @@ def test_without_the_constraint_applied_there_are_no_probabilities() -> None:
         probabilities, reason = choice_probabilities(completion, ("A", "B"))
         assert probabilities is None
         assert reason
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.5, None, "-1", True])
+def test_a_probability_without_a_finite_logarithm_is_a_reason_and_no_vote(value: Any) -> None:
+    for logprobs in ({"A": value, "B": -1.0}, {"A": -1.0, "B": value}):
+        probabilities, reason = choice_probabilities(Completion("k", 0, "A", "stop", logprobs=logprobs), ("A", "B"))
+        assert probabilities is None
+        assert "no finite log-probability" in reason
 
 
 def test_a_choice_is_greedy_and_requests_probabilities(judge: LoadedCompetitor) -> None:

@@ -83,7 +83,15 @@ class Coalescer(Generic[Row]):
                 self._add_row(request, completion)
 
     def _add_row(self, request: Request, completion: Completion) -> None:
-        self.rows.append(self.read(request, answer_of(completion, request.format)))
+        try:
+            row = self.read(request, answer_of(completion, request.format))
+        except Exception as error:  # any: the ledger would give the same text again, and the stage could never finish
+            if completion.error is not None:
+                raise
+            reason = f"unreadable: {error!r}"[:400] + f"; `warrior ledger drop {completion.key}` removes it, to be sent again"
+            completion = Completion(completion.key, completion.sample, error=reason, attempts=completion.attempts)
+            row = self.read(request, completion)
+        self.rows.append(row)
         self.usage.failed += completion.error is not None
         self.progress.done += 1
         self.progress.report(self.progress)

@@ -18,12 +18,12 @@ from yarl import URL
 
 from warrior_dagster.inference.admission_queue import AdmissionQueue, QueuedRequest
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.validation import MOST_TOKENS, impossible, unanswered
 
 Answered = tuple[Request, list[Completion]]
 BUSY = (429, 503)
 ACCESS_DENIED = (401, 403, 404)
 NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-FINISHED = ("stop", "length")  # an aborted text is incomplete and never stored
 BENCH_SECONDS = 5.0  # a server that cannot be reached is avoided for this long
 PATIENCE_SECONDS = 300.0  # how long all servers may be unreachable before the stage stops: enough time for a restart
 
@@ -199,18 +199,35 @@ def parse_response(request: Request, response: dict[str, Any], attempts: int) ->
 
 
 def completions(request: Request, response: dict[str, Any], attempts: int) -> list[Completion]:
-    """As `parse_response`. Prompt tokens count for the first sample. Raises Transient if a choice is missing or unfinished."""
+    """As `parse_response`. Prompt tokens count for the first sample.
+
+    Raises Transient if a choice is missing or unfinished, and Refused if the server left out what was asked for, because it
+    would leave it out again.
+    """
     choices = response.get("choices") or []
     if len(choices) != len(request.samples):
         raise Transient(f"expected {len(request.samples)} choices; the answer has {len(choices)}")
-    if unfinished := {str(c.get("finish_reason")) for c in choices} - set(FINISHED):
-        raise Transient(f"expected finish_reason {' or '.join(FINISHED)}; found {', '.join(sorted(unfinished))}")
     usage = response.get("usage") or {}
-    prompt_tokens, spent = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
+    prompt_tokens, spent = (token_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
     result = []
     for place, (key, sample, choice) in enumerate(zip(request.keys(), request.samples, choices, strict=True)):
-        text = (choice.get("text") or "").encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair
+        if not isinstance(choice.get("text"), str):
+            raise Transient(f"expected choices with a text; found {', '.join(choice) or 'nothing'}")
+        text = choice["text"].encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair
         logprobs = ((choice.get("logprobs") or {}).get("top_logprobs") or [None])[0]
         tokens = (prompt_tokens if place == 0 else 0, spent // len(choices) + (place < spent % len(choices)))
-        result.append(Completion(key, sample, text, choice["finish_reason"], *tokens, logprobs, attempts=attempts))
+        completion = Completion(key, sample, text, choice.get("finish_reason"), *tokens, logprobs, attempts=attempts)
+        if reason := impossible(completion):
+            raise Transient(reason)
+        if reason := unanswered(request.params, completion):
+            raise Refused(reason)
+        result.append(completion)
     return result
+
+
+def token_count(usage: dict[str, Any], name: str) -> int:
+    """A number of tokens in a response, 0 if the server does not say. Raises Transient if it is no number of tokens."""
+    value = usage.get(name) or 0
+    if type(value) is not int or not 0 <= value <= MOST_TOKENS:
+        raise Transient(f"expected a number of {name}; found {value!r}"[:100])
+    return value

@@ -17,6 +17,7 @@ from warrior_dagster.inference import chat_template
 from warrior_dagster.inference.chat_template import ChatTemplate
 from warrior_dagster.inference.reasoning import ENDED_IN_REASONING, ReplyFormat, reply_format
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
+from warrior_dagster.inference.validation import is_logprob
 
 # Possessive repeats, because runs of equal signs would otherwise be divided between them in every way: quadratic time.
 VERDICT_LINE = (
@@ -123,7 +124,9 @@ def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None,
     if completion.finish_reason in UNFINISHED:
         return None, UNFINISHED[completion.finish_reason]
     lines = completion.text.strip().splitlines()
-    found = re.fullmatch(VERDICT_LINE.replace("PATTERN", pattern), lines[-1], re.IGNORECASE) if lines else None
+    # Without ASCII, IGNORECASE also takes a dotless i for an i, and a verdict would not be one of the pattern's words.
+    expected = VERDICT_LINE.replace("PATTERN", f"(?a:{pattern})")
+    found = re.fullmatch(expected, lines[-1], re.IGNORECASE) if lines else None
     return (found["verdict"], "") if found else (None, "the last line is no verdict")
 
 
@@ -140,6 +143,8 @@ def choice_probabilities(completion: Completion, choices: tuple[str, ...]) -> tu
     logprobs = completion.logprobs or {}
     if missing := [choice for choice in choices if choice not in logprobs]:
         return None, f"no probability of {', '.join(missing)} among the {LETTER_LOGPROBS} likeliest tokens"
+    if wrong := [choice for choice in choices if not is_logprob(logprobs[choice])]:
+        return None, f"no finite log-probability of {', '.join(wrong)}"
     likeliest = max(logprobs[choice] for choice in choices)
     mass = {choice: math.exp(logprobs[choice] - likeliest) for choice in choices}
     total = math.fsum(mass.values())

@@ -39,8 +39,9 @@ VERSIONED = {
     "inference.chat_template": "renders templates to prompts",
     "inference.reasoning": "divides a reply into reasoning and answer",
     "inference.request": "makes the keys of completions",
-    "sandbox.code_blocks": "finds the code in an answer",
     "inference.identity": "says which model a key is of",
+    "inference.validation": "says which log-probabilities a verdict may be read from",
+    "sandbox.code_blocks": "finds the code in an answer",
     "sandbox.code_extraction": "decides which code of an answer is run",
     "sandbox.definitions": "decides what of a program is run when it cannot be loaded",
 }

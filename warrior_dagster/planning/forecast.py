@@ -70,7 +70,7 @@ class DryRunBackend:
             noted = self._stage[model.model]
 
             def counted(request: Request, completion: Completion, noted: Forecast = noted) -> Any:
-                noted.in_ledger += 1
+                noted.in_ledger += completion.error is None  # an unreadable one is read a second time, as an error
                 noted.prompt_tokens += completion.prompt_tokens
                 noted.completion_tokens += completion.completion_tokens
                 return read(request, completion)

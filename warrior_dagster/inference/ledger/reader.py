@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
+from functools import partial
 from typing import Any, TypeVar
 
 import lance
@@ -12,8 +13,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from warrior_dagster.inference.ledger.journal import folder_of, rows_in
 from warrior_dagster.inference.ledger.repair import Damaged, damaged_fragments, file_at, lance_errors_as_damage, scan, take
-from warrior_dagster.inference.ledger.table import COMPLETION, SCHEMA, LedgerError, completion_of, open_table, table_path
+from warrior_dagster.inference.ledger.table import (
+    COMPLETION,
+    SCHEMA,
+    LedgerError,
+    Unusable,
+    completion_of,
+    open_table,
+    table_path,
+)
 from warrior_dagster.inference.request import Completion
 
 LOG = logging.getLogger(__name__)
@@ -27,12 +37,12 @@ Result = TypeVar("Result")
 class LedgerReader:
     """The completions stored under a warehouse's URI, as they are at each read. A ledger that does not exist reads as empty.
 
-    Unreadable fragments and rows that do not match their checksum are logged and left out, so that their completions are
-    requested again. Nothing is opened before the first read. Reading raises LedgerError.
+    Unreadable fragments and unusable rows are logged and left out, so that their completions are requested again. Nothing is
+    opened before the first read. Reading raises LedgerError.
     """
 
     def __init__(self, uri: str) -> None:
-        self._path = table_path(uri)
+        self._path, self._journals = table_path(uri), folder_of(uri)
         self._exists = False
         self._damaged: set[int] = set()
 
@@ -44,16 +54,17 @@ class LedgerReader:
         """The stored completions of some keys, by key. If a key was stored twice, the first row counts."""
         if not keys:
             return {}
-        return self._read(lambda dataset: completions(dataset, keys, self._damaged), STORED_COMPLETION) or {}
+        journal = self._journal(keys)
+        return usable((row, lambda: str(self._journals)) for row in journal.values()) | self._stored(keys)
 
     def requests(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The requests of some stored completions, by key: the columns of STORED_REQUEST."""
-        found: dict[str, dict[str, Any]] = {}
-        if keys:
-            read = self._read(lambda d: take(d, indices_of(d, keys, self._damaged), STORED_REQUEST), STORED_REQUEST)
-            for row in read or []:
-                found.setdefault(row["key"], row)
-        return found
+        if not keys:
+            return {}
+        journal = self._journal(keys)
+        read = self._read(lambda d: take(d, indices_of(d, keys, self._damaged), STORED_REQUEST), STORED_REQUEST) or []
+        found = {row["key"]: row for row in reversed(read)}  # the first row of a key counts
+        return {key: {name: row[name] for name in STORED_REQUEST} for key, row in journal.items()} | found
 
     def models(self) -> dict[str, int]:
         """The number of completions of each model, by identity."""
@@ -77,6 +88,15 @@ class LedgerReader:
         read = self._read(lambda dataset: scan(dataset, columns, self._damaged, last=count)[0], columns)
         rows = SCHEMA.empty_table().select(columns) if read is None else read
         return pl.DataFrame(rows.slice(max(0, len(rows) - count)))
+
+    def _journal(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The rows of some keys that were not in the table a moment ago. Read it first: rows move from here to the table."""
+        rows = rows_in(sorted(self._journals.glob("*.jsonl")))
+        return {key: rows[key] for key in rows.keys() & set(keys)}
+
+    def _stored(self, keys: Sequence[str]) -> dict[str, Completion]:
+        """As `get`, of the table alone."""
+        return self._read(lambda dataset: completions(dataset, keys, self._damaged), STORED_COMPLETION) or {}
 
     def _read(self, read: Callable[[lance.LanceDataset], Result], columns: list[str]) -> Result | None:
         """Apply `read` to the table without its damaged fragments; None if the table does not exist.
@@ -106,14 +126,20 @@ class LedgerReader:
 
 
 def completions(dataset: lance.LanceDataset, keys: Sequence[str], excluded: Set[int]) -> dict[str, Completion]:
-    """The completion of each key: the first row that matches its checksum, outside the excluded fragments."""
-    found: dict[str, Completion] = {}
+    """The completion of each key: the first usable row, outside the excluded fragments."""
     indices = indices_of(dataset, keys, excluded)
-    for index, row in zip(indices.tolist(), take(dataset, indices, STORED_COMPLETION), strict=True):
-        if completion := completion_of(row):
-            found.setdefault(row["key"], completion)
-        else:
-            LOG.warning("%s: a completion does not match its checksum and will be requested again", file_at(dataset, index))
+    rows = take(dataset, indices, STORED_COMPLETION)
+    return usable((row, partial(file_at, dataset, index)) for index, row in zip(indices.tolist(), rows, strict=True))
+
+
+def usable(rows: Iterable[tuple[dict[str, Any], Callable[[], str]]]) -> dict[str, Completion]:
+    """The completions of rows by key, the first of each; unusable rows are logged, with the place that is given with each."""
+    found: dict[str, Completion] = {}
+    for row, place in rows:
+        try:
+            found.setdefault(row["key"], completion_of(row))
+        except Unusable as error:
+            LOG.warning("%s: completion %s %s; it will be requested again", place(), row["key"], error)
     return found
 
 

@@ -41,12 +41,12 @@ def damaged_fragments(
         try:
             with lance_errors_as_damage():
                 fragment.to_table(columns=columns[:1])
-                fragment.take(pa.array(range(fragment.physical_rows)), columns=columns).to_pylist()
+                fragment.take(pa.array(range(row_count(fragment))), columns=columns).to_pylist()
         except Damaged as error:
             damaged.add(fragment.fragment_id)
             if warn:
                 message = "%s is damaged: its %d completions are left out and will be requested again (%s)"
-                LOG.warning(message, file_of(dataset, fragment), fragment.physical_rows, error)
+                LOG.warning(message, file_of(dataset, fragment), row_count(fragment), error)
     return damaged
 
 
@@ -58,13 +58,13 @@ def scan(
     With `last`, only the newest fragments that together hold at least that many rows. Raises Damaged.
     """
     fragments, indices = list[lance.LanceFragment](), [np.empty(0, np.int64)]
-    rows, end = 0, sum(fragment.physical_rows for fragment in dataset.get_fragments())
+    rows, end = 0, sum(row_count(fragment) for fragment in dataset.get_fragments())
     for fragment in reversed(dataset.get_fragments()):
-        end -= fragment.physical_rows
+        end -= row_count(fragment)
         if fragment.fragment_id not in excluded and (last is None or rows < last):
             fragments.insert(0, fragment)
-            indices.insert(0, np.arange(end, end + fragment.physical_rows))
-            rows += fragment.physical_rows
+            indices.insert(0, np.arange(end, end + row_count(fragment)))
+            rows += row_count(fragment)
     with lance_errors_as_damage():
         if fragments:  # a scanner over no fragments would scan all of them
             return dataset.scanner(columns=columns, fragments=fragments).to_table(), np.concatenate(indices)
@@ -88,11 +88,16 @@ def lance_errors_as_damage() -> Iterator[None]:
         raise Damaged(str(error)) from error
 
 
+def row_count(fragment: lance.LanceFragment) -> int:
+    """The number of rows that were not removed."""
+    return int(fragment.physical_rows - fragment.num_deletions)
+
+
 def file_at(dataset: lance.LanceDataset, index: int) -> str:
     for fragment in dataset.get_fragments():
-        if index < fragment.physical_rows:
+        if index < row_count(fragment):
             return file_of(dataset, fragment)
-        index -= fragment.physical_rows
+        index -= row_count(fragment)
     raise IndexError(index)
 
 

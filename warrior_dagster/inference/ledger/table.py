@@ -1,7 +1,7 @@
 """The ledger's Lance table: its schema, how it is opened, and how rows and completions are converted into each other."""
 
 import json
-from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from warrior_dagster.inference.ledger.repair import set_aside_torn_manifests
 from warrior_dagster.inference.request import Completion, Request
+from warrior_dagster.inference.validation import impossible
 from warrior_dagster.warehouse.locks import file_lock, local_folder
 
 SCHEMA = pa.schema(
@@ -38,6 +39,10 @@ LANCE_ERRORS = (OSError, ValueError, RuntimeError)  # what Lance raises when it 
 
 class LedgerError(RuntimeError):
     """The ledger cannot be opened, read or written; the message names the folder and what to do."""
+
+
+class Unusable(ValueError):
+    """A row whose completion cannot be used; it counts as absent and is requested again."""
 
 
 def table_path(uri: str) -> str:
@@ -69,7 +74,7 @@ def open_or_create(path: str) -> lance.LanceDataset:
     if (dataset := open_table(path)) is not None:
         return dataset
     try:
-        with file_lock(local_folder(path.rpartition("/")[0]) / "locks" / "ledger.lock"):
+        with ledger_lock(path.rpartition("/")[0]):
             if (dataset := open_table(path)) is not None:
                 return dataset
             return lance.write_dataset(SCHEMA.empty_table(), path, schema=SCHEMA, mode="create")
@@ -79,26 +84,32 @@ def open_or_create(path: str) -> lance.LanceDataset:
         raise LedgerError(f"{path}: expected a ledger, or a place where one can be made: {error}") from error
 
 
+def ledger_lock(uri: str) -> AbstractContextManager[int]:
+    """The lock of the ledger under a warehouse's URI: for creating it, and for changing more than the end of it."""
+    return file_lock(local_folder(uri) / "locks" / "ledger.lock")
+
+
 def checksum(row: dict[str, Any]) -> str:
     """16 hexadecimal digits over the values of a completion."""
     values = repr([row[name] for name in COMPLETION])
     return blake2b(values.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def completion_of(row: dict[str, Any]) -> Completion | None:
-    """The completion in a row; None if the row does not match its checksum."""
+def completion_of(row: dict[str, Any]) -> Completion:
+    """The completion in a row. Raises Unusable."""
     if checksum(row) != row["checksum"]:
-        return None
+        raise Unusable("does not match its checksum")
     logprobs = None if row["logprobs"] is None else json.loads(row["logprobs"])
-    return Completion(**{name: row[name] for name in COMPLETION} | {"logprobs": logprobs})
+    completion = Completion(**{name: row[name] for name in COMPLETION} | {"logprobs": logprobs})
+    if reason := impossible(completion):  # an earlier version stored whatever a server sent
+        raise Unusable(f"is no answer of a model: {reason}")
+    return completion
 
 
-def rows_of(batch: Iterable[tuple[Request, Completion]]) -> pa.Table:
-    """The rows of finished completions, in SCHEMA."""
-    rows, now = [], datetime.now(UTC)
-    for request, completion in batch:
-        row = {name: getattr(completion, name) for name in COMPLETION}
-        row["logprobs"] = None if completion.logprobs is None else json.dumps(completion.logprobs)
-        origin = {"model": request.model.identity, "prompt": request.prompt, "params": request.params, "created_at": now}
-        rows.append(row | origin | {"checksum": checksum(row)})
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+def row_of(request: Request, completion: Completion) -> dict[str, Any]:
+    """The row of a finished completion, with the columns of SCHEMA."""
+    row = {name: getattr(completion, name) for name in COMPLETION}
+    row["logprobs"] = None if completion.logprobs is None else json.dumps(completion.logprobs)
+    prompt = request.prompt.encode("utf-8", "replace").decode()  # Arrow takes no half of a surrogate pair
+    origin = {"model": request.model.identity, "prompt": prompt, "params": request.params}
+    return row | origin | {"created_at": datetime.now(UTC), "checksum": checksum(row)}

@@ -5,20 +5,30 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import lance
 import pyarrow as pa
 import stamina
 from lance.optimize import Compaction, CompactionOptions
 
+from warrior_dagster.inference.ledger.journal import Journal, left_behind, rows_in
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.repair import damaged_fragments
-from warrior_dagster.inference.ledger.table import LANCE_ERRORS, SCHEMA, LedgerError, open_or_create, rows_of, table_path
+from warrior_dagster.inference.ledger.table import (
+    LANCE_ERRORS,
+    SCHEMA,
+    LedgerError,
+    ledger_lock,
+    open_or_create,
+    row_of,
+    table_path,
+)
 from warrior_dagster.inference.request import Completion, Request
 
 LOG = logging.getLogger(__name__)
-FLUSH_SECONDS = 0.1
-"""The longest time that a completion is queued. It must be durable after 0.2 s, and a write takes milliseconds."""
+FLUSH_SECONDS = 0.1  # between writes of the table; until then a completion is in the journal
 APPENDS_PER_COMPACTION = 100
 ROWS_PER_FRAGMENT = 10_000  # compaction leaves fragments of this size alone
 VERSIONS_KEPT = timedelta(minutes=2)  # other processes may still read an older version of the table for this long
@@ -27,8 +37,8 @@ VERSIONS_KEPT = timedelta(minutes=2)  # other processes may still read an older 
 class LedgerWriter(LedgerReader):
     """The ledger under a warehouse's URI, open for appending; created if it does not exist. Its reads see every append.
 
-    `append` queues a completion; one thread writes the queue every FLUSH_SECONDS in order, another compacts fragments.
-    Leaving the context writes what is queued, and raises LedgerError if that fails.
+    `append` stores a completion in the journal and queues it; one thread writes the queue to the table every FLUSH_SECONDS in
+    order, another compacts fragments. Leaving the context writes what is queued, and raises LedgerError if that fails.
     """
 
     def __init__(self, uri: str) -> None:
@@ -36,11 +46,17 @@ class LedgerWriter(LedgerReader):
         super().__init__(uri)
         self._exists = True
         self.verify()
-        self._queue: list[tuple[Request, Completion]] = []
+        self._queue: list[dict[str, Any]] = []
         self._queue_lock, self._write_lock = threading.Lock(), threading.Lock()
         self._closing, self._compaction_due = threading.Event(), threading.Event()
         self._failure: BaseException | None = None
         self._small_fragments = len(self._dataset.get_fragments())
+        try:
+            with ledger_lock(uri):  # another process that opens the ledger now waits until it finds what was left behind
+                self._journal_files = Journal(self._journals)
+                self._take_left_behind()
+        except LANCE_ERRORS as error:
+            raise LedgerError(f"{self._journals}: expected journals that can be read and written: {error}") from error
         self._threads = [threading.Thread(target=run, name="ledger", daemon=True) for run in (self._write, self._compact)]
         for thread in self._threads:
             thread.start()
@@ -58,7 +74,10 @@ class LedgerWriter(LedgerReader):
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a panic in Lance is not an Exception
-            raise LedgerError(f"{self._path} could not be written; {len(self._queue)} completions are lost") from error
+            self._journal_files.close(remove=False)
+            rest = f"the next run writes what {self._journals} has of its last {len(self._queue)} completions"
+            raise LedgerError(f"{self._path} could not be written; {rest}") from error
+        self._journal_files.close(remove=True)
 
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:
         """The stored completions of some keys, by key, including those just appended."""
@@ -66,25 +85,46 @@ class LedgerWriter(LedgerReader):
         return super().get(keys)
 
     def append(self, request: Request, completion: Completion) -> None:
-        """Queue a completion for the next write; a failed one is not stored. Raises LedgerError if an earlier write failed."""
+        """Store a completion: on return it survives the end of this process. A failed one is not stored.
+
+        Raises LedgerError if this or an earlier write failed.
+        """
         if completion.error is None:
+            row = row_of(request, completion)
             with self._queue_lock:
-                self._queue.append((request, completion))
+                self._queue.append(row)
+                try:
+                    self._journal_files.append(row)
+                except OSError as error:
+                    self._failure = error
         if self._failure:
             raise LedgerError(f"{self._path} could not be written") from self._failure
 
     def flush(self) -> None:
-        """Write the queue; on return everything appended before is durable."""
+        """Write the queue; on return everything appended before is in the table."""
         with self._write_lock:
-            with self._queue_lock:
-                batch, self._queue = self._queue, []
+            batch: list[dict[str, Any]] = []
             try:
-                if batch:
-                    self._add(rows_of(batch))
+                with self._queue_lock:
+                    if not self._queue:
+                        return
+                    batch, self._queue = self._queue, []
+                    self._journal_files.turn()
+                self._add(pa.Table.from_pylist(batch, schema=SCHEMA))
             except BaseException:
                 with self._queue_lock:
                     self._queue = batch + self._queue
                 raise
+            self._journal_files.written()
+
+    def _take_left_behind(self) -> None:
+        """Move what killed processes left in their journals to the table. It may be killed itself, at any moment."""
+        for file in left_behind(self._journals):
+            rows = rows_in([Path(file.name)])
+            stored = self._stored(list(rows))
+            if missing := [row for key, row in rows.items() if key not in stored]:
+                self._add(pa.Table.from_pylist(missing, schema=SCHEMA))
+            Path(file.name).unlink(missing_ok=True)
 
     # No time limit (the default is 45 s): on a slow disk or network, one attempt of Lance takes half a minute.
     @stamina.retry(on=LANCE_ERRORS, attempts=5, timeout=None, wait_initial=0.05)
