@@ -11,7 +11,7 @@ GPU_LOCK = "engine.lock"  # the lock of every server that uses this machine's GP
 
 
 class ServerFailed(RuntimeError):
-    """A server ended or did not become healthy; the message has the end of its log."""
+    """A server ended or did not become healthy; the message has the first error of its log, and its end."""
 
 
 class Connection(NamedTuple):
