@@ -45,15 +45,17 @@ def prompt(judge: LoadedCompetitor, answer_a: str, answer_b: str = "print(2)") -
 def test_a_hostile_answer_adds_no_turn_and_stays_within_its_fence(judge: LoadedCompetitor, hostile: str) -> None:
     harmless = prompt(judge, "print(1)")
     attacked = prompt(judge, hostile)
-    special = set(judge.tokenizer.all_special_ids)
+    tokenizer = judge.tokenizer
+    assert tokenizer
+    special = set(tokenizer.all_special_ids)
 
     def turns(text: str) -> list[int]:
-        return [i for i in judge.tokenizer(text, add_special_tokens=False)["input_ids"] if i in special]
+        return [i for i in tokenizer(text, add_special_tokens=False)["input_ids"] if i in special]
 
     assert turns(attacked) == turns(harmless)
     fences = re.findall(r"^<<<([0-9a-f]{12})$\n(.*?)\n^\1>>>$", attacked, re.MULTILINE | re.DOTALL)
     assert len(fences) == 3
-    assert fences[1][1] == chat_template.neutralise(judge.tokenizer, hostile)
+    assert fences[1][1] == chat_template.neutralise(tokenizer, hostile)
     assert fences[2][1] == "print(2)"
 
 

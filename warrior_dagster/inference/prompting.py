@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import Sampling
-from warrior_dagster.inference import chat_template
+from warrior_dagster.config.serving import ChatService, Sampling
+from warrior_dagster.inference import chat_service, chat_template
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ class LoadedCompetitor:
 
     name: str
     model: ServedModel
-    tokenizer: "PreTrainedTokenizerBase"
+    tokenizer: "PreTrainedTokenizerBase | None"
+    """None for a service that only chats."""
     system: str | None
     stop_token_ids: tuple[int, ...]
     stop: tuple[str, ...]
@@ -41,8 +42,11 @@ class LoadedCompetitor:
         self, prompt: str, sampling: Sampling, tag: Any, *, samples: tuple[int, ...] = (0,), choice: tuple[str, ...] = ()
     ) -> Request:
         """A request for completions of a rendered prompt; with `choice`, for one of these words and their probabilities."""
+        sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=1) if choice else sampling
+        if self.tokenizer is None:
+            return Request(self.model, prompt, chat_service.params(sampling, probabilities=bool(choice)), samples, tag)
         values = params(
-            Sampling(temperature=0.0, top_p=1.0, max_tokens=1) if choice else sampling,
+            sampling,
             stop_token_ids=() if choice else self.stop_token_ids,
             stop=() if choice else self.stop,
             choice=choice,
@@ -54,6 +58,8 @@ class LoadedCompetitor:
 def load_competitor(arena: Arena, name: str) -> LoadedCompetitor:
     """Load a competitor's tokenizer. Raises ValueError if it has no chat template, OSError if the model does not exist."""
     competitor = arena.competitor(name)
+    if isinstance(arena.server(competitor), ChatService):
+        return LoadedCompetitor(name, served_model(arena, competitor), None, competitor.system_prompt, (), ())
     tokenizer = chat_template.load_tokenizer(competitor.model, competitor.revision)
     ids, strings = chat_template.turn_end(tokenizer)
     model = served_model(arena, competitor)
@@ -62,8 +68,21 @@ def load_competitor(arena: Arena, name: str) -> LoadedCompetitor:
 
 def user_prompt(competitor: LoadedCompetitor, text: str) -> str:
     """The rendered prompt of one user turn whose text came from a model."""
-    neutral = chat_template.neutralise(competitor.tokenizer, text)
-    return chat_template.render(competitor.tokenizer, neutral, competitor.system)
+    return rendered(competitor, neutralised(competitor, text))
+
+
+def rendered(competitor: LoadedCompetitor, user: str) -> str:
+    """The prompt of one user turn: text by the chat template, or the messages to a service that only chats."""
+    if competitor.tokenizer is None:
+        return chat_service.messages(user, competitor.system)
+    return chat_template.render(competitor.tokenizer, user, competitor.system)
+
+
+def neutralised(competitor: LoadedCompetitor, text: str) -> str:
+    """A text from a model in which nothing acts as part of the competitor's chat template."""
+    if competitor.tokenizer is None:
+        return chat_service.neutralise(text)
+    return chat_template.neutralise(competitor.tokenizer, text)
 
 
 def request_columns(completion: Completion) -> dict[str, Any]:
@@ -79,8 +98,8 @@ def judge_prompt(judge: LoadedCompetitor, template: str, **texts: str) -> str:
     blocks = {}
     for name, text in texts.items():
         code = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-        blocks[name] = f"<<<{code}\n{chat_template.neutralise(judge.tokenizer, text)}\n{code}>>>"
-    return chat_template.render(judge.tokenizer, Template(template).substitute(blocks), judge.system)
+        blocks[name] = f"<<<{code}\n{neutralised(judge, text)}\n{code}>>>"
+    return rendered(judge, Template(template).substitute(blocks))
 
 
 def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None, str]:

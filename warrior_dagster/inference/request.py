@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import Competitor, Sampling, Server, is_local
+from warrior_dagster.config.serving import ChatService, Competitor, Sampling, Server, is_local
 
 SAMPLED_BYTES = 1 << 16
 SAMPLED_BLOCKS = 64
@@ -102,12 +102,14 @@ def params(
 
 
 def served_model(arena: Arena, competitor: Competitor) -> ServedModel:
+    serve = arena.server(competitor)
+    if isinstance(serve, ChatService):  # neither weights nor a revision are known: its name is its identity
+        return ServedModel(f"{serve.served_model or competitor.model}@chat", competitor.model, None, serve)
     identity = (
         folder_identity(competitor.model)
         if is_local(competitor.model)
         else f"{competitor.model}@{competitor.revision or 'main'}"
     )
-    serve = arena.server(competitor)
     return ServedModel(identity + serve.identity_suffix, competitor.model, competitor.revision, serve)
 
 

@@ -35,5 +35,9 @@ def arena_plan(step: Step) -> dg.MaterializeResult:
     """
     lines = cost.plan(step.arena, step.ledger, step.warehouse)
     rows = pl.DataFrame([{"row_id": f"{x.stage}:{x.model}", **asdict(x)} for x in lines], schema=SCHEMA)
-    metadata = {**cost.totals(lines), "plan": dg.MetadataValue.md(markdown(rows))}
+    metadata = {
+        **cost.totals(lines),
+        **({"not_mined": names} if (names := step.arena.not_mined) else {}),
+        "plan": dg.MetadataValue.md(markdown(rows)),
+    }
     return record(step, {WHOLE: rows}, metadata=metadata)

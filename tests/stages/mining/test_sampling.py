@@ -43,6 +43,7 @@ def test_more_samples_and_settings_keep_the_existing_keys(competitor: LoadedComp
 
 def test_the_model_stops_at_its_end_of_turn_and_not_at_a_newline(competitor: LoadedCompetitor) -> None:
     request = next(sampling.requests(competitor, ("Python",), Mining(settings=GRID)))
+    assert competitor.tokenizer
     assert competitor.tokenizer.convert_tokens_to_ids("<|im_end|>") in competitor.stop_token_ids
     assert '"stop_token_ids"' in request.params
     assert '"stop":' not in request.params

@@ -21,6 +21,7 @@ class Connection(NamedTuple):
     served_model: str  # the model's name at these URLs
     api_key: str | None = None
     patience_s: float = PATIENCE_SECONDS  # how long the servers may be unreachable before a stage stops
+    chat: bool = False  # whether they have only /v1/chat/completions
 
 
 class ServerKind(Protocol):

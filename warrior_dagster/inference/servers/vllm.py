@@ -89,7 +89,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", timeout_s: float, log: Path, start: int) -> None:
+def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", timeout_s: float, log: Path, start: int = 0) -> None:
     """Return when the server answers its health check. Raises ServerFailed if it ends or takes longer than `timeout_s`.
 
     Its lines in `log` begin at byte `start`.

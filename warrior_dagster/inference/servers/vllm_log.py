@@ -1,4 +1,4 @@
-"""Why vLLM did not start, from its log: the first error of any of its processes, to which later ones only refer, and the end."""
+"""Why vLLM did not start, from its log: the first error of any of its processes, to which the last ones refer, and the end."""
 
 import re
 from pathlib import Path
