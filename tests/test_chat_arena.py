@@ -153,6 +153,7 @@ def test_it_runs_to_its_exports_and_the_service_answers_judges_and_writes_tests_
     mined = warehouse.read("mined_instructions")
     assert set(warehouse.partitions("mined_instructions")) == {"ann", "bob", "cyd"}
     assert mined["competitor"].unique().sort().to_list() == ["ann", "bob"]
+    assert mined.filter(status="ok")["instruction"].str.starts_with("Write function").all()
     selected = warehouse.read("selected_instructions")
     assert selected["competitor"].unique().sort().to_list() == ["ann", "bob"]
     answers = warehouse.read("answers", ["cyd"])

@@ -36,6 +36,7 @@ VERSIONED = {
     "config.matchups": "says which competitor is on which side",
     "inference.prompting": "makes prompts and reads verdicts",
     "inference.chat_template": "renders templates to prompts",
+    "inference.chat_service": "makes the prompts of services that only chat",
     "inference.request": "makes the keys of completions",
     "sandbox.code_extraction": "decides which code of an answer is run",
 }
