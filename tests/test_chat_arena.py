@@ -104,10 +104,10 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def arena_in(service: Service, bundled_model: Path, bundled_embedder: Path) -> Callable[..., Arena]:
-    """Makes arenas of ann, bob and a chat service cyd; `more` are further competitors, where `chat` makes one a service too."""
+    """Makes arenas of a chat service cyd, ann and bob; `more` are further competitors, where `chat` makes one a service too."""
 
     def make(folder: Path, more: dict[str, str] | None = None, **values: Any) -> Arena:
-        base = small_settings(folder, bundled_model, bundled_embedder, ("ann", "bob", "cyd", *(more or {})))
+        base = small_settings(folder, bundled_model, bundled_embedder, ("cyd", "ann", "bob", *(more or {})))
         chat = {"kind": "chat", "urls": [service.url], "api_key_env": "CHAT_KEY", "price_per_million_tokens": PRICES}
         for competitor in base["competitors"]:
             if competitor["name"] == "cyd" or (more or {}).get(competitor["name"]) == "chat":

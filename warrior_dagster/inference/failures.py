@@ -30,7 +30,7 @@ ABOUT_N = re.compile(
 SECRETS = re.compile(
     r"(?<=//)[^/\s@]+(?=@)"  # a user and password in an address
     r"|(?<=bearer\s)\s*[^\s\"',]+"
-    r"|\b(?:sk|rk|pk|gsk|xai|hf|tgp|nvapi|pplx|csk|fw)[-_][\w*.\-]{6,}"
+    r"|\b(?:sk|rk|pk|gsk|xai|hf|tgp|nvapi|pplx|csk|fw)[-_](?=[\w*.\-]*[\d*])[\w*.\-]{6,}"
     r"|\bAIza[\w\-]{10,}"
     r"|(?<=key=)[^\s&\"']+"
     r"|\*{3,}[\w\-]+",  # the last characters of a key that the service has masked itself
