@@ -93,7 +93,8 @@ def service() -> Iterator[Service]:
 
     port = loop.run_until_complete(start())
     service = service._replace(url=f"http://127.0.0.1:{port}")
-    thread = threading.Thread(target=lambda: (started.set(), loop.run_forever()))
+    loop.call_soon(started.set)
+    thread = threading.Thread(target=loop.run_forever)
     thread.start()
     started.wait()
     yield service
@@ -226,6 +227,21 @@ def test_the_plan_has_the_service_s_prices_beside_gpu_hours_and_says_that_it_is_
     text = CliRunner().invoke(cli.app, ["plan", "-c", str(as_file(arena, tmp_path / "arena.yaml"))]).output
     assert "not mined, because they only chat: cyd" in text
     assert "never mined" not in text
+
+
+def test_a_plan_of_an_arena_that_never_ran_asks_the_service_for_everything_but_instructions(
+    tmp_path: Path, arena_in: Callable[..., Arena]
+) -> None:
+    arena = arena_in(tmp_path)
+    lines = plan(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))
+    ours = {line.stage: line for line in lines if line.model == f"{SERVED}-cyd"}
+    assert set(ours) == {"instruction_difficulty", "generated_tests", "answers", "judge_votes"}
+    assert all(line.cost for line in ours.values())
+    assert sum(line.to_send for line in lines if line.stage == "mined_instructions") == 2 * 8
+    shown = CliRunner().invoke(cli.app, ["check", str(as_file(arena, tmp_path / "arena.yaml"))])
+    assert shown.exit_code == 0
+    assert "not mined, because they only chat: cyd" in shown.output
+    assert "no revision pinned" not in shown.output
 
 
 def as_file(arena: Arena, file: Path) -> Path:

@@ -66,11 +66,12 @@ def test_what_is_within_the_limits_is_sent_at_once() -> None:
         x_ratelimit_reset_tokens="30s",
     )
     assert noted.wait(600) == 0
-    with noted.sending(600):
-        assert noted.wait(300) == 0
-        assert noted.wait(600) > 0, "600 tokens are in flight"
-        with noted.sending(100):
-            assert noted.wait(1) > 0, "two requests are in flight"
+    noted.requests, noted.tokens = 1, 600
+    assert noted.wait(300) == 0
+    assert noted.wait(600) > 0
+    noted.requests, noted.tokens = 2, 10
+    assert noted.wait(1) > 0
+    noted.requests, noted.tokens = 0, 0
     assert noted.wait(600) == 0
     assert limits().wait(10**9) == 0
 
@@ -78,8 +79,8 @@ def test_what_is_within_the_limits_is_sent_at_once() -> None:
 def test_a_request_larger_than_the_limit_is_left_to_the_service() -> None:
     noted = limits(x_ratelimit_remaining_tokens="100", x_ratelimit_limit_tokens="100", x_ratelimit_reset_tokens="30s")
     assert noted.wait(1000) == 0
-    with noted.sending(10):
-        assert noted.wait(1000) > 0
+    noted.requests, noted.tokens = 1, 10
+    assert noted.wait(1000) > 0
 
 
 def test_headers_that_make_no_sense_limit_nothing() -> None:

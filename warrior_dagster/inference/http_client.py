@@ -131,8 +131,7 @@ class CompletionsClient:
             return Outcome([], queued.singly())
         sent_as = self._max_tokens_name
         try:
-            with server.limits.sending(tokens):
-                return self._received(queued, server, await self._post(session, server, request))
+            return self._received(queued, server, await self._post(session, server, request, tokens))
         except Pause as pause:
             queued.waits_since = min(queued.waits_since, time.monotonic())
             if pause.unreachable or time.monotonic() - queued.waits_since < self._timeout_s:
@@ -195,9 +194,13 @@ class CompletionsClient:
         named = {self._max_tokens_name if name == "max_tokens" else name: value for name, value in values.items()}
         return json.dumps({"model": self._served_model, **own, **named})[1:]
 
-    async def _post(self, session: aiohttp.ClientSession, server: Replica, request: Request) -> dict[str, Any]:
-        """The body of a response with completions. Raises Refused, RefusedParameter, Transient, Pause or Unreachable."""
-        server.load += 1
+    async def _post(self, session: aiohttp.ClientSession, server: Replica, request: Request, tokens: int) -> dict[str, Any]:
+        """The body of a response with completions; `tokens` are in flight until then.
+
+        Raises Refused, RefusedParameter, Transient, Pause or Unreachable.
+        """
+        server.limits.requests += 1
+        server.limits.tokens += tokens
         try:
             async with session.post(server.address, data=self._body(request), proxy=server.proxy) as response:
                 self._last_contact = time.monotonic()
@@ -224,7 +227,8 @@ class CompletionsClient:
                 raise Unreachable(f"no connection to {urls}: {reason}") from error
             raise Pause(0.5, str(error), unreachable=True) from error
         finally:
-            server.load -= 1
+            server.limits.requests -= 1
+            server.limits.tokens -= tokens
 
 
 @cache
@@ -235,6 +239,9 @@ def max_tokens(params: str) -> int:
 
 async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The body of a response; reading ends once it is longer than `most` bytes."""
+    length = response.content_length
+    if length is not None and length <= most and "Content-Encoding" not in response.headers:
+        return await response.read()
     parts, size = list[bytes](), 0
     async for part in response.content.iter_any():
         parts.append(part)

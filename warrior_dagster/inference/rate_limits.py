@@ -7,8 +7,7 @@ Read are OpenAI's names (`x-ratelimit-remaining-tokens`, with times such as `6m0
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -42,42 +41,32 @@ class Allowance:
 
 @dataclass(slots=True)
 class RateLimits:
-    """The limits of one server."""
+    """The limits of one server, and what is in flight there."""
 
+    requests: int = 0
+    """Requests that were sent and are not answered."""
+    tokens: int = 0
+    """Their tokens, prompts and completions together."""
     allowances: dict[str, Allowance] = field(default_factory=dict)
     """By kind; only what the server has stated."""
-    in_flight: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    """What was sent and is not answered."""
 
     def wait(self, tokens: int) -> float:
-        """Seconds until a request with so many tokens, prompt and completion together, may be sent."""
-        now = time.monotonic()
-        waits = (one.wait(amount(kind, tokens), self.in_flight[kind], now) for kind, one in self.allowances.items())
-        return max(waits, default=0.0)
-
-    @contextmanager
-    def sending(self, tokens: int) -> Iterator[None]:
-        """A request with so many tokens is in flight in this context."""
-        for kind in KINDS:
-            self.in_flight[kind] += amount(kind, tokens)
-        try:
-            yield
-        finally:
-            for kind in KINDS:
-                self.in_flight[kind] -= amount(kind, tokens)
+        """Seconds until a request with so many tokens may be sent."""
+        if not self.allowances:
+            return 0.0
+        now, amounts = time.monotonic(), {"requests": (1, self.requests), "tokens": (tokens, self.tokens)}
+        return max(one.wait(*amounts[kind], now) for kind, one in self.allowances.items())
 
     def note(self, headers: Mapping[str, str]) -> None:
         """Take over what the headers of a response state, if they state anything."""
+        if not any("ratelimit" in name.lower() for name in headers):
+            return
         for kind in KINDS:
             remaining, reset = (header(headers, kind, part) for part in ("remaining", "reset"))
             if remaining is None or (seconds := seconds_until(reset)) is None:
                 continue
             left, limit = number(remaining), number(header(headers, kind, "limit") or "inf")
             self.allowances[kind] = Allowance(left, max(limit, left), time.monotonic() + min(seconds, LONGEST_WAIT_S))
-
-
-def amount(kind: str, tokens: int) -> int:
-    return tokens if kind == "tokens" else 1
 
 
 def header(headers: Mapping[str, str], kind: str, part: str) -> str | None:

@@ -1,7 +1,7 @@
 """One of the servers that serve the same model: its address and proxy, and what the client knows of it."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.request import getproxies, proxy_bypass
@@ -19,8 +19,6 @@ class Replica:
     url: str
     address: URL
     proxy: str | None
-    load: int = 0
-    """Requests in flight."""
     benched_until: float = 0.0
     """time.monotonic until which it is avoided, because it could not be reached."""
     single_samples: bool = False
@@ -56,9 +54,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def least_loaded(replicas: Iterable[Replica], tokens: int) -> tuple[Replica, float]:
+def least_loaded(replicas: Sequence[Replica], tokens: int) -> tuple[Replica, float]:
     """The server for a request with so many tokens, and the seconds until its rate limits let the request through."""
     now = time.monotonic()
-    ranked = [(one.benched_until > now, one.limits.wait(tokens), one.load, place) for place, one in enumerate(replicas)]
-    _, wait, _, place = min(ranked)
-    return list(replicas)[place], wait
+    waits = [one.limits.wait(tokens) for one in replicas]
+    ranked = [(one.benched_until > now, wait, one.limits.requests) for one, wait in zip(replicas, waits, strict=True)]
+    best = ranked.index(min(ranked))
+    return replicas[best], waits[best]
