@@ -7,6 +7,8 @@ import pytest
 from tests.config.test_arena import written
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
+from warrior_dagster.inference.usage import Usage
+from warrior_dagster.materialization.recording import usage_metadata
 from warrior_dagster.planning.preflight import missing_here
 
 CHAT = "{kind: chat, urls: [https://api.example.com]%s}"
@@ -99,3 +101,17 @@ def test_tokens_cost_what_the_service_asks_and_gpus_their_hours(tmp_path: Path) 
     assert arena.cost("org/a", None, 1, 1) is None
     assert with_service(tmp_path, "", "engine: {price_per_gpu_hour: 3}\n").cost("gpt-x", 0.0, 1, 1) is None
     assert with_service(tmp_path, prices).cost("org/a", 2.0, 1, 1) is None
+
+
+def test_a_run_reports_what_the_tokens_of_a_service_cost_beside_gpu_hours(tmp_path: Path) -> None:
+    prices = ", price_per_million_tokens: {input: 2, output: 8}"
+    arena = with_service(tmp_path, prices, "engine: {price_per_gpu_hour: 3}\n")
+    used = {
+        "gpt-x": Usage(requests=1, sent=1, prompt_tokens=500_000, completion_tokens=250_000, seconds=3600),
+        "org/a": Usage(requests=1, sent=1, prompt_tokens=500_000, completion_tokens=250_000, seconds=7200),
+    }
+    spent = usage_metadata(used, arena)
+    assert spent["gpu_hours"] == pytest.approx(2)
+    assert spent["cost"] == pytest.approx(3 + 6)
+    unknown = with_service(tmp_path, "", "engine: {price_per_gpu_hour: 3}\n")
+    assert "cost" not in usage_metadata(used, unknown)
