@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,11 @@ import lancedb
 import polars as pl
 import pytest
 import yaml
+
+from warrior_dagster.config.serving import VllmServer
+from warrior_dagster.inference.request import ServedModel
+from warrior_dagster.inference.servers import vllm
+from warrior_dagster.inference.servers.base import ServerFailed
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -184,3 +190,19 @@ def test_a_missing_model_folder_ends_the_command_before_anything_starts(workplac
     done = command(f"{BIN}/warrior", "check", str(bad), home=workplace / "home", arena=bad)
     assert done.returncode == 1
     assert "competitors.engineer.model: expected a model folder" in done.stderr
+
+
+def test_a_vllm_that_does_not_start_says_what_failed_first(tmp_path: Path, bundled_model: Path) -> None:
+    for file in bundled_model.glob("*.json"):
+        shutil.copy(file, tmp_path)  # everything but the weights
+    settings = VllmServer(max_model_len=256, kv_cache_gib=1, enforce_eager=True)
+    model = ServedModel("local@x", str(tmp_path), None, settings)
+    with (
+        (tmp_path / "lock").open("w") as lock,
+        pytest.raises(ServerFailed) as failed,
+        vllm.connect(model, settings, tmp_path / "logs", lock.fileno()),
+    ):
+        pass
+    first, last = str(failed.value).split("the end of its log:")
+    assert "Cannot find any model weights" in first
+    assert "root cause" in last

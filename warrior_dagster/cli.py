@@ -55,11 +55,14 @@ def check(file: ArenaFile) -> None:
     if broken := unpromptable(arena):
         keys = {name: place(("competitors", arena.roster.index(name), "model"), file) for name in broken}
         fail("\n".join(f"{keys[name]}: {name} cannot be prompted: {reason}" for name, reason in broken.items()))
-    if unpinned := [c.name for c in arena.competitors if not is_local(c.model) and c.revision is None]:
+    weights = [c for c in arena.competitors if arena.mines(c.name)]
+    if unpinned := [c.name for c in weights if not is_local(c.model) and c.revision is None]:
         errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: the model changes if its branch moves")
     for line in tight_contexts(arena):
         errors.print(f"warning: {line}")
     warn_of_earlier_identities(arena)
+    if arena.not_mined:
+        typer.echo(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
     typer.echo(f"{file}: ok, {len(arena.competitors)} competitors: {', '.join(arena.roster)}")
 
 
@@ -141,8 +144,10 @@ def plan(config: Config, as_json: AsJson = False) -> None:
         for line in again:
             typer.echo(line)
         mined = warehouse.partitions("mined_instructions")
-        if new := [name for name in arena.roster if name not in mined]:
+        if new := [name for name in arena.roster if name not in mined and arena.mines(name)]:
             typer.echo(f"never mined: {', '.join(new)}")
+        if arena.not_mined:
+            typer.echo(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
         typer.echo(f"warrior run -c {config} sends this" if total["to_send"] else "nothing is left to send")
 
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warrior_dagster.config.serving import Sampling, VllmServer
-from warrior_dagster.inference.http_client import CompletionsClient, Refused, Transient, Unreachable, parse_response
+from warrior_dagster.inference.failures import Refused, Transient, Unreachable
+from warrior_dagster.inference.http_client import CompletionsClient, parse_response
 from warrior_dagster.inference.ledger.table import SCHEMA, completion_of, row_of
 from warrior_dagster.inference.prompting import choice_probabilities
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params
@@ -48,12 +49,13 @@ async def serve(
 
         async def answer(request: web.Request, handler: Handler = handler, counter: Counter[str] = counter) -> web.Response:
             body = await request.json()
-            counter[body["prompt"]] += 1
-            response = handler(body, counter[body["prompt"]] - 1)
+            prompt = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
+            counter[prompt] += 1
+            response = handler(body, counter[prompt] - 1)
             return response if isinstance(response, web.Response) else await response
 
         app = web.Application()
-        app.router.add_post("/v1/completions", answer)
+        app.router.add_post("/v1/chat/completions" if settings.get("chat") else "/v1/completions", answer)
         runner = web.AppRunner(app)
         await runner.setup()
         port = free_port()
@@ -115,9 +117,9 @@ def test_a_busy_server_is_waited_for_and_costs_no_attempt() -> None:
     assert set(seen.values()) == {6}
 
 
-def test_a_response_with_too_few_choices_is_an_error() -> None:
+def test_a_response_without_choices_is_an_error_of_every_sample() -> None:
     def short(body: dict[str, Any], _: int) -> web.Response:
-        return web.json_response({"choices": [{"text": "one"}]})
+        return web.json_response({"choices": []})
 
     done, _ = asyncio.run(serve([short], requests(1, samples=2)))
     assert len(done) == 2

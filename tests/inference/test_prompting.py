@@ -52,10 +52,12 @@ def prompt(judge: LoadedCompetitor, answer_a: str, answer_b: str = "print(2)") -
 def test_a_hostile_answer_adds_no_turn_and_stays_within_its_fence(judge: LoadedCompetitor, hostile: str) -> None:
     harmless = prompt(judge, "print(1)")
     attacked = prompt(judge, hostile)
-    special = set(judge.template.tokenizer.all_special_ids)
+    assert judge.template
+    tokenizer = judge.template.tokenizer
+    special = set(tokenizer.all_special_ids)
 
     def turns(text: str) -> list[int]:
-        return [i for i in judge.template.tokenizer(text, add_special_tokens=False)["input_ids"] if i in special]
+        return [i for i in tokenizer(text, add_special_tokens=False)["input_ids"] if i in special]
 
     assert turns(attacked) == turns(harmless)
     fences = re.findall(r"^<<<([0-9a-f]{12})$\n(.*?)\n^\1>>>$", attacked, re.MULTILINE | re.DOTALL)
@@ -146,8 +148,7 @@ def competitor(family: str) -> LoadedCompetitor:
 
 
 def test_the_end_of_a_message_is_not_the_end_of_a_turn_of_several_channels() -> None:
-    harmony = competitor("gpt_oss")
-    ids = harmony.template.tokenizer.get_vocab()
+    harmony, ids = competitor("gpt_oss"), FAMILIES["gpt_oss"].tokenizer.get_vocab()
     sent = json.loads(harmony.reply("p", Sampling(), None).params)
     assert sent["stop_token_ids"] == [ids["<|return|>"]]
     assert sent["skip_special_tokens"] is False

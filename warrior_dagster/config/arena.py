@@ -50,6 +50,25 @@ class Arena(Strict):
             raise ValueError(f"battles.judges: expected at most {others - 1}, the competitors outside a matchup")
         return self
 
+    @model_validator(mode="after")
+    def chat_services_do_what_they_can(self) -> Self:
+        if not any(map(self.mines, self.roster)):
+            raise ValueError("competitors: expected at least one that is mined; services of kind chat are not")
+        judges, everyone = self.battles.judges, len(self.roster)
+        asked = {
+            "battles.verdict: direct": (self.battles.verdict == "direct", everyone if judges is None else judges + 2),
+            "difficulty.verdict: direct": (self.difficulty.verdict == "direct", self.difficulty.panel + 1),
+            "analysis.categories": (self.analysis.categories, 2),
+        }
+        for key, (used, first) in asked.items():
+            for competitor in self.competitors[:first] if used else ():
+                if not self.server(competitor).logprobs:
+                    raise ValueError(
+                        f"{key} asks {competitor.name} for log-probabilities: expected `logprobs: true` in its `serve`, if the"
+                        " service gives them, or a setting that does not need them"
+                    )
+        return self
+
     @property
     def roster(self) -> list[str]:
         """The competitors' names, in order."""
@@ -73,12 +92,33 @@ class Arena(Strict):
         return set() if self.runs_tests else {"execution"}
 
     def devices(self, model: str) -> int:
-        """The GPUs that serve a model; for an endpoint its servers, whose GPUs are unknown."""
-        return self.server(next(c for c in self.competitors if c.model == model)).devices
+        """The GPUs that serve a model; for an endpoint its servers, whose GPUs are unknown; none of a chat service."""
+        return self.server_of(model).devices
+
+    def server_of(self, model: str) -> Server:
+        """Where a model is served."""
+        return self.server(next(c for c in self.competitors if c.model == model))
 
     def server(self, competitor: Competitor) -> Server:
         """Where a competitor is served."""
         return competitor.serve or self.engine.serve
+
+    def mines(self, name: str) -> bool:
+        """Whether a competitor is mined for instructions; a service that only chats is not."""
+        return self.server(self.competitor(name)).mines
+
+    @property
+    def not_mined(self) -> list[str]:
+        """The competitors that only chat."""
+        return [name for name in self.roster if not self.mines(name)]
+
+    def cost(self, model: str, gpu_hours: float | None, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """What requests to a model cost: its tokens where its server has prices for them, else GPU hours; None if unknown."""
+        server = self.server_of(model)
+        if prices := server.price_per_million_tokens:
+            return (prompt_tokens * prices.input + completion_tokens * prices.output) / 1e6
+        hourly = self.engine.price_per_gpu_hour if server.devices else None
+        return None if hourly is None or gpu_hours is None else gpu_hours * hourly
 
     def answer_sampling(self, competitor: Competitor) -> Sampling:
         """How a competitor's answers are sampled."""

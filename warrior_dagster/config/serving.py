@@ -1,7 +1,9 @@
 """Who competes, and how models are served and sampled."""
 
+import re
 from collections import Counter
 from typing import Annotated, Any, ClassVar, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -50,6 +52,15 @@ class Sampling(Strict):
     """Longest completion, in tokens."""
 
 
+class TokenPrices(Strict):
+    """What a service charges for a million tokens, in the currency of the arena."""
+
+    input: float = Field(ge=0)
+    """A million tokens of prompts."""
+    output: float = Field(ge=0)
+    """A million tokens of replies, reasoning included."""
+
+
 class VllmServer(Strict):
     """A vLLM server that the stage starts as a child process, and stops when its work is done."""
 
@@ -76,7 +87,11 @@ class VllmServer(Strict):
 
     loads_weights: ClassVar[bool] = True
     """Whether the stage loads the model itself, and keeps it loaded for the next stage."""
+    mines: ClassVar[bool] = True
+    """Whether it completes a bare prompt, from which instructions are mined."""
+    logprobs: ClassVar[bool] = True
     api_key_env: ClassVar[str | None] = None
+    price_per_million_tokens: ClassVar[TokenPrices | None] = None
 
     @property
     def devices(self) -> int:
@@ -95,30 +110,55 @@ class VllmServer(Strict):
         return only_speed(arguments)
 
 
-class Endpoint(Strict):
-    """OpenAI-compatible servers that already run: one URL, or many that serve the same model."""
+class RemoteServer(Strict):
+    """Servers that this project does not start."""
 
-    kind: Literal["endpoint"]
-    """Servers that already run."""
-    urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = Field(min_length=1)
+    urls: tuple[str, ...] = Field(min_length=1)
     """Base URLs, without the `/v1` at their end."""
+    served_model: str | None = None
+    """The model's name there, such as that of a LoRA, and part of the keys; absent: the competitor's model."""
+    api_key_env: str | None = None
+    """Name of the environment variable with the API key."""
+    price_per_million_tokens: TokenPrices | None = None
+    """What its tokens cost, for the costs of plans and runs; absent: nothing is charged for tokens, or it is unknown."""
+
+    loads_weights: ClassVar[bool] = False
+    identity_suffix: ClassVar[str] = ""
+    max_model_len: ClassVar[int | None] = None
+    """Unknown."""
 
     @field_validator("urls")
     @classmethod
     def are_bases(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("expected URLs such as https://host or http://host:8000")
+            if parts.username or parts.password or parts.query or parts.fragment:
+                raise ValueError(
+                    "expected no key, password or query in a URL: name the key's environment variable in api_key_env"
+                )
             if url.rstrip("/").endswith("/v1"):
                 raise ValueError(f"expected the URL up to and without /v1, which is added to it; found {url}")
         return urls
 
-    served_model: str | None = None
-    """The model's name at the endpoint, such as that of a LoRA, and part of the keys; absent: the competitor's model."""
-    api_key_env: str | None = None
-    """Name of the environment variable with the API key."""
-    loads_weights: ClassVar[bool] = False
-    identity_suffix: ClassVar[str] = ""
-    max_model_len: ClassVar[int | None] = None
-    """Unknown."""
+    @field_validator("api_key_env")
+    @classmethod
+    def is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(
+                "expected the name of an environment variable, such as MY_API_KEY; a key itself stays out of the file"
+            )
+        return name
+
+
+class Endpoint(RemoteServer):
+    """OpenAI-compatible completions servers that already run: one URL, or many that serve the same model."""
+
+    kind: Literal["endpoint"]
+    """Servers that already run."""
+    mines: ClassVar[bool] = True
+    logprobs: ClassVar[bool] = True
 
     @property
     def devices(self) -> int:
@@ -126,7 +166,19 @@ class Endpoint(Strict):
         return len(self.urls)
 
 
-Server = Annotated[VllmServer | Endpoint, Field(discriminator="kind")]
+class ChatService(RemoteServer):
+    """A service that only chats, through /v1/chat/completions: it answers, judges and writes tests, and does not mine."""
+
+    kind: Literal["chat"]
+    """A service that only chats, such as a private model."""
+    logprobs: bool = False
+    """Whether it gives log-probabilities of the 20 likeliest tokens, without which it cannot give direct verdicts."""
+    mines: ClassVar[bool] = False
+    devices: ClassVar[int] = 0
+    """Its GPUs are not ours: tokens are paid for, not hours."""
+
+
+Server = Annotated[VllmServer | Endpoint | ChatService, Field(discriminator="kind")]
 
 
 Purpose = Literal["mining", "answers", "verdicts", "tests"]
@@ -203,7 +255,8 @@ class Competitor(Strict):
         return values
 
     model: Place = Field(min_length=1)
-    """A hub id, or a local folder: a path that starts with '.', '/' or '~', relative to the arena's file."""
+    """A hub id, or a local folder: a path that starts with '.', '/' or '~', relative to the arena's file. For a service of kind
+    `chat`, the name of its model."""
     revision: str | None = None
     """Commit of the hub's repository. Pin it: the branch may later point to other weights."""
     license: str | None = Field(None, validation_alias=AliasChoices("license", "licence"))

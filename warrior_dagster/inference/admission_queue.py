@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from itertools import count
 
@@ -20,6 +20,14 @@ class QueuedRequest:
     request: Request
     tries: int = 0
     waits_since: float = math.inf
+
+    def singly(self, first: int = 0) -> "list[QueuedRequest]":
+        """A request for each of its samples from number `first` on, for a server that gives one sample at a time."""
+        one = self.request
+        return [
+            QueuedRequest(Request(one.model, one.prompt, one.params, (sample,), one.tag), self.tries)
+            for sample in one.samples[first:]
+        ]
 
 
 class AdmissionQueue:
@@ -37,7 +45,7 @@ class AdmissionQueue:
         """The next request once its samples fit the limit, or None at the end. Each one has to be released."""
         async with self._turn:  # otherwise two that each hold half of the samples they need would wait forever
             while (queued := await self._next()) is None:
-                if not self._paused:
+                if not self._paused and not self._in_flight:  # what is in flight may have to be sent again
                     return None
                 await asyncio.sleep(POLL_SECONDS)
             size = self._size(queued)
@@ -47,12 +55,12 @@ class AdmissionQueue:
             self._in_flight += size
             return queued
 
-    def release(self, queued: QueuedRequest, pause: float | None = None) -> None:
-        """Take a request out of flight; with `pause`, it is sent again after so many seconds."""
+    def release(self, queued: QueuedRequest, again: Iterable[QueuedRequest] = (), pause: float = 0.0) -> None:
+        """Take a request out of flight; `again` is to be sent after `pause` seconds."""
         self._in_flight -= self._size(queued)
         self._room.set()
-        if pause is not None:
-            heapq.heappush(self._paused, (time.monotonic() + pause, next(self._tickets), queued))
+        for one in again:
+            heapq.heappush(self._paused, (time.monotonic() + pause, next(self._tickets), one))
 
     async def _next(self) -> QueuedRequest | None:
         if self._paused and self._paused[0][0] <= time.monotonic():

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Purpose
-from warrior_dagster.inference.http_client import Unreachable
+from warrior_dagster.inference.failures import Unreachable
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.prompting import CompetitorFailed, LoadedCompetitor, load_competitor
 from warrior_dagster.inference.request import Completion, Request, ServedModel

@@ -1,7 +1,8 @@
-"""The HTTP client of one or more OpenAI-compatible completions servers that serve the same model.
+"""The HTTP client of one or more OpenAI-compatible servers that serve the same model: completions, or chat alone.
 
-A rejected request becomes an error completion. A request to a busy server (429, 503) is paused, and others are sent meanwhile.
-If no server can be reached for a while, or one denies access, the stage stops: no further request would succeed.
+A rejected request becomes an error completion. A request to a busy server (429, 503) is paused, and others are sent meanwhile;
+where a service states its limits, requests wait before it refuses them. If no server can be reached for a while, or one denies
+access or has no quota left, the stage stops: no further request would succeed.
 """
 
 import asyncio
@@ -11,41 +12,43 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
-from yarl import URL
 
+from warrior_dagster.inference import chat_service
 from warrior_dagster.inference.admission_queue import AdmissionQueue, QueuedRequest
+from warrior_dagster.inference.failures import (
+    ACCESS_DENIED,
+    Pause,
+    Refused,
+    RefusedParameter,
+    Transient,
+    Unreachable,
+    error_inside,
+    failure,
+    masked,
+)
+from warrior_dagster.inference.replica import Replica, least_loaded, replica
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.validation import MOST_TOKENS, impossible, unanswered
 
 Answered = tuple[Request, list[Completion]]
-BUSY = (429, 503)
-ACCESS_DENIED = (401, 403, 404)
 NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 BENCH_SECONDS = 5.0  # a server that cannot be reached is avoided for this long
 PATIENCE_SECONDS = 300.0  # how long all servers may be unreachable before the stage stops: enough time for a restart
+LIMITED_SECONDS = 1.0  # between looks at a rate limit that holds a request back: answers may change it
+CHARS_PER_TOKEN = 4  # of code and English, approximately
+LONGEST_ERROR = 1 << 16  # bytes of an error's body that are read
+LONGEST_ANSWER, BYTES_PER_TOKEN = 1 << 22, 256  # bytes of a response that are read at most: 4 MiB and so many for each token
 
 
-class Unreachable(RuntimeError):
-    """No server can be used: every remaining request would fail."""
+class Outcome(NamedTuple):
+    """What came of a try: completions, and what has to be sent again after a pause in seconds."""
 
-
-class Transient(RuntimeError):
-    """A failure that may be temporary: the request is tried again."""
-
-
-class Refused(RuntimeError):
-    """The server rejected this request; trying again would not help."""
-
-
-class Pause(RuntimeError):
-    """The server is busy or unreachable: the request waits for `seconds`, and this does not count as a try."""
-
-    def __init__(self, seconds: float, reason: str, unreachable: bool = False) -> None:
-        super().__init__(reason)
-        self.seconds, self.unreachable = seconds, unreachable
+    completions: list[Completion]
+    again: Sequence[QueuedRequest] = ()
+    pause: float = 0.0
 
 
 class CompletionsClient:
@@ -61,19 +64,24 @@ class CompletionsClient:
         timeout_s: float,
         patience_s: float = PATIENCE_SECONDS,
         api_key: str | None = None,
+        chat: bool = False,
     ) -> None:
-        self._load = dict.fromkeys((url.rstrip("/") for url in urls), 0)
-        self._addresses = {url: URL(f"{url}/v1/completions") for url in self._load}
-        self._benched_until = dict.fromkeys(self._load, 0.0)
-        self._served_model = served_model
-        self._limit = max_in_flight * len(self._load)
+        """`chat`: the servers have only /v1/chat/completions, and prompts are messages (see chat_service)."""
+        path = "/v1/chat/completions" if chat else "/v1/completions"
+        self._replicas = [replica(url, path) for url in dict.fromkeys(url.rstrip("/") for url in urls)]
+        self._served_model, self._chat, self._api_key = served_model, chat, api_key
+        self._max_tokens_name = "max_tokens"
+        self._limit = max_in_flight * len(self._replicas)
         self._attempts, self._timeout_s, self._patience_s = attempts, timeout_s, patience_s
         self._last_contact = 0.0
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
         self._rest = cache(self._rest_of_body)
 
     async def stream(self, requests: AsyncIterator[Request]) -> AsyncIterator[Answered]:
-        """Send all requests; yields as they finish. Raises Unreachable if access is denied or no contact for `patience_s`."""
+        """Send all requests; yields as they finish, a request in parts if a server gives fewer samples than were requested.
+
+        Raises Unreachable if access is denied, the quota is exhausted, or there is no contact for `patience_s`.
+        """
         finished: asyncio.Queue[Answered | Exception | None] = asyncio.Queue()
         queue = AdmissionQueue(requests, self._limit)
         self._last_contact = time.monotonic()
@@ -82,11 +90,9 @@ class CompletionsClient:
             try:
                 while queued := await queue.take():
                     outcome = await self._try(session, queued)
-                    if isinstance(outcome, float):
-                        queue.release(queued, outcome)
-                    else:
-                        queue.release(queued)
-                        finished.put_nowait((queued.request, outcome))
+                    queue.release(queued, outcome.again, outcome.pause)
+                    if outcome.completions:
+                        finished.put_nowait((queued.request, outcome.completions))
                 finished.put_nowait(None)
             except Exception as error:
                 finished.put_nowait(error)
@@ -114,60 +120,137 @@ class CompletionsClient:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _try(self, session: aiohttp.ClientSession, queued: QueuedRequest) -> list[Completion] | float:
-        """Send a request once: its completions, or the seconds to pause before the next try."""
+    async def _try(self, session: aiohttp.ClientSession, queued: QueuedRequest) -> Outcome:
+        """Send a request once, unless a rate limit holds it back."""
         request = queued.request
+        tokens = len(request.prompt) // CHARS_PER_TOKEN + len(request.samples) * max_tokens(request.params)
+        server, wait = least_loaded(self._replicas, tokens)
+        if wait > 0:
+            return Outcome([], [queued], min(wait, LIMITED_SECONDS))
+        if server.single_samples and len(request.samples) > 1:
+            return Outcome([], queued.singly())
+        sent_as = self._max_tokens_name
         try:
-            return parse_response(request, await self._post(session, self._body(request)), queued.tries + 1)
+            return self._received(queued, server, await self._post(session, server, request, tokens))
         except Pause as pause:
             queued.waits_since = min(queued.waits_since, time.monotonic())
             if pause.unreachable or time.monotonic() - queued.waits_since < self._timeout_s:
-                return pause.seconds
+                return Outcome([], [queued], pause.seconds)
             error: Exception = Transient(f"busy for {self._timeout_s:.0f} s: {pause}")
-        except (Refused, Transient, aiohttp.ClientError, TimeoutError) as failure:
-            error = failure
+        except RefusedParameter as refused:
+            if again := self._otherwise(queued, server, refused.name, sent_as):
+                return Outcome([], again)
+            error = Refused(str(refused))
+        except (Refused, Transient, aiohttp.ClientError, TimeoutError) as failed:
+            error = failed
+        return self._failed(queued, error)
+
+    def _received(self, queued: QueuedRequest, server: Replica, response: dict[str, Any]) -> Outcome:
+        """The completions of a response; samples that a server left out, because it ignores `n`, are sent singly."""
+        request, choices = queued.request, response.get("choices")
+        came = len(choices) if isinstance(choices, list) else 0
+        if not 0 < came < len(request.samples):
+            return Outcome(parse_response(request, response, queued.tries + 1))
+        first = Request(request.model, request.prompt, request.params, request.samples[:came], request.tag)
+        completions = parse_response(first, response, queued.tries + 1)
+        server.single_samples = True
+        return Outcome(completions, queued.singly(came))
+
+    def _otherwise(self, queued: QueuedRequest, server: Replica, refused: str, sent_as: str) -> list[QueuedRequest]:
+        """A request without the parameter that a server refused, in as many as it takes; none if there is no other way.
+
+        `sent_as` is the name under which `max_tokens` was sent.
+        """
+        if refused == "n" and len(queued.request.samples) > 1:
+            server.single_samples = True
+            return queued.singly()
+        if refused == sent_as == "max_tokens":
+            self._max_tokens_name = "max_completion_tokens"
+            self._rest.cache_clear()
+            return [queued]
+        return []
+
+    def _failed(self, queued: QueuedRequest, error: Exception) -> Outcome:
+        """Another try after a pause, or the error as the request's completions."""
         queued.tries += 1
         queued.waits_since = math.inf
         if queued.tries < self._attempts and not isinstance(error, Refused):
-            return random.uniform(0.5, 1.0) * min(0.2 * 2.0**queued.tries, 30.0)  # doubled each time, with jitter
-        reason, pairs = f"{type(error).__name__}: {error}"[:500], zip(request.keys(), request.samples, strict=True)
-        return [Completion(key, sample, error=reason, attempts=queued.tries) for key, sample in pairs]
+            # Doubled each time, with jitter.
+            return Outcome([], [queued], random.uniform(0.5, 1.0) * min(0.2 * 2.0**queued.tries, 30.0))
+        request, reason = queued.request, masked(f"{type(error).__name__}: {error}", self._api_key)[:500]
+        pairs = zip(request.keys(), request.samples, strict=True)
+        return Outcome([Completion(key, sample, error=reason, attempts=queued.tries) for key, sample in pairs])
 
     def _body(self, request: Request) -> bytes:
         """The request as JSON. What many requests share is rendered once."""
-        prompt, samples = json.dumps(request.prompt), len(request.samples)
-        return f'{{"prompt":{prompt},"n":{samples},{self._rest(request.params, request.frame_stops)}'.encode()
+        samples, rest = len(request.samples), self._rest(request.params, request.frame_stops)
+        if self._chat:  # not all services know `n`
+            number = f'"n":{samples},' if samples > 1 else ""
+            return f'{{"messages":{request.prompt},{number}{rest}'.encode()
+        return f'{{"prompt":{json.dumps(request.prompt)},"n":{samples},{rest}'.encode()
 
     def _rest_of_body(self, params: str, frame_stops: tuple[int, ...]) -> str:
-        values = {"model": self._served_model, "add_special_tokens": False, **json.loads(params)}
+        values, own = json.loads(params), {} if self._chat else {"add_special_tokens": False}
         if stops := sorted({*values.get("stop_token_ids", ()), *frame_stops}):
             values["stop_token_ids"] = stops
-        return json.dumps(values)[1:]
+        named = {self._max_tokens_name if name == "max_tokens" else name: value for name, value in values.items()}
+        return json.dumps({"model": self._served_model, **own, **named})[1:]
 
-    async def _post(self, session: aiohttp.ClientSession, body: bytes) -> dict[str, Any]:
-        """Post to the least loaded URL that is not benched. Raises Refused, Transient, Pause or Unreachable."""
-        now = time.monotonic()
-        url = min(self._load, key=lambda u: (self._benched_until[u] > now, self._load[u]))
-        self._load[url] += 1
+    async def _post(self, session: aiohttp.ClientSession, server: Replica, request: Request, tokens: int) -> dict[str, Any]:
+        """The body of a response with completions; `tokens` are in flight until then.
+
+        Raises Refused, RefusedParameter, Transient, Pause or Unreachable.
+        """
+        server.limits.requests += 1
+        server.limits.tokens += tokens
         try:
-            async with session.post(self._addresses[url], data=body) as response:
-                content = await response.read()
+            async with session.post(server.address, data=self._body(request), proxy=server.proxy) as response:
                 self._last_contact = time.monotonic()
-                if response.status == 200:
-                    return json_object(content)
-                reason = f"HTTP {response.status}: {content[:400].decode('utf-8', 'replace')}"
-                if response.status in ACCESS_DENIED:
-                    raise Unreachable(f"{url} denied access: {reason}")
-                if response.status in BUSY:
-                    raise Pause(retry_after(response.headers.get("Retry-After")), reason)
-                raise Transient(reason) if response.status >= 500 or response.status == 408 else Refused(reason)
+                server.limits.note(response.headers)
+                if response.status != 200:
+                    content = await read_at_most(response, LONGEST_ERROR)
+                    raise failure(server.url, response.status, response.headers, content, self._api_key)
+                most = LONGEST_ANSWER + BYTES_PER_TOKEN * len(request.samples) * max_tokens(request.params)
+                content = await read_at_most(response, most)
+                if len(content) > most:
+                    raise Refused(f"the answer is longer than {most} bytes, the most for the tokens that were asked for")
+                body = json_object(content)
+                if status := error_inside(body):
+                    raise failure(server.url, status, response.headers, content, self._api_key)
+                return chat_service.as_completions(body) if self._chat else body
+        except aiohttp.ClientHttpProxyError as error:
+            if error.status in ACCESS_DENIED:
+                raise Unreachable(f"the proxy for {server.url} denied access: HTTP {error.status}: {error.message}") from error
+            raise
         except NO_CONNECTION as error:
-            self._benched_until[url] = time.monotonic() + BENCH_SECONDS
+            server.benched_until = time.monotonic() + BENCH_SECONDS
             if time.monotonic() - self._last_contact > self._patience_s:
-                raise Unreachable(f"no connection to {', '.join(self._load)}: {error}") from error
+                urls, reason = ", ".join(one.url for one in self._replicas), masked(str(error), self._api_key)
+                raise Unreachable(f"no connection to {urls}: {reason}") from error
             raise Pause(0.5, str(error), unreachable=True) from error
         finally:
-            self._load[url] -= 1
+            server.limits.requests -= 1
+            server.limits.tokens -= tokens
+
+
+@cache
+def max_tokens(params: str) -> int:
+    """The most tokens of one completion."""
+    return int(json.loads(params).get("max_tokens", 0))
+
+
+async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body of a response; reading ends once it is longer than `most` bytes."""
+    length = response.content_length
+    if length is not None and length <= most and "Content-Encoding" not in response.headers:
+        return await response.read()
+    parts, size = list[bytes](), 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            break
+    return b"".join(parts)
 
 
 def json_object(content: bytes) -> dict[str, Any]:
@@ -179,15 +262,6 @@ def json_object(content: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Transient(f"the answer is not a JSON object but {type(body).__name__}")
     return body
-
-
-def retry_after(header: str | None) -> float:
-    """Seconds to wait for a busy server: its Retry-After header, at most 60 s; 1 s without a valid header."""
-    try:
-        seconds = float(header or 1)
-    except ValueError:
-        return 1.0
-    return min(max(seconds, 0.05), 60.0) if math.isfinite(seconds) else 1.0
 
 
 def parse_response(request: Request, response: dict[str, Any], attempts: int) -> list[Completion]:

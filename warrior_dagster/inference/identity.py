@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import Competitor, is_local
+from warrior_dagster.config.serving import ChatService, Competitor, is_local
 from warrior_dagster.warehouse.locks import local_folder
 
 SAMPLED_BYTES = 1 << 16
@@ -35,6 +35,8 @@ def own_identity(arena: Arena, competitor: Competitor) -> str:
     `+served_model=NAME`. Raises FileNotFoundError for a folder without a config.json.
     """
     serve = arena.server(competitor)
+    if isinstance(serve, ChatService):  # neither weights nor a revision are known: its name is its identity
+        return f"{serve.served_model or competitor.model}@chat"
     base = folder_identity(competitor.model) if is_local(competitor.model) else hub_identity(competitor)
     name = getattr(serve, "served_model", None) or competitor.model
     return base + serve.identity_suffix + (f"+served_model={name}" if name != competitor.model else "")

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import Purpose, Sampling
+from warrior_dagster.config.serving import ChatService, Purpose, Sampling
 from warrior_dagster.config.stages import Battles, Difficulty
-from warrior_dagster.inference import chat_template
+from warrior_dagster.inference import chat_service, chat_template
 from warrior_dagster.inference.chat_template import ChatTemplate
 from warrior_dagster.inference.reasoning import ENDED_IN_REASONING, ReplyFormat, reply_format
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
@@ -45,18 +45,23 @@ class LoadedCompetitor:
 
     name: str
     model: ServedModel
-    template: ChatTemplate
+    template: ChatTemplate | None
+    """None for a service that only chats."""
     system: str | None
     format: ReplyFormat
 
     def user_turn(self, prefix: str, sampling: Sampling, tag: Any, samples: tuple[int, ...]) -> Request:
         """A request for the rest of a user's turn, which any token of the frame ends."""
+        assert self.template, "a service that only chats cannot be mined"
         ids, strings = chat_template.turn_end(self.template)
         stops = tuple(chat_template.frame_stops(self.template))
         return Request(self.model, prefix, params(sampling, stop_token_ids=ids, stop=strings), samples, tag, stops)
 
     def reply(self, prompt: str, sampling: Sampling, tag: Any) -> Request:
         """A request for the reply to a rendered prompt: reasoning, if the model writes any, and an answer."""
+        if self.template is None:
+            values = chat_service.params(sampling, probabilities=False)
+            return Request(self.model, prompt, values, tag=tag, format=self.format)
         ids, strings = chat_template.turn_end(self.template)
         # Between two channels of one reply, the token that ends a message is not the end of the turn.
         inside = chat_template.token_ids(self.template, self.format.pairs[0][1]) if self.format.special else set()
@@ -68,6 +73,8 @@ class LoadedCompetitor:
     def choice(self, prompt: str, words: tuple[str, ...], tag: Any) -> Request:
         """A request for one of some words and their probabilities, as the first token of the answer."""
         greedy = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
+        if self.template is None:
+            return Request(self.model, prompt, chat_service.params(greedy, probabilities=True), tag=tag)
         values = params(greedy, choice=words, logprobs=LETTER_LOGPROBS)
         return Request(self.model, prompt + self.format.to_answer, values, tag=tag)
 
@@ -81,11 +88,13 @@ def load_competitor(arena: Arena, name: str, purpose: Purpose) -> LoadedCompetit
     competitor = arena.competitor(name)
     arguments = json.dumps(competitor.template_arguments.of(purpose), sort_keys=True)
     try:
+        model = served_model(arena, competitor)
+        if isinstance(model.serve, ChatService):
+            return LoadedCompetitor(name, model, None, competitor.system_prompt, ReplyFormat())
         template = chat_template.load_template(competitor.model, competitor.revision, arguments)
         format = reply_format(template, competitor.reasoning_tags)
         chat_template.turn_end(template)
         chat_template.render(template, "Hello.", competitor.system_prompt)
-        model = served_model(arena, competitor)
     except Exception as error:  # a tokenizer or a template of another's making may raise anything
         raise CompetitorFailed(competitor.model, error) from error
     return LoadedCompetitor(name, model, template, competitor.system_prompt, format)
@@ -93,8 +102,21 @@ def load_competitor(arena: Arena, name: str, purpose: Purpose) -> LoadedCompetit
 
 def user_prompt(competitor: LoadedCompetitor, text: str) -> str:
     """The rendered prompt of one user turn whose text came from a model."""
-    neutral = chat_template.neutralise(competitor.template, text)
-    return chat_template.render(competitor.template, neutral, competitor.system)
+    return rendered(competitor, neutralised(competitor, text))
+
+
+def rendered(competitor: LoadedCompetitor, user: str) -> str:
+    """The prompt of one user turn: text by the chat template, or the messages to a service that only chats."""
+    if competitor.template is None:
+        return chat_service.messages(user, competitor.system)
+    return chat_template.render(competitor.template, user, competitor.system)
+
+
+def neutralised(competitor: LoadedCompetitor, text: str) -> str:
+    """A text from a model in which nothing acts as part of the competitor's chat template."""
+    if competitor.template is None:
+        return chat_service.neutralise(text)
+    return chat_template.neutralise(competitor.template, text)
 
 
 def request_columns(completion: Completion) -> dict[str, Any]:
@@ -110,8 +132,8 @@ def judge_prompt(judge: LoadedCompetitor, template: str, **texts: str) -> str:
     blocks = {}
     for name, text in texts.items():
         code = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-        blocks[name] = f"<<<{code}\n{chat_template.neutralise(judge.template, text)}\n{code}>>>"
-    return chat_template.render(judge.template, Template(template).substitute(blocks), judge.system)
+        blocks[name] = f"<<<{code}\n{neutralised(judge, text)}\n{code}>>>"
+    return rendered(judge, Template(template).substitute(blocks))
 
 
 def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None, str]:

@@ -38,6 +38,7 @@ VERSIONED = {
     "inference.prompting": "makes prompts and reads verdicts",
     "inference.chat_template": "renders templates to prompts",
     "inference.reasoning": "divides a reply into reasoning and answer",
+    "inference.chat_service": "makes the prompts of services that only chat",
     "inference.request": "makes the keys of completions",
     "inference.identity": "says which model a key is of",
     "inference.validation": "says which log-probabilities a verdict may be read from",

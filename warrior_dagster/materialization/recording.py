@@ -182,7 +182,7 @@ def partition_metadata(written: Written) -> dict[str, Any]:
 
 
 def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
-    """Requests, tokens, seconds, engine starts, GPU hours and, where the arena has a price, their cost, over a run's models.
+    """Requests, tokens, seconds, engine starts, GPU hours and, where all prices are known, their cost, over a run's models.
 
     GPU hours count the time on all GPUs of a model (for an endpoint: on all its servers), engine start and waiting for the lock
     included. A model whose answers were all in the ledger took none.
@@ -190,7 +190,12 @@ def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
     if not usage:
         return {}
     busy = sum(u.seconds * arena.devices(model) for model, u in usage.items() if u.requests)
-    price = arena.engine.price_per_gpu_hour
+    costs = [
+        arena.cost(model, u.seconds * arena.devices(model) / 3600, u.prompt_tokens, u.completion_tokens)
+        for model, u in usage.items()
+        if u.requests
+    ]
+    priced = None not in costs if costs else arena.engine.price_per_gpu_hour is not None
     total = Usage()
     for of_model in usage.values():
         total.add(of_model)
@@ -204,7 +209,7 @@ def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
         "engine_starts": total.engine_starts,
         "seconds_asking": round(total.seconds, 3),
         "gpu_hours": busy / 3600,
-        **({} if price is None else {"cost": busy / 3600 * price}),
+        **({"cost": sum(filter(None, costs))} if priced else {}),
     }
 
 

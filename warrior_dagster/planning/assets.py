@@ -38,7 +38,11 @@ def arena_plan(step: Step) -> dg.MaterializeResult:
     """
     lines = cost.plan(step.arena, step.ledger, step.warehouse)
     rows = pl.DataFrame([{"row_id": f"{x.stage}:{x.model}", **asdict(x)} for x in lines], schema=SCHEMA)
-    metadata: dict[str, Any] = {**cost.totals(lines), "plan": dg.MetadataValue.md(markdown(rows))}
+    metadata: dict[str, Any] = {
+        **cost.totals(lines),
+        **({"not_mined": names} if (names := step.arena.not_mined) else {}),
+        "plan": dg.MetadataValue.md(markdown(rows)),
+    }
     if again := asked_again(step.arena, lines, step.ledger, step.warehouse):
         metadata["asked_again"] = dg.MetadataValue.md("\n\n".join(again))
     return record(step, {WHOLE: rows}, metadata=metadata)

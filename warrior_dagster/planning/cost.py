@@ -36,7 +36,7 @@ class PlanLine:
     gpu_hours: float | None
     """None if no speed is measured or configured."""
     cost: float | None
-    """None if the hours or the arena's price are unknown."""
+    """None if the price, or the hours that it is for, are unknown."""
     basis: str
     """Why requests are sent again, where their parameters have changed, and how the estimates are made."""
 
@@ -70,8 +70,7 @@ def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[PlanLine]:
             continue
         prompt, completion, tokens_from = tokens(arena, stage, model, known, more)
         hours, pace_from = gpu_hours(arena, model, forecast, known + more, completion, paces)
-        rate = arena.engine.price_per_gpu_hour
-        cost = None if hours is None or rate is None else hours * rate
+        cost = arena.cost(model, hours, prompt, completion)
         expected = [f"expected: {stage.how}"] if more else []
         basis = "; ".join([*failed, *expected, *((tokens_from, pace_from) if known + more else ())])
         counts = (forecast.in_ledger, known + more, more, prompt, completion)
@@ -100,6 +99,9 @@ def gpu_hours(
 ) -> tuple[float | None, str]:
     """GPU hours of a model (for an endpoint: server hours), and where the speed comes from."""
     devices = arena.devices(model)
+    if not devices:
+        priced = arena.server_of(model).price_per_million_tokens is not None
+        return 0.0, "cost: at the service's prices" if priced else "cost: unknown; price_per_million_tokens is not set"
     if measured := [paces[params] for params in forecast.params if params in paces]:
         return samples * sum(measured) / len(measured) / 3600 * devices, "hours: at the speed measured so far"
     if speed := arena.engine.tokens_per_second:

@@ -17,7 +17,7 @@ from warrior_dagster.stages.battles.unit_tests.execution import limits
 
 def missing_here(arena: Arena) -> list[str]:
     """One line for each missing model folder, module or API key, and each reference set that cannot be read."""
-    named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors]
+    named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors if arena.mines(c.name)]
     named.append(("embedding.model", arena.embedding.model))
     missing = [
         f"{key}: expected a model folder with config.json, or a hub id; {model} is neither"
@@ -32,7 +32,7 @@ def missing_here(arena: Arena) -> list[str]:
         missing.append(f"execution.modules: {error}")
     serving = [(f"competitors.{c.name}.serve", c.serve) for c in arena.competitors] + [("engine.serve", arena.engine.serve)]
     for key, serve in serving:
-        if serve and serve.api_key_env and serve.api_key_env not in os.environ:
+        if serve and serve.api_key_env and not os.environ.get(serve.api_key_env, "").strip():
             missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
     return missing
 

@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 GRACE_SECONDS = 10.0
-LOG_TAIL_LINES = 25
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -41,11 +40,6 @@ def guarded_process(
         with suppress(OSError):
             process.stdin.close()
         process.wait()
-
-
-def tail(log: Path) -> str:
-    lines = log.read_text("utf-8", "replace").splitlines()[-LOG_TAIL_LINES:]
-    return "\n".join([*lines, f"(the whole log: {log})"])
 
 
 def guard(command: list[str]) -> int:

@@ -44,6 +44,7 @@ def test_more_samples_and_settings_keep_the_existing_keys(competitor: LoadedComp
 
 def test_the_model_stops_at_its_end_of_turn_and_not_at_a_newline(competitor: LoadedCompetitor) -> None:
     request = next(sampling.requests(competitor, ("Python",), Mining(settings=GRID)))
+    assert competitor.template
     ids = competitor.template.tokenizer.get_vocab()
     end, start = ids["<|im_end|>"], ids["<|im_start|>"]
     assert json.loads(request.params)["stop_token_ids"] == [end]

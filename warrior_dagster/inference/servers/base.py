@@ -11,7 +11,7 @@ GPU_LOCK = "engine.lock"  # the lock of every server that uses this machine's GP
 
 
 class ServerFailed(RuntimeError):
-    """A server ended or did not become healthy; the message has the end of its log."""
+    """A server ended or did not become healthy; the message has the first error of its log, and its end."""
 
 
 class Connection(NamedTuple):
@@ -21,6 +21,7 @@ class Connection(NamedTuple):
     served_model: str  # the model's name at these URLs
     api_key: str | None = None
     patience_s: float = PATIENCE_SECONDS  # how long the servers may be unreachable before a stage stops
+    chat: bool = False  # whether they have only /v1/chat/completions
 
 
 class ServerKind(Protocol):

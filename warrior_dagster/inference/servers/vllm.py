@@ -17,7 +17,8 @@ from secrets import token_hex
 from warrior_dagster.config.serving import VllmServer
 from warrior_dagster.inference.request import ServedModel
 from warrior_dagster.inference.servers.base import GPU_LOCK, Connection, ServerFailed
-from warrior_dagster.processes.guard import guarded_process, tail
+from warrior_dagster.inference.servers.vllm_log import explanation
+from warrior_dagster.processes.guard import guarded_process
 
 PATIENCE_SECONDS = 10.0  # a server on this machine that cannot be reached does not come back by itself
 CPUINFO = Path("/proc/cpuinfo")
@@ -30,10 +31,11 @@ def connect(model: ServedModel, settings: VllmServer, logs: Path, lock: int) -> 
     # A unique name: if another server gets the port first, it cannot answer for this one.
     name, port = f"competitor-{token_hex(8)}", free_port()
     log = logs / f"vllm-{Path(model.model).name}-{model.identity[-6:]}.log"
+    start = log.stat().st_size if log.exists() else 0  # earlier servers wrote to the same file
     command = server_command(model.model, model.revision, settings, served_model=name, port=port)
     with guarded_process(command, server_environment(settings), log=log, lock=lock) as process:
         url = f"http://127.0.0.1:{port}"
-        wait_until_healthy(url, process, settings.startup_timeout_s, log)
+        wait_until_healthy(url, process, settings.startup_timeout_s, log, start)
         yield Connection((url,), name, patience_s=PATIENCE_SECONDS)
 
 
@@ -87,15 +89,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", timeout_s: float, log: Path) -> None:
-    """Return when the server answers its health check. Raises ServerFailed if it ends or takes longer than `timeout_s`."""
+def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", timeout_s: float, log: Path, start: int = 0) -> None:
+    """Return when the server answers its health check. Raises ServerFailed if it ends or takes longer than `timeout_s`.
+
+    Its lines in `log` begin at byte `start`.
+    """
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy cannot reach our loopback
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServerFailed(f"the server ended with status {process.returncode} before it was ready:\n{tail(log)}")
+            raise ServerFailed(
+                f"the server ended with status {process.returncode} before it was ready:\n{explanation(log, start)}"
+            )
         with suppress(urllib.error.URLError, OSError), direct.open(f"{url}/health", timeout=5) as response:
             if response.status == 200:
                 return
         time.sleep(0.25)
-    raise ServerFailed(f"the server was not ready after {timeout_s:.0f} s:\n{tail(log)}")
+    raise ServerFailed(f"the server was not ready after {timeout_s:.0f} s:\n{explanation(log, start)}")

@@ -153,7 +153,11 @@ def card_of(arena: Arena, kind: str, rows: pl.DataFrame, counts: dict[str, int],
         title=f"{arena.name} {kind}",
         kind=kind,
         rows=len(rows),
-        models=[c.model_dump(include={"name", "model", "revision", "license"}) for c in arena.competitors],
+        models=[
+            c.model_dump(include={"name", "model", "revision", "license"})
+            | ({} if arena.mines(c.name) else {"revision": "a service that only chats; not mined"})
+            for c in arena.competitors
+        ],
         counts=counts | ({f"left out of {kind} for {against}": left_out} if against else {}),
         settings=arena.model_dump(mode="json", exclude={"warehouse", "engine", "export", *arena.unused_sections}),
         names=publishing.public_names(arena),

@@ -24,7 +24,7 @@ from warrior_dagster.stages.mining import sampling
 )
 def mined_instructions(step: Step) -> dg.MaterializeResult:
     """Instructions that a competitor reveals on its own. Every sample is a row; one that cannot be used has the reason as its
-    status. No seed data: each is a sample of the model's own distribution.
+    status. No seed data: each is a sample of the model's own distribution. The partition of a service that only chats is empty.
     """
     mined = sampling.mine(step.arena, step.engines, step.keys, step.log)
     rows = pl.DataFrame(mined.rows, schema=sampling.SCHEMA)
@@ -33,6 +33,8 @@ def mined_instructions(step: Step) -> dg.MaterializeResult:
 
 def statuses(mined: pl.DataFrame) -> dict[str, Any]:
     """How many samples are usable, and why the others are not."""
+    if mined.is_empty():
+        return {"usable": 0, "statuses": "not mined: a service that only chats"}
     kinds = mined["status"].value_counts(sort=True)
     return {"usable": mined.filter(status="ok").height, "statuses": dict(kinds.iter_rows())}
 

@@ -33,7 +33,8 @@ SCHEMA = {
 
 
 def mine(arena: Arena, engines: Backend, names: Sequence[str], log: logging.Logger) -> DispatchResult:
-    """Sample the whole grid of each competitor. The rows have SCHEMA."""
+    """Sample the whole grid of each competitor; a service that only chats is not mined. The rows have SCHEMA."""
+    names = list(filter(arena.mines, names))
     samples = len(arena.languages) * len(arena.mining.settings) * arena.mining.samples
     return dispatch(
         arena,
@@ -48,6 +49,7 @@ def mine(arena: Arena, engines: Backend, names: Sequence[str], log: logging.Logg
 
 def requests(competitor: LoadedCompetitor, languages: tuple[str, ...], mining: Mining) -> Iterator[Request]:
     """The requests of a competitor's grid, `samples_per_request` samples each. Requests of one prefix are consecutive."""
+    assert competitor.template, "only competitors with a chat template are mined"
     for language in languages:
         language_prompt = Template(mining.prompt).substitute(language=language)
         system = mining_system_prompt(competitor.template, competitor.system, language_prompt)

@@ -1,0 +1,117 @@
+"""Settings of servers: keys stay out of the file, and services that only chat are asked for what they can do."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.test_arena import written
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.arena_file import ArenaError, load_arena
+from warrior_dagster.inference.usage import Usage
+from warrior_dagster.materialization.recording import usage_metadata
+from warrior_dagster.planning.preflight import missing_here
+
+CHAT = "{kind: chat, urls: [https://api.example.com]%s}"
+ROSTER = "name: mine\ncompetitors:\n  - {name: a, model: org/a}\n  - {name: b, model: org/b}\n  - {name: c, model: org/c}\n"
+
+
+def with_service(tmp_path: Path, serve: str = "", more: str = "") -> Arena:
+    """The arena of three models with weights, and then a chat service."""
+    return load_arena(written(tmp_path, f"{ROSTER}  - {{name: d, model: gpt-x, serve: {CHAT % serve}}}\n{more}"))
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        "urls: ['https://user:sk-secret-123@host']",
+        "urls: ['https://host?api_key=sk-secret-123']",
+        "urls: ['https://host#sk-secret-123']",
+        "urls: ['https://host'], api_key: sk-secret-123",
+        "urls: ['https://host'], api_key_env: sk-secret-123",
+    ],
+)
+@pytest.mark.parametrize("kind", ["endpoint", "chat"])
+def test_a_key_in_the_file_is_refused_and_not_repeated(kind: str, serve: str, tmp_path: Path) -> None:
+    text = ROSTER + f"  - {{name: d, model: m, serve: {{kind: {kind}, {serve}}}}}\n"
+    with pytest.raises(ArenaError) as refused:
+        load_arena(written(tmp_path, text))
+    (line,) = str(refused.value).splitlines()
+    assert "competitors[3].serve." in line
+    assert "expected" in line
+    assert "secret" not in line
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "host:8000", "https://", "http:///path", "https://host/v1", "https://host/v1/"])
+def test_a_url_that_is_no_base_is_refused(url: str, tmp_path: Path) -> None:
+    with pytest.raises(ArenaError, match=r"urls: expected (URLs such as|the URL up to)"):
+        load_arena(written(tmp_path, ROSTER + f"engine: {{serve: {{kind: endpoint, urls: ['{url}']}}}}\n"))
+
+
+def test_an_arena_that_nobody_is_mined_for_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArenaError, match="expected at least one that is mined"):
+        load_arena(written(tmp_path, ROSTER + f"engine: {{serve: {CHAT % ''}}}\n"))
+
+
+@pytest.mark.parametrize(
+    ("more", "asks"),
+    [
+        ("battles: {verdict: direct}\n", True),
+        ("battles: {verdict: direct, judges: 1}\n", False),
+        ("battles: {verdict: direct, judges: 2}\n", True),
+        ("difficulty: {verdict: direct}\n", False),
+        ("difficulty: {verdict: direct, panel: 3}\n", True),
+        ("analysis: {categories: true}\n", False),
+        ("", False),
+    ],
+)
+def test_a_service_is_asked_for_direct_verdicts_only_if_it_gives_log_probabilities(
+    more: str, asks: bool, tmp_path: Path
+) -> None:
+    with_service(tmp_path, ", logprobs: true", more)
+    if not asks:
+        with_service(tmp_path, "", more)
+        return
+    with pytest.raises(ArenaError, match="asks d for log-probabilities: expected `logprobs: true`"):
+        with_service(tmp_path, "", more)
+
+
+def test_the_panels_of_direct_verdicts_are_those_that_the_check_looks_at(tmp_path: Path) -> None:
+    arena = with_service(tmp_path, ", logprobs: true", "battles: {judges: 1}\ndifficulty: {panel: 2}\n")
+    pairs = [(left, right) for left in arena.roster for right in arena.roster if left < right]
+    assert {judge for pair in pairs for judge in arena.judges(*pair)} == {"a", "b", "c"}
+    assert {judge for attacker in arena.roster for judge in arena.panel(attacker)} == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("value", [None, "", " \n"])
+def test_a_key_that_is_not_set_is_one_line_before_a_run(
+    value: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CHAT_KEY", raising=False)
+    if value is not None:
+        monkeypatch.setenv("CHAT_KEY", value)
+    (line,) = missing_here(with_service(tmp_path, ", api_key_env: CHAT_KEY", "embedding: {model: org/e}\n"))
+    assert line == "competitors.d.serve.api_key_env: expected the environment variable CHAT_KEY; it is not set"
+
+
+def test_tokens_cost_what_the_service_asks_and_gpus_their_hours(tmp_path: Path) -> None:
+    prices = ", price_per_million_tokens: {input: 2, output: 8}"
+    arena = with_service(tmp_path, prices, "engine: {price_per_gpu_hour: 3}\n")
+    assert arena.cost("gpt-x", 0.0, 500_000, 250_000) == pytest.approx(1 + 2)
+    assert arena.cost("org/a", 2.0, 500_000, 250_000) == pytest.approx(6)
+    assert arena.cost("org/a", None, 1, 1) is None
+    assert with_service(tmp_path, "", "engine: {price_per_gpu_hour: 3}\n").cost("gpt-x", 0.0, 1, 1) is None
+    assert with_service(tmp_path, prices).cost("org/a", 2.0, 1, 1) is None
+
+
+def test_a_run_reports_what_the_tokens_of_a_service_cost_beside_gpu_hours(tmp_path: Path) -> None:
+    prices = ", price_per_million_tokens: {input: 2, output: 8}"
+    arena = with_service(tmp_path, prices, "engine: {price_per_gpu_hour: 3}\n")
+    used = {
+        "gpt-x": Usage(requests=1, sent=1, prompt_tokens=500_000, completion_tokens=250_000, seconds=3600),
+        "org/a": Usage(requests=1, sent=1, prompt_tokens=500_000, completion_tokens=250_000, seconds=7200),
+    }
+    spent = usage_metadata(used, arena)
+    assert spent["gpu_hours"] == pytest.approx(2)
+    assert spent["cost"] == pytest.approx(3 + 6)
+    unknown = with_service(tmp_path, "", "engine: {price_per_gpu_hour: 3}\n")
+    assert "cost" not in usage_metadata(used, unknown)

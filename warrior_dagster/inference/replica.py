@@ -1,0 +1,63 @@
+"""One of the servers that serve the same model: its address and proxy, and what the client knows of it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.request import getproxies, proxy_bypass
+
+from yarl import URL
+
+from warrior_dagster.inference.failures import Unreachable
+from warrior_dagster.inference.rate_limits import RateLimits
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """A server at a base URL."""
+
+    url: str
+    address: URL
+    proxy: str | None
+    benched_until: float = 0.0
+    """time.monotonic until which it is avoided, because it could not be reached."""
+    single_samples: bool = False
+    """Whether it gave fewer choices than samples, or refused `n`."""
+    limits: RateLimits = field(default_factory=RateLimits)
+
+
+def replica(url: str, path: str) -> Replica:
+    """The server at a base URL whose completions are at `path`."""
+    address = URL(url.rstrip("/") + path)
+    return Replica(url.rstrip("/"), address, proxy_of(address))
+
+
+def proxy_of(address: URL) -> str | None:
+    """The proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY, ...); none for this machine itself.
+
+    Raises Unreachable for a proxy that is not an HTTP proxy.
+    """
+    host = address.host or ""
+    if host == "localhost" or host.endswith(".localhost") or is_loopback(host) or proxy_bypass(host):
+        return None
+    proxy = getproxies().get(address.scheme)
+    if proxy and not proxy.startswith(("http://", "https://")):
+        kind = proxy.partition(":")[0]
+        raise Unreachable(f"expected an http:// proxy for {address.origin()}; the environment names a {kind} proxy")
+    return proxy
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def least_loaded(replicas: Sequence[Replica], tokens: int) -> tuple[Replica, float]:
+    """The server for a request with so many tokens, and the seconds until its rate limits let the request through."""
+    now = time.monotonic()
+    waits = [one.limits.wait(tokens) for one in replicas]
+    ranked = [(one.benched_until > now, wait, one.limits.requests) for one, wait in zip(replicas, waits, strict=True)]
+    best = ranked.index(min(ranked))
+    return replicas[best], waits[best]
