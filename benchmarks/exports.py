@@ -64,7 +64,9 @@ def arena(instructions: int) -> dict[str, pl.DataFrame]:
             }
         ),
         "answers": pl.DataFrame(answers, schema=["instruction_id", "competitor", "answer"], orient="row").with_columns(
-            finished=pl.Series(rng.random(len(answers)) < 0.95), usable=True
+            finished=pl.Series(rng.random(len(answers)) < 0.95),
+            usable=True,
+            completion_key=pl.format("{}:{}", "instruction_id", "competitor"),
         ),
         "instructions": pl.DataFrame(
             {
@@ -78,10 +80,10 @@ def arena(instructions: int) -> dict[str, pl.DataFrame]:
 
 def ours(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, pl.DataFrame]:
     """This project's code, from tables to files."""
-    answers = tables["answers"].with_columns(length=pl.col("answer").str.len_chars())
+    answers = tables["answers"]
     scores = final_scores(tables["outcomes"], RATINGS, answers, ROSTER, alpha=ALPHA)
     records = scores.join(tables["instructions"], on="instruction_id", maintain_order="left").join(
-        answers.drop("usable", "length"), on=["instruction_id", "competitor"], maintain_order="left"
+        answers.drop("usable", "completion_key"), on=["instruction_id", "competitor"], maintain_order="left"
     )
     exports = {"sft": sft_rows(records), "dpo": dpo_rows(records, margin=MARGIN), "kto": kto_rows(records)}
     for kind, rows in exports.items():

@@ -83,7 +83,6 @@ def picks(
 
     `both` weights the two kinds by their numbers of votes, so that opinions and tests have equal weight.
     """
-    given = answers.with_columns(length=pl.col("answer").str.len_chars())
     chosen = {}
     for name in dict.fromkeys(rule.kind for rule in rules):
         kind = KINDS[name]
@@ -101,7 +100,7 @@ def picks(
         for rule in (rule for rule in rules if rule.kind == name):
             chosen[rule.name] = [
                 scores.final_scores(
-                    outcomes, rated(outcomes, roster, rule, ratings, seed), given, roster, alpha=rule.alpha
+                    outcomes, rated(outcomes, roster, rule, ratings, seed), answers, roster, alpha=rule.alpha
                 ).filter("gold")
                 for seed in (seeds if rule.alpha > 0 and rule.method == "elo" else seeds[:1])
             ]

@@ -106,7 +106,7 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
         {
             "instruction_id": identity,
             "competitor": name,
-            "answer": "x" * lengths[place, column],
+            "answer": chr(ord("a") + column) * lengths[place, column],  # no two competitors give the same text
             "usable": True,
             "completion_key": f"{place}:{name}",
         }

@@ -106,7 +106,7 @@ def test_ratings_and_scores_of_any_battles_add_up_and_any_change_is_found(
     assert row_rules.ratings(higher, ROSTER, 1000)["_all"].startswith("ratings add up to +0.1 around 1000")
 
     answers = pl.DataFrame({"instruction_id": fought["instruction_id"].unique()}).join(
-        pl.DataFrame({"competitor": ROSTER, "usable": True, "length": 1}), how="cross"
+        pl.DataFrame({"competitor": ROSTER, "usable": True, "answer": ROSTER, "completion_key": ROSTER}), how="cross"
     )
     local = fought.rename({"outcome": "local_left"})
     scored = final_scores(local, rated, answers, ROSTER, alpha=0.7).with_columns(
