@@ -117,7 +117,7 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
         of_pair = x.setdefault(one, {})
         of_pair[left, right], of_pair[right, left] = local, 1.0 - local
     groups: dict[str, dict[str, tuple[str, bool]]] = {}
-    for one, name, answer, finished, usable in tables["answers"].iter_rows():
+    for one, name, answer, finished, usable in tables["answers"].drop("completion_key").iter_rows():
         if usable:
             groups.setdefault(one, {})[name] = answer, finished
     instructions = {one: (text, attacker) for one, text, attacker in tables["instructions"].iter_rows()}
@@ -136,7 +136,7 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
         mean = sum(scored.values()) / len(scored)
         std = sqrt(sum((score - mean) ** 2 for score in scored.values()) / len(scored))
         advantages = {name: (score - mean) / std if std else 0.0 for name, score in scored.items()}
-        ranked = sorted(group, key=lambda name: (-scored[name], len(group[name][0]), ROSTER.index(name)))
+        ranked = sorted(group, key=lambda name: (-scored[name], len(group[name][0]), f"{one}:{name}"))
         assert advantages.keys() == scored.keys()
         best, worst = ranked[0], ranked[-1]
         instruction, attacker = instructions[one]

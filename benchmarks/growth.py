@@ -106,8 +106,12 @@ def score_and_export(warehouse: Warehouse, n: int) -> None:
     )
     answers = pl.concat(
         selected.select(
-            "instruction_id", competitor=pl.lit(name), usable=True, answer=pl.format("{} {}", pl.lit(name), "instruction"),
-            completion_key="instruction_id", finished=True,
+            "instruction_id",
+            competitor=pl.lit(name),
+            usable=True,
+            answer=pl.format("{} {}", pl.lit(name), "instruction"),
+            completion_key="instruction_id",
+            finished=True,
         )
         for name in ROSTER
     )

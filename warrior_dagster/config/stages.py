@@ -184,6 +184,11 @@ class Ratings(Strict):
     bootstrap_rounds: int = Field(100, ge=0)
     """Bootstrap resamples for the 95 % intervals; 0: no intervals."""
 
+    @property
+    def one_pass(self) -> bool:
+        """Whether ratings are those of one pass of Elo."""
+        return self.method == "elo" and self.orders == "one"
+
 
 class ReferenceSet(Strict):
     """A public set of tasks that instructions are compared with."""

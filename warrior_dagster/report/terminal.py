@@ -122,7 +122,16 @@ def money(cost: float | None) -> str:
 def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) -> None:
     """The ratings, the best row of the data set, and the paths of all results."""
     over_orders = any("order_deviation" in row for row in result["ratings"])
-    columns = ("competitor", "rating", *(["± by order"] if over_orders else []), "95 % interval", "battles", "won", "tied", "lost")
+    columns = (
+        "competitor",
+        "rating",
+        *(["± by order"] if over_orders else []),
+        "95 % interval",
+        "battles",
+        "won",
+        "tied",
+        "lost",
+    )
     table = Table(*columns, title="Ratings")
     for row in result["ratings"]:
         interval = "" if row["low"] is None else f"{row['low']:.0f} to {row['high']:.0f}"

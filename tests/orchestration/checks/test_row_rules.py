@@ -63,6 +63,13 @@ BATTLES = {"instruction_id": pl.String, "left": pl.String, "right": pl.String, "
            "votes_right": pl.Float64, "decided": pl.Int64, "tie": pl.Int64, "local_left": pl.Float64}  # fmt: skip
 
 
+def test_a_data_set_with_one_label_only_is_found() -> None:
+    both = frame(("_all", "a", True), ("_all", "b", False), label=pl.Boolean)
+    assert row_rules.missing_labels(both) == row_rules.missing_labels(both.clear()) == {}
+    for label, problem in ((True, "all 1 labels are true"), (False, "all 1 labels are false")):
+        assert row_rules.missing_labels(both.filter(label=label))["_all"].startswith(problem)
+
+
 def test_local_scores_that_are_not_shares_and_repeated_pairs_are_found() -> None:
     right = frame(
         battle("i", "ann", "bob", (1.5, 0.5), 0.75),

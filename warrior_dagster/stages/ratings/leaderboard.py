@@ -34,8 +34,7 @@ def rate(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.Dat
     results have the same rating and interval.
     """
     battles, schema = outcomes.select("left", "right", "outcome"), rating_schema(settings)
-    one_pass = settings.method == "elo" and settings.orders == "one"
-    rated = in_one_pass(battles, roster, settings) if one_pass else by_results_alone(battles, roster, settings)
+    rated = in_one_pass(battles, roster, settings) if settings.one_pass else by_results_alone(battles, roster, settings)
     return (
         pl.DataFrame({"competitor": roster})
         .with_columns(row_id="competitor", method=pl.lit(settings.method))

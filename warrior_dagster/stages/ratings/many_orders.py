@@ -9,8 +9,8 @@ Only the table of results counts: how often each pair met with which outcome. Or
 The last battles of an order decide: `bootstrap` has the reason, and the test with two starts that is used here too. So an order
 is its last `length` battles, the places of which are drawn without replacement.
 
-A bootstrap round resamples the table and replays some of the same orders on it. All rounds share the noise of these orders, so
-the mean over them on the actual table is subtracted. What remains is the sampling error of the mean, not the spread of orders.
+A bootstrap round resamples the table and replays some of the same orders on it. All rounds share most of the noise of these
+orders, so they are moved together until their mean is the rating. What remains is the sampling error, not the spread of orders.
 """
 
 import os
@@ -70,18 +70,19 @@ def elo_over_orders(
         length = min(2 * length, number)
     mean = found.mean(axis=0)
 
-    orders = orders[:ORDERS_OF_A_ROUND]
-    noise = found[: len(orders)].mean(axis=0) - mean
     tables = np.random.default_rng(seed).multinomial(number, counts / number, size=rounds)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        samples = list(threads.map(lambda table: ends(table, orders, level).mean(axis=0) - noise, tables))
-    return mean, found.std(axis=0), np.array(samples).reshape(rounds, len(competitors))
+        means = list(threads.map(lambda table: ends(table, orders[:ORDERS_OF_A_ROUND], level).mean(axis=0), tables))
+    samples = np.array(means).reshape(rounds, len(competitors))
+    return mean, found.std(axis=0), samples + (mean - samples.mean(axis=0) if rounds else 0.0)
 
 
 def draw_orders(battles: int, length: int, seed: int) -> NDArray[np.int64]:
-    """The last `length` places of random orders of all battles: (orders, length), each row without repetition."""
+    """The last `length` places of random orders of all battles, the last one first: (orders, length)."""
     rng = np.random.default_rng(seed)
     number = min(ORDERS, max(1, BATTLES // length))
+    if length == battles:
+        return rng.permuted(np.tile(np.arange(battles), (number, 1)), axis=1)
     return np.stack([rng.choice(battles, length, replace=False) for _ in range(number)])
 
 

@@ -13,13 +13,13 @@ Results = dict[tuple[int, int], tuple[int, int, int]]
 
 
 def by_results(battles: pl.DataFrame, competitors: Sequence[str]) -> tuple[pl.DataFrame, list[str], list[list[str]]]:
-    """The battles with the earlier competitor at the left, the competitors sorted by their results, and the groups of them that
-    results cannot tell apart.
+    """The battles, sorted and with the earlier competitor at the left; the competitors, sorted by their results; and the groups
+    of them that results cannot tell apart.
 
     Competitors are sorted by their results against each opponent, then by those of the opponents, and so on (colour
     refinement). Where this leaves several equal, as with two that won and lost alike, one of them is put first and the others
-    are sorted again. So battles that differ in names, in the order of competitors or rows, or in sides give the same counts
-    for the same places. Raises as `elo.elo`.
+    are sorted again. So battles that differ in names, in the order of competitors or rows, or in sides are the same after this
+    but for the names. Raises as `elo.elo`.
     """
     results = results_of(battles, competitors)
     equal = refined([0] * len(competitors), results)
@@ -34,7 +34,7 @@ def by_results(battles: pl.DataFrame, competitors: Sequence[str]) -> tuple[pl.Da
         left=pl.when(left < right).then("left").otherwise("right"),
         right=pl.when(left < right).then("right").otherwise("left"),
         outcome=pl.when(left < right).then("outcome").otherwise(1.0 - pl.col("outcome")),
-    )
+    ).sort(left, right, "outcome")
     return oriented, ordered, [[competitors[i] for i in group] for _, group in groupby(order, key=equal.__getitem__)]
 
 

@@ -69,8 +69,10 @@ def final_scores(
         local_part[b] += np.where(both, 1.0 - local, 0.0)
     parts = {"elo_part": elo_part[positions], "local_part": local_part[positions]}
     of_text = pl.col(*parts).mean().over("instruction_id", "answer")
-    usable = usable.with_columns(**parts).with_columns(of_text).with_columns(
-        score=(alpha * pl.col("elo_part") + (1.0 - alpha) * pl.col("local_part")).round(DECIMALS)
+    usable = (
+        usable.with_columns(**parts)
+        .with_columns(of_text)
+        .with_columns(score=(alpha * pl.col("elo_part") + (1.0 - alpha) * pl.col("local_part")).round(DECIMALS))
     )
     score, place = np.zeros(in_group.shape), np.zeros(in_group.shape, dtype=np.int64)
     score[positions], place[positions] = usable["score"], usable["place"]
