@@ -171,8 +171,8 @@ class Ratings(Strict):
     method: Literal["elo", "bradley_terry"] = "elo"
     """`elo`, as in the paper, updates ratings battle by battle; `bradley_terry` fits all battles at once."""
     orders: Literal["many", "one"] = "many"
-    """Elo is the mean over `many` seeded orders of the battles, or, as in the paper, `one` pass in one seeded order, which moves
-    a rating by about 50 points and depends on the competitors' names."""
+    """Elo is the mean over `many` seeded orders of the battles, or, as in the paper, `one` pass in one seeded order. That order
+    alone moves a rating by about 50 points, and depends on the competitors' names."""
     k: float = Field(40, gt=0)
     """The most that one battle changes an Elo rating."""
     initial: float = 1000.0

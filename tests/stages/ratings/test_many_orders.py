@@ -53,8 +53,8 @@ def test_mean_and_deviation_are_those_of_replays_of_the_drawn_orders(
         by_cell = sorted(
             table(rows).rows(), key=lambda row: (NAMES.index(row[0]), NAMES.index(row[1]), int(WINNER_OF_OUTCOME[row[2]]))
         )
-        orders = draw_orders(len(rows), len(rows), seed) if rows else []
-        ends = [looped([by_cell[place] for place in order[::-1]], k) for order in orders] or [[1000.0] * len(NAMES)]
+        orders = draw_orders(len(rows), len(rows), seed).tolist() if rows else [[]]
+        ends = [looped([by_cell[place] for place in order[::-1]], k) for order in orders]
     np.testing.assert_allclose(mean, np.mean(ends, axis=0), rtol=0, atol=1e-8)
     np.testing.assert_allclose(deviation, np.std(ends, axis=0), rtol=0, atol=1e-5)
 

@@ -200,7 +200,7 @@ def test_gold_answers_and_scores_do_not_depend_on_names_or_the_order_of_the_rost
     arena: dict[str, Any], listed: list[str], renamed: list[str]
 ) -> None:
     new_name = dict(zip(ROSTER, renamed, strict=True))
-    other = {
+    other: dict[str, Any] = {
         "outcomes": arena["outcomes"].with_columns(pl.col("left", "right").replace(new_name)),
         "answers": arena["answers"].with_columns(pl.col("competitor").replace(new_name)),
         "ratings": {new_name[name]: rating for name, rating in arena["ratings"].items()},

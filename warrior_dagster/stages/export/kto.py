@@ -11,8 +11,10 @@ def kto_rows(records: pl.DataFrame) -> pl.DataFrame:
 
     `label` is true (desirable) if the score is above the mean of the group. Answers at the mean are left out, and so are
     unfinished answers above it, which should not be imitated. Of competitors that gave the same text, which has one score, the
-    first by rank is named, and the text is finished if one of them was not cut off. The order is a fixed shuffle that keeps the answers to one
-    instruction far apart: KTO estimates its reference point from mismatched pairs, which TRL makes from neighbours in the file.
+    first by rank is named, and the text is finished if one of them was not cut off.
+
+    The order is a fixed shuffle that keeps the answers to one instruction far apart: KTO estimates its reference point from
+    mismatched pairs, which TRL makes from neighbours in the file.
     """
     # Rounded like the scores, so that floating-point error does not put an answer at the mean above it.
     above_mean = (pl.col("score") - pl.col("score").mean().over("instruction_id")).round(9)

@@ -32,8 +32,8 @@ TAIL = 512
 CONVERGED = 0.01
 """Replays that differ by at most this many rating points count as equal: a hundredth of the accuracy that the mean needs."""
 BATTLES = 2**25
-"""The most battles of all orders: where long ends must be replayed, there are fewer orders. With a small k, which has long ends,
-fewer are enough.
+"""The most battles of all orders: where long ends must be replayed, there are fewer orders. Ends are long with a small k, for
+which fewer orders are enough.
 """
 
 Ratings = NDArray[np.float64]

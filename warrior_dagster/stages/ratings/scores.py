@@ -38,8 +38,8 @@ def final_scores(
 
     Returns one row for each instruction and member of its group, sorted by instruction, then by roster: `instruction_id`,
     `competitor`, `score` (e), `elo_part` (the sum of X), `local_part` (the sum of x), `rank` (1 is best; of equal scores the
-    shorter answer is better, then the lower completion key, which is a hash), `gold` (rank 1, once per instruction), `advantage` ((e - mean) /
-    population standard deviation of the group; 0 if all scores are equal) and `opponents` (n - 1).
+    shorter answer is better, then the lower completion key, which is a hash), `gold` (rank 1, once per instruction),
+    `advantage` ((e - mean) / population standard deviation of the group; 0 if all scores are equal) and `opponents` (n - 1).
 
     Raises ValueError if alpha or x is not from 0 to 1, a rating is not finite, a pair or answer is repeated, or a name is not
     in the roster; KeyError if a competitor of the roster has no rating.
