@@ -171,7 +171,7 @@ def test_the_order_of_the_input_rows_changes_no_bit(arena: dict[str, Any], rando
 
 def answers(*rows: tuple[str, str, bool, int]) -> pl.DataFrame:
     """Answers of a given length; no two are the same text."""
-    texts = [(*row, name[0] * length, f"key of {name}") for *row, length in rows for name in [row[1]]]
+    texts = [(one, name, usable, name[0] * length, f"key of {name}") for one, name, usable, length in rows]
     return pl.DataFrame(texts, schema=ANSWERS, orient="row")
 
 
