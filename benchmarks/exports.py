@@ -64,7 +64,9 @@ def arena(instructions: int) -> dict[str, pl.DataFrame]:
             }
         ),
         "answers": pl.DataFrame(answers, schema=["instruction_id", "competitor", "answer"], orient="row").with_columns(
-            finished=pl.Series(rng.random(len(answers)) < 0.95), usable=True
+            finished=pl.Series(rng.random(len(answers)) < 0.95),
+            usable=True,
+            completion_key=pl.format("{}:{}", "instruction_id", "competitor"),
         ),
         "instructions": pl.DataFrame(
             {
@@ -78,10 +80,10 @@ def arena(instructions: int) -> dict[str, pl.DataFrame]:
 
 def ours(tables: dict[str, pl.DataFrame], folder: Path) -> dict[str, pl.DataFrame]:
     """This project's code, from tables to files."""
-    answers = tables["answers"].with_columns(length=pl.col("answer").str.len_chars())
+    answers = tables["answers"]
     scores = final_scores(tables["outcomes"], RATINGS, answers, ROSTER, alpha=ALPHA)
     records = scores.join(tables["instructions"], on="instruction_id", maintain_order="left").join(
-        answers.drop("usable", "length"), on=["instruction_id", "competitor"], maintain_order="left"
+        answers.drop("usable", "completion_key"), on=["instruction_id", "competitor"], maintain_order="left"
     )
     exports = {"sft": sft_rows(records), "dpo": dpo_rows(records, margin=MARGIN), "kto": kto_rows(records)}
     for kind, rows in exports.items():
@@ -115,7 +117,7 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
         of_pair = x.setdefault(one, {})
         of_pair[left, right], of_pair[right, left] = local, 1.0 - local
     groups: dict[str, dict[str, tuple[str, bool]]] = {}
-    for one, name, answer, finished, usable in tables["answers"].iter_rows():
+    for one, name, answer, finished, usable in tables["answers"].drop("completion_key").iter_rows():
         if usable:
             groups.setdefault(one, {})[name] = answer, finished
     instructions = {one: (text, attacker) for one, text, attacker in tables["instructions"].iter_rows()}
@@ -134,7 +136,7 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
         mean = sum(scored.values()) / len(scored)
         std = sqrt(sum((score - mean) ** 2 for score in scored.values()) / len(scored))
         advantages = {name: (score - mean) / std if std else 0.0 for name, score in scored.items()}
-        ranked = sorted(group, key=lambda name: (-scored[name], len(group[name][0]), ROSTER.index(name)))
+        ranked = sorted(group, key=lambda name: (-scored[name], len(group[name][0]), f"{one}:{name}"))
         assert advantages.keys() == scored.keys()
         best, worst = ranked[0], ranked[-1]
         instruction, attacker = instructions[one]

@@ -105,7 +105,14 @@ def score_and_export(warehouse: Warehouse, n: int) -> None:
         pl.DataFrame({"instruction_id": ids, "left": a, "right": b, "local_left": rng.random(len(ids))}) for a, b in pairs
     )
     answers = pl.concat(
-        selected.select("instruction_id", competitor=pl.lit(name), usable=True, length=200, answer="instruction", finished=True)
+        selected.select(
+            "instruction_id",
+            competitor=pl.lit(name),
+            usable=True,
+            answer=pl.format("{} {}", pl.lit(name), "instruction"),
+            completion_key="instruction_id",
+            finished=True,
+        )
         for name in ROSTER
     )
     scored = scores.final_scores(outcomes, dict.fromkeys(ROSTER, 1000.0), answers, ROSTER, alpha=0.7)

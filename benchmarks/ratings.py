@@ -1,5 +1,8 @@
 """Elo and Bradley-Terry with 1,000 bootstraps of each, in at most 5 seconds on two cores, and their exactness.
 
+Elo's mean over many orders: seconds with the default 100 bootstraps, the standard error in points, and the width of the
+bootstrap samples against those of Bradley-Terry, whose order does not matter.
+
 Differences are in rating points: to evalica for the ratings, to a plain replay of every draw for Elo's bootstrap. Deviations of
 Bradley-Terry's bootstrap, and seconds per round, are compared with evalica on resampled tables.
 """
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.measure import QUICK, result, timed
 from warrior_dagster.stages.ratings.bootstrap import bradley_terry_samples, draws, elo_samples
 from warrior_dagster.stages.ratings.elo import WINNER_OF_OUTCOME, bradley_terry, elo, encode, expected
+from warrior_dagster.stages.ratings.many_orders import ORDERS, elo_over_orders
 
 NAMES = [f"model-{number}" for number in range(5)]
 K, INITIAL, ROUNDS, SEED = 40.0, 1000.0, 1_000, 0
@@ -95,6 +99,18 @@ def rounds_by_evalica(rate: Callable[[pl.DataFrame], Any], coded: pl.DataFrame, 
     return statistics.median(timed(lambda: rate(coded[rng.integers(0, len(coded), len(coded))]))[0] for _ in range(rounds))
 
 
+def over_orders(battles: pl.DataFrame) -> None:
+    """Print what the mean over many orders costs, and how exact it is."""
+    once = lambda: elo_over_orders(battles, NAMES, k=K, initial=INITIAL, rounds=100, seed=SEED)  # noqa: E731
+    seconds, (_, deviation, samples) = sorted((timed(once) for _ in range(3)), key=lambda one: one[0])[1]
+    by_strength = bradley_terry_samples(battles, NAMES, initial=INITIAL, rounds=100, seed=SEED)
+    n, error = len(battles), float(deviation.max()) / ORDERS**0.5
+    result("ratings", "elo_over_orders_s", seconds, "limit of 2 s", 2.0, 2.0 / seconds, n, least=1.0, orders=ORDERS)
+    result("ratings", "elo_over_orders_error_points", error, "limit of 1 point", 1.0, 1.0 / error, n, least=1.0)
+    width = float((samples.std(axis=0) / by_strength.std(axis=0)).mean())
+    result("ratings", "elo_over_orders_deviation", width, "Bradley-Terry's, times 3", 3.0, 3.0 / width, n, least=1.0)
+
+
 def main(count: int) -> None:
     """Print all results for `count` battles."""
     battles = battles_of(count)
@@ -105,6 +121,7 @@ def main(count: int) -> None:
         first_call_s=round(compiling, 3),
     )  # fmt: skip
 
+    over_orders(battles)
     coded = encode(battles, NAMES)
     replayed = coded[np.random.default_rng(SEED).permutation(count)]
     point = np.array(list(rated["elo"].values()))

@@ -22,24 +22,38 @@ from warrior_dagster.report.assets import arena_report
 from warrior_dagster.warehouse.tables import Warehouse
 
 FIXTURE = Path(__file__).parent / "fixtures" / "warehouse_of_6c55b93"
+Tables = dict[str, pl.DataFrame]
 COMPUTED_HERE = ("vector", "radius")
 """Columns whose last digits depend on the processor."""
 REASONING = "reasoning"
 """The column that is new since then; no competitor of that time wrote any."""
 
 
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory, bundled_embedder: Path) -> Arena:
-    folder = tmp_path_factory.mktemp("old")
+SAME_TEXT = "d533247e2105917d"
+"""The instruction that two competitors answered with one text. The earlier version scored it as two answers: one gold and one
+worst, one desirable and one undesirable. Its scores, and what reads them, change on purpose.
+"""
+RATED = {"elo_ratings", "answer_scores", "rating_history", "sft_dataset", "dpo_dataset", "kto_dataset"}
+"""The tables that depend on ratings. The earlier version replayed the battles once."""
+
+
+def unpacked(folder: Path, embedder: Path, **ratings: str) -> Arena:
+    """The old arena in a folder of its own, with further keys of its ratings."""
     shutil.copytree(FIXTURE / "model", folder / "model")
     with tarfile.open(FIXTURE / "warehouse.tar.gz") as archive:
         archive.extractall(folder, filter="data")
-    values = yaml.safe_load((FIXTURE / "arena.yaml").read_text()) | {"embedding": {"model": str(bundled_embedder)}}
+    values = yaml.safe_load((FIXTURE / "arena.yaml").read_text()) | {"embedding": {"model": str(embedder)}}
+    values["ratings"] |= ratings
     (folder / "arena.yaml").write_text(yaml.safe_dump(values))
     return load_arena(folder / "arena.yaml")
 
 
-def rows(arena: Arena) -> dict[str, pl.DataFrame]:
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory, bundled_embedder: Path) -> Arena:
+    return unpacked(tmp_path_factory.mktemp("old"), bundled_embedder, orders="one")
+
+
+def rows(arena: Arena) -> Tables:
     """All rows of every table except the report, which contains the time of writing."""
     warehouse = Warehouse(arena.warehouse)
     tables = [table for table in tables_of(arena) if table is not arena_report]
@@ -58,23 +72,71 @@ def without_reasoning(table: pl.DataFrame) -> pl.DataFrame:
     return table.drop(REASONING, strict=False)
 
 
-def test_an_old_warehouse_sends_no_request_and_every_row_stays_the_same(arena: Arena) -> None:
-    before = rows(arena)
-    assert len(before["answer_scores"].filter("gold")) == 6
-    assert before["execution_results"]["outcome"].n_unique() > 1
+def materialized(arena: Arena) -> Tables:
+    """All rows after everything is materialized, for which no request is sent, without the new column."""
     with open_engines(arena) as engines:  # its endpoint does not exist: a request would fail
         materialize(arena, engines, *EVERYTHING)
     assert {usage.sent for usage in engines.total.values()} == {0}
-    after = rows(arena)
+    return {name: without_reasoning(table) for name, table in rows(arena).items()}
+
+
+def without_same_text(table: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a table that are not about the instruction with one text of two competitors."""
+    return table.filter(pl.col("instruction_id") != SAME_TEXT) if "instruction_id" in table.columns else table
+
+
+@pytest.fixture(scope="module")
+def again(arena: Arena) -> tuple[Tables, Tables]:
+    """All rows before and after everything is materialized again, with one pass over the battles."""
+    return rows(arena), materialized(arena)
+
+
+def test_an_old_warehouse_sends_no_request_and_every_row_stays_the_same(again: tuple[Tables, Tables]) -> None:
+    before, after = again
+    assert len(before["answer_scores"].filter("gold")) == 6
+    assert before["execution_results"]["outcome"].n_unique() > 1
     assert set(after) == set(before)
-    assert {name for name, table in after.items() if REASONING in table.columns} == {
-        "answers",
-        "judge_votes",
-        "execution_votes",
-    }
     for name, table in after.items():
-        assert_frame_equal(without_reasoning(table).select(before[name].columns), before[name], check_exact=True)
-        assert set(table.columns) - set(before[name].columns) <= {REASONING}, name
+        old = before[name]
+        assert set(table.columns) == set(old.columns), name
+        kept = without_same_text if name in RATED else pl.DataFrame.clone
+        assert_frame_equal(kept(table).select(old.columns), kept(old), check_exact=True)
+
+
+def test_two_competitors_with_one_text_now_have_one_score_and_one_label(again: tuple[Tables, Tables]) -> None:
+    _, now = again
+    of_text = now["answers"].filter(instruction_id=SAME_TEXT).select("competitor", "answer")
+    scored = now["answer_scores"].filter(instruction_id=SAME_TEXT).join(of_text, on="competitor")
+    assert len(scored) == 3
+    assert scored["answer"].n_unique() == scored["score"].n_unique() == 2
+    labels = now["kto_dataset"].filter(instruction_id=SAME_TEXT)
+    assert sorted(labels["label"]) == [False, True]
+
+
+def test_an_old_warehouse_sends_no_request_with_many_orders_nor_after_renaming_which_changes_no_rating_and_no_gold_answer(
+    tmp_path: Path, bundled_embedder: Path
+) -> None:
+    arena = unpacked(tmp_path, bundled_embedder)
+    before, after = rows(arena), materialized(arena)
+    assert "order_deviation" in after["elo_ratings"].columns
+    for name, table in after.items():
+        if name not in RATED:
+            assert_frame_equal(table, before[name].select(table.columns), check_exact=True)
+    assert not after["elo_ratings"]["rating"].equals(before["elo_ratings"]["rating"])
+    assert after["elo_ratings"]["wins"].equals(before["elo_ratings"]["wins"])
+
+    new_name = {"teacher": "engineer", "engineer": "a", "plain": "zoe"}
+    competitors = tuple(one.model_copy(update={"name": new_name[one.name]}) for one in arena.competitors)
+    renamed = materialized(arena.model_copy(update={"competitors": competitors}))
+    for name, columns in {
+        "elo_ratings": ["competitor", "rating", "order_deviation", "low", "high"],
+        "rating_history": ["competitor", "battles", "rating", "low", "high"],
+        "answer_scores": ["competitor", "instruction_id", "score", "rank", "gold"],
+        "sft_dataset": ["competitor", "instruction_id", "messages", "score"],
+        "kto_dataset": ["competitor", "instruction_id", "completion", "label"],
+    }.items():
+        expected = after[name].select(columns).with_columns(pl.col("competitor").replace(new_name))
+        assert_frame_equal(renamed[name].select(columns), expected, check_row_order=False, abs_tol=1e-9)
 
 
 def test_the_plan_of_an_old_warehouse_has_nothing_to_send(arena: Arena) -> None:

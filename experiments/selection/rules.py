@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.config.stages import Battles, Ratings, Weights
 from warrior_dagster.stages.battles import outcomes as counting
-from warrior_dagster.stages.ratings import elo, scores
+from warrior_dagster.stages.ratings import leaderboard, scores
 
 ALPHAS = tuple(round(0.1 * step, 1) for step in range(11))
 PAPER_ALPHA = 0.7
@@ -83,7 +83,6 @@ def picks(
 
     `both` weights the two kinds by their numbers of votes, so that opinions and tests have equal weight.
     """
-    given = answers.with_columns(length=pl.col("answer").str.len_chars())
     chosen = {}
     for name in dict.fromkeys(rule.kind for rule in rules):
         kind = KINDS[name]
@@ -101,7 +100,7 @@ def picks(
         for rule in (rule for rule in rules if rule.kind == name):
             chosen[rule.name] = [
                 scores.final_scores(
-                    outcomes, rated(outcomes, roster, rule, ratings, seed), given, roster, alpha=rule.alpha
+                    outcomes, rated(outcomes, roster, rule, ratings, seed), answers, roster, alpha=rule.alpha
                 ).filter("gold")
                 for seed in (seeds if rule.alpha > 0 and rule.method == "elo" else seeds[:1])
             ]
@@ -115,9 +114,8 @@ def judges_of(matchup: str, roster: list[str]) -> list[str]:
 
 def rated(outcomes: pl.DataFrame, roster: list[str], rule: Rule, values: Ratings, seed: int) -> dict[str, float]:
     """The ratings of one rule."""
-    if rule.method == "bradley_terry":
-        return elo.bradley_terry(outcomes, roster, initial=values.initial)
-    return elo.elo(outcomes, roster, k=values.k, initial=values.initial, seed=seed)
+    settings = values.model_copy(update={"method": rule.method, "seed": seed, "bootstrap_rounds": 0})
+    return dict(leaderboard.rate(outcomes, roster, settings).select("competitor", "rating").iter_rows())
 
 
 def equal_weights(opinions: Mapping[str, pl.DataFrame], executed: Mapping[str, pl.DataFrame]) -> Weights:

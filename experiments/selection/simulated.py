@@ -106,7 +106,7 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
         {
             "instruction_id": identity,
             "competitor": name,
-            "answer": "x" * lengths[place, column],
+            "answer": chr(ord("a") + column) * lengths[place, column],  # no two competitors give the same text
             "usable": True,
             "completion_key": f"{place}:{name}",
         }
@@ -119,7 +119,7 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
     reports = suite_reports(judges, truth, ids, chance)
     executed = {m: voting.vote(pairs[m], reports, judges_of(m, ROSTER), *sides(m)) for m in pairs}
     battles = Battles.model_validate({"verdict": "direct", "votes": "soft", "evidence": "both"})
-    chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, Ratings(), rules=SHOWN, seeds=(seed,))
+    chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, Ratings(orders="one"), rules=SHOWN, seeds=(seed,))
     loads = answers.select("instruction_id", "competitor", loads=True)
     return hits(truth.astype(float), answers, loads, chosen, ids, ROSTER)
 

@@ -6,6 +6,7 @@ import polars as pl
 from warrior_dagster.analysis.intervals import wilson
 from warrior_dagster.config.stages import Ratings
 from warrior_dagster.stages.ratings import leaderboard
+from warrior_dagster.stages.ratings.results import by_results
 
 POINTS = 10
 """Number of points of the rating history, at equal shares of the battles."""
@@ -26,11 +27,13 @@ def head_to_head(outcomes: pl.DataFrame) -> pl.DataFrame:
 
 
 def rating_history(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
-    """The ratings from growing subsets of the battles, drawn with the ratings' seed: one row per point and competitor.
+    """The ratings from growing subsets of the battles, drawn with the ratings' seed: one row per point and competitor. Subsets
+    depend on names where the ratings do, in one pass.
 
     Returns row_id (which sorts by point), battles (their number), competitor, rating, and low and high of its interval (null
     without bootstrap). The last point uses all battles, so it equals the ratings.
     """
+    outcomes = outcomes if settings.one_pass else by_results(outcomes, roster)[0]
     order = np.random.default_rng(settings.seed).permutation(len(outcomes))
     points = sorted({round(len(outcomes) * step / POINTS) for step in range(1, POINTS + 1)} - {0})
     found = [

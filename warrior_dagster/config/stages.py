@@ -188,7 +188,10 @@ class Ratings(Strict):
     """Ratings from all outcomes, and the final score that combines them with the votes (METHOD 5)."""
 
     method: Literal["elo", "bradley_terry"] = "elo"
-    """`elo`, as in the paper, depends on the order of battles; `bradley_terry` does not."""
+    """`elo`, as in the paper, updates ratings battle by battle; `bradley_terry` fits all battles at once."""
+    orders: Literal["many", "one"] = "many"
+    """Elo is the mean over `many` seeded orders of the battles, or, as in the paper, `one` pass in one seeded order. That order
+    alone moves a rating by about 50 points, and depends on the competitors' names."""
     k: float = Field(40, gt=0)
     """The most that one battle changes an Elo rating."""
     initial: float = 1000.0
@@ -196,9 +199,14 @@ class Ratings(Strict):
     alpha: float = Field(0.7, ge=0, le=1)
     """Weight of the expectation from the ratings in the final score; the votes have 1 - alpha."""
     seed: int = Field(0, ge=0)
-    """Seed of the order in which Elo replays the battles, and of the bootstrap."""
+    """Seed of the orders in which Elo replays the battles, and of the bootstrap."""
     bootstrap_rounds: int = Field(100, ge=0)
     """Bootstrap resamples for the 95 % intervals; 0: no intervals."""
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether ratings are those of one pass of Elo."""
+        return self.method == "elo" and self.orders == "one"
 
 
 class ReferenceSet(Strict):

@@ -121,11 +121,23 @@ def money(cost: float | None) -> str:
 
 def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) -> None:
     """The ratings, the best row of the data set, and the paths of all results."""
-    table = Table("competitor", "rating", "95 % interval", "battles", "won", "tied", "lost", title="Ratings")
+    over_orders = any("order_deviation" in row for row in result["ratings"])
+    columns = (
+        "competitor",
+        "rating",
+        *(["± by order"] if over_orders else []),
+        "95 % interval",
+        "battles",
+        "won",
+        "tied",
+        "lost",
+    )
+    table = Table(*columns, title="Ratings")
     for row in result["ratings"]:
         interval = "" if row["low"] is None else f"{row['low']:.0f} to {row['high']:.0f}"
+        by_order = [f"{row['order_deviation']:.0f}"] if over_orders else []
         counts = [str(row[name]) for name in ("battles", "wins", "ties", "losses")]
-        table.add_row(row["competitor"], f"{row['rating']:.0f}", interval, *counts)
+        table.add_row(row["competitor"], f"{row['rating']:.0f}", *by_order, interval, *counts)
     console.print(table)
     if result["rows"].get("sft_dataset"):
         selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]

@@ -124,6 +124,17 @@ def test_wrong_rows_fail_their_check_which_names_them_and_cannot_be_read(
     assert warehouse.read(table, [partition]).height == right.height
 
 
+def test_a_kto_data_set_without_one_of_the_labels_is_a_warning_that_invalidates_nothing(whole: Arena, tmp_path: Path) -> None:
+    arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
+    shutil.copytree(whole.warehouse, arena.warehouse)
+    warehouse = Warehouse(arena.warehouse)
+    warehouse.write("kto_dataset", WHOLE, warehouse.read("kto_dataset", [WHOLE]).drop("partition").filter(label=False))
+    found = evaluated(arena, "kto_dataset")["both_labels_occur"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "labels are false: KTO needs desirable and undesirable answers" in (found.description or "")
+    assert not warehouse.read("kto_dataset", [WHOLE]).is_empty()
+
+
 def test_repeated_rows_fail_their_check(whole: Arena, tmp_path: Path) -> None:
     arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
     shutil.copytree(whole.warehouse, arena.warehouse)

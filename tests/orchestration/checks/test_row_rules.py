@@ -63,6 +63,13 @@ BATTLES = {"instruction_id": pl.String, "left": pl.String, "right": pl.String, "
            "votes_right": pl.Float64, "decided": pl.Int64, "tie": pl.Int64, "local_left": pl.Float64}  # fmt: skip
 
 
+def test_a_data_set_with_one_label_only_is_found() -> None:
+    both = frame(("_all", "a", True), ("_all", "b", False), label=pl.Boolean)
+    assert row_rules.missing_labels(both) == row_rules.missing_labels(both.clear()) == {}
+    for label, problem in ((True, "all 1 labels are true"), (False, "all 1 labels are false")):
+        assert row_rules.missing_labels(both.filter(label=label))["_all"].startswith(problem)
+
+
 def test_local_scores_that_are_not_shares_and_repeated_pairs_are_found() -> None:
     right = frame(
         battle("i", "ann", "bob", (1.5, 0.5), 0.75),
@@ -106,7 +113,7 @@ def test_ratings_and_scores_of_any_battles_add_up_and_any_change_is_found(
     assert row_rules.ratings(higher, ROSTER, 1000)["_all"].startswith("ratings add up to +0.1 around 1000")
 
     answers = pl.DataFrame({"instruction_id": fought["instruction_id"].unique()}).join(
-        pl.DataFrame({"competitor": ROSTER, "usable": True, "length": 1}), how="cross"
+        pl.DataFrame({"competitor": ROSTER, "usable": True, "answer": ROSTER, "completion_key": ROSTER}), how="cross"
     )
     local = fought.rename({"outcome": "local_left"})
     scored = final_scores(local, rated, answers, ROSTER, alpha=0.7).with_columns(

@@ -2,6 +2,8 @@
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.stages.export.examples import ROWS, arena, group
 from warrior_dagster.stages.export.dpo import dpo_rows
@@ -94,6 +96,27 @@ def test_kto_leaves_out_a_score_at_the_mean_despite_rounding() -> None:
     records = group("a", ("high", 0.3, True), ("mean", 0.2, True), ("low", 0.1, True))
     assert sum(records["score"]) / 3 != 0.2
     assert sorted(kto_rows(records)["score"]) == [0.1, 0.3]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from(["one", "two", "three"]), st.integers(0, 4), st.booleans()), min_size=2, max_size=5))
+def test_no_text_is_both_good_and_bad(answers: list[tuple[str, int, bool]]) -> None:
+    """Scores of one text are equal, as `final_scores` makes them."""
+    score_of = {text: score / 2 for text, score, _ in answers}
+    ranked = sorted(((text, score_of[text], finished) for text, _, finished in answers), key=lambda one: -one[1])
+    records = group("a", *ranked)
+    labels = kto_rows(records).select(pl.col("completion").list.first().struct.field("content"), "label").rows()
+    assert len({text for text, _ in labels}) == len(labels)
+    for row in dpo_rows(records, margin=0.0).iter_rows(named=True):
+        assert row["chosen"] != row["rejected"]
+
+
+def test_kto_shows_a_text_of_several_competitors_once_and_as_finished_if_one_was_not_cut_off() -> None:
+    records = group("a", ("same", 1.2, False), ("same", 1.2, True), ("worse", 0.8, True), ("worst", 0.3, True))
+    rows = kto_rows(records).sort("score", descending=True)
+    assert rows.select("competitor", "label").rows() == [("model-1", True), ("model-2", False), ("model-3", False)]
+    old = group("a", ("same", 1.5, True), ("other", 1.0, True), ("same", 0.5, True))  # scored by an earlier version
+    assert kto_rows(old).select("competitor", "label").rows() == [("model-0", True)]
 
 
 def test_kto_neighbours_answer_different_instructions() -> None:

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from warrior_dagster.stages.ratings.elo import expected
 from warrior_dagster.stages.ratings.scores import final_scores
@@ -19,7 +20,10 @@ some = settings(max_examples=50)
 ROSTER = ["wolf", "ant", "bear", "lynx"]  # Not in alphabetical order, so that the two orders differ.
 RATINGS = {"wolf": 1000.0, "ant": 1100.0, "bear": 900.0, "lynx": 1005.0}
 OUTCOMES = {"instruction_id": pl.String, "left": pl.String, "right": pl.String, "local_left": pl.Float64}
-ANSWERS = {"instruction_id": pl.String, "competitor": pl.String, "usable": pl.Boolean, "length": pl.Int64}
+ANSWERS = {
+    **{"instruction_id": pl.String, "competitor": pl.String, "usable": pl.Boolean},
+    **{"answer": pl.String, "completion_key": pl.String},
+}
 
 
 @st.composite
@@ -28,7 +32,8 @@ def arenas(draw: st.DrawFn) -> dict[str, Any]:
     answers, outcomes = [], []
     for instruction in draw(st.lists(st.sampled_from("cabd"), unique=True, max_size=3)):
         for name in draw(st.lists(st.sampled_from(ROSTER), unique=True)):
-            answers.append((instruction, name, draw(st.booleans()) or draw(st.booleans()), draw(st.integers(1, 3))))
+            text, key = draw(st.text("ab", min_size=1, max_size=2)), draw(st.text("01", max_size=2)) + name
+            answers.append((instruction, name, draw(st.booleans()) or draw(st.booleans()), text, key))
         for pair in draw(st.lists(st.sampled_from(list(combinations(ROSTER, 2))), unique=True)):
             left, right = draw(st.permutations(pair))
             outcomes.append((instruction, left, right, draw(st.integers(0, 6)) / 6))
@@ -48,18 +53,23 @@ def naive_scores(arena: dict[str, Any], alpha: float) -> list[dict[str, Any]]:
     usable = [row for row in arena["answers"].rows() if row[2]]
     for instruction in sorted({row[0] for row in usable}):
         group = sorted((row for row in usable if row[0] == instruction), key=lambda row: ROSTER.index(row[1]))
-        scored = []
-        for _, name, _, length in group:
+        parts = {}
+        for _, name, *_ in group:
             others = [row[1] for row in group if row[1] != name]
             elo_part = sum(expected(arena["ratings"][name], arena["ratings"][b]) for b in others)
             local_part = sum(
                 votes.get((instruction, name, b), expected(arena["ratings"][name], arena["ratings"][b])) for b in others
             )
+            parts[name] = elo_part, local_part
+        scored = []
+        for _, name, _, text, key in group:
+            copies = [parts[row[1]] for row in group if row[3] == text]
+            elo_part, local_part = (sum(values) / len(copies) for values in zip(*copies, strict=True))
             score = round(alpha * elo_part + (1 - alpha) * local_part, 9)
-            scored.append((name, score, elo_part, local_part, length, len(others)))
+            scored.append((name, score, elo_part, local_part, (len(text), key), len(group) - 1))
         mean = sum(row[1] for row in scored) / len(scored)
         std = sqrt(sum((row[1] - mean) ** 2 for row in scored) / len(scored))
-        order = sorted(scored, key=lambda row: (-row[1], row[4], ROSTER.index(row[0])))
+        order = sorted(scored, key=lambda row: (-row[1], row[4]))
         rows += [
             {
                 "instruction_id": instruction,
@@ -131,6 +141,7 @@ def test_advantages_have_mean_zero_and_deviation_one_or_are_all_zero(arena: dict
 @some
 @given(arenas())
 def test_with_alpha_one_only_the_ratings_count(arena: dict[str, Any]) -> None:
+    arena["answers"] = arena["answers"].with_columns(pl.col("answer") + pl.col("competitor"))  # no two are the same text
     for (_,), group in scores_of(arena, 1.0).group_by("instruction_id", maintain_order=True):
         rated = [arena["ratings"][name] for name in group.sort("rank")["competitor"]]
         assert rated == sorted(rated, reverse=True)
@@ -159,7 +170,9 @@ def test_the_order_of_the_input_rows_changes_no_bit(arena: dict[str, Any], rando
 
 
 def answers(*rows: tuple[str, str, bool, int]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=ANSWERS, orient="row")
+    """Answers of a given length; no two are the same text."""
+    texts = [(one, name, usable, name[0] * length, f"key of {name}") for one, name, usable, length in rows]
+    return pl.DataFrame(texts, schema=ANSWERS, orient="row")
 
 
 def outcomes(*rows: tuple[str, str, str, float | None]) -> pl.DataFrame:
@@ -174,11 +187,37 @@ def test_a_rating_gap_above_159_points_outweighs_a_unanimous_vote(gap: float, go
     assert scores.filter("gold")["competitor"].to_list() == [gold]
 
 
-def test_equal_scores_are_ranked_by_length_then_roster() -> None:
+def test_equal_scores_are_ranked_by_length_then_completion_key() -> None:
     three = answers(("i", "bear", True, 5), ("i", "ant", True, 7), ("i", "wolf", True, 7))
     scores = final_scores(outcomes(), dict.fromkeys(ROSTER, 1000.0), three, ROSTER, alpha=0.7)
-    assert scores.sort("rank")["competitor"].to_list() == ["bear", "wolf", "ant"]
+    assert scores.sort("rank")["competitor"].to_list() == ["bear", "ant", "wolf"]
     assert scores["competitor"].to_list() == ["wolf", "ant", "bear"]
+
+
+@some
+@given(arenas(), st.permutations(ROSTER), st.permutations(ROSTER))
+def test_gold_answers_and_scores_do_not_depend_on_names_or_the_order_of_the_roster(
+    arena: dict[str, Any], listed: list[str], renamed: list[str]
+) -> None:
+    new_name = dict(zip(ROSTER, renamed, strict=True))
+    other: dict[str, Any] = {
+        "outcomes": arena["outcomes"].with_columns(pl.col("left", "right").replace(new_name)),
+        "answers": arena["answers"].with_columns(pl.col("competitor").replace(new_name)),
+        "ratings": {new_name[name]: rating for name, rating in arena["ratings"].items()},
+    }
+    scores = final_scores(other["outcomes"], other["ratings"], other["answers"], listed, alpha=0.7)
+    expected_rows = scores_of(arena, 0.7).with_columns(pl.col("competitor").replace(new_name))
+    by = ["instruction_id", "competitor"]
+    assert_frame_equal(scores.sort(by), expected_rows.sort(by), check_exact=False, abs_tol=1e-9)
+    assert scores.filter("gold").select(by).equals(expected_rows.filter("gold").select(by))
+
+
+@some
+@given(arenas(), st.floats(0.0, 1.0))
+def test_the_same_text_has_the_same_score_whoever_wrote_it(arena: dict[str, Any], alpha: float) -> None:
+    texts = scores_of(arena, alpha).join(arena["answers"], on=["instruction_id", "competitor"])
+    values = ["score", "elo_part", "local_part", "advantage"]
+    assert len(texts.unique(["instruction_id", "answer", *values])) == len(texts.unique(["instruction_id", "answer"]))
 
 
 def test_sums_of_the_same_votes_in_a_different_order_are_equal_scores() -> None:

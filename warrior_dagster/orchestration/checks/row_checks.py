@@ -35,6 +35,7 @@ DESCRIPTIONS = {
     "verdicts_are_readable": "Whether enough of the judges' verdicts could be read (engine.max_abstention_rate).",
     "numbers_add_up": "Whether votes, ratings and scores add up as the method says (METHOD 5).",
     "only_the_best_is_shown": "Whether each good answer is the best of its group by the present scores (kto: above the mean).",
+    "both_labels_occur": "Whether there are desirable and undesirable answers; a trainer of KTO needs both.",
     "no_benchmark_inside": "Whether no text overlaps a benchmark (export.benchmarks); compares all of them again.",
 }
 SHOWN = 20
@@ -120,6 +121,8 @@ def rules_of_dataset(arena: Arena, kind: str) -> dict[str, Rule]:
     if kind == "sft":
         prompt = pl.col("messages").list.first().struct.field("content")
         found["texts_are_unique"] = Rule(lambda asset: row_rules.repeated_texts(asset.read("messages"), prompt, "the prompt"))
+    if kind == "kto":
+        found["both_labels_occur"] = Rule(lambda asset: row_rules.missing_labels(asset.read("label")), blocking=False)
     return found
 
 

@@ -117,3 +117,13 @@ def not_the_best(rows: pl.DataFrame, scored: pl.DataFrame, answers: pl.DataFrame
     joined = shown.join(truth, on=["instruction_id", "competitor"], how="left")
     right = pl.col("good") & (pl.col("answer") == pl.col("shown"))
     return named(joined.filter(~right.fill_null(False)), "that show as good what is not the best answer, or not as it is now")
+
+
+def missing_labels(rows: pl.DataFrame) -> Problems:
+    """Partitions of a KTO data set whose labels are all true or all false. No rows are no problem."""
+    each = rows.group_by("partition").agg(pl.len(), pl.col("label").sum().alias("good")).sort("partition")
+    return {
+        partition: f"all {count} labels are {'true' if good else 'false'}: KTO needs desirable and undesirable answers"
+        for partition, count, good in each.iter_rows()
+        if good in (0, count)
+    }

@@ -59,9 +59,9 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
     return origins(
         **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
         attacker="selected_instructions.competitor",
-        **dict.fromkeys(("votes_left", "votes_right"), of_share),
+        **dict.fromkeys(("votes_left", "votes_right"), f"{of_share} answers.answer"),
         **dict.fromkeys(("decided", "tie", "failed"), of_status),
-        **dict.fromkeys(("local_left", "outcome"), f"{of_share} answers.usable"),
+        **dict.fromkeys(("local_left", "outcome"), f"{of_share} answers.answer answers.usable"),
         **{f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds if len(kinds) > 1},
     )
 

@@ -27,7 +27,8 @@ def vote_shares(votes: pl.DataFrame, how: str) -> pl.DataFrame:
 def outcomes(pairs: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, how: str) -> pl.DataFrame:
     """One row per battle, from the frame of `pairing.pairs` and the matchup's votes of one kind.
 
-    votes_left and votes_right are the sums of `vote_shares` over the votes that did not fail. local_left is votes_left /
+    votes_left and votes_right are the sums of `vote_shares` over the votes that did not fail; where both answers are the same
+    text, half of all for each, because a judge that prefers one of them says nothing about the text. local_left is votes_left /
     (votes_left + votes_right), or one half without votes. outcome is 1, 0.5 or 0 for left. Both are null where a side has no
     usable answer.
     """
@@ -39,11 +40,14 @@ def outcomes(pairs: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, ho
     )
     total = pl.col("votes_left") + pl.col("votes_right")
     battle = pl.col("answer_left").is_not_null() & pl.col("answer_right").is_not_null()
+    same_text = pl.col("answer_left") == pl.col("answer_right")
     local = pl.col("local_left")
     outcome = pl.when((local - 0.5).abs() <= TIE_WITHIN).then(0.5).otherwise((local > 0.5).cast(pl.Float64))
     return (
         pairs.join(counted, on="instruction_id", how="left", maintain_order="left")
         .with_columns(pl.col("votes_left", "votes_right", "decided", "tie", "failed").fill_null(0))
+        .with_columns(votes_left=pl.when(same_text).then(total / 2).otherwise("votes_left"),
+                      votes_right=pl.when(same_text).then(total / 2).otherwise("votes_right"))
         .with_columns(pl.when(battle).then(pl.when(total > 0).then(pl.col("votes_left") / total).otherwise(0.5))
                       .alias("local_left"))
         .select(

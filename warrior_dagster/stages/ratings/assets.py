@@ -15,20 +15,20 @@ from warrior_dagster.warehouse.tables import WHOLE
 
 @table(
     partitioned_by="nothing",
-    columns=tuple(leaderboard.RATING_SCHEMA),
+    columns=lambda arena: tuple(leaderboard.rating_schema(arena.ratings)),
     reads={"battle_outcomes": SAME},
     settings=lambda arena: [arena.ratings],
     kinds=("python", "lancedb"),
-    origins=origins(
+    origins=lambda arena: origins(
         **dict.fromkeys(
-            ("rating", "low", "high", "battles", "wins", "ties", "losses"),
+            [name for name in leaderboard.rating_schema(arena.ratings) if name not in ("row_id", "competitor", "method")],
             "battle_outcomes.left battle_outcomes.right battle_outcomes.outcome",
         ),
     ),
 )
 def elo_ratings(step: Step) -> dg.MaterializeResult:
-    """Each competitor's rating over all battles, with a 95 % bootstrap interval. The seed fixes the order in which battles
-    are replayed.
+    """Each competitor's rating over all battles, with a 95 % bootstrap interval. Elo is the mean over many orders of the
+    battles, with its standard deviation over single orders; the seed fixes the orders.
     """
     arena = step.arena
     outcomes = step.warehouse.read("battle_outcomes", matchup_keys(arena.roster)).drop_nulls("outcome")
@@ -36,10 +36,13 @@ def elo_ratings(step: Step) -> dg.MaterializeResult:
     standings = {row["competitor"]: round(row["rating"], 1) for row in rated.iter_rows(named=True)}
     plotted = {f"rating {name}": rating for name, rating in standings.items()}  # the UI draws numbers over time
     metadata = {"ratings": standings, **plotted, "battles": len(outcomes), "seed": arena.ratings.seed}
+    if "order_deviation" in rated.columns:
+        deviations = rated.select("competitor", pl.col("order_deviation").round(1)).iter_rows()
+        metadata["standard deviation over single orders"] = dict(deviations)
     return record(step, {WHOLE: rated}, metadata=metadata)
 
 
-SCORE = "elo_ratings.rating battle_outcomes.local_left"
+SCORE = "elo_ratings.rating battle_outcomes.local_left answers.answer"
 
 
 @table(
@@ -56,11 +59,11 @@ SCORE = "elo_ratings.rating battle_outcomes.local_left"
         instruction_id="answers.instruction_id",
         competitor="answers.competitor",
         score=SCORE,
-        elo_part="elo_ratings.rating",
+        elo_part="elo_ratings.rating answers.answer",  # competitors with the same text share its parts
         local_part=SCORE,  # where a pair did not meet, the ratings replace the votes
         advantage=SCORE,
-        rank=f"{SCORE} answers.answer",
-        gold=f"{SCORE} answers.answer",
+        rank=f"{SCORE} answers.completion_key",
+        gold=f"{SCORE} answers.completion_key",
         opponents="answers.usable",
     ),
 )
@@ -70,7 +73,7 @@ def answer_scores(step: Step) -> dg.MaterializeResult:
     """
     arena, warehouse = step.arena, step.warehouse
     selected = warehouse.read("selected_instructions", arena.roster, ["instruction_id", "competitor"])
-    answers = warehouse.read("answers", arena.roster).with_columns(length=pl.col("answer").str.len_chars())
+    answers = warehouse.read("answers", arena.roster)
     check_answers(answers, selected, arena.roster)
     outcomes = warehouse.read("battle_outcomes", matchup_keys(arena.roster))
     check_outcomes(outcomes, selected, arena.roster, arena.battles.instructions)

@@ -67,8 +67,8 @@ def elo_samples(
 ) -> NDArray[np.float64]:
     """The ratings of `elo.elo` for `rounds` resamples of the battles: (rounds, competitors).
 
-    A resample is in random order, so the spread includes the noise of the order. `draws` returns the battles of a round.
-    Competitors without a battle keep `initial`. Raises as `elo.elo`.
+    A resample is in one random order, so the spread includes the noise of the order; that of `many_orders` does not. `draws`
+    returns the battles of a round. Competitors without a battle keep `initial`. Raises as `elo.elo`.
     """
     counted = count_outcomes(battles, competitors)
     left, right = counted["left"].to_numpy(), counted["right"].to_numpy()
@@ -82,7 +82,7 @@ def elo_samples(
 
         def replay_round(number: int) -> None:
             drawn = cell_of_battle[draws(seed, number, len(battles), length)]
-            _replay(ratings[number], drawn, left, right, score, k)
+            replay(ratings[number], drawn, left, right, score, k)
 
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             list(threads.map(replay_round, range(rounds)))
@@ -90,7 +90,7 @@ def elo_samples(
 
     length = TAIL
     while length < len(battles) and k <= MAX_CONTRACTING_K:
-        near, far = replay_last(length, level, level + _distant_start(left, right, len(competitors)))
+        near, far = replay_last(length, level, level + distant_start(left, right, len(competitors)))
         if (np.abs(near - far) <= CONVERGED).all():
             return near
         length *= 8
@@ -105,7 +105,7 @@ def draws(seed: int, number: int, battles: int, length: int) -> NDArray[np.int64
     return np.random.default_rng([seed, number]).integers(0, battles, length)
 
 
-def _distant_start(left: NDArray[np.int64], right: NDArray[np.int64], competitors: int) -> NDArray[np.float64]:
+def distant_start(left: NDArray[np.int64], right: NDArray[np.int64], competitors: int) -> NDArray[np.float64]:
     """Offsets of hundreds of points for each competitor, with sum zero in each group that is connected by battles.
 
     Elo is zero-sum, so replays with different sums of a group would never converge. The offsets are random, so that no two
@@ -121,7 +121,7 @@ def _distant_start(left: NDArray[np.int64], right: NDArray[np.int64], competitor
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _replay(
+def replay(
     ratings: NDArray[np.float64],
     drawn: NDArray[np.int64],
     left: NDArray[np.int64],

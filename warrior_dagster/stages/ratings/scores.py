@@ -25,19 +25,21 @@ def final_scores(
 ) -> pl.DataFrame:
     """Score, rank and advantage of each usable answer: e_A = sum over B of alpha X(A>B) + (1 - alpha) x(A>B).
 
-    The group of an instruction is the competitors with a usable answer. Outcomes of others are ignored.
+    The group of an instruction is the competitors with a usable answer. Outcomes of others are ignored. Competitors that gave
+    the same text share the mean of its parts: a text has one score, whoever wrote it.
 
     Args:
         outcomes: `instruction_id`, `left`, `right`, `local_left` (x(left>right), 0 to 1), at most one row for each pair of an
             instruction. For a pair without an outcome, X is used as x.
         ratings: the rating of each competitor of the roster, from which X is computed.
-        answers: `instruction_id`, `competitor`, `usable` (it can be the gold answer), `length` (characters), each at most once.
+        answers: `instruction_id`, `competitor`, `usable` (it can be the gold answer), `answer` (its text) and
+            `completion_key`, each at most once.
         alpha: weight of the ratings, 0 to 1.
 
     Returns one row for each instruction and member of its group, sorted by instruction, then by roster: `instruction_id`,
     `competitor`, `score` (e), `elo_part` (the sum of X), `local_part` (the sum of x), `rank` (1 is best; of equal scores the
-    shorter answer is better, then the earlier in the roster), `gold` (rank 1, once per instruction), `advantage` ((e - mean) /
-    population standard deviation of the group; 0 if all scores are equal) and `opponents` (n - 1).
+    shorter answer is better, then the lower completion key, which is a hash), `gold` (rank 1, once per instruction),
+    `advantage` ((e - mean) / population standard deviation of the group; 0 if all scores are equal) and `opponents` (n - 1).
 
     Raises ValueError if alpha or x is not from 0 to 1, a rating is not finite, a pair or answer is repeated, or a name is not
     in the roster; KeyError if a competitor of the roster has no rating.
@@ -65,16 +67,18 @@ def final_scores(
         elo_part[b] += np.where(both, 1.0 - overall, 0.0)
         local_part[a] += np.where(both, local, 0.0)
         local_part[b] += np.where(both, 1.0 - local, 0.0)
-    score = (alpha * elo_part + (1.0 - alpha) * local_part).round(DECIMALS)
-    length = np.zeros(in_group.shape, dtype=np.int64)
-    length[positions] = usable["length"]
-    rank = _ranks(score, length, in_group)[positions]
+    parts = {"elo_part": elo_part[positions], "local_part": local_part[positions]}
+    of_text = pl.col(*parts).mean().over("instruction_id", "answer")
+    usable = (
+        usable.with_columns(**parts)
+        .with_columns(of_text)
+        .with_columns(score=(alpha * pl.col("elo_part") + (1.0 - alpha) * pl.col("local_part")).round(DECIMALS))
+    )
+    score, place = np.zeros(in_group.shape), np.zeros(in_group.shape, dtype=np.int64)
+    score[positions], place[positions] = usable["score"], usable["place"]
+    rank = _ranks(score, place, in_group)[positions]
     return usable.select(
-        "instruction_id",
-        "competitor",
-        score=score[positions],
-        elo_part=elo_part[positions],
-        local_part=local_part[positions],
+        *("instruction_id", "competitor", "score", "elo_part", "local_part"),
         rank=rank,
         gold=rank == 1,
         advantage=_advantages(score, in_group)[positions],
@@ -91,11 +95,11 @@ def _advantages(score: Matrix, in_group: NDArray[np.bool_]) -> Matrix:
     return advantages
 
 
-def _ranks(score: Matrix, length: NDArray[np.int64], in_group: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The rank of each answer: 1 plus the number of better answers in its group."""
+def _ranks(score: Matrix, place: NDArray[np.int64], in_group: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The rank of each answer: 1 plus the number of better answers in its group. `place` orders those with equal scores."""
     ranks = np.ones(score.shape, dtype=np.int64)
     for a, b in combinations(range(len(score)), 2):
-        a_first = (score[a] > score[b]) | ((score[a] == score[b]) & (length[a] <= length[b]))
+        a_first = (score[a] > score[b]) | ((score[a] == score[b]) & (place[a] < place[b]))
         both = in_group[a] & in_group[b]
         ranks[a] += both & ~a_first
         ranks[b] += both & a_first
@@ -103,13 +107,16 @@ def _ranks(score: Matrix, length: NDArray[np.int64], in_group: NDArray[np.bool_]
 
 
 def _indexed_answers(answers: pl.DataFrame, roster: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The usable answers, sorted, with `row` (instruction) and `column` (competitor); and the instruction ids with `row`."""
-    usable = answers.filter("usable").select("instruction_id", "competitor", "length")
+    """The usable answers, sorted, with `row` (instruction), `column` (competitor) and `place` (among answers with equal
+    scores); and the instruction ids with `row`.
+    """
+    usable = answers.filter("usable").select("instruction_id", "competitor", "answer", "completion_key")
     ids = usable.select(pl.col("instruction_id").unique().sort()).with_row_index("row")
     indexed = usable.join(ids, on="instruction_id").with_columns(column=_column("competitor", roster))
     if indexed["column"].has_nulls():
         raise ValueError("an answer of a competitor that is not in the roster")
-    return indexed.sort("row", "column"), ids
+    placed = indexed.sort(pl.col("answer").str.len_chars(), "completion_key", "column").with_row_index("place")
+    return placed.sort("row", "column"), ids
 
 
 def _indexed_outcomes(

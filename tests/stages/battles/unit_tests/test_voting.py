@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warrior_dagster.config.stages import Battles
+from warrior_dagster.orchestration.checks import row_rules
 from warrior_dagster.stages.battles.outcomes import outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, check_votes
@@ -164,6 +165,17 @@ def test_both_kinds_of_votes_are_added_with_their_weights(opinions: Shares, exec
     assert row["from_opinion"] == pytest.approx(len(mass(opinions)))
     assert row["from_execution"] == pytest.approx(w * len(mass(executed)))
     assert row["votes_left"] + row["votes_right"] == pytest.approx(row["from_opinion"] + row["from_execution"])
+
+
+@given(shares, shares, st.sampled_from(["opinion", "execution", "both"]))
+def test_a_battle_of_two_identical_answers_is_a_tie_whatever_the_votes(opinions: Shares, executed: Shares, kind: str) -> None:
+    same = battled().with_columns(answer_right="answer_left")
+    settings = Battles.model_validate({"verdict": "direct", "votes": "soft", "evidence": kind, "weights": {"execution": 1}})
+    given = [votes("opinion", *opinions), votes("execution", *executed)]
+    found = weighted_outcomes(same, given, "left", "right", settings)
+    assert found.select("local_left", "outcome").rows() == [(0.5, 0.5)]
+    counted = found.with_columns(partition=pl.lit("left__right"))
+    assert row_rules.shares(counted, dict.fromkeys(("opinion", "execution"), 1.0)) == {}
 
 
 @given(shares, shares)
