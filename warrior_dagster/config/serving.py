@@ -265,7 +265,7 @@ class Competitor(Strict):
     """Its system message when it is mined, answers and judges; absent: what its chat template inserts."""
     template_arguments: TemplateArguments = TemplateArguments()
     """Arguments of its chat template, for all purposes or one."""
-    reasoning_tags: tuple[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]] | None = None
+    reasoning_tags: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=2, max_length=2)] | None = None
     """What opens and closes its reasoning; only needed where neither its template nor a known pair of tags shows it."""
     sampling: Sampling | None = None
     """How its answers are sampled; absent: answers.sampling."""
