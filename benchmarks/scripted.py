@@ -28,8 +28,8 @@ def number_of(text: str) -> int:
 
 
 def identity(body: dict[str, Any]) -> int:
-    """A number that depends only on prompt and sampling."""
-    return number_of(json.dumps({k: v for k, v in body.items() if k not in ("model", "n")}, sort_keys=True))
+    """A number that depends only on prompt and sampling; not on stops, some of which are not part of a completion's key."""
+    return number_of(json.dumps({k: v for k, v in body.items() if k not in ("model", "n", "stop_token_ids")}, sort_keys=True))
 
 
 def scripted_choice(number: int, words: list[str] | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from warrior_dagster.materialization.partitions import BOTH_SIDES, Scope
+from warrior_dagster.materialization.staleness import COMPETITORS
 from warrior_dagster.orchestration.automation_sensor import automated, automation_sensor
 
 NAMES = ["ann", "bob", "cyd"]
@@ -20,6 +21,7 @@ class Graph:
         self.instance = dg.DagsterInstance.ephemeral()
         self.cursor: Any = None
         self.rows, self.failing, self.code = dict[str, str](), set[str](), "1"
+        self.settings = dict[str, str]()
 
     def assets(self, names: list[str]) -> list[dg.AssetsDefinition]:
 
@@ -31,7 +33,9 @@ class Graph:
                 raise RuntimeError(key)
             return dg.MaterializeResult(data_version=dg.DataVersion(self.rows.get(key, "first")))
 
-        @dg.asset(partitions_def=scope.competitors)
+        @dg.asset(
+            partitions_def=scope.competitors, metadata={COMPETITORS: {name: self.settings.get(name, "") for name in names}}
+        )
         def mined(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
             return made(context)
 
@@ -108,6 +112,16 @@ def test_another_code_version_requests_its_asset_again(graph: Graph) -> None:
     graph.code = "2"
     assert graph.tick(NAMES) == of("votes", "ann__bob", "ann__cyd", "bob__cyd")
     assert graph.tick(NAMES) == set()  # the rows are the same
+
+
+def test_a_competitor_whose_own_settings_changed_is_requested_again_once_and_no_other(graph: Graph) -> None:
+    graph.settings["bob"] = "another prompt"
+    assert graph.tick(NAMES) == of("mined", "bob")
+    assert graph.tick(NAMES) == set()  # the rows are the same
+    graph.settings["bob"] = "a third prompt"
+    graph.rows["bob"] = "second"
+    assert graph.tick(NAMES) == of("mined", "bob")
+    assert graph.tick(NAMES) == of("votes", "ann__bob", "bob__cyd")
 
 
 def test_nothing_downstream_of_a_failed_blocking_check_is_requested_until_it_passes(graph: Graph) -> None:

@@ -109,8 +109,11 @@ def neutralise(template: ChatTemplate, text: str) -> str:
     for _ in range(_MAX_PASSES):
         broken = pattern.sub(lambda match: _broken(match[0]), text)
         if broken == text and _matches_normalised(template):
-            for start, end in reversed(_special_spans(template, text)):
-                broken = broken[:start] + _broken(broken[start:end]) + broken[end:]
+            pieces, at = list[str](), 0
+            for start, end in _special_spans(template, text):
+                pieces += [text[at:start], _broken(text[start:end])]
+                at = end
+            broken = "".join([*pieces, text[at:]])
         if broken == text:
             return text
         text = broken
