@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.families import FAMILIES
@@ -163,7 +163,7 @@ ANSWER = st.one_of(
 )
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(ANSWER, max_size=60))
 def test_any_answer_gives_rows_with_a_reason_or_one_line_of_error_and_a_healthy_server_heals(answers: list[Answer]) -> None:
     with TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""How text of a user's file is shown in an error."""
+"""How text of a user's file, or of a server, is shown in an error."""
 
 LONGEST = 400
 """The most characters of one part of an error."""

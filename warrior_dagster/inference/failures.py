@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from warrior_dagster.config.messages import on_one_line
+
 BUSY = (429, 503)
 ACCESS_DENIED = (401, 402, 403, 404, 407)
-MOST_WORDS = 400  # characters of a server's words in a reason
-MOST_READ = 2000  # and of those that are searched
+MOST_READ = 2000  # characters of a server's words that are searched
 NO_MONEY_CODES = re.compile(
     r"insufficient.?(?:quota|balance|funds)|quota.?exceeded|billing|credit|payment|spend", re.IGNORECASE
 )
@@ -69,7 +70,7 @@ class Pause(RuntimeError):
 def failure(url: str, status: int, headers: Mapping[str, str], content: bytes, api_key: str | None) -> Exception:
     """The exception that an HTTP response without completions stands for; its text has the server's own words."""
     error = error_of(content)
-    reason = f"HTTP {status}: {masked(error['message'], api_key)[:MOST_WORDS]}"
+    reason = f"HTTP {status}: {on_one_line(masked(error['message'], api_key))}"
     if no_money_left(status, error):
         return Unreachable(f"{url} has no quota or credit left: {reason}")
     if status in ACCESS_DENIED and not (status == 403 and "flagged" in json.dumps(error["metadata"])):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from warrior_dagster.config.messages import on_one_line
 from warrior_dagster.inference import chat_service
 from warrior_dagster.inference.admission_queue import AdmissionQueue, QueuedRequest
 from warrior_dagster.inference.failures import (
@@ -177,7 +178,7 @@ class CompletionsClient:
         if queued.tries < self._attempts and not isinstance(error, Refused):
             # Doubled each time, with jitter.
             return Outcome([], [queued], random.uniform(0.5, 1.0) * min(0.2 * 2.0**queued.tries, 30.0))
-        request, reason = queued.request, masked(f"{type(error).__name__}: {error}", self._api_key)[:500]
+        request, reason = queued.request, on_one_line(masked(f"{type(error).__name__}: {error}", self._api_key))
         pairs = zip(request.keys(), request.samples, strict=True)
         return Outcome([Completion(key, sample, error=reason, attempts=queued.tries) for key, sample in pairs])
 
@@ -225,7 +226,7 @@ class CompletionsClient:
         except NO_CONNECTION as error:
             server.benched_until = time.monotonic() + BENCH_SECONDS
             if time.monotonic() - self._last_contact > self._patience_s:
-                urls, reason = ", ".join(one.url for one in self._replicas), masked(str(error), self._api_key)
+                urls, reason = ", ".join(one.url for one in self._replicas), on_one_line(masked(str(error), self._api_key))
                 raise Unreachable(f"no connection to {urls}: {reason}") from error
             raise Pause(0.5, str(error), unreachable=True) from error
         finally:
