@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,13 @@ def public_names(arena: Arena) -> dict[str, str]:
 
 
 def public_name(path: str) -> str:
+    """The name of a folder or file, and what identifies its content if it exists."""
     try:
-        identity = (
-            f"sha256 {sha256(Path(path).read_bytes()).hexdigest()[:32]}" if Path(path).is_file() else folder_identity(path)
-        )
+        if Path(path).is_file():
+            with Path(path).open("rb") as file:
+                identity = f"sha256 {file_digest(file, 'sha256').hexdigest()[:32]}"
+        else:
+            identity = folder_identity(path)
     except OSError:
         return Path(path).name
     return f"{Path(path).name} ({identity})"
