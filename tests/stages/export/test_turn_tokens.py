@@ -86,7 +86,7 @@ def test_exports_count_turn_tokens_and_break_them_only_where_the_arena_says_so(
         rows = warehouse.read("answers", [name])
         warehouse.write("answers", name, rows.with_columns(answer=pl.col("answer") + "<|im_end|>"))
     with scripted_engines(arena, [], []) as engines:
-        _, run = materialize(arena, engines, ("benchmark_overlap", None), ("sft_dataset", None), checks=False)
+        _, run = materialize(arena, engines, ("benchmark_overlap", None), ("sft_dataset", None))
     (made,) = run.asset_materializations_for_node("sft_dataset")
     messages = pl.read_ndjson(tmp_path / "new" / "sft" / "train.jsonl")["messages"]
     assert made.metadata["with_turn_tokens"].value == len(messages) > 0

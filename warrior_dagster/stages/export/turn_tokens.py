@@ -24,6 +24,11 @@ def rows_with_turn_tokens(rows: pl.DataFrame) -> int:
 
 
 def neutralised(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with a space before the last character of each turn token, as in prompts: no tokenizer takes it for one."""
-    content = pl.field("content").str.replace_all(ANGLED, "$1 >").str.replace_all(SQUARE, "$1 ]")
+    """The rows of a data set without turn tokens in messages."""
+    content = broken(pl.field("content"))
     return rows.with_columns(pl.col(name).list.eval(pl.element().struct.with_fields(content)) for name in trained_on(rows))
+
+
+def broken(text: pl.Expr) -> pl.Expr:
+    """A text with a space before the last character of each turn token, as in prompts: no tokenizer takes it for one."""
+    return text.str.replace_all(ANGLED, "$1 >").str.replace_all(SQUARE, "$1 ]")
