@@ -1,4 +1,4 @@
-"""No message of a neutralised data set ends a turn for whoever trains on it."""
+"""No message of a neutralised data set ends a turn in training."""
 
 import re
 from collections.abc import Callable
