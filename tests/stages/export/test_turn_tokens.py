@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import scripted_engines
+from tests.families import FAMILIES
 from tests.runs import materialize
 from tests.stages.export.examples import ROWS, group
 from warrior_dagster.config.arena import Arena
@@ -32,7 +33,20 @@ TOKENS = (
     ),
     *("<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<bos>"),
 )
-HARMLESS = ("a < b | c > d", "x <| f |> y", "List<string>", "[int]", "<b>", "arr[INSTALL]", "<| >", "<||>", "**[1]**")
+HARMLESS = (
+    "a < b | c > d",
+    "x <| f |> y",
+    "List<string>",
+    "[int]",
+    "<b>",
+    "arr[INSTALL]",
+    "<| >",
+    "<||>",
+    "**[1]**",
+    "(<|>)",
+    "<a|b>",
+    "std::less<T>",
+)
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -61,7 +75,10 @@ def test_code_that_only_looks_alike_stays(text: str) -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["<", "|", "im_end", ">", "<|im_end|>", "[", "/INST", "]", "s", "<<", "SYS", " ", "｜"]), max_size=12
+        st.sampled_from(
+            ["<", "|", "im_end", "_TOKEN", "seed:", ">", "<|im_end|>", "[", "/INST", "]", "s", "<<", "SYS", " ", "｜"]
+        ),
+        max_size=12,
     ).map("".join)
 )
 def test_breaking_tokens_makes_no_new_ones_and_only_adds_spaces(text: str) -> None:
@@ -69,6 +86,13 @@ def test_breaking_tokens_makes_no_new_ones_and_only_adds_spaces(text: str) -> No
     broken = neutralised(rows)
     assert rows_with_turn_tokens(broken) == 0
     assert broken["messages"][0][1]["content"].replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_special_tokens_of_every_tested_family_are_known(family: str) -> None:
+    tokens = [token.content for token in FAMILIES[family].tokenizer.added_tokens_decoder.values() if token.special]
+    assert len(tokens) > 1
+    assert [token for token in tokens if not re.fullmatch(f"{ANGLED}|{SQUARE}", token)] == []
 
 
 def test_the_special_tokens_of_the_bundled_model_are_known(bundled_model: Path) -> None:

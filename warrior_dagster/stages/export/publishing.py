@@ -10,7 +10,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.inference.identity import folder_identity
 
-PATH = re.compile(r"~?(?:/[^/\s=,:\"']+){2,}/?")
+PATH = re.compile(r"(?:~|\.{1,2})?(?:/[^/\s=,:\"']+){2,}/?")
 ADDRESS = re.compile(r"\b\w+://\S+")
 
 
@@ -36,13 +36,13 @@ def public_name(path: str) -> str:
 
 def public(value: Any, names: Mapping[str, str], key: str = "") -> Any:
     """The same value without server addresses, with `names` for the paths that are its keys, and with only the last part of
-    other absolute paths: of those that are a whole text, and of those in arguments of a server. Prompts may name paths.
+    other paths: of those that are a whole text, and of those in arguments of a server. Prompts may name paths.
     """
     if isinstance(value, str):
         if value in names:
             return names[value]
         if key == "extra_args":
-            return PATH.sub(lambda found: last_part(found[0]), value)
+            return PATH.sub(lambda found: last_part(found[0]), ADDRESS.sub("(an address)", value))
         return last_part(value) if PATH.fullmatch(value) else ADDRESS.sub("(an address)", value)
     if isinstance(value, Mapping):
         return {name: public(item, names, name) for name, item in value.items()}

@@ -2,13 +2,17 @@
 
 The template of the model that will be trained is unknown, so these are the tokens of all known families of templates, whatever
 their names: `<|im_end|>`, `<|eot_id|>`, `<|channel|>` (ChatML, Llama 3, Phi, Qwen, gpt-oss, Granite, Command),
-`<｜User｜>` (DeepSeek), `</s>`, `[INST]`, `<<SYS>>` (Llama 2, Mistral) and `<end_of_turn>` (Gemma).
+`<｜User｜>` (DeepSeek), `</s>`, `[INST]`, `<<SYS>>` (Llama 2, Mistral), `<end_of_turn>`, `<turn|>` (Gemma),
+`<seed:eos>` (Seed), `[gMASK]` (GLM), `[BOS]` (Kimi) and `<BOS_TOKEN>` (Command).
 """
 
 import polars as pl
 
-ANGLED = r"(<\|[A-Za-z0-9_]{1,40}\||<｜[^｜<>\s]{1,40}｜|<</?SYS>|</?(?:s|bos|eos|start_of_turn|end_of_turn))>"
-SQUARE = r"(\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)|\[gMASK)\]"
+ANGLED = (
+    r"(<\|[A-Za-z0-9_]{1,40}\||<｜[^｜<>\s]{1,40}｜|<\|[A-Za-z_]{1,40}|<[A-Za-z_]{1,40}\||<</?SYS>|<[A-Z_]{1,40}_TOKEN"
+    r"|</?seed:[a-z_]{1,40}|</?(?:s|bos|eos|sop|eop|start_of_turn|end_of_turn))>"
+)
+SQUARE = r"(\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|THINK)|\[(?:gMASK|BOS|EOS))\]"
 
 
 def trained_on(rows: pl.DataFrame) -> list[str]:
