@@ -1,4 +1,4 @@
-"""No message of a neutralised data set ends a turn for whoever trains on it."""
+"""No message of a neutralised data set ends a turn where it is trained on."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from tests.stages.export.examples import ROWS, group
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference import chat_template
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.stages.export.turn_tokens import ANGLED, SQUARE, neutralised, rows_with_turn_tokens, trained_on
+from warrior_dagster.stages.export.turn_tokens import neutralised, rows_with_turn_tokens, trained_on
+from warrior_dagster.turn_tokens import ANGLED, SQUARE
 
 TOKENS = (
     *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|user|>", "<|end|>", "<|return|>"),
@@ -30,7 +31,7 @@ TOKENS = (
         "[INST]",
         "[/INST]",
     ),
-    *("<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<bos>"),
+    *("<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<bos>", "<|turn>", "<turn|>"),
 )
 HARMLESS = ("a < b | c > d", "x <| f |> y", "List<string>", "[int]", "<b>", "arr[INSTALL]", "<| >", "<||>", "**[1]**")
 
