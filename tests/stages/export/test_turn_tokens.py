@@ -1,4 +1,4 @@
-"""No message of a neutralised data set ends a turn in training."""
+"""No message of a neutralised data set ends a turn where it is trained on."""
 
 import re
 from collections.abc import Callable
@@ -15,8 +15,10 @@ from tests.runs import materialize
 from tests.stages.export.examples import ROWS, group
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference import chat_template
+from warrior_dagster.inference.chat_service import neutralise
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.stages.export.turn_tokens import ANGLED, SQUARE, neutralised, rows_with_turn_tokens, trained_on
+from warrior_dagster.stages.export.turn_tokens import neutralised, rows_with_turn_tokens, trained_on
+from warrior_dagster.turn_tokens import ANGLED, SQUARE
 
 TOKENS = (
     *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|user|>", "<|end|>", "<|return|>"),
@@ -31,7 +33,7 @@ TOKENS = (
         "[INST]",
         "[/INST]",
     ),
-    *("<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<bos>"),
+    *("<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<bos>", "<|turn>", "<turn|>"),
 )
 HARMLESS = (
     "a < b | c > d",
@@ -93,6 +95,7 @@ def test_the_special_tokens_of_every_tested_family_are_known(family: str) -> Non
     tokens = [token.content for token in FAMILIES[family].tokenizer.added_tokens_decoder.values() if token.special]
     assert len(tokens) > 1
     assert [token for token in tokens if not re.fullmatch(f"{ANGLED}|{SQUARE}", token)] == []
+    assert [token for token in tokens if token in neutralise(f"a{token}b")] == []
 
 
 def test_the_special_tokens_of_the_bundled_model_are_known(bundled_model: Path) -> None:

@@ -1,18 +1,11 @@
 """Turn tokens in what is trained on: a trainer that reads `<|im_end|>` inside an answer as a special token ends the turn there.
 
-The template of the model that will be trained is unknown, so these are the tokens of all known families of templates, whatever
-their names: `<|im_end|>`, `<|eot_id|>`, `<|channel|>` (ChatML, Llama 3, Phi, Qwen, gpt-oss, Granite, Command),
-`<｜User｜>` (DeepSeek), `</s>`, `[INST]`, `<<SYS>>` (Llama 2, Mistral), `<end_of_turn>`, `<turn|>` (Gemma),
-`<seed:eos>` (Seed), `[gMASK]` (GLM), `[BOS]` (Kimi) and `<BOS_TOKEN>` (Command).
+The template of the model that will be trained is unknown, so these are the tokens of all known families of templates.
 """
 
 import polars as pl
 
-ANGLED = (
-    r"(<\|[A-Za-z0-9_]{1,40}\||<｜[^｜<>\s]{1,40}｜|<\|[A-Za-z_]{1,40}|<[A-Za-z_]{1,40}\||<</?SYS>|<[A-Z_]{1,40}_TOKEN"
-    r"|</?seed:[a-z_]{1,40}|</?(?:s|bos|eos|sop|eop|start_of_turn|end_of_turn))>"
-)
-SQUARE = r"(\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|THINK)|\[(?:gMASK|BOS|EOS))\]"
+from warrior_dagster.turn_tokens import ANGLED, SQUARE
 
 
 def trained_on(rows: pl.DataFrame) -> list[str]:
