@@ -23,6 +23,7 @@ from warrior_dagster.inference.prompting import (
     load_competitor,
     user_prompt,
 )
+from warrior_dagster.inference.reasoning import answer_of
 from warrior_dagster.inference.request import Completion, Request
 
 FRAMES = [
@@ -48,6 +49,7 @@ FRAMES = [
         "[/THINK]",
         "[TOOL_CALLS]",
     ),
+    *("<|turn>", "<turn|>", "<|channel>", "<channel|>"),
 ]
 COMPETITORS = [{"name": name, "model": f"org/{name}"} for name in ("ann", "bob")]
 
@@ -127,6 +129,13 @@ def test_reasoning_is_stored_in_front_of_the_answer(field: str) -> None:
     assert (cut_off.text, cut_off.finish_reason) == ("<think>\nOne and", "length")
 
 
+def test_reasoning_that_quotes_the_end_of_a_block_does_not_reach_into_the_answer() -> None:
+    competitor = service()
+    request = competitor.reply(user_prompt(competitor, "Hi"), Sampling(), None)
+    completion, _ = asked(choice("Two.", reasoning="I write </think> here. [[B]]"), request)
+    assert answer_of(completion, request.format).text == "Two."
+
+
 def test_content_in_parts_is_their_text() -> None:
     competitor = service()
     request = competitor.reply(user_prompt(competitor, "Hi"), Sampling(), None)
@@ -187,6 +196,11 @@ def test_no_token_of_a_known_family_is_left_in_a_text_of_a_model(literal: str) -
     assert turn["content"].replace(" ", "") == f"a{literal}b{literal}"
     (_, turn) = json.loads(judge_prompt(competitor, "Judge $answer", answer=f"a {literal}"))
     assert literal not in turn["content"]
+
+
+@pytest.mark.parametrize("code", ["x <| f |> y", "rows[inst]", "a <$> b <|> c", "Vec<T>", "a<b||c>d"])
+def test_code_that_only_resembles_a_token_is_not_changed(code: str) -> None:
+    assert chat_service.neutralise(code) == code
 
 
 @given(st.lists(st.sampled_from([*FRAMES, "<", ">", "|", "[", "]", "/", " ", "a", "s", "<|", "|>"]), max_size=12).map("".join))

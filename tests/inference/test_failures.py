@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
@@ -222,6 +223,43 @@ def test_samples_that_came_are_kept_and_only_the_others_are_sent_again() -> None
     assert len(texts) == 4
     assert [c.sample for c in sorted(done, key=lambda c: c.text)] == [0, 1, 2, 3]
     assert {c.sample: c.key for c in done} == dict(zip(sent.samples, sent.keys(), strict=True))
+
+
+@pytest.mark.parametrize("handler", [ignores_n, refuses(message="n > 1 is not supported")])
+def test_single_samples_are_sent_with_the_same_stop_tokens(handler: Any) -> None:
+    stops: list[Any] = []
+
+    def noting(body: dict[str, Any], before: int) -> web.Response:
+        stops.append(body.get("stop_token_ids"))
+        return handler(body, before)  # type: ignore[no-any-return]
+
+    (sent,) = requests(1, samples=3)
+    done, _ = asyncio.run(serve([noting], [replace(sent, frame_stops=(7, 9))]))
+    assert [c.error for c in done] == [None] * 3
+    assert len(stops) >= 3
+    assert stops == [[7, 9]] * len(stops)
+
+
+def test_a_prompt_that_is_too_long_changes_nothing_about_other_requests() -> None:
+    # The words of vLLM 0.9 to 0.11, also at /v1/completions, which ignores `max_completion_tokens` and takes 16.
+    words = "'max_tokens' or 'max_completion_tokens' is too large: 2048. This model's maximum context length is 4096 tokens"
+    limits: list[Any] = []
+
+    def narrow(body: dict[str, Any], _: int) -> web.Response:
+        limits.append(body.get("max_tokens"))
+        return answered(400, {"message": words}) if body["prompt"] == "p0" else good(body)
+
+    done, _ = asyncio.run(serve([narrow], requests(9), max_in_flight=1))
+    assert limits == [Sampling().max_tokens] * 9
+    assert sum(c.error is not None for c in done) == 1
+
+
+def test_an_answer_of_lists_in_lists_fails_its_request_alone() -> None:
+    def deep(body: dict[str, Any], _: int) -> web.Response:
+        return web.Response(body=b"[" * 200_000) if body["prompt"] == "p0" else good(body)
+
+    done, _ = asyncio.run(serve([deep], requests(3), attempts=1))
+    assert sorted(str(c.error)[:14] for c in done) == ["None", "None", "RecursionError"]
 
 
 def test_one_server_of_a_fleet_that_ignores_n_does_not_slow_the_others() -> None:

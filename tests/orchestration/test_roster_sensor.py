@@ -5,10 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from tests.conftest import scripted_engines
 from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.ledger.table import LedgerError
 from warrior_dagster.orchestration import roster_sensor
 from warrior_dagster.orchestration.definitions import build_definitions
 
@@ -74,3 +76,18 @@ def test_new_competitors_are_reported_even_if_planning_takes_too_long(make_arena
         message, cursor = tick(make_arena(), instance)
     assert message.endswith("will send what `arena_plan` says: planning takes longer than a sensor may")
     assert set(json.loads(str(cursor))) == {"ann", "bob", "cyd"}
+
+
+def test_no_work_is_started_while_nobody_knows_what_it_costs(make_arena: MakeArena, monkeypatch: Any) -> None:
+    def unreadable(*_: object) -> str:
+        raise LedgerError("the ledger cannot be read")
+
+    arena = make_arena(automation={"backfill_new_competitors": True})
+    with dg.DagsterInstance.ephemeral() as instance:
+        with monkeypatch.context() as patched:
+            patched.setattr(roster_sensor, "plan_summary", unreadable)
+            with pytest.raises(LedgerError):
+                tick(arena, instance)
+        assert started(instance) == []
+        tick(arena, instance)
+        assert started(instance) == [{"ann", "bob", "cyd"}]

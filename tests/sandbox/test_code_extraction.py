@@ -107,6 +107,33 @@ def test_chains_of_assignments_are_followed_in_linear_time() -> None:
     assert "a2999" in code.definitions
 
 
+@pytest.mark.parametrize("length", [100, 500, 2000])
+def test_a_chain_of_elif_of_any_length_is_read(length: int) -> None:
+    chain = "if n == 0:\n    x = 0\n" + "".join(f"elif n == {i}:\n    x = {i}\n" for i in range(length))
+    assert "plus" in extract_code(f"```python\n{PLUS}\nn = 1\n{chain}```").functions
+
+
+def nested(depth: int) -> str:
+    """A `finally` within a `finally`, and so on."""
+    lines = [line for i in range(depth) for line in (f"{' ' * i}try:", f"{' ' * i} x = 1", f"{' ' * i}finally:")]
+    return "\n".join([*lines, f"{' ' * depth}x = 2"])
+
+
+@pytest.mark.parametrize(
+    "program",
+    [nested(18), "def f():\n try:\n" + "  if x: return\n" * 3000 + " finally:\n" + "  a = 1\n" * 5000],
+    ids=["nested", "many returns"],
+)
+def test_a_program_that_the_compiler_would_multiply_is_refused_at_once(program: str) -> None:
+    start = time.process_time()
+    assert "does not compile" in extract_code(f"```python\n{program}\n```").reason
+    assert time.process_time() - start < 5
+
+
+def test_usual_uses_of_finally_are_code() -> None:
+    assert extract_code(f"```python\n{nested(6)}\n{PLUS}\n```").functions == ("plus",)
+
+
 def test_the_definitions_of_a_program_are_what_remains_without_its_demonstration() -> None:
     program = """
 import sys

@@ -5,7 +5,7 @@ import heapq
 import math
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from warrior_dagster.inference.request import Request
@@ -23,11 +23,8 @@ class QueuedRequest:
 
     def singly(self, first: int = 0) -> "list[QueuedRequest]":
         """A request for each of its samples from number `first` on, for a server that gives one sample at a time."""
-        one = self.request
-        return [
-            QueuedRequest(Request(one.model, one.prompt, one.params, (sample,), one.tag), self.tries)
-            for sample in one.samples[first:]
-        ]
+        samples = self.request.samples[first:]
+        return [QueuedRequest(replace(self.request, samples=(sample,)), self.tries) for sample in samples]
 
 
 class AdmissionQueue:

@@ -9,15 +9,10 @@ from typing import Any
 
 from warrior_dagster.config.serving import Sampling
 from warrior_dagster.inference.failures import Refused, Transient
+from warrior_dagster.turn_tokens import ANGLED, SQUARE
 
 LIKELIEST_TOKENS = 20  # whose log-probabilities are asked for: the most that OpenAI and DeepSeek give
-FRAME_TOKENS = re.compile(
-    r"<[|\uff5c][^<>|\uff5c\n]{1,64}[|\uff5c]>"  # ChatML, Llama 3; DeepSeek has fullwidth lines
-    r"|</?(?:s|bos|eos|pad|unk|think|start_of_turn|end_of_turn|turn|start_of_image)>"  # Gemma, Llama 2, reasoning
-    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_RESULTS|TOOL_CALLS|THINK)\]"  # Mistral
-    r"|<</?SYS>>",
-    re.IGNORECASE,
-)
+FRAME_TOKENS = re.compile(rf"{ANGLED}|{SQUARE}|</?(?:think|pad|unk|start_of_image)>")
 
 
 def messages(user: str, system: str | None) -> str:
@@ -61,6 +56,7 @@ def as_choice(choice: dict[str, Any]) -> dict[str, Any]:
     content = text_of(message.get("content"))
     if reasoning := text_of(message.get("reasoning_content") or message.get("reasoning")):
         cut_off = reason == "length" and not content.strip()
+        reasoning = reasoning.replace("</think>", "</think >")  # the answer begins at the first end of the block
         content = f"<think>\n{reasoning}" + ("" if cut_off else f"\n</think>\n{content}")
     tokens = (choice.get("logprobs") or {}).get("content") or []
     first = {one["token"]: one["logprob"] for one in tokens[0].get("top_logprobs") or []} if tokens else None

@@ -11,6 +11,7 @@ import math
 import random
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -142,7 +143,7 @@ class CompletionsClient:
             if again := self._otherwise(queued, server, refused.name, sent_as):
                 return Outcome([], again)
             error = Refused(str(refused))
-        except (Refused, Transient, aiohttp.ClientError, TimeoutError) as failed:
+        except (Refused, Transient, aiohttp.ClientError, TimeoutError, RecursionError) as failed:  # the last: lists in lists
             error = failed
         return self._failed(queued, error)
 
@@ -152,8 +153,7 @@ class CompletionsClient:
         came = len(choices) if isinstance(choices, list) else 0
         if not 0 < came < len(request.samples):
             return Outcome(parse_response(request, response, queued.tries + 1))
-        first = Request(request.model, request.prompt, request.params, request.samples[:came], request.tag)
-        completions = parse_response(first, response, queued.tries + 1)
+        completions = parse_response(replace(request, samples=request.samples[:came]), response, queued.tries + 1)
         server.single_samples = True
         return Outcome(completions, queued.singly(came))
 
@@ -165,7 +165,7 @@ class CompletionsClient:
         if refused == "n" and len(queued.request.samples) > 1:
             server.single_samples = True
             return queued.singly()
-        if refused == sent_as == "max_tokens":
+        if self._chat and refused == sent_as == "max_tokens":  # /v1/completions knows no other name, and would ignore it
             self._max_tokens_name = "max_completion_tokens"
             self._rest.cache_clear()
             return [queued]

@@ -46,12 +46,13 @@ def roster_sensor(scope: Scope, file: Path | None, assets: list[dg.AssetsDefinit
         reported = {name: text for name, text in json.loads(context.cursor or "{}").items() if name in arena.roster}
         new = [name for name in arena.roster if name not in mined]
         if unreported := [name for name in new if name not in reported]:
+            # Before the work is started: if this raises, the cursor stays as it is, and the next tick would start it again.
+            plan = with_timeout(PLAN_SECONDS, lambda: plan_summary(arena, warehouse, ledger))
             if arena.automation.backfill_new_competitors:
                 backfill = start_backfill(context, keys, unreported, f"new: {', '.join(unreported)}")
                 text = f"backfill {backfill} was started"
             else:
                 text = f"to start it, materialize {mined_instructions.name} and everything downstream of it"
-            plan = with_timeout(PLAN_SECONDS, lambda: plan_summary(arena, warehouse, ledger))
             reported |= dict.fromkeys(unreported, f"{text}; materializing everything will send {plan}")
         # The cursor has the reports of new competitors that are not mined yet, so that each is started once.
         context.update_cursor(json.dumps({name: reported[name] for name in new}))

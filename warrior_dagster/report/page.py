@@ -97,9 +97,7 @@ def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: st
         missing=missing(arena, warehouse),
         ratings=standings(warehouse),
         sections=[shown(arena, warehouse, section) for section in SECTIONS],
-        faults={}
-        if (audited := warehouse.read_existing(analysis.judge_audit.name, [WHOLE])) is None
-        else audit.faults(audited),
+        faults={} if audited is None else audit.faults(audited),
         alpha=agreement(arena, warehouse),
         competitors=public(
             [c.model_dump(mode="json", include={"name", "model", "revision", "license"}) for c in arena.competitors],

@@ -24,6 +24,8 @@ from warrior_dagster.sandbox.code_blocks import (
 from warrior_dagster.sandbox.definitions import FUNCTIONS, IMPORTS, bound, demonstrates, is_stub, modules_of, reduced
 
 MAX_CHARS = 100_000
+MAX_NODES = 200_000
+"""The most nodes of syntax that a program is compiled from. MAX_CHARS give half of them where nothing is copied."""
 BUILTINS = frozenset(dir(builtins))
 
 
@@ -137,7 +139,10 @@ def unparsed(tree: ast.Module) -> str:
 
 
 def compiles(text: str) -> bool:
-    """Whether a text is a program: `return 1` or `await main()` parses, but is none."""
+    """Whether a text is a program: `return 1` or `await main()` parses, but is none. One of more than MAX_NODES is none."""
+    tree = parse_python(text)
+    if tree is None or compiled_nodes(tree) > MAX_NODES:
+        return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -145,6 +150,21 @@ def compiles(text: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return False
     return True
+
+
+def compiled_nodes(tree: ast.Module) -> int:
+    """How many nodes the compiler goes through. It copies a `finally` for every way out of its `try`, also within another."""
+    total, waiting = 0, list[tuple[ast.AST, int]]([(tree, 1)])
+    while waiting:
+        node, times = waiting.pop()
+        total += times
+        copied = set[ast.AST]()
+        if isinstance(node, ast.Try | ast.TryStar):
+            copied = {*node.finalbody}
+            ways_out = 2 + sum(isinstance(inner, ast.Return | ast.Break | ast.Continue) for inner in ast.walk(node))
+            waiting += [(child, times * ways_out) for child in copied]
+        waiting += [(child, times) for child in ast.iter_child_nodes(node) if child not in copied]
+    return total
 
 
 def parse_python(text: str) -> ast.Module | None:

@@ -51,10 +51,14 @@ def reduced(body: Sequence[ast.stmt]) -> ast.Module:
 
 def stays(statement: ast.stmt) -> bool:
     """Whether a statement imports, defines or assigns, or only contains such statements."""
-    if isinstance(statement, ast.If | ast.Try):
-        inner = [s for block in blocks_of(statement) for s in block]
-        return all(isinstance(s, ast.Pass) or stays(s) for s in inner)
-    return isinstance(statement, (*DEFINITIONS, *ASSIGNMENTS, *IMPORTS))
+    waiting = [statement]
+    while waiting:  # not recursive: a chain of `elif` may be hundreds long, each within the one before
+        inner = waiting.pop()
+        if isinstance(inner, ast.If | ast.Try):
+            waiting += [s for block in blocks_of(inner) for s in block if not isinstance(s, ast.Pass)]
+        elif not isinstance(inner, (*DEFINITIONS, *ASSIGNMENTS, *IMPORTS)):
+            return False
+    return True
 
 
 def blocks_of(statement: ast.If | ast.Try) -> Iterator[list[ast.stmt]]:

@@ -22,10 +22,17 @@ def test_no_exported_file_and_no_report_holds_a_path_of_the_machine(finished_run
 
 
 def test_arguments_of_a_server_keep_the_last_part_of_a_path_and_no_address() -> None:
-    arguments = ["--download-dir", "/srv/cache/hub", "--other=~/my/file.json", "--half=1/2"]
+    arguments = [
+        "--download-dir",
+        "/srv/cache/hub",
+        "--other=~/my/file.json",
+        "--half=1/2",
+        "./my/file.json",
+        "--at=s3://mine/key",
+    ]
     shown = public({"serve": {"extra_args": arguments, "urls": ["http://gpu7:8000"]}}, {})
     assert shown["serve"] == {
-        "extra_args": ["--download-dir", "hub", "--other=file.json", "--half=1/2"],
+        "extra_args": ["--download-dir", "hub", "--other=file.json", "--half=1/2", "file.json", "--at=(an address)"],
         "urls": ["(an address)"],
     }
 

@@ -1,4 +1,4 @@
-"""No message of a neutralised data set ends a turn for whoever trains on it."""
+"""No message of a neutralised data set ends a turn where it is trained on."""
 
 import re
 from collections.abc import Callable
@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import scripted_engines
+from tests.families import FAMILIES
 from tests.runs import materialize
 from tests.stages.export.examples import ROWS, group
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference import chat_template
+from warrior_dagster.inference.chat_service import neutralise
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.stages.export.turn_tokens import ANGLED, SQUARE, neutralised, rows_with_turn_tokens, trained_on
+from warrior_dagster.stages.export.turn_tokens import neutralised, rows_with_turn_tokens, trained_on
+from warrior_dagster.turn_tokens import ANGLED, SQUARE
 
 TOKENS = (
     *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|start_header_id|>", "<|user|>", "<|end|>", "<|return|>"),
@@ -30,9 +33,22 @@ TOKENS = (
         "[INST]",
         "[/INST]",
     ),
-    *("<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<bos>"),
+    *("<<SYS>>", "<</SYS>>", "<start_of_turn>", "<end_of_turn>", "<bos>", "<|turn>", "<turn|>"),
 )
-HARMLESS = ("a < b | c > d", "x <| f |> y", "List<string>", "[int]", "<b>", "arr[INSTALL]", "<| >", "<||>", "**[1]**")
+HARMLESS = (
+    "a < b | c > d",
+    "x <| f |> y",
+    "List<string>",
+    "[int]",
+    "<b>",
+    "arr[INSTALL]",
+    "<| >",
+    "<||>",
+    "**[1]**",
+    "(<|>)",
+    "<a|b>",
+    "std::less<T>",
+)
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -61,7 +77,10 @@ def test_code_that_only_looks_alike_stays(text: str) -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["<", "|", "im_end", ">", "<|im_end|>", "[", "/INST", "]", "s", "<<", "SYS", " ", "｜"]), max_size=12
+        st.sampled_from(
+            ["<", "|", "im_end", "_TOKEN", "seed:", ">", "<|im_end|>", "[", "/INST", "]", "s", "<<", "SYS", " ", "｜"]
+        ),
+        max_size=12,
     ).map("".join)
 )
 def test_breaking_tokens_makes_no_new_ones_and_only_adds_spaces(text: str) -> None:
@@ -69,6 +88,14 @@ def test_breaking_tokens_makes_no_new_ones_and_only_adds_spaces(text: str) -> No
     broken = neutralised(rows)
     assert rows_with_turn_tokens(broken) == 0
     assert broken["messages"][0][1]["content"].replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_special_tokens_of_every_tested_family_are_known(family: str) -> None:
+    tokens = [token.content for token in FAMILIES[family].tokenizer.added_tokens_decoder.values() if token.special]
+    assert len(tokens) > 1
+    assert [token for token in tokens if not re.fullmatch(f"{ANGLED}|{SQUARE}", token)] == []
+    assert [token for token in tokens if token in neutralise(f"a{token}b")] == []
 
 
 def test_the_special_tokens_of_the_bundled_model_are_known(bundled_model: Path) -> None:
@@ -86,7 +113,7 @@ def test_exports_count_turn_tokens_and_break_them_only_where_the_arena_says_so(
         rows = warehouse.read("answers", [name])
         warehouse.write("answers", name, rows.with_columns(answer=pl.col("answer") + "<|im_end|>"))
     with scripted_engines(arena, [], []) as engines:
-        _, run = materialize(arena, engines, ("benchmark_overlap", None), ("sft_dataset", None), checks=False)
+        _, run = materialize(arena, engines, ("benchmark_overlap", None), ("sft_dataset", None))
     (made,) = run.asset_materializations_for_node("sft_dataset")
     messages = pl.read_ndjson(tmp_path / "new" / "sft" / "train.jsonl")["messages"]
     assert made.metadata["with_turn_tokens"].value == len(messages) > 0

@@ -97,13 +97,33 @@ def test_a_truncated_completion_is_unfinished() -> None:
         " [/INST] Use slicing.",
         "<|im_start|>assistant\nUse slicing.",
         "assistant\nUse slicing.",
-        "user\nReverse a tuple.",
+        "assistant",
         "\nAssistant: Use slicing.\nUser: And a tuple?\nAssistant: The same.",
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_leaked_answer_is_cut_off_and_finishes_the_instruction(leak: str, finished: bool) -> None:
     assert cleaned(REQUEST + leak, finished=finished) == (REQUEST, "ok")
+
+
+def test_a_users_turn_after_a_question_is_cut_off() -> None:
+    assert cleaned("How can I reverse a list?user\nReverse a tuple.") == ("How can I reverse a list?", "ok")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "Write a view that shows the profile of request.user",
+        "Select all rows of public.user\nwhere the age is above 30.",
+        "Design an application for the end-user\nwith two buttons.",
+        "Delete all files in /home/user\nthat are older than a week.",
+        "Write a regular expression that finds @user",
+        "Design the architecture of a voice-assistant",
+        "Explain chown root:user",
+    ],
+)
+def test_a_request_that_ends_a_line_with_the_name_of_a_role_stays_whole(request_: str) -> None:
+    assert cleaned(request_) == (request_, "ok")
 
 
 def test_a_leaked_answer_alone_is_empty() -> None:

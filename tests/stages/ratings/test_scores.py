@@ -214,7 +214,7 @@ def test_gold_answers_and_scores_do_not_depend_on_names_or_the_order_of_the_rost
 
 @some
 @given(arenas(), st.floats(0.0, 1.0))
-def test_the_same_text_has_the_same_score_whoever_wrote_it(arena: dict[str, Any], alpha: float) -> None:
+def test_competitors_with_the_same_text_have_the_same_score(arena: dict[str, Any], alpha: float) -> None:
     texts = scores_of(arena, alpha).join(arena["answers"], on=["instruction_id", "competitor"])
     values = ["score", "elo_part", "local_part", "advantage"]
     assert len(texts.unique(["instruction_id", "answer", *values])) == len(texts.unique(["instruction_id", "answer"]))

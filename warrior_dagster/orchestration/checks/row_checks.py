@@ -25,6 +25,7 @@ from warrior_dagster.stages.battles.evidence import kinds_in
 from warrior_dagster.stages.battles.outcomes import weights_of
 from warrior_dagster.stages.export.contamination import overlaps
 from warrior_dagster.stages.export.records import shown_answer
+from warrior_dagster.stages.export.turn_tokens import broken
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 DESCRIPTIONS = {
@@ -185,6 +186,8 @@ def not_the_best(arena: Arena, kind: str, asset: Checked) -> Problems:
     """Rows with a good answer that is not good by the scores."""
     scored = asset.warehouse.read("answer_scores", [WHOLE], ["instruction_id", "competitor", "score"])
     text = shown_answer(arena.export)
+    if arena.export.turn_tokens == "neutralise":
+        text = broken(text)
     answers = asset.warehouse.read("answers", arena.roster, ["instruction_id", "competitor", *text.meta.root_names()])
     return row_rules.not_the_best(asset.read(), scored, answers.select("instruction_id", "competitor", text), kind)
 

@@ -26,6 +26,7 @@ RECORDS = dict.fromkeys(("answer_scores", "answers", "selected_instructions"), S
     reads=RECORDS,
     settings=lambda arena: [
         arena.export.overlap_words,
+        arena.export.reasoning,  # it would be part of the answers
         reference_sets.contents(arena.export.benchmarks),
         *arena.export.benchmarks,
     ],

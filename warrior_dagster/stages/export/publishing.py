@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.inference.identity import folder_identity
 
-PATH = re.compile(r"~?(?:/[^/\s=,:\"']+){2,}/?")
+PATH = re.compile(r"(?:~|\.{1,2})?(?:/[^/\s=,:\"']+){2,}/?")
 ADDRESS = re.compile(r"\b\w+://\S+")
 
 
@@ -22,10 +22,13 @@ def public_names(arena: Arena) -> dict[str, str]:
 
 
 def public_name(path: str) -> str:
+    """The name of a folder or file, and what identifies its content if it exists."""
     try:
-        identity = (
-            f"sha256 {sha256(Path(path).read_bytes()).hexdigest()[:32]}" if Path(path).is_file() else folder_identity(path)
-        )
+        if Path(path).is_file():
+            with Path(path).open("rb") as file:
+                identity = f"sha256 {file_digest(file, 'sha256').hexdigest()[:32]}"
+        else:
+            identity = folder_identity(path)
     except OSError:
         return Path(path).name
     return f"{Path(path).name} ({identity})"
@@ -33,13 +36,13 @@ def public_name(path: str) -> str:
 
 def public(value: Any, names: Mapping[str, str], key: str = "") -> Any:
     """The same value without server addresses, with `names` for the paths that are its keys, and with only the last part of
-    other absolute paths: of those that are a whole text, and of those in arguments of a server. Prompts may name paths.
+    other paths: of those that are a whole text, and of those in arguments of a server. Prompts may name paths.
     """
     if isinstance(value, str):
         if value in names:
             return names[value]
         if key == "extra_args":
-            return PATH.sub(lambda found: last_part(found[0]), value)
+            return PATH.sub(lambda found: last_part(found[0]), ADDRESS.sub("(an address)", value))
         return last_part(value) if PATH.fullmatch(value) else ADDRESS.sub("(an address)", value)
     if isinstance(value, Mapping):
         return {name: public(item, names, name) for name, item in value.items()}

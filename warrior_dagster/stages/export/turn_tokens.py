@@ -1,14 +1,11 @@
 """Turn tokens in what is trained on: a trainer that reads `<|im_end|>` inside an answer as a special token ends the turn there.
 
-The template of the model that will be trained is unknown, so these are the tokens of all known families of templates, whatever
-their names: `<|im_end|>`, `<|eot_id|>`, `<|channel|>` (ChatML, Llama 3, Phi, Qwen, gpt-oss, Granite, Command),
-`<｜User｜>` (DeepSeek), `</s>`, `[INST]`, `<<SYS>>` (Llama 2, Mistral) and `<end_of_turn>` (Gemma).
+The template of the model that will be trained is unknown, so these are the tokens of all known families of templates.
 """
 
 import polars as pl
 
-ANGLED = r"(<\|[A-Za-z0-9_]{1,40}\||<｜[^｜<>\s]{1,40}｜|<</?SYS>|</?(?:s|bos|eos|start_of_turn|end_of_turn))>"
-SQUARE = r"(\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)|\[gMASK)\]"
+from warrior_dagster.turn_tokens import ANGLED, SQUARE
 
 
 def trained_on(rows: pl.DataFrame) -> list[str]:
@@ -24,6 +21,11 @@ def rows_with_turn_tokens(rows: pl.DataFrame) -> int:
 
 
 def neutralised(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with a space before the last character of each turn token, as in prompts: no tokenizer takes it for one."""
-    content = pl.field("content").str.replace_all(ANGLED, "$1 >").str.replace_all(SQUARE, "$1 ]")
+    """The rows of a data set without turn tokens in messages."""
+    content = broken(pl.field("content"))
     return rows.with_columns(pl.col(name).list.eval(pl.element().struct.with_fields(content)) for name in trained_on(rows))
+
+
+def broken(text: pl.Expr) -> pl.Expr:
+    """A text with a space before the last character of each turn token, as in prompts: no tokenizer takes it for one."""
+    return text.str.replace_all(ANGLED, "$1 >").str.replace_all(SQUARE, "$1 ]")

@@ -14,11 +14,13 @@ Status = Literal["ok", "empty", "unfinished", "too_short", "too_long", "garbled"
 
 # Start of an assistant's turn. Labels must be at the start of a line and capitalised as in transcripts, because code may
 # contain `assistant: Assistant` or `ai: int`. "Answer:" must be alone on its line, because questions say "Answer: yes or no".
+# A role right after the end of a sentence is the rest of a turn's opening, whose tokens the server left out of the text; `user`
+# not after a full stop, because requests end with `request.user`, and no role after `-`, `/` or `@` (`end-user`, `/home/user`).
 _ANSWER_TURN = re.compile(
     r"""^\#{1,6}[ ]*(?:Response|Assistant|Answer)\b
       | ^\**(?:(?:AI[ ])?Assistant|ASSISTANT|AI|ChatGPT)\**[ ]?:
       | ^(?:\**(?:Best[ ])?(?:[Aa]nswer|ANSWER)\**:\**|assistant)[ ]*$
-      | (?<=[^\w\s])(?:assistant|user)[ ]*$   # the rest of a turn's opening, whose tokens the server left out of the text
+      | (?<=[.?!`)\]}…。？！])assistant[ ]*$ | (?<=[?!…。？！])user[ ]*$
       | <\|(?:im_start\|>|start_header_id\|>)?assistant | <start_of_turn>model | \[/INST\]""",
     re.MULTILINE | re.VERBOSE,
 )

@@ -26,7 +26,7 @@ def final_scores(
     """Score, rank and advantage of each usable answer: e_A = sum over B of alpha X(A>B) + (1 - alpha) x(A>B).
 
     The group of an instruction is the competitors with a usable answer. Outcomes of others are ignored. Competitors that gave
-    the same text share the mean of its parts: a text has one score, whoever wrote it.
+    the same text share the mean of its parts: a text has one score.
 
     Args:
         outcomes: `instruction_id`, `left`, `right`, `local_left` (x(left>right), 0 to 1), at most one row for each pair of an
