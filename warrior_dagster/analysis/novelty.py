@@ -24,7 +24,7 @@ from warrior_dagster.words import SPACELESS
 
 CHUNK = 128
 """Texts per task of the thread pool: enough to make its overhead negligible, few enough to keep memory low."""
-TOKEN = re.compile(f"[a-z0-9]+|[{SPACELESS}]")
+A_CHARACTER = re.compile(f"([{SPACELESS}])")
 
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
@@ -76,9 +76,13 @@ def nearest_in_set(instructions: pl.DataFrame, name: str, references: Sequence[s
 
 def _encoded(texts: Sequence[str], code: Callable[[str], int]) -> tuple[Codes, Ints]:
     """The codes of all tokens and the start of each text: text i is `codes[starts[i]:starts[i + 1]]`."""
+    from rouge_score.tokenizers import DefaultTokenizer  # local, because it imports all of nltk
+
+    tokenize = DefaultTokenizer(use_stemmer=False).tokenize
     codes, starts = array("i"), array("q", [0])
     for text in texts:
-        codes.extend(map(code, TOKEN.findall(text.lower())))
+        for place, part in enumerate(A_CHARACTER.split(text)):  # the odd parts are such characters
+            codes.extend(map(code, [part] if place % 2 else tokenize(part)))
         starts.append(len(codes))
     return np.asarray(codes), np.asarray(starts)
 
