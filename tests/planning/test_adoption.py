@@ -19,7 +19,9 @@ from warrior_dagster.inference import prompting
 from warrior_dagster.inference.identity import earlier_folder_identity, folder_identity
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Request, params
+from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import open_warehouse
+from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.planning.adoption import asked_again, earlier_identities, warnings
 from warrior_dagster.planning.cost import plan, totals
@@ -181,3 +183,17 @@ def test_check_and_plan_tell_the_user_before_anything_is_sent(make_arena: MakeAr
     assert "warning: ann, bob, cyd: 24 completions are in the ledger as org/m@main" in checked.stderr
     planned = CliRunner().invoke(cli.app, ["plan", "-c", str(file), "--json"])
     assert [line.partition(" ")[0] for line in json.loads(planned.stdout)["asked_again"]] == ["24", "ann,", "to"]
+
+
+def test_an_earlier_identity_that_two_models_adopt_fails_these_by_name_and_nothing_else(
+    make_arena: MakeArena, hub: str
+) -> None:
+    ann, bob, cyd = roster(hub, revision=COMMIT)
+    ann["revision"], bob["revision"] = "a" * 40, "b" * 40
+    twice = {f"org/m@{one['revision']}": "org/m@main" for one in (ann, bob)}
+    arena = make_arena(competitors=[ann, bob, cyd], adopted=twice)
+    assert arena_assets(Scope(arena))
+    for name in ("ann", "bob"):
+        with pytest.raises(prompting.CompetitorFailed, match="expected one model for each earlier identity"):
+            prompting.load_competitor(arena, name, "answers")
+    assert prompting.load_competitor(arena, "cyd", "answers").model.identity == f"org/m@{COMMIT}"
