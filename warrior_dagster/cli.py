@@ -234,7 +234,7 @@ def verify_ledger(config: Config, as_json: AsJson = False) -> None:
         for file in unread:
             typer.echo(f"{file}: cannot be read; its completions are requested again")
     if faults:
-        fail(f"{len(faults)} completions are wrong or doubtful; `warrior ledger drop --faulty` has them requested again")
+        fail(f"{len(faults)} completions are wrong or doubtful; `warrior ledger drop --faulty` removes them")
     if unread:
         fail(f"{len(unread)} files cannot be read")
 

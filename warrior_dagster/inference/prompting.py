@@ -95,7 +95,7 @@ def load_competitor(arena: Arena, name: str, purpose: Purpose) -> LoadedCompetit
         format = reply_format(template, competitor.reasoning_tags)
         chat_template.turn_end(template)
         chat_template.render(template, "Hello.", competitor.system_prompt)
-    except Exception as error:  # a tokenizer or a template of another's making may raise anything
+    except Exception as error:  # tokenizers and templates may raise anything
         raise CompetitorFailed(competitor.model, error) from error
     return LoadedCompetitor(name, model, template, competitor.system_prompt, format)
 
