@@ -185,14 +185,10 @@ Purpose = Literal["mining", "answers", "verdicts", "tests"]
 """What a model is asked for. Difficulty, preferences and categories are verdicts."""
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 SET_BY_THE_PROJECT = (
-    "messages",
-    "conversation",
-    "tools",
-    "documents",
-    "tokenize",
-    "add_generation_prompt",
-    "strftime_now",
-    "date_string",
+    *("messages", "conversation", "tools", "documents", "strftime_now", "date_string"),
+    # Of transformers' apply_chat_template itself.
+    *("chat_template", "add_generation_prompt", "continue_final_message", "tokenize", "tokenizer_kwargs"),
+    *("padding", "truncation", "max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask"),
 )
 
 
