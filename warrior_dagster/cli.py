@@ -134,8 +134,11 @@ def plan(config: Config, as_json: AsJson = False) -> None:
     from warrior_dagster.report import terminal
 
     warehouse, ledger = open_warehouse(arena), LedgerReader(arena.warehouse)
-    lines = make_plan(arena, ledger, warehouse)
-    again = asked_again(arena, lines, ledger, warehouse)
+    try:
+        lines = make_plan(arena, ledger, warehouse)
+        again = asked_again(arena, lines, ledger, warehouse)
+    except LedgerError as error:
+        fail(str(error))
     total = totals(lines)
     if as_json:
         typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": total, "asked_again": again}, ensure_ascii=False))
