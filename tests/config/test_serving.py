@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from tests.config.test_arena import written
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
-from warrior_dagster.config.serving import PURPOSES, TemplateArguments
+from warrior_dagster.config.serving import PURPOSES, ChatService, TemplateArguments
 from warrior_dagster.inference.usage import Usage
 from warrior_dagster.materialization.recording import usage_metadata
 from warrior_dagster.planning.preflight import missing_here
@@ -138,3 +138,15 @@ def test_arguments_of_a_purpose_go_over_those_of_every_purpose() -> None:
     arguments = TemplateArguments(always={"enable_thinking": False, "effort": "low"}, answers={"enable_thinking": True})
     assert arguments.of("answers") == {"enable_thinking": True, "effort": "low"}
     assert all(arguments.of(one) == {"enable_thinking": False, "effort": "low"} for one in PURPOSES if one != "answers")
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a:99999999", "http://a:x", "http://a:0", "http://a b", "ftp://a", "a"])
+def test_a_url_that_no_server_can_have_is_refused_before_a_run(url: str, tmp_path: Path) -> None:
+    service = f"{{kind: chat, urls: ['{url}']}}"
+    with pytest.raises(ArenaError, match=r"competitors\[3\]\.serve\.urls: expected URLs such as https://host"):
+        load_arena(written(tmp_path, f"{ROSTER}  - {{name: d, model: gpt-x, serve: {service}}}\n"))
+
+
+def test_a_url_may_be_a_template_that_dagster_fills_in() -> None:
+    urls = ("{{ env.URL }}", "http://{{ env.HOST }}:8000")
+    assert ChatService(kind="chat", urls=urls).urls == urls
