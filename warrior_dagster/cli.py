@@ -134,8 +134,11 @@ def plan(config: Config, as_json: AsJson = False) -> None:
     from warrior_dagster.report import terminal
 
     warehouse, ledger = open_warehouse(arena), LedgerReader(arena.warehouse)
-    lines = make_plan(arena, ledger, warehouse)
-    again = asked_again(arena, lines, ledger, warehouse)
+    try:
+        lines = make_plan(arena, ledger, warehouse)
+        again = asked_again(arena, lines, ledger, warehouse)
+    except LedgerError as error:
+        fail(str(error))
     total = totals(lines)
     if as_json:
         typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": total, "asked_again": again}, ensure_ascii=False))
@@ -234,7 +237,7 @@ def verify_ledger(config: Config, as_json: AsJson = False) -> None:
         for file in unread:
             typer.echo(f"{file}: cannot be read; its completions are requested again")
     if faults:
-        fail(f"{len(faults)} completions are wrong or doubtful; `warrior ledger drop --faulty` has them requested again")
+        fail(f"{len(faults)} completions are wrong or doubtful; `warrior ledger drop --faulty` removes them")
     if unread:
         fail(f"{len(unread)} files cannot be read")
 

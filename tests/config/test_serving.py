@@ -1,12 +1,16 @@
 """Settings of servers: keys stay out of the file, and services that only chat are asked for what they can do."""
 
+import inspect
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+from transformers import PreTrainedTokenizerBase
 
 from tests.config.test_arena import written
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
+from warrior_dagster.config.serving import PURPOSES, ChatService, TemplateArguments
 from warrior_dagster.inference.usage import Usage
 from warrior_dagster.materialization.recording import usage_metadata
 from warrior_dagster.planning.preflight import missing_here
@@ -115,3 +119,34 @@ def test_a_run_reports_what_the_tokens_of_a_service_cost_beside_gpu_hours(tmp_pa
     assert spent["cost"] == pytest.approx(3 + 6)
     unknown = with_service(tmp_path, "", "engine: {price_per_gpu_hour: 3}\n")
     assert "cost" not in usage_metadata(used, unknown)
+
+
+@pytest.mark.parametrize("key", ["revision: main", "template_arguments: {always: {enable_thinking: false}}"])
+def test_settings_that_a_chat_service_cannot_have_are_refused(key: str, tmp_path: Path) -> None:
+    with pytest.raises(ArenaError, match="competitors: expected no revision or template_arguments of d"):
+        load_arena(written(tmp_path, f"{ROSTER}  - {{name: d, model: gpt-x, {key}, serve: {CHAT % ''}}}\n"))
+
+
+def test_only_arguments_of_the_template_itself_are_accepted() -> None:
+    rendering = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters.keys() - {"self", "kwargs"}
+    for name in (*rendering, "messages", "strftime_now", "date_string", "not-a-name"):
+        with pytest.raises(ValidationError, match="expected names of a chat template's own arguments"):
+            TemplateArguments.model_validate({"answers": {name: True}})
+
+
+def test_arguments_of_a_purpose_go_over_those_of_every_purpose() -> None:
+    arguments = TemplateArguments(always={"enable_thinking": False, "effort": "low"}, answers={"enable_thinking": True})
+    assert arguments.of("answers") == {"enable_thinking": True, "effort": "low"}
+    assert all(arguments.of(one) == {"enable_thinking": False, "effort": "low"} for one in PURPOSES if one != "answers")
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a:99999999", "http://a:x", "http://a:0", "http://a b", "ftp://a", "a"])
+def test_a_url_that_no_server_can_have_is_refused_before_a_run(url: str, tmp_path: Path) -> None:
+    service = f"{{kind: chat, urls: ['{url}']}}"
+    with pytest.raises(ArenaError, match=r"competitors\[3\]\.serve\.urls: expected URLs such as https://host"):
+        load_arena(written(tmp_path, f"{ROSTER}  - {{name: d, model: gpt-x, serve: {service}}}\n"))
+
+
+def test_a_url_may_be_a_template_that_dagster_fills_in() -> None:
+    urls = ("{{ env.URL }}", "http://{{ env.HOST }}:8000")
+    assert ChatService(kind="chat", urls=urls).urls == urls

@@ -393,7 +393,7 @@ def test_the_environment_s_proxy_is_used(proxied: list[str], monkeypatch: pytest
     assert set(proxied) == {"http://models.invalid/v1/completions"}
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9", "http://0.0.0.0:9"])
 def test_a_server_on_this_machine_is_reached_without_the_proxy(
     url: str, proxied: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

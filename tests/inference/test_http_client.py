@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from warrior_dagster.config.serving import Sampling, VllmServer
 from warrior_dagster.inference.failures import Refused, Transient, Unreachable
-from warrior_dagster.inference.http_client import CompletionsClient, parse_response
+from warrior_dagster.inference.http_client import CompletionsClient
 from warrior_dagster.inference.ledger.table import SCHEMA, completion_of, row_of
 from warrior_dagster.inference.prompting import choice_probabilities
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params
+from warrior_dagster.inference.responses import parse_response
 from warrior_dagster.inference.servers.vllm import free_port
 
 MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from tests.inference.test_ledger import POISON, entry, fragments, in_fragments
+from tests.inference.test_ledger import POISON, entry, fragments, in_fragments, kill_after
 from warrior_dagster.cli import app
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger import maintenance
@@ -136,3 +136,13 @@ def test_the_commands_show_verify_and_drop(make_arena: Callable[..., Arena], tmp
     assert "2 removed" in warrior("drop", "--yes", *keys[:2])
     warrior("verify")
     assert "18 completions" in warrior("show")
+
+
+def test_what_a_killed_process_left_in_its_journal_is_removed_too(tmp_path: Path) -> None:
+    kill_after(tmp_path, 0, 5, flush_seconds=3600)
+    keys = [entry(number)[1].key for number in range(5)]
+    ledger = LedgerReader(str(tmp_path))
+    left = set(ledger.get(keys))
+    assert keys[0] in left
+    assert maintenance.drop(str(tmp_path), keys=keys[:1]) == 1
+    assert set(ledger.get(keys)) == left - {keys[0]}

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from tests.processes.family import FAMILY, alive, family_pids
-from warrior_dagster.config.serving import Endpoint, Engine, VllmServer
+from warrior_dagster.config.serving import ChatService, Endpoint, Engine, VllmServer
 from warrior_dagster.inference.request import ServedModel
 from warrior_dagster.inference.servers import SERVERS, vllm
 from warrior_dagster.inference.servers.base import Connection, ServerFailed
@@ -98,3 +98,19 @@ def test_an_endpoint_s_key_comes_from_the_environment(monkeypatch: pytest.Monkey
     settings = Endpoint(kind="endpoint", urls=("http://127.0.0.1:1",), api_key_env="THE_KEY")
     with SERVERS["endpoint"].connect(ServedModel("m@main", "m", None, settings), settings, tmp_path, 0) as connection:
         assert connection[:3] == (("http://127.0.0.1:1",), "m", "secret")
+
+
+@pytest.mark.parametrize("kind", ["endpoint", "chat"])
+@pytest.mark.parametrize("value", [None, " "])
+def test_a_missing_key_is_a_failure_of_that_server_alone(
+    kind: str, value: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("THE_KEY", raising=False)
+    if value:
+        monkeypatch.setenv("THE_KEY", value)
+    settings = {"endpoint": Endpoint, "chat": ChatService}[kind](kind=kind, urls=("http://127.0.0.1:1",), api_key_env="THE_KEY")
+    with (
+        pytest.raises(ServerFailed, match="expected an API key in the environment variable THE_KEY"),
+        SERVERS[kind].connect(ServedModel("m@main", "m", None, settings), settings, tmp_path, 0),
+    ):
+        pass

@@ -19,9 +19,11 @@ from warrior_dagster.inference import prompting
 from warrior_dagster.inference.identity import earlier_folder_identity, folder_identity
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Request, params
+from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import open_warehouse
+from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.definitions import open_engines
-from warrior_dagster.planning.adoption import asked_again, earlier_identities, warnings
+from warrior_dagster.planning.adoption import Earlier, asked_again, described, earlier_identities, warnings
 from warrior_dagster.planning.cost import plan, totals
 from warrior_dagster.stages.mining import sampling
 
@@ -97,8 +99,8 @@ def test_completions_that_several_models_had_under_one_identity_are_never_adopte
     arena = make_arena(competitors=[one | {"serve": served(name)} for one, name in zip(roster(hub), names, strict=True)])
     ann, bob = notes(arena)
     assert ann == (
-        "ann: 24 completions are in the ledger as org/m@main, which several competitors had for their identity:"
-        " whose they are is unknown; sent again"
+        "ann: 24 completions are in the ledger as org/m@main, which was the identity of several competitors:"
+        " which of them made a completion is unknown, so all are sent again"
     )
     assert bob.startswith("bob, cyd: 24")
     base = make_arena(competitors=[*roster(hub)[:2], roster(hub, serve=served("lora"))[2]])
@@ -149,6 +151,12 @@ def test_a_folder_whose_other_files_were_part_of_its_identity_is_not_asked_again
     assert mine(arena) == 0
 
 
+def test_an_earlier_hash_of_the_same_folder_is_offered_without_a_condition() -> None:
+    had, how = described([Earlier(("ann",), "./model", "local@2", "local@1", 24, shared=False)])
+    assert had.endswith("now the identity is local@2. They are of the same model")
+    assert how.endswith('adopted: {"local@2": "local@1"}')
+
+
 def test_a_plan_names_the_parameters_that_have_changed_for_the_same_prompt_and_sampling(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,3 +189,17 @@ def test_check_and_plan_tell_the_user_before_anything_is_sent(make_arena: MakeAr
     assert "warning: ann, bob, cyd: 24 completions are in the ledger as org/m@main" in checked.stderr
     planned = CliRunner().invoke(cli.app, ["plan", "-c", str(file), "--json"])
     assert [line.partition(" ")[0] for line in json.loads(planned.stdout)["asked_again"]] == ["24", "ann,", "to"]
+
+
+def test_an_earlier_identity_that_two_models_adopt_fails_these_by_name_and_nothing_else(
+    make_arena: MakeArena, hub: str
+) -> None:
+    ann, bob, cyd = roster(hub, revision=COMMIT)
+    ann["revision"], bob["revision"] = "a" * 40, "b" * 40
+    twice = {f"org/m@{one['revision']}": "org/m@main" for one in (ann, bob)}
+    arena = make_arena(competitors=[ann, bob, cyd], adopted=twice)
+    assert arena_assets(Scope(arena))
+    for name in ("ann", "bob"):
+        with pytest.raises(prompting.CompetitorFailed, match="expected one model for each earlier identity"):
+            prompting.load_competitor(arena, name, "answers")
+    assert prompting.load_competitor(arena, "cyd", "answers").model.identity == f"org/m@{COMMIT}"

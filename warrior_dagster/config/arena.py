@@ -7,7 +7,16 @@ from pydantic import Field, model_validator
 from warrior_dagster.config import stages
 from warrior_dagster.config.automation import Automation, Schedule
 from warrior_dagster.config.scalars import WarehousePlace
-from warrior_dagster.config.serving import Competitor, Engine, Sampling, Server, Strict, unique
+from warrior_dagster.config.serving import (
+    ChatService,
+    Competitor,
+    Engine,
+    Sampling,
+    Server,
+    Strict,
+    TemplateArguments,
+    unique,
+)
 
 MATCHUP_SEPARATOR = "__"
 
@@ -54,6 +63,10 @@ class Arena(Strict):
     def chat_services_do_what_they_can(self) -> Self:
         if not any(map(self.mines, self.roster)):
             raise ValueError("competitors: expected at least one that is mined; services of kind chat are not")
+        for one in self.competitors:
+            if isinstance(self.server(one), ChatService) and (one.revision or one.template_arguments != TemplateArguments()):
+                reason = "the service has its own weights and template"
+                raise ValueError(f"competitors: expected no revision or template_arguments of {one.name}: {reason}")
         judges, everyone = self.battles.judges, len(self.roster)
         asked = {
             "battles.verdict: direct": (self.battles.verdict == "direct", everyone if judges is None else judges + 2),

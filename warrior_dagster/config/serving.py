@@ -131,8 +131,14 @@ class RemoteServer(Strict):
     @classmethod
     def are_bases(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
+            if "{{" in url:  # filled in later (orchestration.component)
+                continue
+            try:
+                parts = urlsplit(url)
+                usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not re.search(r"\s", url)
+            except ValueError:  # an address in brackets, or a port, that is none
+                usable = False
+            if not usable:
                 raise ValueError("expected URLs such as https://host or http://host:8000")
             if parts.username or parts.password or parts.query or parts.fragment:
                 raise ValueError(
@@ -185,14 +191,10 @@ Purpose = Literal["mining", "answers", "verdicts", "tests"]
 """What a model is asked for. Difficulty, preferences and categories are verdicts."""
 PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 SET_BY_THE_PROJECT = (
-    "messages",
-    "conversation",
-    "tools",
-    "documents",
-    "tokenize",
-    "add_generation_prompt",
-    "strftime_now",
-    "date_string",
+    *("messages", "conversation", "tools", "documents", "strftime_now", "date_string"),
+    # Of transformers' apply_chat_template itself.
+    *("chat_template", "add_generation_prompt", "continue_final_message", "tokenize", "tokenizer_kwargs"),
+    *("padding", "truncation", "max_length", "return_tensors", "return_dict", "return_assistant_tokens_mask"),
 )
 
 

@@ -15,7 +15,7 @@ from warrior_dagster.config.serving import ChatService, Purpose, Sampling
 from warrior_dagster.config.stages import Battles, Difficulty
 from warrior_dagster.inference import chat_service, chat_template
 from warrior_dagster.inference.chat_template import ChatTemplate
-from warrior_dagster.inference.reasoning import ENDED_IN_REASONING, ReplyFormat, reply_format
+from warrior_dagster.inference.reasoning import ENDED_IN_REASONING, KNOWN_PAIRS, ReplyFormat, reply_format
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
 from warrior_dagster.inference.validation import is_logprob
 
@@ -90,12 +90,13 @@ def load_competitor(arena: Arena, name: str, purpose: Purpose) -> LoadedCompetit
     try:
         model = served_model(arena, competitor)
         if isinstance(model.serve, ChatService):
-            return LoadedCompetitor(name, model, None, competitor.system_prompt, ReplyFormat())
+            named = [(tags[0], tags[1])] if (tags := competitor.reasoning_tags) else []
+            return LoadedCompetitor(name, model, None, competitor.system_prompt, ReplyFormat((*named, *KNOWN_PAIRS)))
         template = chat_template.load_template(competitor.model, competitor.revision, arguments)
         format = reply_format(template, competitor.reasoning_tags)
         chat_template.turn_end(template)
         chat_template.render(template, "Hello.", competitor.system_prompt)
-    except Exception as error:  # a tokenizer or a template of another's making may raise anything
+    except Exception as error:  # tokenizers and templates may raise anything
         raise CompetitorFailed(competitor.model, error) from error
     return LoadedCompetitor(name, model, template, competitor.system_prompt, format)
 

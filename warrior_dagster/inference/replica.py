@@ -38,7 +38,7 @@ def proxy_of(address: URL) -> str | None:
     Raises Unreachable for a proxy that is not an HTTP proxy.
     """
     host = address.host or ""
-    if host == "localhost" or host.endswith(".localhost") or is_loopback(host) or proxy_bypass(host):
+    if host == "localhost" or host.endswith(".localhost") or is_this_machine(host) or proxy_bypass(host):
         return None
     proxy = getproxies().get(address.scheme)
     if proxy and not proxy.startswith(("http://", "https://")):
@@ -47,11 +47,13 @@ def proxy_of(address: URL) -> str | None:
     return proxy
 
 
-def is_loopback(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Whether a host is an IP address of this machine's loopback, or 0.0.0.0, which connects there too."""
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    return address.is_loopback or address.is_unspecified
 
 
 def least_loaded(replicas: Sequence[Replica], tokens: int) -> tuple[Replica, float]:

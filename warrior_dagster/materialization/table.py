@@ -18,7 +18,7 @@ import polars as pl
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.config.serving import Competitor
-from warrior_dagster.inference.asked import text_settings
+from warrior_dagster.inference.text_settings import text_settings
 from warrior_dagster.materialization.code_versions import code_version
 from warrior_dagster.materialization.partitions import UNTRACKED, Scope
 from warrior_dagster.materialization.recording import FEW_FAILED, Step

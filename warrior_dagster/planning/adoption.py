@@ -130,19 +130,20 @@ def described(found: Sequence[Earlier]) -> list[str]:
     for one in found:
         had = f"{', '.join(one.competitors)}: {one.completions} completions are in the ledger as {one.earlier}"
         if one.shared:
-            lines.append(f"{had}, which several competitors had for their identity: whose they are is unknown; sent again")
+            unknown = "which of them made a completion is unknown, so all are sent again"
+            lines.append(f"{had}, which was the identity of several competitors: {unknown}")
         else:
-            lines.append(f"{had}; now the identity is {one.identity}. They are of the same model only if {condition(one)}")
+            lines.append(f"{had}; now the identity is {one.identity}. They are of the same model{condition(one)}")
     if pairs := {one.identity: one.earlier for one in found if not one.shared}:
         lines.append(f"to use them instead of sending these requests again, add to the arena: adopted: {json.dumps(pairs)}")
     return lines
 
 
 def condition(one: Earlier) -> str:
-    """What must have been true when the earlier completions were made."""
+    """What must have been true when the earlier completions were made; nothing for a folder: its files were hashed."""
     then, now = parts(one.earlier), parts(one.identity)
     claims = []
     if then["base"] != now["base"] and not is_local(one.model):
         claims.append(f"revision {base(one.earlier).rpartition('@')[2]} was {base(one.identity).rpartition('@')[2]}")
     claims += [f"{name} was {now[name]}" for name in ("dtype", "served_model") if then[name] != now[name]]
-    return f"{' and '.join(claims)} when they were made"
+    return f" only if {' and '.join(claims)} when they were made" if claims else ""

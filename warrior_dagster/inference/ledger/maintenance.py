@@ -13,6 +13,7 @@ import lance
 import polars as pl
 import stamina
 
+from warrior_dagster.inference.ledger.journal import folder_of
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.repair import damaged_fragments, file_of
 from warrior_dagster.inference.ledger.table import (
@@ -24,6 +25,7 @@ from warrior_dagster.inference.ledger.table import (
     open_table,
     table_path,
 )
+from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.validation import unanswered
 
 VERIFIED = [*COMPLETION, "model", "prompt", "params", "checksum"]
@@ -96,6 +98,9 @@ def drop(uri: str, faults: Iterable[Fault] = (), keys: Collection[str] = ()) -> 
 
     Files that cannot be read are left alone, because the error may be temporary.
     """
+    if any(folder_of(uri).glob("*.jsonl")):
+        with LedgerWriter(uri):  # moves what killed processes left in their journals to the table
+            pass
     dataset, damaged = whole_table(uri)
     if dataset is None:
         return 0

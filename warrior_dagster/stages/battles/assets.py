@@ -7,7 +7,7 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
-from warrior_dagster.inference.asked import answer_settings
+from warrior_dagster.inference.text_settings import answer_settings
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split

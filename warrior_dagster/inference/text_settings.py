@@ -1,4 +1,4 @@
-"""What a competitor's texts depend on, apart from what it is asked."""
+"""What a competitor's texts depend on besides the requests: its model, and those of its own settings that change texts."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def answer_settings(arena: Arena, competitor: Competitor) -> dict[str, Any]:
     """All of its own settings that change its answers, and the identity of its model."""
     try:
         identity = served_model(arena, competitor).identity
-    except OSError:  # a local model without files, which preflight names
+    except (OSError, ValueError):  # no files, or an identity that two models adopt: the competitor fails by name
         identity = competitor.model
     own = competitor.model_dump(mode="json", exclude=CHANGES_NO_TEXT | IN_THE_IDENTITY, exclude_defaults=True)
     return own | {"model": identity}
