@@ -149,12 +149,12 @@ def test_content_in_parts_is_their_text() -> None:
         (choice("I", "content_filter"), "Refused: the service withheld the reply: content_filter"),
         (choice(None, refusal="I cannot help with that."), "Refused: the service withheld the reply: I cannot help with that."),
         (choice(None, "tool_calls", tool_calls=[{"id": "1"}]), "Refused: the reply is a tool call, and no tools were offered"),
-        (choice("Hel", "error"), "Transient: expected finish_reason stop or length; found 'error'"),
-        ({"choices": [{"text": "Hello", "finish_reason": "stop"}]}, "Transient: the answer does not have the shape of chat"),
-        ({"choices": [None]}, "Transient: the answer does not have the shape of chat"),
-        ({"choices": 1}, "Transient: the answer does not have the shape of chat"),
-        (choice({"a": 1}), "Transient: the answer does not have the shape of chat"),
-        (choice() | {"choices": []}, "Transient: expected 1 choices"),
+        (choice("Hel", "error"), "WrongAnswer: expected finish_reason stop or length; found 'error'"),
+        ({"choices": [{"text": "Hello", "finish_reason": "stop"}]}, "WrongAnswer: the answer does not have the shape of chat"),
+        ({"choices": [None]}, "WrongAnswer: the answer does not have the shape of chat"),
+        ({"choices": 1}, "WrongAnswer: the answer does not have the shape of chat"),
+        (choice({"a": 1}), "WrongAnswer: the answer does not have the shape of chat"),
+        (choice() | {"choices": []}, "WrongAnswer: expected 1 choices"),
     ],
 )
 def test_a_reply_without_an_answer_is_an_error_with_the_reason(reply: dict[str, Any], reason: str) -> None:

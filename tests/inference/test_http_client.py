@@ -259,6 +259,21 @@ def test_a_wrong_answer_is_an_error_with_the_reason_and_a_mended_server_heals(va
     assert (done.error, done.text, done.logprobs) == (None, "A", {"A": -0.1, "B": -2.4})
 
 
+@pytest.mark.parametrize(
+    "body", [{"choices": [{"message": {}, "finish_reason": "stop"}]}, {"choices": []}, {"choices": 1}, ["no object"]]
+)
+def test_a_wrong_answer_was_paid_for_and_is_tried_once_more_only(body: Any) -> None:
+    done, (seen,) = asyncio.run(serve([lambda *_: web.json_response(body)], requests(1), attempts=6))
+    assert [c.attempts for c in done] == [2]
+    assert set(seen.values()) == {2}
+
+
+def test_another_word_for_the_end_of_a_reply_is_understood() -> None:
+    answered = [{"text": "Hi", "finish_reason": "eos"}]
+    done, _ = asyncio.run(serve([lambda *_: web.json_response({"choices": answered})], requests(1)))
+    assert [(c.text, c.finish_reason) for c in done] == [("Hi", "stop")]
+
+
 def test_a_server_that_leaves_out_what_was_asked_for_is_asked_once() -> None:
     done, (seen,) = asyncio.run(serve([lambda *_: web.json_response({"choices": [choice(logprobs=None)]})], [CONSTRAINED]))
     assert [c.attempts for c in done] == [1]

@@ -60,7 +60,7 @@ class Arena(Strict):
         return self
 
     @model_validator(mode="after")
-    def chat_services_do_what_they_can(self) -> Self:
+    def chat_services_can_do_what_is_asked(self) -> Self:
         if not any(map(self.mines, self.roster)):
             raise ValueError("competitors: expected at least one that is mined; services of kind chat are not")
         for one in self.competitors:

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from warrior_dagster.config.serving import Sampling
-from warrior_dagster.inference.failures import Refused, Transient
+from warrior_dagster.inference.failures import Refused, WrongAnswer
 from warrior_dagster.turn_tokens import ANGLED, SQUARE
 
 LIKELIEST_TOKENS = 20  # whose log-probabilities are asked for: the most that OpenAI and DeepSeek give
@@ -37,12 +37,12 @@ def params(sampling: Sampling, *, probabilities: bool) -> str:
 def as_completions(response: dict[str, Any]) -> dict[str, Any]:
     """A response of a chat service in the shape of /v1/completions.
 
-    Raises Refused if the service withheld a reply, and Transient for another shape.
+    Raises Refused if the service withheld a reply, and WrongAnswer for another shape.
     """
     try:
         choices = [as_choice(choice) for choice in response.get("choices") or []]
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise Transient(f"the answer does not have the shape of chat completions: {error!r}") from error
+        raise WrongAnswer(f"the answer does not have the shape of chat completions: {error!r}") from error
     return {"choices": choices, "usage": response.get("usage")}
 
 

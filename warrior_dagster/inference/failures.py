@@ -47,6 +47,10 @@ class Transient(RuntimeError):
     """A failure that may be temporary: the request is tried again."""
 
 
+class WrongAnswer(Transient):
+    """An answer with status 200 that has no completions. It was paid for, so the request is tried only once more."""
+
+
 class Refused(RuntimeError):
     """The server rejected this request; trying again would not help."""
 

@@ -27,6 +27,7 @@ from warrior_dagster.inference.failures import (
     RefusedParameter,
     Transient,
     Unreachable,
+    WrongAnswer,
     error_inside,
     failure,
     masked,
@@ -173,7 +174,8 @@ class CompletionsClient:
         """Another try after a pause, or the error as the request's completions."""
         queued.tries += 1
         queued.waits_since = math.inf
-        if queued.tries < self._attempts and not isinstance(error, Refused):
+        attempts = min(self._attempts, 2) if isinstance(error, WrongAnswer) else self._attempts
+        if queued.tries < attempts and not isinstance(error, Refused):
             # Doubled each time, with jitter.
             return Outcome([], [queued], random.uniform(0.5, 1.0) * min(0.2 * 2.0**queued.tries, 30.0))
         request, reason = queued.request, on_one_line(masked(f"{type(error).__name__}: {error}", self._api_key))

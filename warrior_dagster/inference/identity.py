@@ -69,7 +69,7 @@ def recorded(warehouse: str) -> dict[str, str]:
         return dict(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected a JSON object; delete the file, a run makes it again: {error}") from error
 
 

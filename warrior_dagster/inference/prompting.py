@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.messages import on_one_line
 from warrior_dagster.config.serving import ChatService, Purpose, Sampling
 from warrior_dagster.config.stages import Battles, Difficulty
 from warrior_dagster.inference import chat_service, chat_template
@@ -35,7 +36,7 @@ class CompetitorFailed(ValueError):
     """A competitor cannot be prompted; the message has its model and what its files raised, on one line."""
 
     def __init__(self, model: str, error: Exception) -> None:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = on_one_line(" ".join(f"{type(error).__name__}: {error}".split()))
         super().__init__(reason if model in reason else f"{model}: {reason}")
 
 

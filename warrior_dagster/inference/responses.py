@@ -5,11 +5,13 @@ from typing import Any
 
 import aiohttp
 
-from warrior_dagster.inference.failures import Refused, Transient
+from warrior_dagster.inference.failures import Refused, Transient, WrongAnswer
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.validation import MOST_TOKENS, impossible, unanswered
 
 LONGEST_ERROR = 1 << 16  # bytes of an error's body that are read
+ABORTED = (None, "abort")  # the finish reasons of a server that shuts down
+SYNONYMS = {"eos": "stop"}  # Together's
 LONGEST_ANSWER, BYTES_PER_TOKEN = 1 << 22, 256
 
 
@@ -33,54 +35,60 @@ async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """A response's body. Raises Transient if it is not a JSON object."""
+    """A response's body. Raises WrongAnswer if it is not a JSON object."""
     try:
         body = json.loads(content)
     except ValueError as error:
-        raise Transient(f"the answer is not JSON: {error}") from error
+        raise WrongAnswer(f"the answer is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise Transient(f"the answer is not a JSON object but {type(body).__name__}")
+        raise WrongAnswer(f"the answer is not a JSON object but {type(body).__name__}")
     return body
 
 
 def parse_response(request: Request, response: dict[str, Any], attempts: int) -> list[Completion]:
-    """The completions in a server's response. Raises Transient if the response has another shape."""
+    """The completions in a server's response. Raises WrongAnswer if the response has another shape."""
     try:
         return completions(request, response, attempts)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Transient(f"the answer does not have the shape of completions: {error!r}") from error
+        raise WrongAnswer(f"the answer does not have the shape of completions: {error!r}") from error
 
 
 def completions(request: Request, response: dict[str, Any], attempts: int) -> list[Completion]:
     """As `parse_response`. Prompt tokens count for the first sample.
 
-    Raises Transient if a choice is missing or unfinished, and Refused if the server left out what was asked for, because it
-    would leave it out again.
+    Raises WrongAnswer if a choice is missing, Transient if it was aborted, and Refused if the server left out what was asked
+    for, because it would leave it out again.
     """
     choices = response.get("choices") or []
     if len(choices) != len(request.samples):
-        raise Transient(f"expected {len(request.samples)} choices; the answer has {len(choices)}")
+        raise WrongAnswer(f"expected {len(request.samples)} choices; the answer has {len(choices)}")
     usage = response.get("usage") or {}
     prompt_tokens, spent = (token_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
     result = []
     for place, (key, sample, choice) in enumerate(zip(request.keys(), request.samples, choices, strict=True)):
         if not isinstance(choice.get("text"), str):
-            raise Transient(f"expected choices with a text; found {', '.join(choice) or 'nothing'}")
+            raise WrongAnswer(f"expected choices with a text; found {', '.join(choice) or 'nothing'}")
         text = choice["text"].encode("utf-8", "replace").decode()  # JSON may hold half a surrogate pair
         logprobs = ((choice.get("logprobs") or {}).get("top_logprobs") or [None])[0]
         tokens = (prompt_tokens if place == 0 else 0, spent // len(choices) + (place < spent % len(choices)))
-        completion = Completion(key, sample, text, choice.get("finish_reason"), *tokens, logprobs, attempts=attempts)
+        completion = Completion(key, sample, text, finish_reason(choice), *tokens, logprobs, attempts=attempts)
         if reason := impossible(completion):
-            raise Transient(reason)
+            raise Transient(reason) if completion.finish_reason in ABORTED else WrongAnswer(reason)
         if reason := unanswered(request.params, completion):
             raise Refused(reason)
         result.append(completion)
     return result
 
 
+def finish_reason(choice: dict[str, Any]) -> Any:
+    """The finish reason of a choice in the words of vLLM and OpenAI."""
+    found = choice.get("finish_reason")
+    return SYNONYMS.get(found, found) if isinstance(found, str) else found
+
+
 def token_count(usage: dict[str, Any], name: str) -> int:
-    """A number of tokens in a response, 0 if the server does not say. Raises Transient if it is no number of tokens."""
+    """A number of tokens in a response, 0 if the server does not say. Raises WrongAnswer if it is no number of tokens."""
     value = usage.get(name) or 0
     if type(value) is not int or not 0 <= value <= MOST_TOKENS:
-        raise Transient(f"expected a number of {name}; found {value!r}"[:100])
+        raise WrongAnswer(f"expected a number of {name}; found {value!r}"[:100])
     return value

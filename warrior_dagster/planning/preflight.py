@@ -30,9 +30,9 @@ def missing_here(arena: Arena) -> list[str]:
         module_files(arena.execution.modules)
     except ModuleMissing as error:
         missing.append(f"execution.modules: {error}")
-    serving = [(f"competitors.{c.name}.serve", c.serve) for c in arena.competitors] + [("engine.serve", arena.engine.serve)]
-    for key, serve in serving:
-        if serve and serve.api_key_env and not os.environ.get(serve.api_key_env, "").strip():
+    serving = {f"competitors.{c.name}.serve" if c.serve else "engine.serve": arena.server(c) for c in arena.competitors}
+    for key, serve in serving.items():
+        if serve.api_key_env and not os.environ.get(serve.api_key_env, "").strip():
             missing.append(f"{key}.api_key_env: expected the environment variable {serve.api_key_env}; it is not set")
     return missing
 
