@@ -25,7 +25,7 @@ from warrior_dagster.inference.ledger.table import LANCE_ERRORS, LedgerError
 from warrior_dagster.inference.progress import periodic_log, progress_bars
 from warrior_dagster.materialization.recording import FEW_FAILED
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.planning.preflight import missing_here, no_isolation, tight_contexts, unpromptable
+from warrior_dagster.planning.preflight import missing_here, no_isolation, not_cached, tight_contexts, unpromptable
 from warrior_dagster.warehouse.arrow_memory import use_system_allocator
 
 for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # they would break this program's progress bars
@@ -53,8 +53,10 @@ def check(file: ArenaFile) -> None:
     """Validate an arena's YAML, and try local models' chat templates: one line for each mistake."""
     arena = ready(file, to_run=True)
     if broken := unpromptable(arena):
-        keys = {name: place(("competitors", arena.roster.index(name), "model"), file) for name in broken}
-        fail("\n".join(f"{keys[name]}: {name} cannot be prompted: {reason}" for name, reason in broken.items()))
+        lines = (f"competitors.{name}.model: {name} cannot be prompted: {reason}" for name, reason in broken.items())
+        fail("\n".join(in_file(line, arena, file) for line in lines))
+    for line in not_cached(arena):
+        errors.print(f"warning: {in_file(line, arena, file)}")
     weights = [c for c in arena.competitors if arena.mines(c.name)]
     if unpinned := [c.name for c in weights if not is_local(c.model) and c.revision is None]:
         errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: the model changes if its branch moves")
@@ -95,6 +97,10 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
     """Run, show the result, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warn_of_earlier_identities(arena)
+    if missing := not_cached(arena):
+        fail("\n".join(missing))
+    for name, reason in unpromptable(arena).items():
+        errors.print(f"warning: {name} cannot be prompted, and what depends on it will not be made: {escape(reason)}")
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed
     from warrior_dagster.report import terminal
@@ -108,6 +114,8 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
         ):
             result = how(arena, engines)
     except (RunFailed, LedgerError) as error:
+        if as_json:
+            typer.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
         fail(str(error))
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
         fail("interrupted; run the command again to continue: completions so far are in the ledger")
@@ -139,9 +147,10 @@ def plan(config: Config, as_json: AsJson = False) -> None:
         again = asked_again(arena, lines, ledger, warehouse)
     except LedgerError as error:
         fail(str(error))
-    total = totals(lines)
+    total, broken = totals(lines), unpromptable(arena, also_of_a_hub=True)
     if as_json:
-        typer.echo(json.dumps({"lines": list(map(asdict, lines)), "totals": total, "asked_again": again}, ensure_ascii=False))
+        found = {"lines": list(map(asdict, lines)), "totals": total, "asked_again": again, "cannot_be_prompted": broken}
+        typer.echo(json.dumps(found, ensure_ascii=False))
     else:
         terminal.show_plan(Console(highlight=False), lines, total)
         for line in again:
@@ -151,7 +160,12 @@ def plan(config: Config, as_json: AsJson = False) -> None:
             typer.echo(f"never mined: {', '.join(new)}")
         if arena.not_mined:
             typer.echo(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
-        typer.echo(f"warrior run -c {config} sends this" if total["to_send"] else "nothing is left to send")
+        if not broken:
+            typer.echo(f"warrior run -c {config} sends this" if total["to_send"] else "nothing is left to send")
+    for line in not_cached(arena):
+        errors.print(f"warning: {in_file(line, arena, config)}")
+    if broken:
+        fail(f"the plan is incomplete, because these competitors cannot be prompted: {', '.join(broken)}")
 
 
 @app.command()
@@ -236,6 +250,8 @@ def verify_ledger(config: Config, as_json: AsJson = False) -> None:
             typer.echo(f"{fault.key} {fault.model}: {fault.reason}")
         for file in unread:
             typer.echo(f"{file}: cannot be read; its completions are requested again")
+    if not faults and not unread and not as_json:
+        typer.echo("nothing is wrong or doubtful")
     if faults:
         fail(f"{len(faults)} completions are wrong or doubtful; `warrior ledger drop --faulty` removes them")
     if unread:
@@ -293,8 +309,18 @@ def ready(file: Path, *, to_run: bool = False) -> Arena:
     except ArenaError as error:
         fail(str(error))
     if missing := [*missing_here(arena), *(no_isolation(arena) if to_run else [])]:
-        fail("\n".join(f"{file}: {line}" for line in missing))
+        fail("\n".join(in_file(line, arena, file) for line in missing))
     return arena
+
+
+def in_file(line: str, arena: Arena, file: Path) -> str:
+    """A line of preflight, which begins with a key, with the place of that key in the arena's file."""
+    key, _, reason = line.partition(": ")
+    steps: list[str | int] = list(key.split("."))
+    for index, competitor in enumerate(arena.competitors):
+        if key.startswith(start := f"competitors.{competitor.name}."):
+            steps = ["competitors", index, *key.removeprefix(start).split(".")]
+    return f"{place(tuple(steps), file)}: {reason}"
 
 
 def warn_of_earlier_identities(arena: Arena) -> None:

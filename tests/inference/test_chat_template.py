@@ -294,6 +294,15 @@ def test_a_model_without_a_template_is_refused_by_name(tmp_path: Path) -> None:
         chat_template.load_template(str(tmp_path), None)
 
 
+def test_an_argument_that_the_template_does_not_read_is_refused_by_name(tmp_path: Path) -> None:
+    FAMILIES["qwen3"].tokenizer.save_pretrained(tmp_path)
+    assert chat_template.load_template(str(tmp_path), None, '{"enable_thinking": false}').arguments == {
+        "enable_thinking": False
+    }
+    with pytest.raises(ValueError, match="does not read enable_thinkin$"):
+        chat_template.load_template(str(tmp_path), None, '{"enable_thinkin": false}')
+
+
 def test_a_hub_model_is_read_at_its_revision(bundled_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     downloads: list[Any] = []
 

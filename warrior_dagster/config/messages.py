@@ -1,6 +1,6 @@
 """How text of a user's file, or of a server, is shown in an error."""
 
-LONGEST = 400
+LONGEST = 1000
 """The most characters of one part of an error."""
 
 

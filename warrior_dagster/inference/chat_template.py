@@ -63,9 +63,13 @@ class Frame:
 def load_template(model: str, revision: str | None, arguments: str = "{}") -> ChatTemplate:
     """The template of a folder or of a Hub model at `revision` (None: main), with its arguments as JSON.
 
-    Raises ValueError if it has no chat template.
+    Raises ValueError if it has no chat template, or one that does not read an argument.
     """
-    return ChatTemplate(_load_tokenizer(model, revision), json.loads(arguments))
+    template = ChatTemplate(_load_tokenizer(model, revision), json.loads(arguments))
+    source = template.tokenizer.get_chat_template()
+    if unread := [name for name in template.arguments if not re.search(rf"\b{name}\b", source)]:
+        raise ValueError(f"{model}: expected arguments that its chat template reads; it does not read {', '.join(unread)}")
+    return template
 
 
 @lru_cache(maxsize=64)

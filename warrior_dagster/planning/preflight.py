@@ -37,12 +37,25 @@ def missing_here(arena: Arena) -> list[str]:
     return missing
 
 
-def unpromptable(arena: Arena) -> dict[str, str]:
+def not_cached(arena: Arena) -> list[str]:
+    """One line if the embedding model is that of a hub, is not in the hub's cache, and the hub must not be used."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    model, revision = arena.embedding.model, arena.embedding.revision
+    if is_local(model) or not constants.HF_HUB_OFFLINE:
+        return []
+    if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
+        return []
+    expected = "expected a local folder, or a model in the hub's cache, because HF_HUB_OFFLINE is set"
+    return [f"embedding.model: {expected}; found {model}"]
+
+
+def unpromptable(arena: Arena, also_of_a_hub: bool = False) -> dict[str, str]:
     """Why competitors with a local model cannot be prompted, by their names. Loads tokenizers, which takes seconds."""
     found = {}
     for competitor in arena.competitors:
         try:
-            if is_local(competitor.model):
+            if is_local(competitor.model) or (also_of_a_hub and arena.mines(competitor.name)):
                 for purpose in PURPOSES:
                     load_competitor(arena, competitor.name, purpose)
         except CompetitorFailed as error:

@@ -22,6 +22,7 @@ from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, Warehouse
 
 Lineage = dict[str, Any]
 VOTE = ("judge", "left", "right", "evidence", "order", "status", "reason", "verdict", "p_left", "p_right", "text", "reasoning")
+RATING = ("judge", "score", "on_topic", "reason", "text", "reasoning", "completion_key")
 TABLES = (
     *(mined_instructions, unique_instructions, instruction_difficulty, selected_instructions),
     *(answers, battle_outcomes, answer_scores, *(one.votes for one in KINDS), generated_tests, execution_results),
@@ -87,9 +88,7 @@ def lineage(rows: dict[str, list[dict[str, Any]]], one: str, roster: Sequence[st
         "mined": picked(mined, "competitor", "language", "temperature", "top_p", "sample", "completion_key"),
         **picked(unique, "kept", "duplicate_of", "similarity"),
         "difficulty": picked(rated, "score", "band", "kept"),
-        "ratings": [
-            picked(r, "judge", "score", "reason", "text", "reasoning", "completion_key") for r in rated.get("ratings") or []
-        ],
+        "ratings": [picked(r, *RATING) for r in rated.get("ratings") or []],
         "rank": selected.get("rank"),
         "answers": sorted(answered, key=lambda a: (a["rank"] is None, a["rank"] or 0, roster.index(a["competitor"]))),
         "votes": [picked(row, *VOTE, "completion_key", "key_left", "key_right") for row in votes],

@@ -44,7 +44,7 @@ def show_lineage(console: Console, one: Lineage) -> None:
         console.print(f"near duplicate ({one['similarity']:.2f}) of {one['duplicate_of']}", soft_wrap=True)
     if difficulty["band"]:
         score = "none" if difficulty["score"] is None else f"{difficulty['score']:.2f}"
-        by = [f"{r['judge']} {'abstained' if r['score'] is None else format(r['score'], '.2f')}" for r in one["ratings"]]
+        by = [f"{r['judge']} {rating_of(r)}" for r in one["ratings"]]
         console.print(f"difficulty: {score} ({difficulty['band']}), by {', '.join(by)}", soft_wrap=True)
     console.print("selected as number " + str(one["rank"] + 1) if one["rank"] is not None else "not selected")
     panels = []
@@ -68,6 +68,13 @@ def show_lineage(console: Console, one: Lineage) -> None:
         for test in one["tests"]:
             run.add_row(escape(printable(test["test"])), test["writer"], *(test["outcomes"].get(name, "") for name in names))
         console.print(run)
+
+
+def rating_of(rating: dict[str, Any]) -> str:
+    """What one verdict of the panel says: a score, whether the instruction is on topic, or that the judge abstained."""
+    if rating["score"] is not None:
+        return f"{rating['score']:.2f}"
+    return "abstained" if rating["on_topic"] is None else f"on topic with {rating['on_topic']:.2f}"
 
 
 def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, Any]) -> None:

@@ -140,13 +140,14 @@ def difficulty(instructions: pl.DataFrame, verdicts: Iterable[dict[str, Any]], s
     # Of one judge, the verdict on the topic comes first.
     order = ("instruction_id", "judge", pl.col("on_topic").is_null(), "completion_key")
     rated = pl.DataFrame(list(verdicts), schema=VERDICT_SCHEMA).sort(*order)
+    columns = VERDICT_SCHEMA if settings.off_topic == "drop" else RATING_SCHEMA
     score, band = pl.col("score"), pl.lit("unrated")
     scores = rated.group_by("instruction_id", maintain_order=True).agg(
         score.mean(),
         scored_by=score.count().cast(pl.Int64),
         abstained=(score.is_null() & pl.col("on_topic").is_null()).sum().cast(pl.Int64),
         on_topic=pl.col("on_topic").mean(),
-        ratings=pl.struct(c for c in RATING_SCHEMA if c != "instruction_id"),
+        ratings=pl.struct(c for c in columns if c != "instruction_id"),
     )
     for least, name in reversed(BANDS):
         band = pl.when(score >= least).then(pl.lit(name)).otherwise(band)
