@@ -299,7 +299,7 @@ def test_an_argument_that_the_template_does_not_read_is_refused_by_name(tmp_path
     assert chat_template.load_template(str(tmp_path), None, '{"enable_thinking": false}').arguments == {
         "enable_thinking": False
     }
-    with pytest.raises(ValueError, match="does not read enable_thinkin$"):
+    with pytest.raises(ValueError, match=r"does not read enable_thinkin$"):
         chat_template.load_template(str(tmp_path), None, '{"enable_thinkin": false}')
 
 
