@@ -189,7 +189,7 @@ def test_a_missing_model_folder_ends_the_command_before_anything_starts(workplac
     bad.write_text(yaml.safe_dump(values))
     done = command(f"{BIN}/warrior", "check", str(bad), home=workplace / "home", arena=bad)
     assert done.returncode == 1
-    assert "competitors.engineer.model: expected a model folder" in done.stderr
+    assert "competitors[1].model: expected a model folder" in done.stderr
 
 
 def test_a_vllm_that_does_not_start_says_what_failed_first(tmp_path: Path, bundled_model: Path) -> None:

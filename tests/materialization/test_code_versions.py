@@ -76,14 +76,18 @@ def test_settings_and_code_change_the_version_and_comments_and_docstrings_do_not
     module = f"{PACKAGE}.stages.export.sft"
     source = Path(str(find_spec(module).origin)).read_text()  # type: ignore[union-attr]
 
-    def version(text: str, *settings: object) -> str:
+    def forget() -> None:
         for cached in (code_versions.imported, code_versions.syntax):
             cached.cache_clear()
+
+    def version(text: str, *settings: object) -> str:
+        forget()
         monkeypatch.setattr(
             Path, "read_text", lambda self, **_: text if self.name == "sft.py" else Path.read_bytes(self).decode()
         )
         made = code_version(compute, settings)
         monkeypatch.undo()
+        forget()  # later tests in this process compare code versions with those of other processes
         return made
 
     first = version(source, {"a": 1})
