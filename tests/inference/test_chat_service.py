@@ -11,7 +11,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.inference.test_http_client import serve
+from tests.inference.scripted_servers import serve
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import ChatService, Sampling
 from warrior_dagster.inference import chat_service

@@ -1,75 +1,19 @@
+"""The client of completions servers: every sample comes under its own key, whatever its server does."""
+
 import asyncio
 import json
-import math
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
 
-from warrior_dagster.config.serving import Sampling, VllmServer
-from warrior_dagster.inference.failures import Refused, Transient, Unreachable
+from tests.inference.scripted_servers import good, requests, serve, stream_of
+from warrior_dagster.inference.failures import Unreachable
 from warrior_dagster.inference.http_client import CompletionsClient
-from warrior_dagster.inference.ledger.table import SCHEMA, completion_of, row_of
-from warrior_dagster.inference.prompting import choice_probabilities
-from warrior_dagster.inference.request import Completion, Request, ServedModel, params
-from warrior_dagster.inference.responses import parse_response
+from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.servers.vllm import free_port
-
-MODEL = ServedModel("org/m@main", "org/m", None, VllmServer())
-Handler = Callable[[dict[str, Any], int], Awaitable[web.Response] | web.Response]
-
-
-def requests(count: int, samples: int = 1) -> list[Request]:
-    return [Request(MODEL, f"p{n}", params(Sampling()), tuple(range(samples))) for n in range(count)]
-
-
-async def stream_of(sent: Iterable[Request]) -> AsyncIterator[Request]:
-    for request in sent:
-        yield request
-
-
-def good(body: dict[str, Any], _: int = 0) -> web.Response:
-    choices = [{"text": f"{body['prompt']}#{n}", "finish_reason": "stop"} for n in range(body["n"])]
-    return web.json_response({"choices": choices, "usage": {"prompt_tokens": 7, "completion_tokens": 10}})
-
-
-async def serve(
-    handlers: list[Handler], sent: Iterable[Request], **settings: Any
-) -> tuple[list[Completion], list[Counter[str]]]:
-    """Send requests to scripted servers, one for each handler, which gets the body and how often its prompt came before."""
-    seen = [Counter[str]() for _ in handlers]
-    urls, runners = [], []
-    for handler, counter in zip(handlers, seen, strict=True):
-
-        async def answer(request: web.Request, handler: Handler = handler, counter: Counter[str] = counter) -> web.Response:
-            body = await request.json()
-            prompt = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
-            counter[prompt] += 1
-            response = handler(body, counter[prompt] - 1)
-            return response if isinstance(response, web.Response) else await response
-
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions" if settings.get("chat") else "/v1/completions", answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        port = free_port()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        urls.append(f"http://127.0.0.1:{port}")
-        runners.append(runner)
-    engine = CompletionsClient(urls, "m", **({"max_in_flight": 8, "attempts": 3, "timeout_s": 5} | settings))
-    try:
-        done = [c async for _, completions in engine.stream(stream_of(sent)) for c in completions]
-    finally:
-        for runner in runners:
-            await runner.cleanup()
-    return done, seen
 
 
 def test_every_sample_of_every_request_comes_back_under_its_key() -> None:
@@ -208,118 +152,6 @@ def test_an_aborted_completion_is_requested_again() -> None:
 
     done, _ = asyncio.run(serve([restarted], requests(2)))
     assert [(c.text, c.attempts) for c in sorted(done, key=lambda c: c.text)] == [("p0#0", 2), ("p1#0", 2)]
-
-
-@pytest.mark.parametrize("body", [b'{"choices": [null]}', b'{"choices": ["x"]}', b"[]", b"\xff\xfe", b"<html>"])
-def test_a_malformed_response_fails_only_its_request(body: bytes) -> None:
-    def odd(sent: dict[str, Any], _: int) -> web.Response:
-        return web.Response(body=body) if sent["prompt"] == "p1" else good(sent)
-
-    done, _ = asyncio.run(serve([odd], requests(3)))
-    assert sorted(bool(c.error) for c in done) == [False, False, True]
-
-
-def choice(**values: Any) -> dict[str, Any]:
-    return {"text": "A", "finish_reason": "stop", "logprobs": {"top_logprobs": [{"A": -0.1, "B": -2.4}]}} | values
-
-
-def asking(**more: Any) -> Request:
-    return Request(MODEL, "p", json.dumps(json.loads(params(Sampling())) | more))
-
-
-CONSTRAINED = asking(structured_outputs={"choice": ["A", "B"]}, logprobs=20)
-WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "a chat reply": ({"message": {"role": "assistant", "content": "A"}, "text": None}, "expected choices with a text"),
-    "a number for a text": ({"text": 7}, "expected choices with a text"),
-    "no reason to finish": ({"finish_reason": None}, "expected finish_reason stop or length; found None"),
-    "null": ({"logprobs": {"top_logprobs": [{"A": None, "B": -1.0}]}}, "expected log-probabilities, finite and at most 0"),
-    "NaN": ({"logprobs": {"top_logprobs": [{"A": math.nan, "B": -1.0}]}}, "expected log-probabilities"),
-    "infinite": ({"logprobs": {"top_logprobs": [{"A": -math.inf, "B": -1.0}]}}, "expected log-probabilities"),
-    "positive": ({"logprobs": {"top_logprobs": [{"A": 0.9, "B": 0.1}]}}, "expected log-probabilities"),
-    "words": ({"logprobs": {"top_logprobs": [{"A": "-0.1", "B": "-1"}]}}, "expected log-probabilities"),
-    "a list": ({"logprobs": {"top_logprobs": [[-0.1]]}}, "expected the log-probabilities of tokens"),
-    "none": ({"logprobs": None}, "sent none of the log-probabilities"),
-    "one letter only": ({"logprobs": {"top_logprobs": [{"A": -0.1, "The": -1.0}]}}, "sent no log-probability of B"),
-    "no constraint": ({"text": "Sure"}, "did not apply the constraint: expected A, B; found 'Sure'"),
-}
-
-
-@pytest.mark.parametrize(("values", "reason"), WRONG.values(), ids=WRONG)
-def test_a_wrong_answer_is_an_error_with_the_reason_and_a_mended_server_heals(values: dict[str, Any], reason: str) -> None:
-    mended = False
-
-    def server(*_: object) -> web.Response:
-        return web.json_response({"choices": [choice(**({} if mended else values))]})
-
-    (failed,), _ = asyncio.run(serve([server], [CONSTRAINED], attempts=2))
-    assert failed.error is not None
-    assert reason in failed.error
-    mended = True
-    (done,), _ = asyncio.run(serve([server], [CONSTRAINED]))
-    assert (done.error, done.text, done.logprobs) == (None, "A", {"A": -0.1, "B": -2.4})
-
-
-@pytest.mark.parametrize(
-    "body", [{"choices": [{"message": {}, "finish_reason": "stop"}]}, {"choices": []}, {"choices": 1}, ["no object"]]
-)
-def test_a_wrong_answer_was_paid_for_and_is_tried_once_more_only(body: Any) -> None:
-    done, (seen,) = asyncio.run(serve([lambda *_: web.json_response(body)], requests(1), attempts=6))
-    assert [c.attempts for c in done] == [2]
-    assert set(seen.values()) == {2}
-
-
-def test_another_word_for_the_end_of_a_reply_is_understood() -> None:
-    answered = [{"text": "Hi", "finish_reason": "eos"}]
-    done, _ = asyncio.run(serve([lambda *_: web.json_response({"choices": answered})], requests(1)))
-    assert [(c.text, c.finish_reason) for c in done] == [("Hi", "stop")]
-
-
-def test_a_server_that_leaves_out_what_was_asked_for_is_asked_once() -> None:
-    done, (seen,) = asyncio.run(serve([lambda *_: web.json_response({"choices": [choice(logprobs=None)]})], [CONSTRAINED]))
-    assert [c.attempts for c in done] == [1]
-    assert set(seen.values()) == {1}
-
-
-def test_an_empty_text_is_a_completion() -> None:
-    done, _ = asyncio.run(serve([lambda *_: web.json_response({"choices": [choice(text="", logprobs=None)]})], [asking()]))
-    assert [(c.error, c.text) for c in done] == [(None, "")]
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.sampled_from([10**400, -(10**400)]) | st.floats() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["A", "B", "top_logprobs", "x"]), inner),
-    max_leaves=6,
-)
-CHOICE = st.fixed_dictionaries(
-    {},
-    optional={
-        "text": st.sampled_from(["A", " B", "", "\ud800"]) | JSON,
-        "finish_reason": st.sampled_from(["stop", "length"]) | JSON,
-        "logprobs": st.builds(lambda first: {"top_logprobs": [first]}, JSON) | JSON,
-    },
-)
-
-
-@given(
-    response=st.fixed_dictionaries(
-        {},
-        optional={
-            "choices": st.lists(CHOICE, min_size=1, max_size=1) | JSON,
-            "usage": st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens"]), JSON) | JSON,
-        },
-    ),
-    sent=st.sampled_from([CONSTRAINED, asking()]),
-)
-def test_any_answer_is_a_completion_that_can_be_stored_and_read_or_one_line_of_error(
-    response: dict[str, Any], sent: Request
-) -> None:
-    with suppress(Transient, Refused):
-        (done,) = parse_response(sent, response, 1)
-        assert completion_of(pa.Table.from_pylist([row_of(sent, done)], schema=SCHEMA).to_pylist()[0]) == done
-        probabilities, reason = choice_probabilities(done, ("A", "B"))
-        assert (probabilities is None) == (reason != "")
-        assert probabilities is not None or sent is not CONSTRAINED
-        assert probabilities is None or sum(probabilities.values()) == pytest.approx(1)
 
 
 def test_the_limit_in_flight_counts_samples_and_not_requests() -> None:

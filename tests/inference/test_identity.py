@@ -81,6 +81,14 @@ def folder(tmp_path: Path) -> Path:
     return model
 
 
+def copy_with(folder: Path, file: str) -> str:
+    """A copy of a model's folder with a new file, or with another content of one."""
+    copy = Path(shutil.copytree(folder, folder.parent / "other"))
+    (copy / file).parent.mkdir(parents=True, exist_ok=True)
+    (copy / file).write_text("new")
+    return str(copy)
+
+
 def test_a_copied_model_keeps_its_identity(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     assert folder_identity(str(copy)) == folder_identity(str(folder))
@@ -95,10 +103,8 @@ def test_a_copied_model_keeps_its_identity(folder: Path, tmp_path: Path) -> None
     ],
 )
 def test_a_file_that_cannot_change_what_a_model_says_is_no_part_of_its_identity(folder: Path, file: str) -> None:
-    copy = Path(shutil.copytree(folder, folder.parent / "other"))
-    (copy / file).parent.mkdir(parents=True, exist_ok=True)
-    (copy / file).write_text("new")
-    assert folder_identity(str(copy)) == folder_identity(str(folder))
+    copy = copy_with(folder, file)
+    assert folder_identity(copy) == folder_identity(str(folder))
 
 
 @pytest.mark.parametrize(
@@ -110,11 +116,9 @@ def test_a_file_that_cannot_change_what_a_model_says_is_no_part_of_its_identity(
     ],
 )
 def test_a_file_that_a_model_may_load_is_part_of_its_identity_by_the_same_hash_as_ever(folder: Path, file: str) -> None:
-    copy = Path(shutil.copytree(folder, folder.parent / "other"))
-    (copy / file).parent.mkdir(parents=True, exist_ok=True)
-    (copy / file).write_text("new")
-    assert folder_identity(str(copy)) != folder_identity(str(folder))
-    assert folder_identity(str(copy)) == earlier_folder_identity(str(copy))
+    copy = copy_with(folder, file)
+    assert folder_identity(copy) != folder_identity(str(folder))
+    assert folder_identity(copy) == earlier_folder_identity(copy)
 
 
 def test_the_quick_start_keeps_the_identity_that_earlier_versions_gave_its_model(bundled_model: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from tests.inference.test_http_client import good, requests, serve
+from tests.inference.scripted_servers import good, requests, serve
 from warrior_dagster.config.serving import Sampling
 from warrior_dagster.inference.rate_limits import LONGEST_WAIT_S, RateLimits, seconds_until
 from warrior_dagster.inference.request import Request, params
