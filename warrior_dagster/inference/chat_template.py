@@ -138,6 +138,7 @@ def default_system(template: ChatTemplate) -> str | None:
     return default if default.strip() else None
 
 
+@lru_cache(maxsize=64)  # it reads a file, and every request needs it
 def turn_end(template: ChatTemplate) -> tuple[list[int], list[str]]:
     """(stop_token_ids, stop strings) that may end a user's or an assistant's turn, each sorted and without duplicates.
 
@@ -160,7 +161,8 @@ def turn_end(template: ChatTemplate) -> tuple[list[int], list[str]]:
     return sorted(ids), sorted(strings)
 
 
-def frame_stops(template: ChatTemplate) -> list[int]:
+@lru_cache(maxsize=64)
+def frame_stops(template: ChatTemplate) -> tuple[int, ...]:
     """The ids of all tokens that begin or end a segment of the frame, sorted. A user's turn is over at each of them."""
     frame = frame_of(template)
     written = [
@@ -170,7 +172,7 @@ def frame_stops(template: ChatTemplate) -> list[int]:
         frame.assistant_to_user,
         *(frame.around_system or ()),
     ]
-    return sorted(token_ids(template, "\n".join(written)))
+    return tuple(sorted(token_ids(template, "\n".join(written))))
 
 
 def token_ids(template: ChatTemplate, text: str) -> set[int]:

@@ -55,8 +55,8 @@ class LoadedCompetitor:
         """A request for the rest of a user's turn, which any token of the frame ends."""
         assert self.template, "a service that only chats cannot be mined"
         ids, strings = chat_template.turn_end(self.template)
-        stops = tuple(chat_template.frame_stops(self.template))
-        return Request(self.model, prefix, params(sampling, stop_token_ids=ids, stop=strings), samples, tag, stops)
+        values = params(sampling, stop_token_ids=ids, stop=strings)
+        return Request(self.model, prefix, values, samples, tag, chat_template.frame_stops(self.template))
 
     def reply(self, prompt: str, sampling: Sampling, tag: Any) -> Request:
         """A request for the reply to a rendered prompt: reasoning, if the model writes any, and an answer."""
@@ -64,11 +64,8 @@ class LoadedCompetitor:
             values = chat_service.params(sampling, probabilities=False)
             return Request(self.model, prompt, values, tag=tag, format=self.format)
         ids, strings = chat_template.turn_end(self.template)
-        # Between two channels of one reply, the token that ends a message is not the end of the turn.
-        inside = chat_template.token_ids(self.template, self.format.pairs[0][1]) if self.format.special else set()
-        values = params(
-            sampling, stop_token_ids=[i for i in ids if i not in inside], stop=strings, special_tokens=bool(self.format.special)
-        )
+        ends = [i for i in ids if i not in self.format.inside]
+        values = params(sampling, stop_token_ids=ends, stop=strings, special_tokens=bool(self.format.special))
         return Request(self.model, prompt, values, tag=tag, format=self.format)
 
     def choice(self, prompt: str, words: tuple[str, ...], tag: Any) -> Request:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from warrior_dagster.inference.chat_template import ChatTemplate, any_of, frame_of, with_reasoning
+from warrior_dagster.inference.chat_template import ChatTemplate, any_of, frame_of, token_ids, with_reasoning
 from warrior_dagster.inference.request import Completion
 
 ENDED_IN_REASONING = "reasoning"
@@ -42,6 +42,8 @@ class ReplyFormat:
     """What the template writes before an answer without reasoning, such as the name of a channel."""
     special: re.Pattern[str] | None = None
     """Special tokens, if the delimiters are some: a request has to keep them in the text, and another one ends the answer."""
+    inside: frozenset[int] = frozenset()
+    """Tokens that end a message between two channels of one reply, and so not the turn."""
     to_answer: str = ""
     """What a prompt needs at its end so that the next token is one of the answer."""
 
@@ -59,13 +61,15 @@ def reply_format(template: ChatTemplate, tags: tuple[str, str] | None = None) ->
     # A model may write several channels before the one of the answer: the next one decides whether the reasoning goes on.
     closing = closing.removesuffix(header.strip()).strip() or closing
     opened = start.rfind(opening) > start.rfind(closing) if opening else bool(to_answer)
-    special = set(template.tokenizer.all_special_tokens)
-    special |= {token.content for token in template.tokenizer.added_tokens_decoder.values() if token.special}
+    tokens = set(template.tokenizer.all_special_tokens)
+    special = any_of(tokens | {token.content for token in template.tokenizer.added_tokens_decoder.values() if token.special})
+    delimits = special.search(f"{opening}\n{closing}\n{header}")
     return ReplyFormat(
         pairs=((opening, closing), *(one for one in KNOWN_PAIRS if one != pair)),
         opened=opened,
         header="" if opened else header.strip(),
-        special=any_of(special) if any_of(special).search(f"{opening}\n{closing}\n{header}") else None,
+        special=special if delimits else None,
+        inside=frozenset(token_ids(template, closing)) if delimits else frozenset(),
         to_answer=to_answer if opened else header,
     )
 
