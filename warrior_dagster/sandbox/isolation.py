@@ -21,8 +21,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
-from warrior_dagster.sandbox import value_codec
-from warrior_dagster.sandbox.guest import check_runner, fork_server, kernel, supervisor
+from warrior_dagster.sandbox.guest import (
+    answer_process,
+    check_process,
+    conversation,
+    fork_server,
+    kernel,
+    remote,
+    supervisor,
+    values,
+)
 from warrior_dagster.sandbox.modules import module_files
 
 Level = Literal["bubblewrap", "namespaces", "limits"]
@@ -83,6 +91,7 @@ def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[byt
     config: dict[str, Any] = {
         "nested": isolation.nested,
         "contained": contained,
+        "counts_files": not contained or not (isolation.nested or isolation.level == "namespaces"),
         "builds_root": isolation.level == "namespaces",
         "visible_paths": visible_paths(),
         "hidden_paths": hidden_paths(),
@@ -175,6 +184,6 @@ def open_to_all(path: str) -> bool:
 def guest_modules() -> list[tuple[str, Any]]:
     """The compiled modules of the guest, each after those that it imports."""
     packages = ("warrior_dagster", "warrior_dagster.sandbox", "warrior_dagster.sandbox.guest")
-    own = (value_codec, kernel, check_runner, supervisor, fork_server)
+    own = (kernel, values, conversation, answer_process, remote, check_process, supervisor, fork_server)
     compiled = [(m.__name__, compile(Path(str(m.__file__)).read_bytes(), m.__name__, "exec")) for m in own]
     return [*((name, None) for name in packages), *compiled]

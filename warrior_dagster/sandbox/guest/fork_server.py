@@ -6,6 +6,7 @@ sandbox has nothing else. Messages on descriptor 1: the supervisor's, ["ready"],
 
 import gc
 import os
+import signal
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ from warrior_dagster.sandbox.guest.supervisor import run_and_exit, send, supervi
 def serve(config: dict[str, Any]) -> None:
     """Run one program for each byte on descriptor 0. Without nesting, run one program and end."""
     kernel.die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's handler would let code interrupt process 1
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write("1000")  # the first to be killed when memory runs out
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY) if os.path.isdir("/proc") else -1
@@ -28,6 +30,7 @@ def serve(config: dict[str, Any]) -> None:
         os.setresuid(uid, uid, uid)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that its own user may write its uid and gid maps
     kernel.die_with_parent()  # a change of user resets it
+    kernel.system_call_filter()  # makes it once, for all forks
     gc.freeze()  # a collection in a fork then writes to, and so copies, no memory of this process
     send("ready")
     while os.read(0, 1):

@@ -1,28 +1,39 @@
-"""Supervises one program inside the sandbox: starts a process for each check and relays its messages to the host.
+"""Supervises one program inside the sandbox: starts two processes for each check, one for the code and one for the check itself.
 
-It is process 1 of its own namespaces, so Linux kills every process that a program leaves behind. It also measures the time.
-Descriptor 0 brings the program and then the host's replies; messages leave on descriptor 1 as a line of JSON each:
-["check message", text], ["end", check number, how it ended, seconds], ["load failed", reason], ["done"], ["broken", reason].
+It is process 1 of its own namespaces, so Linux kills every process that a program leaves behind. It measures the time, and reads
+no check: the code's process is a fork of it, and must find no check in its memory. Descriptor 0 brings the program and then one
+check after another. Messages leave on descriptor 1 as a line of JSON each: ["end", outcome, reason, seconds] for each check, up to
+the first that is "not loaded"; ["done"]; ["broken", reason].
 """
 
+import fcntl
 import json
 import os
 import select
-import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import CodeType
 from typing import Any, NoReturn
 
 from warrior_dagster.sandbox.guest import kernel
-from warrior_dagster.sandbox.guest.check_runner import Channel, allow_modules, run_check
-from warrior_dagster.sandbox.value_codec import MAX_CHARS, WHILE_LOADING
+from warrior_dagster.sandbox.guest.answer_process import allow_modules, run_answer
+from warrior_dagster.sandbox.guest.check_process import run_check
 
-MAX_MESSAGES = 10_000  # per check; each assert sends one, so loops have enough
+HEADER = 9  # hexadecimal digits of the length of what follows
+TICK = 0.05  # seconds between looks at the folder of a check
+START_SECONDS = 10.0  # until a check's process has read its check
+MAX_REPORT = 10_000  # bytes
+MAX_FILES = 4_096  # in the folder of a check, where no mount limits them
+
+
+class Broken(Exception):
+    """The sandbox cannot go on: it may have lost its place in what the host sends."""
+
+
+class OverLimit(Exception):
+    """A check has reached a limit. The arguments are its outcome and the reason."""
 
 
 def send(*message: Any) -> None:
@@ -41,110 +52,145 @@ def run_and_exit(work: Callable[[], None]) -> NoReturn:
         os._exit(1)
 
 
-class LineReader:
-    """Reads lines from a descriptor, up to the length that a check may send."""
+def read_text() -> str:
+    """The next text on descriptor 0, after its length, and not a byte more: what follows is for another process."""
+    return read_bytes(int(read_bytes(HEADER), 16)).decode(errors="surrogatepass")
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor, self.buffer = descriptor, bytearray()
 
-    def read(self, deadline: float | None = None) -> bytes | None:
-        """The next line, or None after the deadline. Raises EOFError at the end of input and for a line that is too long."""
-        searched = 0
-        while (end := self.buffer.find(b"\n", searched)) < 0:
-            searched = len(self.buffer)
-            if deadline is not None:
-                left = deadline - time.monotonic()
-                ready = select.select([self.descriptor, 0], [], [], left)[0] if left > 0 else []
-                if 0 in ready:  # the host has gone
-                    raise SystemExit
-                if not ready:
-                    return None
-                if searched > 8 * MAX_CHARS:
-                    raise EOFError
-            data = os.read(self.descriptor, 1 << 16)
-            if not data:
-                raise EOFError
-            self.buffer += data
+def read_bytes(length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        more = os.read(0, length - len(data))
+        if not more:  # the host has gone
+            os._exit(1)
+        data += more
+    return bytes(data)
+
+
+def supervise(config: dict[str, Any]) -> None:
+    """Run the checks of the program on descriptor 0 in turn. Nothing of one check remains when the next starts."""
+    program = json.loads(read_text())
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    kernel.drop_bounding_set()
+    for _ in range(program["checks"]):
+        outcome, reason, seconds = supervise_check(config, program)
+        send("end", outcome, reason, seconds)
+        if outcome == "not loaded":
+            break
+    send("done")
+
+
+def supervise_check(config: dict[str, Any], program: dict[str, Any]) -> tuple[str, str, float]:
+    """Run one check: its outcome, reason and seconds. Its processes, all that they started, and its files are gone afterwards."""
+    answer_end, check_end = socket.socketpair()
+    reports, verdicts = os.pipe()
+    folder = kernel.TMP
+    if config["nested"]:
+        kernel.mount_tmp(config["disk"])
+    elif not config["contained"]:
+        import tempfile  # seldom needed, and memory that every fork would have
+
+        folder = tempfile.mkdtemp()
+    children = []
+    try:
+        for start in (
+            lambda: answer_process(config, program, answer_end.detach(), folder),
+            lambda: check_process(config, program, check_end.detach(), verdicts, folder),
+        ):
+            children.append(os.fork())
+            if children[-1] == 0:
+                run_and_exit(start)
+        os.close(verdicts)
+        answer_end.close()
+        check_end.close()
+        return verdict(reports, children, program["seconds"], folder if config["counts_files"] else "")
+    finally:
+        for target in (-1,) if os.getpid() == 1 else (-child for child in children):
+            with suppress(ProcessLookupError):
+                os.kill(target, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+        os.close(reports)
+        if config["nested"]:
+            kernel.unmount(kernel.TMP)
+        elif not config["contained"]:
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def verdict(reports: int, children: list[int], seconds: float, folder: str) -> tuple[str, str, float]:
+    """The outcome of a running check, why it did not pass, and its seconds. Raises Broken if nothing has read the check."""
+    answer, check = children
+    lines = Reports(reports, folder)
+    try:
+        first = lines.read(time.monotonic() + START_SECONDS)
+    except OverLimit as error:
+        raise Broken("the check's process did not start") from error
+    if first != b"read":
+        raise Broken("the check's process did not start")
+    started = time.monotonic()
+    loaded = False
+    try:
+        line = lines.read(started + seconds)
+        if line == b"loaded":
+            loaded, line = True, lines.read(started + seconds)
+        outcome, reason = interpreted(line, answer, check)
+    except OverLimit as error:
+        outcome, reason = error.args
+    if not loaded and outcome != "not loaded":
+        outcome, reason = "not loaded", f"{reason or outcome} while loading"
+    return outcome, reason, time.monotonic() - started
+
+
+class Reports:
+    """The lines that a check's process writes: "read", "loaded", and a verdict as JSON."""
+
+    def __init__(self, descriptor: int, folder: str) -> None:
+        self.descriptor, self.folder, self.buffer = descriptor, folder, bytearray()
+        self.poll = select.poll()
+        self.poll.register(descriptor, select.POLLIN)
+        self.poll.register(0, 0)  # only whether the host has gone
+
+    def read(self, deadline: float) -> bytes:
+        """The next line; empty if the process has ended without one. Raises OverLimit."""
+        while (end := self.buffer.find(b"\n")) < 0:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise OverLimit("timeout", "")
+            ready = dict(self.poll.poll(1e3 * min(left, TICK)))
+            if 0 in ready:
+                os._exit(1)
+            if self.folder and has_too_many_files(self.folder):
+                raise OverLimit("error", f"more than {MAX_FILES} files")
+            if self.descriptor in ready:
+                data = os.read(self.descriptor, MAX_REPORT)
+                if not data or len(self.buffer) > MAX_REPORT:
+                    return b""
+                self.buffer += data
         line = bytes(self.buffer[:end])
         del self.buffer[: end + 1]
         return line
 
 
-def supervise(config: dict[str, Any]) -> None:
-    """Run the checks of the program on descriptor 0 in turn. Nothing of one check remains when the next starts."""
-    host = LineReader(0)
-    program = json.loads(host.read() or b"")
-    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+def interpreted(line: bytes, answer: int, check: int) -> tuple[str, str]:
+    """The outcome and the reason of a check, from the verdict of its process or the way in which a process ended."""
     try:
-        code = compile(program["code"], "answer.py", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
-        send("load failed", f"{type(error).__name__}: {error}")
-        return
-    for number, check in enumerate(program["checks"]):
-        started = time.monotonic()
-        how = supervise_check(config, program, code, check, host)
-        send("end", number, how, time.monotonic() - started)
-        if how == "quit" or how.endswith(WHILE_LOADING):
-            break
-    send("done")
-
-
-def supervise_check(
-    config: dict[str, Any], program: dict[str, Any], code: CodeType, check: dict[str, Any], host: LineReader
-) -> str:
-    """Run one check and return how its process ended. That process, all that it started, and its files are gone afterwards."""
-    ours, theirs = socket.socketpair()
-    token = os.urandom(16).hex()
-    folder = kernel.TMP
-    if config["nested"]:
-        kernel.mount_tmp(config["disk"])
-    elif not config["contained"]:
-        folder = tempfile.mkdtemp()
-    child = os.fork()
-    if child == 0:
-        run_and_exit(lambda: confine_and_run(config, program, code, check, Channel(theirs.detach(), token), folder))
-    theirs.close()
-    try:
-        return relay(ours, child, token, time.monotonic() + program["seconds"], host)
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(-1 if os.getpid() == 1 else -child, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            while True:
-                os.waitpid(-1, 0)
-        ours.close()
-        if config["nested"]:
-            kernel.unmount(kernel.TMP)
-        elif not config["contained"]:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def relay(ours: socket.socket, child: int, token: str, deadline: float, host: LineReader) -> str:
-    """Pass messages of the check to the host and replies back until the check ends. Returns how it ended."""
-    lines = LineReader(ours.fileno())
-    loaded = False
-    for _ in range(MAX_MESSAGES):
-        try:
-            line = lines.read(deadline)
-        except (EOFError, OSError):
-            return describe_exit(child) + ("" if loaded else WHILE_LOADING)
-        if line is None:
-            return "timeout" if loaded else f"timeout{WHILE_LOADING}"
-        if not line.startswith(token.encode()):
-            return "wrote where only the sandbox may"
-        text = line[len(token) :]
-        if text == b"loaded":
-            loaded = True
-            continue
-        send("check message", text.decode(errors="replace"))
-        reply = host.read() or b""
-        if reply in (b"next", b"quit"):
-            return reply.decode()
-        ours.settimeout(max(0.001, deadline - time.monotonic()))
-        with suppress(OSError):
-            ours.sendall(reply + b"\n")
-    return "too many asserts"
+        message = json.loads(line) if line else None
+    except (ValueError, RecursionError):
+        message = None
+    match message:
+        case ["lost", "gone"]:
+            how = describe_exit(answer)
+        case ["lost", str(reason)]:
+            how = f"sent {reason}"
+        case [str(outcome), str(reason)]:
+            return outcome, reason
+        case _:
+            how = f"the check's process {describe_exit(check)}"
+    return ("timeout", "") if how.endswith(signal.SIGXCPU.name) else ("error", how)
 
 
 def describe_exit(child: int) -> str:
@@ -152,23 +198,55 @@ def describe_exit(child: int) -> str:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
             code = os.waitstatus_to_exitcode(status)
-            if -code == signal.SIGXCPU:
-                return "timeout"
             return f"ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         time.sleep(0.001)
     return "closed the sandbox' descriptor"
 
 
-def confine_and_run(
-    config: dict[str, Any], program: dict[str, Any], code: CodeType, check: dict[str, Any], channel: Channel, folder: str
-) -> None:
-    """In the process of a check: give up every descriptor, variable and privilege, then run the check."""
+def has_too_many_files(folder: str) -> bool:
+    """Whether there are more than MAX_FILES files in a folder, or some that cannot be counted."""
+    used = os.statvfs(folder)
+    if folder == kernel.TMP:  # a mount of its own
+        return used.f_files - used.f_ffree > MAX_FILES
+    count, waiting = 0, [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    if count > MAX_FILES:
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return True
+    return False
+
+
+def answer_process(config: dict[str, Any], program: dict[str, Any], channel: int, folder: str) -> NoReturn:
+    """Run the code under test."""
+    confine(config, program, folder, channel)
+    run_answer(program["code"], 3)
+
+
+def check_process(config: dict[str, Any], program: dict[str, Any], channel: int, verdicts: int, folder: str) -> NoReturn:
+    """Read a check and run it."""
+    check = read_text()
+    kernel.write_all(verdicts, b"read\n")
+    confine(config, program, folder, channel, verdicts)
+    run_check(check, program["code"], sorted(config["modules"]), 3, 4)
+
+
+def confine(config: dict[str, Any], program: dict[str, Any], folder: str, *kept: int) -> None:
+    """Give up every privilege, and every descriptor but some, which become 3 and up. Set the limits."""
     os.setsid()
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 100) for descriptor in kept]
     null = os.open("/dev/null", os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    channel.move_to(3)
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    for place, descriptor in enumerate((null, null, null, *high)):
+        os.dup2(descriptor, place)
+    os.closerange(3 + len(kept), os.sysconf("SC_OPEN_MAX"))
     os.chdir(folder)
     os.environ.clear()
     if config["modules"]:
@@ -176,8 +254,7 @@ def confine_and_run(
     processes = config["processes"] + (0 if config["contained"] else count_tasks(os.getuid()))
     kernel.set_limits(config["memory"], program["cpu_seconds"], config["disk"], config["files"], processes)
     kernel.drop_capabilities()
-    kernel.filter_system_calls(own_signals_only=not config["contained"])
-    run_check(code, check, channel)
+    kernel.filter_system_calls()
 
 
 def count_tasks(uid: int) -> int:

@@ -1,0 +1,119 @@
+"""The process in which the code under test runs: it loads the code and does what the check's process asks of it.
+
+Nothing in it can be trusted once the code has run, and nothing needs to be: no check and no expected value is ever in its memory,
+and what it sends are values for the check to compare.
+"""
+
+import builtins
+import importlib
+import json
+import operator
+import os
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NoReturn
+
+from warrior_dagster.sandbox.guest import kernel
+from warrior_dagster.sandbox.guest.conversation import Conversation, describe
+from warrior_dagster.sandbox.guest.values import Encoded, NotPlain
+
+MODULE_NAME = "answer"  # not "__main__", so code for use as a script does not run
+
+
+def run_answer(code: str, descriptor: int) -> NoReturn:
+    """Load the code and serve the check until it ends."""
+    module = ModuleType(MODULE_NAME)
+    channel = AnswerEnd(descriptor, vars(module))
+    for name in [name for name in sys.modules if name.startswith("warrior_dagster")]:
+        del sys.modules[name]
+    sys.modules[MODULE_NAME] = module
+    try:
+        exec(compile(code, "answer.py", "exec", dont_inherit=True), vars(module))
+    except BaseException as error:  # code that raises SystemExit has not loaded either
+        channel.send(json.dumps(["not loaded", describe(error)]))
+    while True:
+        channel.reply(*channel.receive())
+
+
+class Callback:
+    """A function or an iterator of the check."""
+
+    def __init__(self, channel: "AnswerEnd", number: int) -> None:
+        self.channel, self.number = channel, number
+
+    def __call__(self, *operands: Any, **keywords: Any) -> Any:
+        return self.channel.request("call", self, *operands, **keywords)
+
+    def __iter__(self) -> "Callback":
+        return self
+
+    def __next__(self) -> Any:
+        return self.channel.request("next", self)
+
+
+class AnswerEnd(Conversation):
+    """The end of the code under test."""
+
+    def __init__(self, descriptor: int, namespace: dict[str, Any]) -> None:
+        super().__init__(descriptor)
+        self.operations: dict[str, Callable[..., Any]] = {
+            "known": lambda names: [name for name in names if name in namespace],
+            "name": namespace.__getitem__,
+            "call": lambda function, *operands, **keywords: function(*operands, **keywords),
+            "getattr": getattr,
+            "setattr": setattr,
+            "delattr": delattr,
+            "getitem": operator.getitem,
+            "setitem": operator.setitem,
+            "delitem": operator.delitem,
+            "iter": iter,
+            "next": next,
+            "len": len,
+            "str": str,
+            "repr": repr,
+        }
+
+    def refer(self, value: Any) -> Encoded:
+        if isinstance(value, Callback):
+            return ["yours", value.number]
+        if isinstance(value, type) and vars(builtins).get(value.__name__) is value:
+            return ["named", "builtins", value.__name__]
+        self.exported.append(value)
+        return ["mine", len(self.exported) - 1, callable(value)]
+
+    def resolve(self, reference: list[Any]) -> Any:
+        match reference:
+            case ["yours", int(number)]:
+                return self.exported[number]
+            case ["mine", int(number), *_]:
+                return Callback(self, number)
+            case ["named", str(module), str(name)]:
+                return operator.attrgetter(name)(importlib.import_module(module))
+        raise NotPlain("no reference")
+
+    def lost(self, reason: str) -> NoReturn:
+        os._exit(1)
+
+
+def allow_modules(modules: dict[str, str], *, contained: bool) -> None:
+    """Make installed modules importable. One thread each: a thread for every core would take all memory that a check has."""
+    for library in ("OPENBLAS", "OMP", "MKL", "NUMEXPR"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    if contained:
+        sys.path.append(kernel.MODULES)
+        return
+    # Without namespaces the folders also hold other modules, which must be missing as they are in other sandboxes.
+    sys.path += sorted({os.path.dirname(path) for path in modules.values()})
+    sys.meta_path.insert(0, OnlyModules({name.partition(".")[0] for name in modules}))
+
+
+class OnlyModules:
+    """Finds no module, and refuses all that are neither in the standard library nor among some names."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names | sys.stdlib_module_names
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if path is None and name not in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)

@@ -1,0 +1,119 @@
+"""What a check sees of the objects of the code under test that are not plain values.
+
+Calls, attributes, items, iteration and text go to the code and come back as values. What would decide an assert does not: an
+object's own idea of equality, order, truth, membership or arithmetic is never heard. The check abstains instead.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+ABSTAINS = (
+    *("bool", "hash", "lt", "le", "gt", "ge", "contains", "reversed", "instancecheck", "subclasscheck", "mro_entries"),
+    *("neg", "pos", "abs", "invert", "round", "trunc", "floor", "ceil", "int", "float", "complex", "index", "bytes", "fspath"),
+    *(side + name for side in ("", "r", "i") for name in
+      ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and", "xor", "or")),
+    *("divmod", "rdivmod", "enter", "exit", "await", "aiter", "anext", "aenter", "aexit", "reduce_ex", "copy", "deepcopy"),
+)  # fmt: skip
+"""Special methods whose result would decide an assert, or cannot cross."""
+
+
+class Channel(Protocol):
+    """What remote objects need of the conversation that they came from."""
+
+    rests_on_object: bool
+    """Whether anything so far was decided by an object not being plain."""
+
+    def request(self, operation: str, *operands: Any, **keywords: Any) -> Any:
+        """Let the code perform an operation."""
+
+    def abstain(self, reason: str) -> Any:
+        """End the check without a verdict."""
+
+
+def abstaining(name: str) -> Callable[..., Any]:
+    """A special method that ends the check without a verdict."""
+
+    def method(self: Any, *_: Any) -> Any:
+        return self._remote_channel.abstain(f"needs __{name}__ of an object that is not a plain value")
+
+    return method
+
+
+class Remote:
+    """An object of the code under test."""
+
+    __slots__ = ("_remote_channel", "_remote_number")
+    __class__ = property(abstaining("class"))
+
+    def __init__(self, channel: Channel, number: int) -> None:
+        object.__setattr__(self, "_remote_channel", channel)
+        object.__setattr__(self, "_remote_number", number)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # such as NumPy's: nothing may stand in for a plain value
+            raise AttributeError(name)
+        return self._remote_channel.request("getattr", self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._remote_channel.request("setattr", self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._remote_channel.request("delattr", self, name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._remote_channel.request("getitem", self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._remote_channel.request("setitem", self, key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self._remote_channel.request("delitem", self, key)
+
+    def __iter__(self) -> Iterator[Any]:
+        iterator = self._remote_channel.request("iter", self)
+        while True:
+            try:
+                item = self._remote_channel.request("next", iterator)
+            except StopIteration:
+                return
+            yield item
+
+    def __next__(self) -> Any:
+        return self._remote_channel.request("next", self)
+
+    def __len__(self) -> Any:
+        return self._remote_channel.request("len", self)  # Python refuses what is no length
+
+    def __str__(self) -> Any:
+        return self._remote_channel.request("str", self)  # and what is no text
+
+    def __repr__(self) -> Any:
+        return self._remote_channel.request("repr", self)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        """An object never equals a plain value. Whether it equals another object is not known."""
+        if is_remote(other):
+            self._remote_channel.abstain("compares two objects of the code's own")
+        self._remote_channel.rests_on_object = True
+        return False
+
+
+class RemoteFunction(Remote):
+    """An object of the code under test that can be called."""
+
+    __slots__ = ()
+
+    def __call__(self, *operands: Any, **keywords: Any) -> Any:
+        return self._remote_channel.request("call", self, *operands, **keywords)
+
+
+def is_remote(value: object) -> bool:
+    """Whether it is an object of the code under test. Not `isinstance`, which would ask the object."""
+    return issubclass(type(value), Remote)
+
+
+for special in ABSTAINS:
+    setattr(Remote, f"__{special}__", abstaining(special))
