@@ -44,7 +44,7 @@ def run_check(text: str, code: str, modules: list[str], descriptor: int, verdict
     except BaseException as error:
         channel.report("error", describe(error))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    shared = shared_names(code, tree, {*SHARED_MODULES, *modules}) if used else {}
+    shared = shared_names(code, tree, used, {*SHARED_MODULES, *modules})
     namespace = {"__builtins__": check_builtins(channel), "__name__": FILE, **channel.names(used - set(shared)), **shared}
     try:
         exec(compiled, namespace)
@@ -66,17 +66,16 @@ def reason_of(error: BaseException) -> str:
     return describe(error)
 
 
-def shared_names(code: str, check: ast.AST, modules: set[str]) -> dict[str, Any]:
+def shared_names(code: str, check: ast.AST, used: set[str], modules: set[str]) -> dict[str, Any]:
     """The names of a check that mean modules, or what the code imports from them, whatever the code under test makes of them.
 
     A name also means a module if the check reads one of the module's attributes of it.
     """
     found = dict[str, Any]()
     try:
-        body = ast.parse(code).body
+        body = ast.parse(code).body if "import" in code else []
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}  # the code cannot be loaded either
-    used = {node.id for node in ast.walk(check) if isinstance(node, ast.Name)}
     for statement in body:
         if isinstance(statement, ast.Import):
             for alias in statement.names:

@@ -12,6 +12,7 @@ from typing import Any
 
 from warrior_dagster.sandbox.guest import kernel
 from warrior_dagster.sandbox.guest.kernel import TMP
+from warrior_dagster.sandbox.guest.answer_process import allow_modules
 from warrior_dagster.sandbox.guest.supervisor import run_and_exit, send, supervise
 
 
@@ -30,7 +31,9 @@ def serve(config: dict[str, Any]) -> None:
         os.setresuid(uid, uid, uid)
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # so that its own user may write its uid and gid maps
     kernel.die_with_parent()  # a change of user resets it
-    kernel.system_call_filter()  # makes it once, for all forks
+    os.environ.clear()
+    if config["modules"]:
+        allow_modules(config["modules"], contained=config["contained"])
     gc.freeze()  # a collection in a fork then writes to, and so copies, no memory of this process
     send("ready")
     while os.read(0, 1):
@@ -90,6 +93,7 @@ def supervise_in_namespaces(config: dict[str, Any], proc: int) -> None:
     kernel.mount("", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
     if os.path.isdir("/proc"):
         kernel.mount("tmpfs", "/proc", "tmpfs", kernel.MS_RDONLY, "size=4k,mode=755")
+    kernel.mount_tmp(config["disk"])
     supervise(config)
 
 

@@ -9,7 +9,6 @@ import platform
 import resource
 import signal
 import struct
-from functools import cache
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -33,11 +32,11 @@ BLOCKED_CALLS = {
     "kexec_load": (246, 104), "open_by_handle_at": (304, 265), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
     "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "open_tree": (428, 428), "move_mount": (429, 429),
     "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
-    "setsid": (112, 157), "setpgid": (109, 154),
 }  # fmt: skip
 SIGNAL_CALLS = {
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsig": (297, 240),
 }  # fmt: skip
+GROUP_CALLS = {"setsid": (112, 157), "setpgid": (109, 154)}
 PRLIMIT, CLONE, CLONE3, FCNTL, IOCTL = (302, 261), (56, 220), (435, 435), (72, 25), (16, 29)
 OWNER_COMMANDS = {FCNTL: (8, 15), IOCTL: (0x8901, 0x8902)}  # with these, a descriptor sends signals to a process
 # Column in these tables and audit architecture of each machine.
@@ -45,8 +44,6 @@ MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 # Instructions of the filter program (classic BPF), and its results.
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 ALLOW, DENY, NOT_IMPLEMENTED = 0x7FFF0000, 0x00050000 | EPERM, 0x00050000 | ENOSYS
-
-OWN_PID = struct.pack("=I", 0x5EED5EED)  # more than any process id
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -102,37 +99,23 @@ def die_with_parent() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def drop_bounding_set() -> None:
-    """Give up for good the privileges that a set-user-id program would bring."""
+def drop_capabilities() -> None:
+    """Give up every privilege, including those that a set-user-id program would bring."""
     for number in range(64):
         if libc.prctl(PR_CAPBSET_DROP, *(ctypes.c_ulong(n) for n in (number, 0, 0, 0))) != 0:
             break  # past the last capability, or this process holds none
-
-
-def drop_capabilities() -> None:
-    """Give up every privilege."""
     check_result(libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24)), "capset")
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 0)  # other processes may not trace it
 
 
-def filter_system_calls() -> None:
-    """Deny sockets, tracing, namespaces, signals to other processes, leaving the process group, and memory that RLIMIT_AS does not
-    count. Does nothing on machines not in MACHINES.
+def filter_system_calls(*, own_signals_only: bool) -> None:
+    """Deny sockets, tracing, namespaces, and memory that RLIMIT_AS does not count. Does nothing on machines not in MACHINES.
+
+    own_signals_only: also deny signals to other processes and leaving the process group, for where no namespace does.
     """
-    packed = system_call_filter().replace(OWN_PID, struct.pack("=I", os.getpid()))
-    if not packed:
-        return
-    buffer = ctypes.create_string_buffer(packed, len(packed))
-    program = struct.pack("@HP", len(packed) // 8, ctypes.addressof(buffer))
-    check_result(libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), program, ctypes.c_ulong(0), ctypes.c_ulong(0)), "seccomp")
-
-
-@cache
-def system_call_filter() -> bytes:
-    """The filter program, with OWN_PID in the place of the process id; empty on machines not in MACHINES."""
     if platform.machine() not in MACHINES:
-        return b""
+        return
     column, machine = MACHINES[platform.machine()]
 
     def argument(
@@ -141,14 +124,13 @@ def system_call_filter() -> bytes:
         """Tests of an argument of a call, the first unless an offset is given; other calls jump over them."""
         return [(JUMP_EQUAL, 0, len(tests) + 1, numbers[column]), (LOAD, 0, 0, offset), *tests]
 
-    (own_pid,) = struct.unpack("=I", OWN_PID)
-    own = [(JUMP_EQUAL, 2, 0, 0), (JUMP_EQUAL, 1, 0, own_pid), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW)]
+    own = [(JUMP_EQUAL, 2, 0, 0), (JUMP_EQUAL, 1, 0, os.getpid()), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW)]
     code = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, machine), (RETURN, 0, 0, DENY), (LOAD, 0, 0, 0)]
     if column == 0:  # the calls of the x32 ABI
         code += [(JUMP_AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, DENY)]
-    for numbers in BLOCKED_CALLS.values():
+    for numbers in (*BLOCKED_CALLS.values(), *(GROUP_CALLS.values() if own_signals_only else ())):
         code += [(JUMP_EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, DENY)]
-    for numbers in (PRLIMIT, *SIGNAL_CALLS.values()):
+    for numbers in (PRLIMIT, *(SIGNAL_CALLS.values() if own_signals_only else ())):
         code += argument(numbers, *own)
     for numbers, commands in OWNER_COMMANDS.items():
         denied = [step for command in commands for step in ((JUMP_EQUAL, 0, 1, command), (RETURN, 0, 0, DENY))]
@@ -156,11 +138,14 @@ def system_call_filter() -> bytes:
     code += argument(CLONE, (JUMP_ANY_BIT, 0, 1, ANY_NAMESPACE), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))
     # A filter cannot read the flags of clone3, which lie in memory; libc falls back to clone.
     code += [(JUMP_EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, NOT_IMPLEMENTED), (RETURN, 0, 0, ALLOW)]
-    return b"".join(struct.pack("=HBBI", *step) for step in code)
+    packed = b"".join(struct.pack("=HBBI", *step) for step in code)
+    buffer = ctypes.create_string_buffer(packed, len(packed))
+    program = struct.pack("@HP", len(packed) // 8, ctypes.addressof(buffer))
+    check_result(libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), program, ctypes.c_ulong(0), ctypes.c_ulong(0)), "seccomp")
 
 
-def set_limits(memory: int, seconds: int, file_bytes: int, files: int, processes: int) -> None:
-    """Limit for good this process and its children: memory and file size in bytes, CPU in seconds, processes with threads."""
+def set_limits(memory: int, file_bytes: int, files: int, processes: int) -> None:
+    """Limit for good this process and its children: memory and file size in bytes, processes with threads."""
     limits = dict.fromkeys((resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE), 0)
     limits |= {resource.RLIMIT_AS: memory, resource.RLIMIT_FSIZE: file_bytes}
     limits |= {resource.RLIMIT_NOFILE: files, resource.RLIMIT_NPROC: processes}
@@ -168,4 +153,8 @@ def set_limits(memory: int, seconds: int, file_bytes: int, files: int, processes
         hard = resource.getrlimit(name)[1]
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(name, (limit, limit))
+
+
+def limit_cpu(seconds: int) -> None:
+    """Limit the CPU time of this process; each of its children may use as much."""
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from warrior_dagster.sandbox.guest import kernel
-from warrior_dagster.sandbox.guest.answer_process import allow_modules, run_answer
+from warrior_dagster.sandbox.guest.answer_process import run_answer
 from warrior_dagster.sandbox.guest.check_process import run_check
 
 HEADER = 9  # hexadecimal digits of the length of what follows
@@ -72,7 +72,8 @@ def supervise(config: dict[str, Any]) -> None:
     program = json.loads(read_text())
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    kernel.drop_bounding_set()
+    if config["contained"]:
+        confine(config)
     for _ in range(program["checks"]):
         outcome, reason, seconds = supervise_check(config, program)
         send("end", outcome, reason, seconds)
@@ -81,22 +82,25 @@ def supervise(config: dict[str, Any]) -> None:
     send("done")
 
 
+def confine(config: dict[str, Any]) -> None:
+    """Give up every privilege of this process and of all that it will start, and set their limits."""
+    own = 3 if config["contained"] else count_tasks(os.getuid())  # this process, and two for a check
+    kernel.set_limits(config["memory"], config["disk"], config["files"], config["processes"] + own)
+    kernel.drop_capabilities()
+    kernel.filter_system_calls(own_signals_only=not config["contained"])
+
+
 def supervise_check(config: dict[str, Any], program: dict[str, Any]) -> tuple[str, str, float]:
     """Run one check: its outcome, reason and seconds. Its processes, all that they started, and its files are gone afterwards."""
     answer_end, check_end = socket.socketpair()
     reports, verdicts = os.pipe()
-    folder = kernel.TMP
-    if config["nested"]:
-        kernel.mount_tmp(config["disk"])
-    elif not config["contained"]:
-        import tempfile  # seldom needed, and memory that every fork would have
-
-        folder = tempfile.mkdtemp()
+    folder = kernel.TMP if config["contained"] else temporary_folder()
+    os.chdir(folder)
     children = []
     try:
         for start in (
-            lambda: answer_process(config, program, answer_end.detach(), folder),
-            lambda: check_process(config, program, check_end.detach(), verdicts, folder),
+            lambda: answer_process(config, program, answer_end.fileno()),
+            lambda: check_process(config, program, check_end.fileno(), verdicts),
         ):
             children.append(os.fork())
             if children[-1] == 0:
@@ -106,19 +110,16 @@ def supervise_check(config: dict[str, Any], program: dict[str, Any]) -> tuple[st
         check_end.close()
         return verdict(reports, children, program["seconds"], folder if config["counts_files"] else "")
     finally:
-        for target in (-1,) if os.getpid() == 1 else (-child for child in children):
+        for target in (-1,) if config["contained"] else (-child for child in children):
             with suppress(ProcessLookupError):
                 os.kill(target, signal.SIGKILL)
         with suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
         os.close(reports)
-        if config["nested"]:
-            kernel.unmount(kernel.TMP)
-        elif not config["contained"]:
-            import shutil
-
-            shutil.rmtree(folder, ignore_errors=True)
+        empty(folder)  # or the next check finds something
+        if not config["contained"]:
+            os.rmdir(folder)
 
 
 def verdict(reports: int, children: list[int], seconds: float, folder: str) -> tuple[str, str, float]:
@@ -225,36 +226,53 @@ def has_too_many_files(folder: str) -> bool:
     return False
 
 
-def answer_process(config: dict[str, Any], program: dict[str, Any], channel: int, folder: str) -> NoReturn:
+def answer_process(config: dict[str, Any], program: dict[str, Any], channel: int) -> NoReturn:
     """Run the code under test."""
-    confine(config, program, folder, channel)
+    prepare(config, program, channel)
     run_answer(program["code"], 3)
 
 
-def check_process(config: dict[str, Any], program: dict[str, Any], channel: int, verdicts: int, folder: str) -> NoReturn:
+def check_process(config: dict[str, Any], program: dict[str, Any], channel: int, verdicts: int) -> NoReturn:
     """Read a check and run it."""
     check = read_text()
     kernel.write_all(verdicts, b"read\n")
-    confine(config, program, folder, channel, verdicts)
+    prepare(config, program, channel, verdicts)
     run_check(check, program["code"], sorted(config["modules"]), 3, 4)
 
 
-def confine(config: dict[str, Any], program: dict[str, Any], folder: str, *kept: int) -> None:
-    """Give up every privilege, and every descriptor but some, which become 3 and up. Set the limits."""
-    os.setsid()
-    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 100) for descriptor in kept]
+def prepare(config: dict[str, Any], program: dict[str, Any], *kept: int) -> None:
+    """Give up every descriptor but some, which become 3 and up, and start to count CPU time."""
+    if not config["contained"]:
+        os.setsid()  # a process group of its own, which the filter lets nothing leave
+        confine(config)
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 32) for descriptor in kept]
     null = os.open("/dev/null", os.O_RDWR)
     for place, descriptor in enumerate((null, null, null, *high)):
         os.dup2(descriptor, place)
     os.closerange(3 + len(kept), os.sysconf("SC_OPEN_MAX"))
-    os.chdir(folder)
-    os.environ.clear()
-    if config["modules"]:
-        allow_modules(config["modules"], contained=config["contained"])
-    processes = config["processes"] + (0 if config["contained"] else count_tasks(os.getuid()))
-    kernel.set_limits(config["memory"], program["cpu_seconds"], config["disk"], config["files"], processes)
-    kernel.drop_capabilities()
-    kernel.filter_system_calls()
+    kernel.limit_cpu(program["cpu_seconds"])
+
+
+def temporary_folder() -> str:
+    import tempfile  # not at the top: seldom needed, and every fork would have it in its memory
+
+    return tempfile.mkdtemp()
+
+
+def empty(folder: str) -> None:
+    """Remove all that a check left. Raises Broken if that is not possible."""
+    if not os.listdir(folder):
+        return
+    import shutil
+
+    try:
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)
+    except (OSError, RecursionError) as error:
+        raise Broken("a check's files cannot be removed") from error
 
 
 def count_tasks(uid: int) -> int:
