@@ -31,21 +31,24 @@ to compare.
 """
 
 
-def run_check(text: str, code: str, modules: list[str], descriptor: int, verdicts: int) -> NoReturn:
-    """Run a check of some code and report a verdict, an outcome and its reason.
+def run_check(text: str, code: str, modules: list[str], descriptor: int, reports: int) -> NoReturn:
+    """Run a check of some code. Reports the lines "compiled" and "loaded", then [outcome, reason].
 
     `modules` are the top-level names of installed modules. The descriptors are of the code's process and of the supervisor.
     """
-    channel = CheckEnd(descriptor, verdicts)
-    channel.wait_until_loaded()
+    channel = CheckEnd(descriptor, reports)
     try:
         tree = ast.parse(text)
         compiled = compile(tree, FILE, "exec", dont_inherit=True)
     except BaseException as error:
         channel.report("error", describe(error))
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    shared = shared_names(code, tree, used, {*SHARED_MODULES, *modules})
-    namespace = {"__builtins__": check_builtins(channel), "__name__": FILE, **channel.names(used - set(shared)), **shared}
+    nodes = list(ast.walk(tree))
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    shared = shared_names(code, nodes, used, {*SHARED_MODULES, *modules})
+    write_all(reports, b"compiled\n")
+    known = channel.request("known", sorted(used - set(shared)))  # waits until the code is loaded
+    write_all(reports, b"loaded\n")
+    namespace = {"__builtins__": check_builtins(channel), "__name__": FILE, **channel.names(known, used), **shared}
     try:
         exec(compiled, namespace)
         channel.request("known", [])  # the code has not ended meanwhile
@@ -66,7 +69,7 @@ def reason_of(error: BaseException) -> str:
     return describe(error)
 
 
-def shared_names(code: str, check: ast.AST, used: set[str], modules: set[str]) -> dict[str, Any]:
+def shared_names(code: str, check: list[ast.AST], used: set[str], modules: set[str]) -> dict[str, Any]:
     """The names of a check that mean modules, or what the code imports from them, whatever the code under test makes of them.
 
     A name also means a module if the check reads one of the module's attributes of it.
@@ -86,7 +89,7 @@ def shared_names(code: str, check: ast.AST, used: set[str], modules: set[str]) -
             for alias in statement.names:
                 if (alias.asname or alias.name) in used and not statement.level:
                     found |= imported(alias.asname or alias.name, str(statement.module), alias.name)
-    for node in ast.walk(check):
+    for node in check:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules - set(found):
             module = imported(node.value.id, node.value.id)
             found |= module if hasattr(module.get(node.value.id), node.attr) else {}
@@ -125,9 +128,9 @@ def check_builtins(channel: "CheckEnd") -> dict[str, Any]:
 class CheckEnd(Conversation):
     """The end of the check."""
 
-    def __init__(self, descriptor: int, verdicts: int) -> None:
+    def __init__(self, descriptor: int, reports: int) -> None:
         super().__init__(descriptor)
-        self.verdicts, self.rests_on_object = verdicts, False
+        self.reports, self.rests_on_object = reports, False
         self.remotes = dict[int, Remote]()
         # Nothing else, such as attributes: these lead to everything that this process has.
         self.operations: dict[str, Callable[..., Any]] = {
@@ -135,17 +138,13 @@ class CheckEnd(Conversation):
             "next": next,
         }
 
-    def wait_until_loaded(self) -> None:
-        """Ends this process if the code cannot be loaded."""
-        self.request("known", [])
-        write_all(self.verdicts, b"loaded\n")
-
-    def names(self, used: set[str]) -> dict[str, Any]:
+    def names(self, answered: Any, used: set[str]) -> dict[str, Any]:
         """The values of names of the code, without its replacements of builtins if the check uses them along with other names.
 
         Otherwise `def abs(x): return 0` would pass `assert abs(f(2) - 1.4) < 0.1`. A check that uses only `abs` means the code's.
+        `answered` are the names that the code says it has.
         """
-        known = {name for name in self.request("known", sorted(used)) if isinstance(name, str)} & used
+        known = {name for name in answered if isinstance(name, str)} & used if isinstance(answered, list) else set[str]()
         replaced = known & set(vars(builtins))
         return {name: self.request("name", name) for name in sorted(known if replaced == known else known - replaced)}
 
@@ -191,5 +190,5 @@ class CheckEnd(Conversation):
 
     def report(self, outcome: str, reason: str) -> NoReturn:
         """Send a verdict and end this process: nothing that the check does can change it any more."""
-        write_all(self.verdicts, json.dumps([outcome, reason]).encode() + b"\n")
+        write_all(self.reports, json.dumps([outcome, reason]).encode() + b"\n")
         os._exit(0)

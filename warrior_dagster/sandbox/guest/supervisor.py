@@ -133,21 +133,20 @@ def verdict(reports: int, children: list[int], seconds: float, folder: str) -> t
     if first != b"read":
         raise Broken("the check's process did not start")
     started = time.monotonic()
-    loaded = False
+    line, loading = b"", False
     try:
-        line = lines.read(started + seconds)
-        if line == b"loaded":
-            loaded, line = True, lines.read(started + seconds)
+        while (line := lines.read(started + seconds)) in (b"compiled", b"loaded"):
+            loading = line == b"compiled"
         outcome, reason = interpreted(line, answer, check)
     except OverLimit as error:
         outcome, reason = error.args
-    if not loaded and outcome != "not loaded":
+    if loading and line and outcome != "not loaded":
         outcome, reason = "not loaded", f"{reason or outcome} while loading"
     return outcome, reason, time.monotonic() - started
 
 
 class Reports:
-    """The lines that a check's process writes: "read", "loaded", and a verdict as JSON."""
+    """The lines that a check's process writes: "read", "compiled", "loaded", and a verdict as JSON."""
 
     def __init__(self, descriptor: int, folder: str) -> None:
         self.descriptor, self.folder, self.buffer = descriptor, folder, bytearray()
@@ -157,10 +156,12 @@ class Reports:
 
     def read(self, deadline: float) -> bytes:
         """The next line; empty if the process has ended without one. Raises OverLimit."""
-        while (end := self.buffer.find(b"\n")) < 0:
+        while True:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise OverLimit("timeout", "")
+            if (end := self.buffer.find(b"\n")) >= 0:
+                break
             ready = dict(self.poll.poll(1e3 * min(left, TICK)))
             if 0 in ready:
                 os._exit(1)
