@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox import hostile
-from warrior_dagster.sandbox.guest.check_runner import OnlyModules
+from warrior_dagster.sandbox.guest.installed_modules import OnlyModules
 from warrior_dagster.sandbox.isolation import Isolation, IsolationError, ResourceLimits
 from warrior_dagster.sandbox.modules import ModuleMissing, module_files
 from warrior_dagster.sandbox.pool import Program, run_all, run_in
@@ -76,8 +76,8 @@ def test_named_modules_and_what_they_need_are_there_read_only_and_no_others(isol
 def test_without_a_name_no_module_is_there(isolation: Isolation) -> None:
     checks = (
         "assert not importable('numpy')",
-        "assert not os.path.exists('/modules')",
-        "assert 'OMP_NUM_THREADS' not in os.environ",
+        "import os\nassert not os.path.exists('/modules')",
+        "import os\nassert 'OMP_NUM_THREADS' not in os.environ",
     )
     (result,) = run_in(isolation, [Program("key", CODE, checks)], ResourceLimits(20.0), 1)
     assert result.outcomes == ("passed",) * 3

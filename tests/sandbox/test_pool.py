@@ -39,8 +39,15 @@ CODE = """
 import dataclasses, random
 seen = []
 def count(): return len(seen)
+def see(item): seen.append(item)
 def double(n): return n + n
 def sort(items): items.sort()
+def evens(most): yield from range(0, most, 2)
+def apply(function, value): return function(value)
+def adder(by): return lambda n: by + n
+def refuse(why): raise ValueError(why)
+class Own(ValueError): pass
+def refuse_own(): raise Own("own")
 @dataclasses.dataclass
 class Point:
     x: "int"
@@ -70,14 +77,30 @@ EXPECTED: tuple[tuple[str, Outcome], ...] = (
     ("try:\n    double(1)\n    assert False\nexcept TypeError:\n    pass", "failed"),
     ("try:\n    assert double(1) == 3\nexcept AssertionError:\n    pass", "passed"),
     ("items = [3, 1]\nsort(items)\nassert items == [1, 3]", "passed"),
-    ("assert Point(1).moved(2) == Point(3) and Point(1) != Point(2) and isinstance(Point(1), Point)", "passed"),
-    ("assert Point(1) == Point(3)", "failed"),
+    ("assert Point(1).moved(2).x == 3 and Point(1).x != 2 and 'Point' in str(Point(1))", "passed"),
+    ("assert Point(1) == Point(1)", "abstained"),
     ("assert Point(1) == 1", "failed"),
+    ("assert Point(1) != 1", "abstained"),
+    ("assert Point(1) is not None and not isinstance(double(1), str)", "passed"),
+    ("assert isinstance(Point(1), Point)", "abstained"),
+    ("assert isinstance(Point(1), (int, str))", "failed"),
+    ("assert type(double(1)) is int and type(double('1')) == str", "passed"),
+    ("assert list(evens(6)) == [0, 2, 4] and next(evens(1)) == 0 and sum(evens(5)) == 6", "passed"),
+    ("assert 4 in list(evens(6)) and 3 not in set(evens(6))", "passed"),
+    ("assert 4 in evens(6)", "abstained"),
+    ("assert apply(lambda n, by=1: [n + by], 2) == [3] and apply(str.upper, 'a') == 'A' and apply(len, 'abc') == 3", "passed"),
+    ("assert apply(lambda n: n / 0, 2) == 3", "error"),
+    ("assert adder(2)(3) == 5 and adder('a')('b') == 'ab' and callable(adder(1)) and not callable(double(1))", "passed"),
+    ("assert all(double(n) == 2 * n for n in range(5)) and sorted(map(double, [2, 1])) == [2, 4]", "passed"),
+    ("assert double(10**30) == 2 * 10**30 and double(-0.0) == 0 and double(float('nan')) != double(1)", "passed"),
+    ("try:\n    refuse('no')\n    assert False\nexcept ValueError as error:\n    assert str(error) == 'no'", "passed"),
+    ("try:\n    refuse_own()\nexcept ValueError as error:\n    assert type(error).__name__ == 'Own'", "passed"),
+    ("refuse_own()", "error"),
     ("assert kinds() == {'a': (1, 2.5), 'b': {None, True}, 'c': b'x'}", "passed"),
     ("from decimal import Decimal\nassert double(Decimal('0.75')) == 1.5 and Decimal('1.5') < Decimal(2)", "passed"),
-    ("import datetime\nassert double(datetime.timedelta(1)) == datetime.timedelta(2) > datetime.timedelta(1)", "passed"),
+    ("import datetime\nassert double(datetime.timedelta(1)) == datetime.timedelta(2)", "abstained"),
     ("assert (n for n in [1]) and 2 in (n for n in [1, 2]) and 2 in double([2])", "passed"),
-    ("assert sum(seen) == 0\nseen.append(1)\nassert seen == [1] and count() == 1", "passed"),
+    ("assert sum(seen) == 0\nsee(1)\nassert count() == 1", "passed"),
     ("open('kept', 'x').write('1')\nassert open('kept').read() == '1'", "passed"),
     ("assert double(2) is None", "failed"),
     ("raise AssertionError", "failed"),
@@ -98,7 +121,7 @@ def test_each_check_is_judged_separately(levels: tuple[Level, ...]) -> None:
 
 
 def test_a_check_leaves_nothing_for_the_next(levels: tuple[Level, ...]) -> None:
-    check = "assert double(1) == 2 and seen == []\nseen.append(1)\nimport sys, os\n"
+    check = "assert double(1) == 2 and count() == 0\nsee(1)\nimport sys, os\n"
     check += "assert os.listdir('.') == [] and not hasattr(sys, 'left')\n"
     check += "sys.left = open('left', 'w').write('x')"
     results = list(run_all([Program(str(n), CODE, (check, check)) for n in range(3)], QUICK, levels=levels, workers=1))

@@ -75,8 +75,8 @@ class Sandbox:
                 for outcome, reason, seconds in self.run_batch(code, [checks[number] for number in waiting]):
                     if outcome == NOT_LOADED:
                         run.error = reason
-                        break
-                    run.record(waiting.pop(0), outcome, reason, seconds)
+                    else:
+                        run.record(waiting.pop(0), outcome, reason, seconds)
             except SandboxStuck as stuck:
                 self.close()
                 run.record(waiting.pop(0), "error", str(stuck))

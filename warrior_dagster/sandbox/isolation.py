@@ -26,6 +26,7 @@ from warrior_dagster.sandbox.guest import (
     check_process,
     conversation,
     fork_server,
+    installed_modules,
     kernel,
     remote,
     supervisor,
@@ -184,6 +185,6 @@ def open_to_all(path: str) -> bool:
 def guest_modules() -> list[tuple[str, Any]]:
     """The compiled modules of the guest, each after those that it imports."""
     packages = ("warrior_dagster", "warrior_dagster.sandbox", "warrior_dagster.sandbox.guest")
-    own = (kernel, values, conversation, answer_process, remote, check_process, supervisor, fork_server)
+    own = (kernel, values, conversation, answer_process, remote, check_process, supervisor, installed_modules, fork_server)
     compiled = [(m.__name__, compile(Path(str(m.__file__)).read_bytes(), m.__name__, "exec")) for m in own]
     return [*((name, None) for name in packages), *compiled]

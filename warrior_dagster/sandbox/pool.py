@@ -1,17 +1,19 @@
 """Runs code that models wrote against checks, each judged separately, in sandboxes. Generated code runs nowhere else.
 
-Threat model. The tested code may try to cheat. A check `assert f(1) == 2` is rewritten: the sandbox evaluates `f(1)` and sends
-the value; the 2 never enters the sandbox, and this process, which runs no generated code, compares the two. So code cannot pass
-by exiting early, by printing, by patching builtins or anything that looks like the checker, by walking frames, the garbage
-collector or descriptors, or with objects that equal everything. A check passes only if every assert at its top level was
-reached with a value for which it holds, and the check then ended without an exception.
+Threat model. The tested code may try to cheat. Each check runs as ordinary Python in a process of its own, and the code in
+another, which never holds the check: where the check calls `f(1)`, the arguments cross over and a value comes back. So code cannot
+pass by exiting early, by printing, by patching builtins, by walking frames, the garbage collector, descriptors or memory: whatever
+it sends is a value that the check compares. Only plain values of builtin types cross. Objects of the code's own can be called,
+read and iterated, but what they say of equality, order, truth, membership or arithmetic is not heard: where a pass would rest on
+that, the check abstains. Checks are untrusted too, as models write them, so both processes are confined. This process, which may
+not hang or crash, decodes no value: it reads an outcome and a reason for each check.
 
-What remains possible for code written against this very module: an assert that compares with no literal (`assert f(1)`,
-`assert f(1) == g(1)`), an assert within a loop or a `try`, and a check without asserts all rely on what the sandbox's
-interpreter reports. Objects of the tested code's own classes are compared by their own `__eq__`.
+What remains possible: a check that compares nothing with a value that the code does not know (`assert f(1)`, `assert f(1) == f(1)`)
+believes what the code returns, as it must.
 
-A check may use the standard library and an empty folder of its own, but no network and no other program. It starts from the
-freshly loaded code: nothing of other checks or programs remains in memory, processes or files.
+A check may use the standard library and an empty folder that it shares with the code, but no network and no other program. It
+starts from the freshly loaded code: nothing of other checks or programs remains in memory, processes or files. Compiling and
+loading count towards the limits of time and memory. All processes of a check together may hold as much memory as one of them.
 """
 
 import os
@@ -46,7 +48,9 @@ class Result:
 
     key: str
     outcomes: tuple[Outcome, ...]
-    """One per check. `failed`: an AssertionError; `error`: another exception, or the process ended before the check did."""
+    """One per check. `failed`: an AssertionError; `error`: another exception, or the process ended before the check did; `abstained`:
+    the check would have to believe objects of the code's own.
+    """
     reasons: tuple[str, ...]  # one per check: why it did not pass, or empty
     error: str  # why the code could not be loaded, so that no check ran; empty if it was loaded
     seconds: float  # wall-clock, of all checks

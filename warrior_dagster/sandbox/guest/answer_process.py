@@ -14,7 +14,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn
 
-from warrior_dagster.sandbox.guest import kernel
 from warrior_dagster.sandbox.guest.conversation import Conversation, describe
 from warrior_dagster.sandbox.guest.values import Encoded, NotPlain
 
@@ -57,6 +56,7 @@ class AnswerEnd(Conversation):
 
     def __init__(self, descriptor: int, namespace: dict[str, Any]) -> None:
         super().__init__(descriptor)
+        self.numbers = dict[int, int]()
         self.operations: dict[str, Callable[..., Any]] = {
             "known": lambda names: [name for name in names if name in namespace],
             "name": namespace.__getitem__,
@@ -79,8 +79,10 @@ class AnswerEnd(Conversation):
             return ["yours", value.number]
         if isinstance(value, type) and vars(builtins).get(value.__name__) is value:
             return ["named", "builtins", value.__name__]
-        self.exported.append(value)
-        return ["mine", len(self.exported) - 1, callable(value)]
+        number = self.numbers.setdefault(id(value), len(self.exported))  # ids stay: what is exported is kept
+        if number == len(self.exported):
+            self.exported.append(value)
+        return ["mine", number, callable(value)]
 
     def resolve(self, reference: list[Any]) -> Any:
         match reference:
@@ -94,26 +96,3 @@ class AnswerEnd(Conversation):
 
     def lost(self, reason: str) -> NoReturn:
         os._exit(1)
-
-
-def allow_modules(modules: dict[str, str], *, contained: bool) -> None:
-    """Make installed modules importable. One thread each: a thread for every core would take all memory that a check has."""
-    for library in ("OPENBLAS", "OMP", "MKL", "NUMEXPR"):
-        os.environ[f"{library}_NUM_THREADS"] = "1"
-    if contained:
-        sys.path.append(kernel.MODULES)
-        return
-    # Without namespaces the folders also hold other modules, which must be missing as they are in other sandboxes.
-    sys.path += sorted({os.path.dirname(path) for path in modules.values()})
-    sys.meta_path.insert(0, OnlyModules({name.partition(".")[0] for name in modules}))
-
-
-class OnlyModules:
-    """Finds no module, and refuses all that are neither in the standard library nor among some names."""
-
-    def __init__(self, names: set[str]) -> None:
-        self.names = names | sys.stdlib_module_names
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if path is None and name not in self.names:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from warrior_dagster.sandbox.guest import kernel
+from warrior_dagster.sandbox.guest.installed_modules import allow_modules
 from warrior_dagster.sandbox.guest.kernel import TMP
-from warrior_dagster.sandbox.guest.answer_process import allow_modules
 from warrior_dagster.sandbox.guest.supervisor import run_and_exit, send, supervise
 
 

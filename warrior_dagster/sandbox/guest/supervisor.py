@@ -159,7 +159,7 @@ class Reports:
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise OverLimit("timeout", "")
+                raise OverLimit("timeout", "timeout")
             if (end := self.buffer.find(b"\n")) >= 0:
                 break
             ready = dict(self.poll.poll(1e3 * min(left, TICK)))
@@ -192,7 +192,7 @@ def interpreted(line: bytes, answer: int, check: int) -> tuple[str, str]:
             return outcome, reason
         case _:
             how = f"the check's process {describe_exit(check)}"
-    return ("timeout", "") if how.endswith(signal.SIGXCPU.name) else ("error", how)
+    return ("timeout", "timeout") if how.endswith(signal.SIGXCPU.name) else ("error", how)
 
 
 def describe_exit(child: int) -> str:

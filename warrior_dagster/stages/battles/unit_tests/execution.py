@@ -39,11 +39,13 @@ one was. `answer_key`: the completion key of the answer. `run_key`: a hash of al
 not pass; where only the answer's definitions were run, it begins with DEFINITIONS_ONLY and why the whole cannot be loaded.
 """
 PASSED, TIMEOUT, NOT_RUN, UNSTABLE = "passed", "timeout", "not run", "unstable"
+ABSTAINED = "abstained"
+"""The outcome of a test that would have to believe an answer's own objects: nothing is known about whether the answer is right."""
 NEEDS_MODULE = "needs module"
 """The outcome of code that needs a module that the sandbox does not have: nothing is known about whether it is right."""
 DEFINITIONS_ONLY = "definitions only"
 NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '_?(\w+)'")
-JUDGED_BY = 1
+JUDGED_BY = 2
 """The version of the judging, part of each run key: raise it when the sandbox would judge the same run differently."""
 MAX_REASON = 200
 ROUNDS = 2

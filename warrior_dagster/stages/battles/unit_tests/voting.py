@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from warrior_dagster.stages.battles.unit_tests.execution import NEEDS_MODULE, PASSED, UNSTABLE
+from warrior_dagster.stages.battles.unit_tests.execution import ABSTAINED, NEEDS_MODULE, PASSED, UNSTABLE
 from warrior_dagster.stages.battles.votes import EXECUTION, VOTE_SCHEMA, decision
 
 FAULTY_FROM = 2
-"""A test that is unstable on the answers of this many competitors is faulty and is dropped. If it is unstable on one answer
-only, that answer counts as not passing: otherwise one random answer could veto every test.
+"""A test that is unstable on the answers of this many competitors, or abstains on them, is faulty and is dropped. If it is so on
+one answer only, that answer counts as not passing: otherwise one answer could veto every test.
 """
 
 
@@ -62,7 +62,7 @@ def suite_reports(tests: pl.DataFrame, results: pl.DataFrame) -> dict[tuple[str,
         .first()
         .over("competitor", "instruction_id", "writer"),
     )
-    faulty = (pl.col("outcome") == UNSTABLE).sum() >= FAULTY_FROM
+    faulty = pl.col("outcome").is_in([UNSTABLE, ABSTAINED]).sum() >= FAULTY_FROM
     runs = pl.col("passes").filter(pl.col("cannot_run").is_null())
     decides = runs.any() & ~runs.all() & ~faulty
     of_answers = (
