@@ -1,4 +1,4 @@
-"""The memory that a process and all its descendants hold, where no cgroup can count it: a limit of one process bounds each alone."""
+"""The memory that a process and all its descendants hold: Linux' own limits bound only each process alone."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -1,12 +1,12 @@
 """Runs code that models wrote against checks, each judged separately, in sandboxes. Generated code runs nowhere else.
 
 Threat model. The tested code may try to cheat. Each check runs as ordinary Python in a process of its own, and the code in
-another, which never holds the check: where the check calls `f(1)`, the arguments cross over and a value comes back. So code cannot
-pass by exiting early, by printing, by patching builtins, by walking frames, the garbage collector, descriptors or memory: whatever
-it sends is a value that the check compares. Only plain values of builtin types cross. Objects of the code's own can be called,
-read and iterated, but what they say of equality, order, truth, membership or arithmetic is not heard: where a pass would rest on
-that, the check abstains. Checks are untrusted too, as models write them, so both processes are confined. This process, which may
-not hang or crash, decodes no value: it reads an outcome and a reason for each check.
+another, which never holds the check: where the check calls `f(1)`, the arguments cross over and a value comes back. So code
+cannot pass by exiting early, by printing, by patching builtins, by walking frames, the garbage collector, descriptors or
+memory: whatever it sends is a value that the check compares. Only plain values of builtin types cross. Objects of the code's
+own can be called, read and iterated, but what they say of equality, order, truth, membership or arithmetic is not heard:
+where a pass would rest on that, the check abstains. Checks are untrusted too, as models write them, so both processes are
+confined. This process, which may not hang or crash, decodes no value: it reads an outcome and a reason for each check.
 
 What remains possible: a check that compares nothing with a value that the code does not know (`assert f(1)`, `assert f(1) == f(1)`)
 believes what the code returns, as it must.
@@ -48,8 +48,8 @@ class Result:
 
     key: str
     outcomes: tuple[Outcome, ...]
-    """One per check. `failed`: an AssertionError; `error`: another exception, or the process ended before the check did; `abstained`:
-    the check would have to believe objects of the code's own.
+    """One per check. `failed`: an AssertionError; `error`: another exception, or the process ended before the check did;
+    `abstained`: the check would have to believe objects of the code's own.
     """
     reasons: tuple[str, ...]  # one per check: why it did not pass, or empty
     error: str  # why the code could not be loaded, so that no check ran; empty if it was loaded

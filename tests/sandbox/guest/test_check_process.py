@@ -140,6 +140,9 @@ def test_what_a_check_cannot_give_to_the_code_makes_it_abstain_at_most(check: st
 
 
 def test_the_code_reaches_nothing_of_the_check_through_a_function_that_it_gets() -> None:
-    code = "def f(function):\n    try:\n        return function.__globals__, function.__code__\n    except AttributeError:\n        return dir(function)"
+    code = (
+        "def f(function):\n    try:\n        return function.__globals__, function.__code__\n"
+        "    except AttributeError:\n        return dir(function)"
+    )
     check = "expected = 'a secret'\nassert expected not in str(f(lambda: expected))"
     assert run(code, check) == ("passed",)

@@ -1,7 +1,7 @@
 """The process in which the code under test runs: it loads the code and does what the check's process asks of it.
 
-Nothing in it can be trusted once the code has run, and nothing needs to be: no check and no expected value is ever in its memory,
-and what it sends are values for the check to compare.
+Nothing in it can be trusted once the code has run, and nothing needs to be: no check and no expected value is ever in its
+memory, and what it sends are values for the check to compare.
 """
 
 import builtins
@@ -77,8 +77,9 @@ class AnswerEnd(Conversation):
     def refer(self, value: Any) -> Encoded:
         if isinstance(value, Callback):
             return ["yours", value.number]
-        if isinstance(value, type) and vars(builtins).get(value.__name__) is value:
-            return ["named", "builtins", value.__name__]
+        name = getattr(value, "__name__", None)
+        if isinstance(value, type) and isinstance(name, str) and vars(builtins).get(name) is value:
+            return ["named", "builtins", name]
         number = self.numbers.setdefault(id(value), len(self.exported))  # ids stay: what is exported is kept
         if number == len(self.exported):
             self.exported.append(value)

@@ -1,7 +1,8 @@
 """The process that runs a check: ordinary Python, in which the names of the code under test are its remote objects.
 
-It is confined like the code under test, because models write checks too. Every comparison is made here, over plain values, and the
-code under test sees none. A check passes if it ends without an exception and nothing in it rested on an object of the code's own.
+It is confined like the code under test, because models write checks too. Every comparison is made here, over plain values,
+and the code under test sees none. A check passes if it ends without an exception and nothing in it rested on an object of the
+code's own.
 """
 
 import ast
@@ -26,8 +27,8 @@ SHARED_MODULES = {
     *("bisect", "cmath", "collections", "copy", "decimal", "fractions", "functools", "heapq", "itertools", "json", "math"),
     *("operator", "re", "statistics", "string", "typing"),
 }
-"""Modules of the standard library that the check imports itself where the code under test also does: the code's own would be asked
-to compare.
+"""Modules of the standard library that the check imports itself where the code under test imports them: that code's own would
+be asked to compare.
 """
 
 
@@ -139,10 +140,10 @@ class CheckEnd(Conversation):
         }
 
     def names(self, answered: Any, used: set[str]) -> dict[str, Any]:
-        """The values of names of the code, without its replacements of builtins if the check uses them along with other names.
+        """The values of names of the code, without its replacements of builtins if the check uses other names too.
 
-        Otherwise `def abs(x): return 0` would pass `assert abs(f(2) - 1.4) < 0.1`. A check that uses only `abs` means the code's.
-        `answered` are the names that the code says it has.
+        Otherwise `def abs(x): return 0` would pass `assert abs(f(2) - 1.4) < 0.1`. A check that uses only `abs` means the
+        code's. `answered` are the names that the code says it has, among those that are `used`.
         """
         known = {name for name in answered if isinstance(name, str)} & used if isinstance(answered, list) else set[str]()
         replaced = known & set(vars(builtins))

@@ -1,8 +1,8 @@
 """Calls between a check and the code under test, which run in two processes, as lines of JSON over a socket.
 
-Either end may call the other: the code calls functions that the check gives to it. While an end waits for a reply, it serves the
-other's calls. Requests are [operation, operands, keywords]; replies are ["value", value, changes], where the changes are the new
-contents of mutable operands by position or keyword, or ["raised", names of builtin classes, name of the class, text, arguments].
+Either end may call the other: the code calls functions that the check gives to it. While an end waits for a reply, it serves
+the other's calls. A request is [operation, operands, keywords]. A reply is ["value", value, changes], where the changes are the
+new contents of mutable operands by position or keyword, or ["raised", names of builtin classes, name, text, arguments].
 """
 
 import builtins
@@ -62,15 +62,12 @@ class Conversation:
     def reply(self, operation: str, operands: list[Encoded], keywords: dict[str, Encoded]) -> None:
         """Perform an operation for the other end."""
         try:
-            values = {**dict(enumerate(map(self.decode, operands))), **{k: self.decode(v) for k, v in keywords.items()}}
-            positional = [values[place] for place in range(len(operands))]
+            given: list[tuple[int | str, Encoded]] = [*enumerate(operands), *keywords.items()]
+            values = {place: self.decode(encoded) for place, encoded in given}
+            positional = (values[place] for place in range(len(operands)))
             result = self.operations[operation](*positional, **{name: values[name] for name in keywords})
-            before = {**dict(enumerate(operands)), **keywords}
-            changes = [
-                [place, new]
-                for place, value in values.items()
-                if type(value) in MUTABLE and (new := self.encode(value)) != before[place]
-            ]
+            mutable = [(place, old) for place, old in given if type(values[place]) in MUTABLE]
+            changes = [[place, new] for place, old in mutable if (new := self.encode(values[place])) != old]
             try:
                 text = self.text(["value", self.encode(result), changes])
             except NotPlain:
@@ -160,7 +157,8 @@ def exception(builtin_names: list[Any], name: str, text: str, arguments: list[An
     base = next((kind for kind in classes if isinstance(kind, type) and issubclass(kind, BaseException)), Exception)
     try:
         kind = base if base.__name__ == name else type(name, (base,), {})
-        return kind(*arguments) if arguments else kind(text) if text else kind()
+        error: BaseException = kind(*arguments) if arguments else kind(text) if text else kind()
+        return error
     except (TypeError, ValueError):  # some classes insist on other arguments, and some names are none
         return Exception(f"{name}: {text}")
 

@@ -1,9 +1,9 @@
-"""Supervises one program inside the sandbox: starts two processes for each check, one for the code and one for the check itself.
+"""Supervises one program inside the sandbox: starts two processes for each check, for the code and for the check itself.
 
-It is process 1 of its own namespaces, so Linux kills every process that a program leaves behind. It measures the time, and reads
-no check: the code's process is a fork of it, and must find no check in its memory. Descriptor 0 brings the program and then one
-check after another. Messages leave on descriptor 1 as a line of JSON each: ["end", outcome, reason, seconds] for each check, up to
-the first that is "not loaded"; ["done"]; ["broken", reason].
+It is process 1 of its own namespaces, so Linux kills every process that a program leaves behind. It measures the time, and
+reads no check: the code's process is a fork of it, and must find no check in its memory. Descriptor 0 brings the program and
+then one check after another. Messages leave on descriptor 1 as a line of JSON each: ["end", outcome, reason, seconds] for
+each check, up to the first that is "not loaded"; ["done"]; ["broken", reason].
 """
 
 import fcntl
@@ -91,7 +91,7 @@ def confine(config: dict[str, Any]) -> None:
 
 
 def supervise_check(config: dict[str, Any], program: dict[str, Any]) -> tuple[str, str, float]:
-    """Run one check: its outcome, reason and seconds. Its processes, all that they started, and its files are gone afterwards."""
+    """Run one check: its outcome, reason and seconds. Its processes, all that these started, and its files are then gone."""
     answer_end, check_end = socket.socketpair()
     reports, verdicts = os.pipe()
     folder = kernel.TMP if config["contained"] else temporary_folder()

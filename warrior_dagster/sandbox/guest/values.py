@@ -55,13 +55,13 @@ def encode(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:  # noqa: PLR
         return ["range", *(encode(number, refer) for number in (value.start, value.stop, value.step))]
     if value is ...:
         return ["..."]
-    if kind in (Decimal, Fraction) and is_bounded(value):
-        return [kind.__name__, str(value)]
-    return encode_numpy(value, refer)
+    return encode_rare(value, refer)
 
 
-def encode_numpy(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:
-    """NumPy's numbers as Python's, and its arrays of numbers by type, shape and content."""
+def encode_rare(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:
+    """Decimals and fractions, NumPy's numbers as Python's, and its arrays of numbers by type, shape and content."""
+    if type(value) in (Decimal, Fraction) and is_bounded(value):
+        return [type(value).__name__, str(value)]
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in NUMERIC_KINDS:
         if isinstance(value, numpy.generic):
@@ -128,4 +128,6 @@ def is_bounded(value: Decimal | Fraction) -> bool:
         return max(value.numerator.bit_length(), value.denominator.bit_length()) <= 3 * MAX_DECIMAL_DIGITS
     if value.is_snan():
         return False
-    return not value.is_finite() or (len(value.as_tuple().digits) <= MAX_DECIMAL_DIGITS and abs(value.adjusted()) <= MAX_EXPONENT)
+    return not value.is_finite() or (
+        len(value.as_tuple().digits) <= MAX_DECIMAL_DIGITS and abs(value.adjusted()) <= MAX_EXPONENT
+    )

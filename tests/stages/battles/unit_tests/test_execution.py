@@ -111,7 +111,7 @@ def test_where_a_program_fails_its_definitions_are_run_and_its_row_says_so() -> 
     rows, spent = execution.execute(given, written, EMPTY, run_all, SETTINGS)
     assert rows.filter(competitor="ann").select("outcome", "reason").rows() == [
         ("passed", "definitions only (EOFError: EOF when reading a line)"),
-        ("failed", "definitions only (EOFError: EOF when reading a line): assert 1 does not hold"),
+        ("failed", "definitions only (EOFError: EOF when reading a line): the assert in line 1 does not hold"),
     ]
     assert rows["run_key"].n_unique() == 4  # that of the definitions is not that of the same text as a whole program
     assert (spent.runs, spent.reused) == (6, 0)

@@ -40,7 +40,7 @@ not pass; where only the answer's definitions were run, it begins with DEFINITIO
 """
 PASSED, TIMEOUT, NOT_RUN, UNSTABLE = "passed", "timeout", "not run", "unstable"
 ABSTAINED = "abstained"
-"""The outcome of a test that would have to believe an answer's own objects: nothing is known about whether the answer is right."""
+"""The outcome of a test that would have to believe an answer's own objects: whether the answer is right is not known."""
 NEEDS_MODULE = "needs module"
 """The outcome of code that needs a module that the sandbox does not have: nothing is known about whether it is right."""
 DEFINITIONS_ONLY = "definitions only"

@@ -13,8 +13,8 @@ from warrior_dagster.stages.battles.unit_tests.execution import ABSTAINED, NEEDS
 from warrior_dagster.stages.battles.votes import EXECUTION, VOTE_SCHEMA, decision
 
 FAULTY_FROM = 2
-"""A test that is unstable on the answers of this many competitors, or abstains on them, is faulty and is dropped. If it is so on
-one answer only, that answer counts as not passing: otherwise one answer could veto every test.
+"""A test that is unstable on the answers of this many competitors, or abstains on them, is faulty and is dropped. If it is so
+on one answer only, that answer counts as not passing: otherwise one answer could veto every test.
 """
 
 
