@@ -8,8 +8,8 @@ own can be called, read and iterated, but what they say of equality, order, trut
 where a pass would rest on that, the check abstains. Checks are untrusted too, as models write them, so both processes are
 confined. This process, which may not hang or crash, decodes no value: it reads an outcome and a reason for each check.
 
-What remains possible: a check that compares nothing with a value that the code does not know (`assert f(1)`, `assert f(1) == f(1)`)
-believes what the code returns, as it must.
+What remains possible: a check that compares nothing with a value that the code does not know, such as `assert f(1)` or
+`assert f(1) == f(1)`, believes what the code returns, as it must.
 
 A check may use the standard library and an empty folder that it shares with the code, but no network and no other program. It
 starts from the freshly loaded code: nothing of other checks or programs remains in memory, processes or files. Compiling and
