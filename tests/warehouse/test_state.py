@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from warrior_dagster.inference.ledger.journal import Journal, folder_of, rows_in
-from warrior_dagster.warehouse import state
 from warrior_dagster.warehouse.locks import file_lock
 from warrior_dagster.warehouse.state import UnsafeFolder, local_folder
 
@@ -22,7 +21,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of all states, which does not exist yet, beside an empty temporary folder; with a umask of 0."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "user" / "state"))
-    monkeypatch.setattr(state.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "tmp"))
     before = os.umask(0)
     yield tmp_path / "user" / "state"
     os.umask(before)
