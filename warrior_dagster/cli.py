@@ -209,7 +209,7 @@ def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it i
 
     try:
         file, _, _ = write_report(arena, open_warehouse(arena), LedgerReader(arena.warehouse))
-    except LedgerError as error:
+    except (LedgerError, FileExistsError) as error:
         fail(str(error))
     typer.echo(str(file))
     if browser:

@@ -17,7 +17,7 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.report import page
-from warrior_dagster.report.assets import FILE
+from warrior_dagster.report.assets import FILE, write_report
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -83,6 +83,38 @@ def test_the_asset_writes_one_file_that_loads_nothing_else_and_shows_every_figur
     assert all(row["answers"] and row["votes"] and row["mined"]["asked"]["prompt"] for row in data["rows"])
     assert all(len(near) == page.NEIGHBOURS and one not in near for one, near in data["near"].items())
     assert "default-src 'none'" in text
+
+
+@pytest.mark.parametrize("kind", ["another page", "link", "folder"])
+def test_a_report_replaces_only_a_report(kind: str, make_arena: MakeArena, tmp_path: Path) -> None:
+    arena = make_arena()
+    file = Path(arena.export.folder) / FILE
+    write_report(arena, Warehouse(arena.warehouse), LedgerReader(arena.warehouse))
+    write_report(arena, Warehouse(arena.warehouse), LedgerReader(arena.warehouse))
+    page_of, other = file.read_bytes(), tmp_path / "other.html"
+    other.write_bytes(page_of)
+    file.unlink()
+    if kind == "another page":
+        file.write_text("<title>mine</title>")
+    elif kind == "link":
+        file.symlink_to(other)
+    else:
+        file.mkdir()
+    with pytest.raises(FileExistsError, match="expected a report, because"):
+        write_report(arena, Warehouse(arena.warehouse), LedgerReader(arena.warehouse))
+    assert other.read_bytes() == page_of
+    assert kind != "another page" or file.read_text() == "<title>mine</title>"
+
+
+def test_writing_a_report_follows_no_link(make_arena: MakeArena, tmp_path: Path) -> None:
+    arena = make_arena()
+    folder, other = Path(arena.export.folder), tmp_path / "other"
+    folder.mkdir()
+    other.write_text("theirs")
+    for name in ("report.new", f".{FILE}.new"):
+        (folder / name).symlink_to(other)
+    write_report(arena, Warehouse(arena.warehouse), LedgerReader(arena.warehouse))
+    assert other.read_text() == "theirs"
 
 
 def test_any_text_of_a_model_is_data_and_never_markup(make_arena: MakeArena) -> None:
