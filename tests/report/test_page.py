@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ScriptedEngine, scripted_engines
+from tests.hostile_text import obeyed
 from tests.runs import EVERYTHING, materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
@@ -21,7 +22,7 @@ from warrior_dagster.report.assets import FILE, write_report
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \x1b[31m \u2028"
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \x1b[31m \u2028 \u202e \u2066 \x9b \U000e0041 http://x.org"
 
 
 class Elements(HTMLParser):
@@ -48,6 +49,11 @@ class Elements(HTMLParser):
 def written(arena: Arena) -> str:
     ledger = LedgerReader(arena.warehouse)
     return page.report(arena, Warehouse(arena.warehouse), ledger, "today")
+
+
+def page_data(text: str) -> str:
+    """Every text that the page's script gets."""
+    return json.dumps(json.loads(Elements(text).data), ensure_ascii=False)
 
 
 class Hostile(ScriptedEngine):
@@ -126,6 +132,9 @@ def test_any_text_of_a_model_is_data_and_never_markup(make_arena: MakeArena) -> 
         materialize(arena, engines, *EVERYTHING)
     text = written(arena)
     assert "alert(1)" in text
+    assert "\\\\u202e" in text
+    assert not obeyed(text)
+    assert not obeyed(page_data(text))
     page_of = Elements(text)
     assert [tag for tag, _ in page_of.found].count("script") == 2
     assert "img" not in {tag for tag, _ in page_of.found}
