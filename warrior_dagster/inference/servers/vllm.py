@@ -24,6 +24,7 @@ from warrior_dagster.inference.servers.vllm_environment import passed_on
 from warrior_dagster.inference.servers.vllm_key import KEY_VARIABLE, KeyOnEveryPath
 from warrior_dagster.inference.servers.vllm_log import explanation
 from warrior_dagster.processes.guard import guarded_process
+from warrior_dagster.warehouse.locks import opened
 
 PATIENCE_SECONDS = 10.0  # a server on this machine that cannot be reached does not come back by itself
 CPUINFO = Path("/proc/cpuinfo")
@@ -36,7 +37,8 @@ def connect(model: ServedModel, settings: VllmServer, logs: Path, lock: int) -> 
     # A unique name: if another server gets the port first, it cannot answer for this one.
     name, port, key = f"competitor-{token_hex(8)}", free_port(), token_urlsafe(32)
     log = logs / f"vllm-{Path(model.model).name}-{model.identity[-6:]}.log"
-    start = log.stat().st_size if log.exists() else 0  # earlier servers wrote to the same file
+    with open(log, "ab", opener=opened) as file:
+        start = file.tell()  # earlier servers wrote to the same file
     command = server_command(model.model, model.revision, settings, served_model=name, port=port)
     environment = server_environment(model.model, settings) | {KEY_VARIABLE: key}
     with guarded_process(command, environment, log=log, lock=lock) as process:
