@@ -1,4 +1,4 @@
-# make quickstart | test | test-ui | ui | bench | experiment-selection. Each sets up what it needs.
+# make quickstart | test | test-ui | audit | ui | bench | experiment-selection. Each sets up what it needs.
 # EXTRA=gpu installs vLLM's GPU build instead of the CPU build. ARENA="a.yaml b.yaml" make ui opens several arenas.
 EXTRA ?= cpu
 ARENA ?= arenas/quickstart.yaml
@@ -16,15 +16,16 @@ export QUICK
 # uv does not read pip's configuration, so pip's local wheel folders are passed on: one of them has the CPU build of torch.
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
-.PHONY: setup quickstart test test-ui check bench experiment-selection ui lock schema clean
+.PHONY: setup quickstart test test-ui check audit advisories bench experiment-selection ui lock schema clean
 
 quickstart: setup
 	$(BIN)/warrior run -c $(ARENA)
 
+# Dagster's web server has no login, so it is on loopback only: see SECURITY.md.
 ui: setup
-	$(BIN)/dagster dev -w workspace.yaml
+	$(BIN)/dagster dev --host 127.0.0.1 -w workspace.yaml
 
-test: setup check
+test: setup check audit
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not served"
 
 # Tests in Chromium on a real `dagster dev` with a copy of the quick start's data, and tests with a real daemon.
@@ -40,6 +41,14 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# Known vulnerabilities of the locked versions. Needs no network, but the file of advisories, which `make advisories` collects.
+audit: setup
+	@if test -f requirements/advisories.json; then $(BIN)/python -m requirements.audit; \
+	else echo "not audited: no requirements/advisories.json; make advisories collects it where there is a network"; fi
+
+advisories: setup
+	$(BIN)/python -m requirements.advisories
 
 # Prints one JSON line for each result; fails if one is below its promise. BENCH_DATA: the folder with CodeAlpaca's two files.
 # QUICK=1: fewer rounds, and smaller sizes where that hides no difference.

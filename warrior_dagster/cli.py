@@ -13,10 +13,10 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import dagster as dg
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena, place
+from warrior_dagster.config.messages import visible
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger import maintenance
@@ -34,7 +34,9 @@ for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # they w
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 ledger_app = typer.Typer(no_args_is_help=True, help="What was paid for: show it, verify it, remove some to ask for it again.")
 app.add_typer(ledger_app, name="ledger")
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+plain_console = partial(Console, markup=False, emoji=False, highlight=False)
+"""A console that prints text as it is: `[link=...]` and `:bug:` in a model's text mean nothing."""
+errors = plain_console(stderr=True, soft_wrap=True)
 
 ArenaFile = Annotated[Path, typer.Argument(help="The arena's YAML.", show_default=False)]
 Config = Annotated[Path, typer.Option("--config", "-c", help="The arena's YAML.", show_default=False)]
@@ -56,16 +58,16 @@ def check(file: ArenaFile) -> None:
         lines = (f"competitors.{name}.model: {name} cannot be prompted: {reason}" for name, reason in broken.items())
         fail("\n".join(in_file(line, arena, file) for line in lines))
     for line in not_cached(arena):
-        errors.print(f"warning: {in_file(line, arena, file)}")
+        warn(in_file(line, arena, file))
     weights = [c for c in arena.competitors if arena.mines(c.name)]
     if unpinned := [c.name for c in weights if not is_local(c.model) and c.revision is None]:
-        errors.print(f"warning: no revision pinned for {', '.join(unpinned)}: the model changes if its branch moves")
+        warn(f"no revision pinned for {', '.join(unpinned)}: the model changes if its branch moves")
     for line in tight_contexts(arena):
-        errors.print(f"warning: {line}")
+        warn(line)
     warn_of_earlier_identities(arena)
     if arena.not_mined:
-        typer.echo(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
-    typer.echo(f"{file}: ok, {len(arena.competitors)} competitors: {', '.join(arena.roster)}")
+        say(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
+    say(f"{file}: ok, {len(arena.competitors)} competitors: {', '.join(arena.roster)}")
 
 
 @app.command()
@@ -86,11 +88,11 @@ def retry(config: Config, as_json: AsJson = False) -> None:
     failed = failed_requests(arena)
     for table, reasons in failed.items():
         for reason, count in reasons.most_common():
-            errors.print(f"{table}: {count} failed: {escape(reason)}")
+            note(f"{table}: {count} failed: {reason}")
     if failed:
         materialize(arena, retry_failed, as_json)
     else:
-        errors.print("no request in the tables has failed; `warrior run` materializes what is missing or invalidated")
+        note("no request in the tables has failed; `warrior run` materializes what is missing or invalidated")
 
 
 def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool) -> None:
@@ -100,7 +102,7 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
     if missing := not_cached(arena):
         fail("\n".join(missing))
     for name, reason in unpromptable(arena).items():
-        errors.print(f"warning: {name} cannot be prompted, and what depends on it will not be made: {escape(reason)}")
+        warn(f"{name} cannot be prompted, and what depends on it will not be made: {reason}")
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed
     from warrior_dagster.report import terminal
@@ -109,22 +111,22 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
     Path(home).mkdir(parents=True, exist_ok=True)
     try:
         with (
-            progress_bars(errors) if errors.is_terminal else nullcontext(periodic_log(partial(typer.echo, err=True))) as report,
+            progress_bars(errors) if errors.is_terminal else nullcontext(periodic_log(note)) as report,
             open_engines(arena, report) as engines,
         ):
             result = how(arena, engines)
     except (RunFailed, LedgerError) as error:
         if as_json:
-            typer.echo(json.dumps({"error": str(error)}, ensure_ascii=False))
+            say_json({"error": str(error)})
         fail(str(error))
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
         fail("interrupted; run the command again to continue: completions so far are in the ledger")
     if as_json:
-        typer.echo(json.dumps(result, ensure_ascii=False))
+        say_json(result)
     else:
-        terminal.show_result(Console(highlight=False), open_warehouse(arena), result)
+        terminal.show_result(plain_console(), open_warehouse(arena), result)
     for warning in result["warnings"]:
-        errors.print(f"warning: {escape(warning)}")
+        warn(warning)
     if result["stopped"]:
         fail(f"stopped: {result['stopped']}; `warrior run` materializes what is missing")
     if result["failed_checks"]:
@@ -150,20 +152,20 @@ def plan(config: Config, as_json: AsJson = False) -> None:
     total, broken = totals(lines), unpromptable(arena, also_of_a_hub=True)
     if as_json:
         found = {"lines": list(map(asdict, lines)), "totals": total, "asked_again": again, "cannot_be_prompted": broken}
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        say_json(found)
     else:
-        terminal.show_plan(Console(highlight=False), lines, total)
+        terminal.show_plan(plain_console(), lines, total)
         for line in again:
-            typer.echo(line)
+            say(line)
         mined = warehouse.partitions("mined_instructions")
         if new := [name for name in arena.roster if name not in mined and arena.mines(name)]:
-            typer.echo(f"never mined: {', '.join(new)}")
+            say(f"never mined: {', '.join(new)}")
         if arena.not_mined:
-            typer.echo(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
+            say(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
         if not broken:
-            typer.echo(f"warrior run -c {config} sends this" if total["to_send"] else "nothing is left to send")
+            say(f"warrior run -c {config} sends this" if total["to_send"] else "nothing is left to send")
     for line in not_cached(arena):
-        errors.print(f"warning: {in_file(line, arena, config)}")
+        warn(in_file(line, arena, config))
     if broken:
         fail(f"the plan is incomplete, because these competitors cannot be prompted: {', '.join(broken)}")
 
@@ -183,22 +185,22 @@ def show(
         fail("expected one of: the beginning of an instruction's id, --text, --like")
     from warrior_dagster.report import lineage, terminal
 
-    warehouse, console = open_warehouse(arena), Console(highlight=False)
+    warehouse, console = open_warehouse(arena), plain_console()
     try:
         if text or like:
             found = lineage.by_text(arena, warehouse, text) if text else lineage.by_meaning(arena, warehouse, like, most)
             shown = found.head(most)
-            typer.echo(json.dumps(shown.to_dicts(), ensure_ascii=False)) if as_json else terminal.show_found(console, shown)
+            say_json(shown.to_dicts()) if as_json else terminal.show_found(console, shown)
             if found.is_empty():
-                errors.print("no instruction has these words")
+                note("no instruction has these words")
             elif text and len(found) > most:
-                errors.print(f"{len(shown)} of the {len(found)} instructions with these words; --most N shows more")
+                note(f"{len(shown)} of the {len(found)} instructions with these words; --most N shows more")
             return
         one = lineage.whole_id(arena, warehouse, instruction)
         (made,) = lineage.lineages(arena, warehouse, LedgerReader(arena.warehouse), [one])
     except (LookupError, LedgerError) as error:
         fail(str(error))
-    typer.echo(json.dumps(made, ensure_ascii=False)) if as_json else terminal.show_lineage(console, made)
+    say_json(made) if as_json else terminal.show_lineage(console, made)
 
 
 @app.command()
@@ -209,9 +211,9 @@ def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it i
 
     try:
         file, _, _ = write_report(arena, open_warehouse(arena), LedgerReader(arena.warehouse))
-    except LedgerError as error:
+    except (LedgerError, FileExistsError) as error:
         fail(str(error))
-    typer.echo(str(file))
+    say(str(file))
     if browser:
         typer.launch(file.as_uri())
 
@@ -227,16 +229,16 @@ def show_ledger(
     if key:
         rows = in_ledger(partial(maintenance.stored, uri, key))
         for row in rows or fail(f"no completion has a key that begins with {key}"):
-            typer.echo(json.dumps(row, ensure_ascii=False, indent=None if as_json else 2))
+            say_json(row, indent=None if as_json else 2)
         return
     models, size = in_ledger(partial(maintenance.summary, uri))
     if as_json:
-        typer.echo(json.dumps({"models": models.to_dicts(), "bytes": size}, ensure_ascii=False))
+        say_json({"models": models.to_dicts(), "bytes": size})
         return
     for row in models.iter_rows(named=True):
         times = f"from {row['first']} to {row['last']} UTC"
-        typer.echo(f"{row['model']}: {row['completions']:,} completions, {row['tokens']:,} tokens, {times}")
-    typer.echo(f"{models['completions'].sum():,} completions, {size / 2**20:,.1f} MiB on this disk")
+        say(f"{row['model']}: {row['completions']:,} completions, {row['tokens']:,} tokens, {times}")
+    say(f"{models['completions'].sum():,} completions, {size / 2**20:,.1f} MiB on this disk")
 
 
 @ledger_app.command(name="verify")
@@ -244,14 +246,14 @@ def verify_ledger(config: Config, as_json: AsJson = False) -> None:
     """Name completions that no model can have said or that lack what was asked for, and files that cannot be read."""
     faults, unread = in_ledger(partial(maintenance.verify, ready(config).warehouse))
     if as_json:
-        typer.echo(json.dumps({"faults": [fault._asdict() for fault in faults], "unread": unread}, ensure_ascii=False))
+        say_json({"faults": [fault._asdict() for fault in faults], "unread": unread})
     else:
         for fault in faults:
-            typer.echo(f"{fault.key} {fault.model}: {fault.reason}")
+            say(f"{fault.key} {fault.model}: {fault.reason}")
         for file in unread:
-            typer.echo(f"{file}: cannot be read; its completions are requested again")
+            say(f"{file}: cannot be read; its completions are requested again")
     if not faults and not unread and not as_json:
-        typer.echo("nothing is wrong or doubtful")
+        say("nothing is wrong or doubtful")
     if faults:
         fail(f"{len(faults)} completions are wrong or doubtful; `warrior ledger drop --faulty` removes them")
     if unread:
@@ -273,7 +275,7 @@ def drop_from_ledger(
     if not yes:
         typer.confirm(f"Remove {len(faults or keys or ())} completions, and pay for them again?", abort=True, err=True)
     count = in_ledger(partial(maintenance.drop, uri, faults, keys or ()))
-    typer.echo(f"{count} removed; `warrior run` requests them again")
+    say(f"{count} removed; `warrior run` requests them again")
 
 
 def in_ledger(work: Callable[[], Result]) -> Result:
@@ -287,7 +289,7 @@ def in_ledger(work: Callable[[], Result]) -> Result:
 @app.command()
 def schema() -> None:
     """Print the JSON schema of an arena's YAML, for editors."""
-    typer.echo(json.dumps(Arena.model_json_schema(), indent=2))
+    say(json.dumps(Arena.model_json_schema(), indent=2))
 
 
 @app.command()
@@ -297,7 +299,7 @@ def models(folder: Annotated[Path, typer.Argument(help="Where the model folders 
 
     try:
         for path in write_models(folder):
-            typer.echo(str(path))
+            say(str(path))
     except (FileNotFoundError, ValueError) as error:
         fail(str(error))
 
@@ -329,12 +331,31 @@ def warn_of_earlier_identities(arena: Arena) -> None:
 
     try:
         for line in earlier_identities(arena, LedgerReader(arena.warehouse)):
-            errors.print(f"warning: {escape(line)}")
+            warn(line)
     except LedgerError as error:
         fail(str(error))
 
 
+def say(text: str) -> None:
+    """Print a line."""
+    typer.echo(visible(text))
+
+
+def say_json(value: Any, indent: int | None = None) -> None:
+    """Print a value as JSON."""
+    say(json.dumps(value, ensure_ascii=False, indent=indent))
+
+
+def note(text: str) -> None:
+    """Print a line to standard error."""
+    errors.print(visible(text))
+
+
+def warn(text: str) -> None:
+    note(f"warning: {text}")
+
+
 def fail(message: str) -> NoReturn:
     """Exit with status 1 and a message."""
-    errors.print(escape(message), style="red")
+    errors.print(visible(message), style="red")
     raise typer.Exit(1)

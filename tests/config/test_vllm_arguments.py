@@ -22,6 +22,7 @@ tails = st.sampled_from(("", "", "=1", "=fp8", ".key", ".key=1"))
         ("--max-num-seqs=64", "--enable_expert_parallel", "--no-enable-chunked-prefill", "--cpu-offload-gb", "4"),
         ("--cudagraph-capture-sizes", "1", "2", "4", "--disable-log-stats"),
         ("--compilation-config", '{"cudagraph_mode": "NONE"}'),
+        ("--compilation_config={}", "--distributed-executor-backend", "ray"),
     ],
 )
 def test_arguments_about_speed_and_memory_are_allowed_in_every_spelling_of_vllm(arguments: tuple[str, ...]) -> None:
@@ -50,6 +51,29 @@ def test_arguments_about_speed_and_memory_are_allowed_in_every_spelling_of_vllm(
         (("--chat-template", "x"), "prompts are rendered here"),
         (("--reasoning_parser=x",), "prompts are rendered here"),
         (("--seed", "1"), "results repeat because of the ledger"),
+        (("--host", "0.0.0.0"), "on loopback, with a key of its own"),
+        (("--hos=0.0.0.0",), "served_model: NAME"),
+        (("--port=1",), "on loopback, with a key of its own"),
+        (("--uds=/tmp/socket",), "on loopback, with a key of its own"),
+        (("--api_key=x",), "on loopback, with a key of its own"),
+        (("--middleware=a.b",), "on loopback, with a key of its own"),
+        (("--ssl-keyfile=x",), "served_model: NAME"),
+        (("--served-model-name=x",), "served_model: NAME"),
+        (("--tokenizer=x",), "served_model: NAME"),
+        (("--trust-remote-code",), "runs code that comes with the weights"),
+        (("--trust_remote_code",), "runs code that comes with the weights"),
+        (("--trust-remote",), "served_model: NAME"),
+        (("--no-trust-remote-code",), "served_model: NAME"),
+        (("--worker-cls=a.B",), "served_model: NAME"),
+        (("--worker-extension-cls", "a.B"), "served_model: NAME"),
+        (("--scheduler-cls=a.B",), "served_model: NAME"),
+        (("--logits-processors=a.B",), "served_model: NAME"),
+        (("--tool-parser-plugin=a.py",), "served_model: NAME"),
+        (("--io-processor-plugin=a",), "served_model: NAME"),
+        (("--allowed-local-media-path=/",), "served_model: NAME"),
+        (("--hf-config-path=x",), "served_model: NAME"),
+        (("--model-loader-extra-config={}",), "served_model: NAME"),
+        (("--kv-transfer-config={}",), "served_model: NAME"),
     ],
 )
 def test_any_other_argument_is_refused_with_the_place_where_it_belongs(arguments: tuple[str, ...], belongs: str) -> None:
@@ -76,6 +100,23 @@ def test_any_other_argument_is_refused_with_the_place_where_it_belongs(arguments
 def test_a_value_without_its_argument_or_an_argument_without_its_value_is_refused(
     arguments: tuple[str, ...], expected: str
 ) -> None:
+    with pytest.raises(ValueError, match=expected):
+        VllmServer(extra_args=arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--distributed-executor-backend", "my.module.Executor"), "one of mp, ray, uni, external_launcher"),
+        (("--distributed_executor_backend=my.module.Executor",), "one of mp, ray, uni, external_launcher"),
+        (("--compilation-config", '{"mode": 1, "backend": "my.module"}'), "no `inductor_passes`"),
+        (('--compilation-config={"inductor_passes": {"a": "my.module"}}',), "no `inductor_passes`"),
+        (("--compilation-config", '{"backend": ["my.module"]}'), "no `inductor_passes`"),
+        (("--compilation-config", "my.json"), "expected a JSON object"),
+        (("--compilation-config=[]",), "expected a JSON object"),
+    ],
+)
+def test_a_value_that_vllm_would_import_is_refused(arguments: tuple[str, ...], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         VllmServer(extra_args=arguments)
 

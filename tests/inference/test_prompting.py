@@ -122,10 +122,55 @@ def test_any_text_is_one_user_turn(judge: LoadedCompetitor) -> None:
         ("", None, "the last line is no verdict"),
         ("[[T\u0131e]]", None, "the last line is no verdict"),  # a dotless i
         ("[[T\u0130e]]", None, "the last line is no verdict"),
+        ("A bad end:\n```\nreturn 1\n```\n[[B]]", "B", ""),
+        ("1. A is worse:\n    ```python\n    return 1\n    ```\n[[B]]", "B", ""),
+        ("> It says [[A]].\nBut B is right.\n[[B]]", "B", ""),
+        ("> return 1\n[[B]]", "B", ""),
+        ("`[[A]]`", "A", ""),
+        ("## [[A]]\r\n", "A", ""),
+        ("A.\r[[A]]", "A", ""),
     ],
 )
 def test_only_the_last_line_is_a_verdict(text: str, verdict: str | None, reason: str) -> None:
     assert last_line_verdict(Completion("k", 0, text, "stop"), "A|B|Tie") == (verdict, reason)
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "> {}",
+        ">{}",
+        " > > {}",
+        "**> {}**",
+        "> The end:\n> {}",
+        "- > {}",
+        "> The end:\u2028{}",  # no line of Markdown ends here
+        "> The end:\x0c{}",
+        "> The end:\x85{}",
+        '"{}"',
+        "'{}'",
+        "\u201c{}\u201d",
+        '"The end:\n{}"',
+        "The answer of A:\n```\nreturn 1\n{}",
+        "The answer of A:\n```\nreturn 1\n{}\n```",
+        "~~~python\n{}\n\n",
+        "1. A:\n   ```\n   {}",
+        "```\nreturn 1\n```\nand\n````\n```\n{}",
+    ],
+)
+@pytest.mark.parametrize("verdict", ["[[A]]", "Verdict: [[A]]", "**[[A]]**"])
+def test_a_verdict_in_a_quoted_line_is_none(quote: str, verdict: str) -> None:
+    found, reason = last_line_verdict(Completion("k", 0, "A is worse.\n" + quote.format(verdict), "stop"), "A|B|Tie")
+    assert found is None
+    assert reason in ("the last line is no verdict", "the last line is inside a code block")
+
+
+@given(st.text(), st.sampled_from([("", "> "), ("```\n", ""), ("~~~ python\n", "")]))
+def test_no_quoted_text_decides(text: str, quotes: tuple[str, str]) -> None:
+    opening, mark = quotes
+    lines = [*re.split(r"[\r\n]+", re.sub("[`~]", "", text)), "[[A]]"]
+    said = "Look:\n" + opening + "\n".join(mark + line for line in lines)
+    assert last_line_verdict(Completion("k", 0, said, "stop"), "A|B|Tie")[0] is None
 
 
 def test_a_truncated_or_failed_completion_has_no_verdict_but_a_reason() -> None:
@@ -206,7 +251,7 @@ PIECES = (
     *("A", "Tie", "7", "7.5", ".", "\n"),
 )
 DIVIDED = (
-    r"[\s*_#>`]*(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*:?)?[\s*_`]*"
+    r"[\s*_#`]*(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*:?)?[\s*_`]*"
     r"\[\[\s*(?P<verdict>PATTERN)\s*\]\][\s*_`.]*"
 )
 """The definition of a verdict's line, without a promise about time."""
@@ -214,8 +259,7 @@ DIVIDED = (
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.sampled_from(["A|B|Tie", SCORE]))
 def test_a_verdict_is_a_line_with_a_label_and_emphasis_at_most(text: str, pattern: str) -> None:
-    lines = text.strip().splitlines()
-    expected = re.fullmatch(DIVIDED.replace("PATTERN", pattern), lines[-1], re.IGNORECASE) if lines else None
+    expected = re.fullmatch(DIVIDED.replace("PATTERN", pattern), text.strip().split("\n")[-1], re.IGNORECASE)
     verdict, _ = last_line_verdict(Completion("key", 0, text, "stop"), pattern)
     assert verdict == (expected["verdict"] if expected else None)
 
@@ -223,3 +267,4 @@ def test_a_verdict_is_a_line_with_a_label_and_emphasis_at_most(text: str, patter
 @pytest.mark.parametrize("pattern", ["A|B|Tie", SCORE])
 def test_a_verdict_is_read_in_linear_time(pattern: str) -> None:
     assert_linear(lambda text: last_line_verdict(Completion("key", 0, text, "stop"), pattern))
+    assert_linear(lambda text: last_line_verdict(Completion("key", 0, f"{text}\n~~~\n~~~\n[[7]]", "stop"), pattern))

@@ -54,7 +54,7 @@ def test_the_model_s_own_generation_defaults_are_not_used() -> None:
     assert command[command.index("--generation-config") + 1] == "vllm"
     assert command[command.index("--revision") + 1] == "abc"
     assert "--gpu-memory-utilization" not in command
-    environment = vllm.server_environment(VllmServer(kv_cache_gib=3))
+    environment = vllm.server_environment("m", VllmServer(kv_cache_gib=3))
     assert environment["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "3"
 

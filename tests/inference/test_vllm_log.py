@@ -94,3 +94,9 @@ def test_a_log_without_an_error_is_shown_as_it_ends(log: bytes, tmp_path: Path) 
     assert explanation(tmp_path / "log", 0) == "\n".join(
         [*log.decode("utf-8", "replace").splitlines(), f"(the whole log: {tmp_path / 'log'})"]
     )
+
+
+def test_what_a_server_writes_is_not_obeyed_by_whoever_shows_it(tmp_path: Path) -> None:
+    log = tmp_path / "vllm.log"
+    log.write_text("ValueError: \x1b[31m\u202e\n", "utf-8")
+    assert "ValueError: \\u001b[31m\\u202e" in explanation(log, 0)

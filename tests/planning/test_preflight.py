@@ -28,6 +28,14 @@ def test_reference_sets_are_read_before_a_run(tmp_path: Path) -> None:
     assert lines == [f"{key}: {why}" for key in ("analysis.references", "export.benchmarks") for why in (broken, gone)]
 
 
+def test_a_state_folder_that_others_may_write_to_is_named_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "warrior-dagster").symlink_to(tmp_path)
+    (*_, line) = missing_here(load_arena(written(tmp_path, GOOD + "warehouse: s3://bucket/arena\n")))
+    assert line.startswith(f"warehouse: {tmp_path}/warrior-dagster: expected a folder that only you may write to")
+    assert line.endswith("it is a link or a file")
+
+
 def test_an_arena_that_runs_code_is_refused_if_the_machine_cannot_isolate_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ScriptedEngine, scripted_engines
+from tests.hostile_text import obeyed
 from tests.runs import EVERYTHING, materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
@@ -17,11 +18,11 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.report import page
-from warrior_dagster.report.assets import FILE
+from warrior_dagster.report.assets import FILE, write_report
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \x1b[31m \u2028"
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> & \x1b[31m \u2028 \u202e \u2066 \x9b \U000e0041 http://x.org"
 
 
 class Elements(HTMLParser):
@@ -48,6 +49,11 @@ class Elements(HTMLParser):
 def written(arena: Arena) -> str:
     ledger = LedgerReader(arena.warehouse)
     return page.report(arena, Warehouse(arena.warehouse), ledger, "today")
+
+
+def page_data(text: str) -> str:
+    """Every text that the page's script gets."""
+    return json.dumps(json.loads(Elements(text).data), ensure_ascii=False)
 
 
 class Hostile(ScriptedEngine):
@@ -85,6 +91,38 @@ def test_the_asset_writes_one_file_that_loads_nothing_else_and_shows_every_figur
     assert "default-src 'none'" in text
 
 
+@pytest.mark.parametrize("kind", ["another page", "link", "folder"])
+def test_a_report_replaces_only_a_report(kind: str, make_arena: MakeArena, tmp_path: Path) -> None:
+    arena = make_arena()
+    file = Path(arena.export.folder) / FILE
+    write_report(arena, Warehouse(arena.warehouse), LedgerReader(arena.warehouse))
+    write_report(arena, Warehouse(arena.warehouse), LedgerReader(arena.warehouse))
+    page_of, other = file.read_bytes(), tmp_path / "other.html"
+    other.write_bytes(page_of)
+    file.unlink()
+    if kind == "another page":
+        file.write_text("<title>mine</title>")
+    elif kind == "link":
+        file.symlink_to(other)
+    else:
+        file.mkdir()
+    with pytest.raises(FileExistsError, match="expected a report, because"):
+        write_report(arena, Warehouse(arena.warehouse), LedgerReader(arena.warehouse))
+    assert other.read_bytes() == page_of
+    assert kind != "another page" or file.read_text() == "<title>mine</title>"
+
+
+def test_writing_a_report_follows_no_link(make_arena: MakeArena, tmp_path: Path) -> None:
+    arena = make_arena()
+    folder, other = Path(arena.export.folder), tmp_path / "other"
+    folder.mkdir()
+    other.write_text("theirs")
+    for name in ("report.new", f".{FILE}.new"):
+        (folder / name).symlink_to(other)
+    write_report(arena, Warehouse(arena.warehouse), LedgerReader(arena.warehouse))
+    assert other.read_text() == "theirs"
+
+
 def test_any_text_of_a_model_is_data_and_never_markup(make_arena: MakeArena) -> None:
     arena = make_arena()
     with (
@@ -94,6 +132,9 @@ def test_any_text_of_a_model_is_data_and_never_markup(make_arena: MakeArena) -> 
         materialize(arena, engines, *EVERYTHING)
     text = written(arena)
     assert "alert(1)" in text
+    assert "\\\\u202e" in text
+    assert not obeyed(text)
+    assert not obeyed(page_data(text))
     page_of = Elements(text)
     assert [tag for tag, _ in page_of.found].count("script") == 2
     assert "img" not in {tag for tag, _ in page_of.found}

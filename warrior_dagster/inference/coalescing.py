@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
+from warrior_dagster.config.messages import on_one_line
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.reasoning import answer_of
@@ -88,7 +89,10 @@ class Coalescer(Generic[Row]):
         except Exception as error:  # any: the ledger would give the same text again, and the stage could never finish
             if completion.error is not None:
                 raise
-            reason = f"unreadable: {error!r}"[:400] + f"; `warrior ledger drop {completion.key}` removes it, to be sent again"
+            reason = (
+                on_one_line(f"unreadable: {error!r}"[:400])
+                + f"; `warrior ledger drop {completion.key}` removes it, to be sent again"
+            )
             completion = Completion(completion.key, completion.sample, error=reason, attempts=completion.attempts)
             row = self.read(request, completion)
         self.rows.append(row)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import ChatService, Competitor, is_local
-from warrior_dagster.warehouse.locks import local_folder
+from warrior_dagster.warehouse.state import local_folder
 
 SAMPLED_BYTES = 1 << 16
 SAMPLED_BLOCKS = 64

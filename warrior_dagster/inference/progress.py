@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from warrior_dagster.config.messages import visible
+
 LOG_SECONDS = 15.0
 REDRAW_SECONDS = 0.1  # redrawing a bar after every completion would take longer than the completions
 
@@ -46,7 +48,7 @@ class Progress:
 
     def wait_for(self, reason: str) -> None:
         """Report what the stage is waiting for from now on; "" if it no longer waits."""
-        self.waiting_for = reason
+        self.waiting_for = visible(reason)  # it may have a server's words
         self.report(self)
 
     def __str__(self) -> str:
@@ -71,7 +73,7 @@ def periodic_log(write: Callable[[str], None]) -> Report:
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Report]:
     """Draw one bar for each stage."""
-    name, note = TextColumn("{task.description:<12}"), TextColumn("{task.fields[note]}")
+    name, note = TextColumn("{task.description:<12}"), TextColumn("{task.fields[note]}", markup=False)
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), note)
     with Bars(*columns, console=console) as drawn:
         tasks: dict[int, tuple[Progress, TaskID]] = {}

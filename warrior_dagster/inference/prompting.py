@@ -19,10 +19,11 @@ from warrior_dagster.inference.chat_template import ChatTemplate
 from warrior_dagster.inference.reasoning import ENDED_IN_REASONING, KNOWN_PAIRS, ReplyFormat, reply_format
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
 from warrior_dagster.inference.validation import is_logprob
+from warrior_dagster.sandbox.code_blocks import LINE_END, ends_in_fence
 
 # Possessive repeats, because runs of equal signs would otherwise be divided between them in every way: quadratic time.
 VERDICT_LINE = (
-    r"[\s*_#>`]*+(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*+:?)?+[\s*_`]*+"
+    r"[\s*_#`]*+(?:(?:my |the )?(?:final )?(?:verdict|grade|score|rating)(?: is)?\s*+:?)?+[\s*_`]*+"
     r"\[\[\s*+(?P<verdict>PATTERN)\s*+\]\][\s*_`.]*+"
 )
 REQUEST_COLUMNS: dict[str, Any] = {"completion_key": pl.String, "attempts": pl.Int64, "error": pl.String}
@@ -138,17 +139,20 @@ def judge_prompt(judge: LoadedCompetitor, template: str, **texts: str) -> str:
 def last_line_verdict(completion: Completion, pattern: str) -> tuple[str | None, str]:
     """The verdict `[[...]]` on the last line of a judge's text: (verdict, "") or (None, the reason why it has none).
 
-    Besides it, the line may only have a label and emphasis: a line with more text may quote an answer.
+    Besides it, the line may only have a label and emphasis: a line with more text may quote an answer, and so do a line that
+    begins with `>` and one inside a fenced block.
     """
     if completion.error is not None:
         return None, completion.error
     if completion.finish_reason in UNFINISHED:
         return None, UNFINISHED[completion.finish_reason]
-    lines = completion.text.strip().splitlines()
+    last_line = LINE_END.split(completion.text.strip())[-1]
     # Without ASCII, IGNORECASE also takes a dotless i for an i, and a verdict would not be one of the pattern's words.
     expected = VERDICT_LINE.replace("PATTERN", f"(?a:{pattern})")
-    found = re.fullmatch(expected, lines[-1], re.IGNORECASE) if lines else None
-    return (found["verdict"], "") if found else (None, "the last line is no verdict")
+    found = re.fullmatch(expected, last_line, re.IGNORECASE)
+    if not found:
+        return None, "the last line is no verdict"
+    return (None, "the last line is inside a code block") if ends_in_fence(completion.text) else (found["verdict"], "")
 
 
 def choice_probabilities(completion: Completion, choices: tuple[str, ...]) -> tuple[dict[str, float] | None, str]:

@@ -17,6 +17,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.messages import visible
 from warrior_dagster.inference.dispatch import DispatchResult
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
@@ -98,7 +99,7 @@ def record(
     shared = {**(metadata or {}), **spent, "seconds": seconds_so_far(context)}
     if failures:
         log_partitions(context, written, notes, shared)
-        reasons = "\n".join(f"{partition}: {reason}" for partition, reason in failures.items())
+        reasons = visible("\n".join(f"{partition}: {reason}" for partition, reason in failures.items()))
         raise dg.Failure(f"{len(failures)} of {len({*failures, *frames})} partitions were not materialized.\n{reasons}")
     for partition, note in notes.items():
         if partition == WHOLE:
@@ -177,7 +178,7 @@ def partition_metadata(written: Written) -> dict[str, Any]:
         "dagster/column_schema": dg.TableSchema(
             columns=[dg.TableColumn(name, str(kind)) for name, kind in written.first.schema.items()]
         ),
-        "preview": dg.MetadataValue.md(preview(written.first)),
+        "preview": dg.MetadataValue.json(cells(written.first.head(PREVIEW_ROWS))),
     }
 
 
@@ -213,20 +214,16 @@ def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
     }
 
 
-def preview(frame: pl.DataFrame) -> str:
-    """The first rows as a Markdown table, without vectors."""
-    return markdown(frame.head(PREVIEW_ROWS).select(c for c, kind in frame.schema.items() if not isinstance(kind, pl.Array)))
+def cells(frame: pl.DataFrame) -> list[dict[str, str]]:
+    """The rows of a frame for Dagster's UI: values as short texts by column, without row ids and vectors.
 
-
-def markdown(frame: pl.DataFrame) -> str:
-    """A frame as a Markdown table, long texts shortened and row ids left out."""
-    columns = [name for name in frame.columns if name != "row_id"]
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(map(cell, row)) + " |" for row in frame.select(columns).iter_rows()])
+    They are shown as JSON or as a table, never as Markdown: it would make links of the addresses in a model's text.
+    """
+    columns = [c for c, kind in frame.schema.items() if c != "row_id" and not isinstance(kind, pl.Array)]
+    return [{name: cell(value) for name, value in row.items()} for row in frame.select(columns).iter_rows(named=True)]
 
 
 def cell(value: Any) -> str:
-    """A value on one line of a Markdown table, shortened; a model's text cannot leave its cell."""
-    text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
-    text = text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "&#124;").replace("`", "&#96;").replace("[", "&#91;")
+    """A value on one line, shortened."""
+    text = f"{value:.4g}" if isinstance(value, float) else " ".join(visible(str(value)).split())
+    return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"

@@ -13,7 +13,8 @@ from pathlib import Path
 import dagster as dg
 
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.warehouse.locks import file_lock, is_locked, local_folder
+from warrior_dagster.warehouse.locks import file_lock, is_locked
+from warrior_dagster.warehouse.state import local_folder
 
 SENSOR = "crashed_runs"
 SECONDS = 60

@@ -25,7 +25,7 @@ from warrior_dagster.orchestration.matchup_schedule import matchup_job, matchup_
 from warrior_dagster.orchestration.roster_sensor import roster_sensor
 from warrior_dagster.orchestration.run_pruning import prune_runs
 from warrior_dagster.planning.assets import arena_plan
-from warrior_dagster.warehouse.locks import local_folder
+from warrior_dagster.warehouse.state import local_folder
 from warrior_dagster.warehouse.tables import Warehouse
 
 

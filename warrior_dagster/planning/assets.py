@@ -8,7 +8,7 @@ import polars as pl
 
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import UNTRACKED
-from warrior_dagster.materialization.recording import Step, markdown, record
+from warrior_dagster.materialization.recording import Step, cells, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.planning import cost
 from warrior_dagster.planning.adoption import asked_again
@@ -41,7 +41,7 @@ def arena_plan(step: Step) -> dg.MaterializeResult:
     metadata: dict[str, Any] = {
         **cost.totals(lines),
         **({"not_mined": names} if (names := step.arena.not_mined) else {}),
-        "plan": dg.MetadataValue.md(markdown(rows)),
+        "plan": dg.MetadataValue.table([dg.TableRecord(row) for row in cells(rows)]),
     }
     if again := asked_again(step.arena, lines, step.ledger, step.warehouse):
         metadata["asked_again"] = dg.MetadataValue.md("\n\n".join(again))

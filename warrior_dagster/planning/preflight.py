@@ -13,10 +13,11 @@ from warrior_dagster.sandbox.modules import ModuleMissing, module_files
 from warrior_dagster.sandbox.pool import Program, run_all
 from warrior_dagster.sandbox.probing import best_isolation
 from warrior_dagster.stages.battles.unit_tests.execution import limits
+from warrior_dagster.warehouse.state import UnsafeFolder, local_folder
 
 
 def missing_here(arena: Arena) -> list[str]:
-    """One line for each missing model folder, module or API key, and each reference set that cannot be read."""
+    """One line for each missing model folder, module, state folder or API key, and each reference set that cannot be read."""
     named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors if arena.mines(c.name)]
     named.append(("embedding.model", arena.embedding.model))
     missing = [
@@ -30,6 +31,10 @@ def missing_here(arena: Arena) -> list[str]:
         module_files(arena.execution.modules)
     except ModuleMissing as error:
         missing.append(f"execution.modules: {error}")
+    try:
+        local_folder(arena.warehouse)
+    except UnsafeFolder as error:
+        missing.append(f"warehouse: {error}")
     serving = {f"competitors.{c.name}.serve" if c.serve else "engine.serve": arena.server(c) for c in arena.competitors}
     for key, serve in serving.items():
         if serve.api_key_env and not os.environ.get(serve.api_key_env, "").strip():

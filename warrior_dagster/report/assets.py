@@ -1,5 +1,6 @@
 """The report as an asset: materialize it last."""
 
+import os
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import resources
@@ -16,9 +17,13 @@ from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.report import lineage, page
+from warrior_dagster.warehouse.locks import file_lock
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 FILE = "report.html"
+TITLE = b"<title>Arena report: "
+READ = 4096
+"""Bytes of a page in which its title is."""
 TEMPLATE = resources.files("warrior_dagster.report").joinpath("templates/report.html.jinja")
 
 
@@ -44,12 +49,27 @@ def arena_report(step: Step) -> dg.MaterializeResult:
 
 
 def write_report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> tuple[Path, str, int]:
-    """Write the report beside the exports; its path, the SHA-256 of everything but the time in it, and its size in bytes."""
+    """Write the report beside the exports; its path, the SHA-256 of everything but the time in it, and its size in bytes.
+
+    Raises FileExistsError if another file has its name.
+    """
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     text = page.report(arena, warehouse, ledger, now).encode("utf-8", "replace")
     file = Path(arena.export.folder) / FILE
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_suffix(".new")
-    new.write_bytes(text)
-    new.replace(file)  # at once: a reader never opens half of a report
+    new = file.with_name(f".{FILE}.new")
+    with file_lock(file.with_name(f".{FILE}.lock")):
+        if os.path.lexists(file) and not is_report(file):
+            raise FileExistsError(f"{file}: expected a report, because another one replaces it; move this file away")
+        new.unlink(missing_ok=True)
+        with new.open("xb") as unfinished:  # follows no link
+            unfinished.write(text)
+        new.replace(file)  # at once: a reader never opens half of a report
     return file, sha256(text.replace(now.encode(), b"")).hexdigest(), len(text)
+
+
+def is_report(file: Path) -> bool:
+    """Whether a file is a report of any arena."""
+    if file.is_symlink() or not file.is_file():
+        return False
+    with file.open("rb") as written:
+        return TITLE in written.read(READ)

@@ -12,6 +12,7 @@ from warrior_dagster.analysis import assets as analysis
 from warrior_dagster.analysis import audit, pictures
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
+from warrior_dagster.config.messages import all_visible
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.report import lineage
@@ -91,23 +92,23 @@ def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: st
     audited = warehouse.read_existing(analysis.judge_audit.name, [WHOLE])
     loader = jinja2.PackageLoader("warrior_dagster.report")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("report.html.jinja").render(
-        arena=arena,
-        written=written,
-        missing=missing(arena, warehouse),
-        ratings=standings(warehouse),
-        sections=[shown(arena, warehouse, section) for section in SECTIONS],
-        faults={} if audited is None else audit.faults(audited),
-        alpha=agreement(arena, warehouse),
-        competitors=public(
+    values = {
+        "written": written,
+        "missing": missing(arena, warehouse),
+        "ratings": standings(warehouse),
+        "sections": [shown(arena, warehouse, section) for section in SECTIONS],
+        "faults": {} if audited is None else audit.faults(audited),
+        "alpha": agreement(arena, warehouse),
+        "competitors": public(
             [c.model_dump(mode="json", include={"name", "model", "revision", "license"}) for c in arena.competitors],
             public_names(arena),
         ),
-        settings=json.dumps(shown_settings(arena), indent=2, ensure_ascii=False),
-        rows=as_data({"rows": chosen, "near": neighbours(arena, warehouse, chosen)}),
-        shown=len(chosen),
-        left_out=left_out,
-    )
+        "settings": json.dumps(shown_settings(arena), indent=2, ensure_ascii=False),
+        "rows": as_data(all_visible({"rows": chosen, "near": neighbours(arena, warehouse, chosen)})),
+        "shown": len(chosen),
+        "left_out": left_out,
+    }
+    return environment.get_template("report.html.jinja").render(arena=arena, **all_visible(values))
 
 
 def missing(arena: Arena, warehouse: Warehouse) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""The output of the command line: plans, results of runs, lineages, and search results."""
+"""The output of the command line: plans, results of runs, lineages, and search results.
+
+Text of models goes through `visible`, to a console without markup: none of it is obeyed.
+"""
 
 import os
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +12,11 @@ import polars as pl
 from rich import box
 from rich.columns import Columns
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
+from warrior_dagster.config.messages import all_visible, visible
 from warrior_dagster.report.lineage import Lineage
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
@@ -24,17 +27,17 @@ if TYPE_CHECKING:
 def show_found(console: Console, found: pl.DataFrame) -> None:
     """One line for each instruction that a search found."""
     table = Table("id", *(["similarity"] if "similarity" in found.columns else []), "competitor", "instruction")
-    for row in found.iter_rows(named=True):
+    for row in all_visible(found.to_dicts()):
         near = [f"{row['similarity']:.2f}"] if "similarity" in row else []
-        text = " ".join(printable(row["instruction"]).split())
-        table.add_row(row["instruction_id"][:12], *near, row["competitor"], escape(text[:200]))
+        table.add_row(row["instruction_id"][:12], *near, row["competitor"], " ".join(row["instruction"].split())[:200])
     console.print(table)
 
 
 def show_lineage(console: Console, one: Lineage) -> None:
     """An instruction, its answers side by side, the votes with their reasons, and how it was mined."""
+    one = all_visible(one)
     mined, difficulty = one["mined"], one["difficulty"]
-    console.print(Panel(escape(printable(one["instruction"])), title=f"{one['instruction_id']}, revealed by {one['attacker']}"))
+    console.print(Panel(one["instruction"], title=Text(f"{one['instruction_id']}, revealed by {one['attacker']}")))
     console.print(
         f"mined: {mined['language']}, temperature {mined['temperature']}, top-p {mined['top_p']}, sample {mined['sample']};"
         f" model {mined['asked']['model'] if mined['asked'] else 'unknown'}; completion {mined['completion_key']}",
@@ -51,12 +54,12 @@ def show_lineage(console: Console, one: Lineage) -> None:
     for a in one["answers"]:
         title = ("gold: " if a["gold"] else "") + a["competitor"] + ("" if a["score"] is None else f", score {a['score']:.3f}")
         subtitle = f"{a['status']}, completion {(a['completion_key'] or '')[:12]}"
-        panels.append(Panel(escape(printable(a["answer"] or "")), title=title, subtitle=subtitle))
+        panels.append(Panel(a["answer"] or "", title=Text(title), subtitle=Text(subtitle)))
     console.print(Columns(panels, equal=True, expand=True, width=max(30, console.width // max(len(panels), 1) - 1)))
     votes = Table("judge", "left", "right", "order", "verdict", "for left", "text, or why it abstained", "completion")
     for vote in one["votes"]:
         share = "" if vote["p_left"] is None else f"{vote['p_left']:.2f}"
-        words = escape(" ".join(printable(vote["reason"] or vote["text"] or "").split())[:200])
+        words = " ".join((vote["reason"] or vote["text"] or "").split())[:200]
         order, verdict = vote["order"] or vote["evidence"], vote["verdict"] or vote["status"]
         votes.add_row(
             vote["judge"], vote["left"], vote["right"], order, verdict, share, words, (vote["completion_key"] or "")[:12]
@@ -64,9 +67,9 @@ def show_lineage(console: Console, one: Lineage) -> None:
     console.print(votes)
     if one["tests"]:
         names = [answer["competitor"] for answer in one["answers"]]
-        run = Table("test", "by", *map(escape, names))
+        run = Table("test", "by", *names)
         for test in one["tests"]:
-            run.add_row(escape(printable(test["test"])), test["writer"], *(test["outcomes"].get(name, "") for name in names))
+            run.add_row(test["test"], test["writer"], *(test["outcomes"].get(name, "") for name in names))
         console.print(run)
 
 
@@ -89,7 +92,7 @@ def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, An
     if priced:
         table.add_column("cost", money(total["cost"]), justify="right", no_wrap=True)
     for model in dict.fromkeys(line.model for line in lines):
-        table.add_row(f"[bold]{escape(Path(model).name)}[/bold]")
+        table.add_row(Text(visible(Path(model).name), style="bold"))
         for line in (line for line in lines if line.model == model):
             numbers = (compact(getattr(line, name)) for name in counts)
             times = [duration(line.gpu_hours), *([money(line.cost)] if priced else [])] if line.to_send else []
@@ -98,12 +101,7 @@ def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, An
     if total["to_send"]:
         console.print("`expected` is the part of `send` that cannot be known yet; `prompt` and `new` are the tokens of `send`.")
     for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.basis):
-        console.print(escape(basis), soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """A model's text without control characters, which a terminal would obey."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+        console.print(visible(basis), soft_wrap=True)
 
 
 def compact(number: float) -> str:
@@ -128,6 +126,7 @@ def money(cost: float | None) -> str:
 
 def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) -> None:
     """The ratings, the best row of the data set, and the paths of all results."""
+    result = all_visible(result)
     over_orders = any("order_deviation" in row for row in result["ratings"])
     columns = (
         "competitor",
@@ -153,10 +152,10 @@ def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) 
             " overlap a benchmark, are left out."
         )
         dataset = warehouse.read("sft_dataset", [WHOLE])
-        for row in dataset.sort("score", descending=True).head(1).iter_rows(named=True):
+        for row in all_visible(dataset.sort("score", descending=True).head(1).to_dicts()):
             console.rule(f"best of {len(dataset)} rows: mined from {row['attacker']}, answered by {row['competitor']}")
             for message in row["messages"]:
-                console.print(f"[bold]{message['role']}[/bold]: {escape(printable(message['content']))}\n")
+                console.print(Text.assemble((message["role"], "bold"), f": {message['content']}\n"))
     per_asset = Table("asset", "rows", "seconds", title="Assets")
     for name, rows in result["rows"].items():
         per_asset.add_row(name, str(rows), f"{result['seconds'].get(name, 0):.1f}")

@@ -10,6 +10,8 @@ from markdown_it import MarkdownIt
 PYTHON = re.compile(r"[{.\s]*(?:lang(?:uage)?-)?(?:i?python|pycon|py)(?![a-z])|\S+\.py(?![\w.])", re.IGNORECASE | re.ASCII)
 """The start of an info string of Python: `python3.11`, `py title="x"`, `{.python}`, `pycon`, or a file's name."""
 INDENTED_FENCE = re.compile(r"^[ \t]++(?=```|~~~)", re.MULTILINE)
+LINE_END = re.compile(r"\r\n?|\n")
+"""The end of a line in a document. `str.splitlines` also takes characters that end none."""
 PROMPT = re.compile(r"[ \t]*(?:>>>|\.\.\.)(?: |$)")
 MAGIC = re.compile(r"^[ \t]*[!%].*$", re.MULTILINE)
 STARTS_DEFINITION = re.compile(r"(?:@|def |async def |class |import |from \S+ import )")
@@ -42,6 +44,15 @@ def fenced_blocks(text: str) -> list[Block]:
     if "```" not in text and "~~~" not in text:
         return []
     return [Block(t.info.strip(), dedent(t.content)) for t in markdown().parse(text) if t.type == "fence"]
+
+
+def ends_in_fence(text: str) -> bool:
+    """Whether a document ends before its last fence does: its last line is the code of a block, or closes one."""
+    if "```" not in text and "~~~" not in text:
+        return False
+    document = outdented_fences(text.rstrip())
+    last = len(LINE_END.split(document))
+    return any(token.type == "fence" and token.map and token.map[1] == last for token in markdown().parse(document))
 
 
 def outdented_fences(text: str) -> str:

@@ -6,19 +6,25 @@ twice. A child process that inherits the descriptor, such as the guard of a serv
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 
 
-def local_folder(warehouse: str) -> Path:
-    """The folder of a warehouse's logs and locks: the warehouse itself, or a temporary folder if it is an object store."""
-    if "://" not in warehouse:
-        return Path(warehouse)
-    name = sha256(warehouse.rstrip("/").encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir(), f"warrior-{os.getuid()}-{name}")
+def opened(path: str | Path, flags: int) -> int:
+    """Open a file, which is created if missing, with its folders: an `opener` of `open`. A link is refused. Raises OSError.
+
+    What is created in a folder that is closed to others is closed to others; elsewhere the umask decides.
+    """
+    permissions = made_folder(Path(path).parent)
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, permissions & 0o666)
+
+
+def made_folder(folder: Path) -> int:
+    """Create a folder and its parents if missing; returns the permissions of what is created in it, before the umask."""
+    if not folder.is_dir():
+        folder.mkdir(made_folder(folder.parent), exist_ok=True)
+    return 0o777 if folder.stat().st_mode & 0o077 else 0o700
 
 
 def is_locked(path: Path) -> bool:
@@ -39,8 +45,7 @@ def file_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterato
 
     `on_wait` is called once if another process holds the lock.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = opened(path, os.O_RDWR)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

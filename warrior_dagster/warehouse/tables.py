@@ -21,10 +21,11 @@ import pyarrow as pa
 from lancedb.table import Table
 from numpy.typing import NDArray
 
-from warrior_dagster.warehouse.locks import file_lock, local_folder
+from warrior_dagster.warehouse.locks import file_lock
 from warrior_dagster.warehouse.registry import FINGERPRINTS, PARTITIONS, Registry, open_table, quoted
 from warrior_dagster.warehouse.row_hash import PARTITION, SLICE, RowsHash
 from warrior_dagster.warehouse.spool import ROW_ID, replacement, spooled
+from warrior_dagster.warehouse.state import local_folder
 
 WHOLE = "_all"
 """The only partition of an unpartitioned table; no competitor can have this name."""

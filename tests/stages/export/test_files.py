@@ -1,8 +1,12 @@
 """The files of an export: the same rows in both, and never a partial export."""
 
 import json
+import os
+import re
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +137,76 @@ def test_an_error_between_two_slices_does_not_change_the_earlier_export(
 def test_a_type_that_no_trainer_reads_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="column day: expected String"):
         write_dataset(pl.DataFrame({"day": []}, schema={"day": pl.Date}), tmp_path, "days", "")
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Everything in a folder that is no lock: the text of a file, the target of a link."""
+    found = {}
+    for one in folder.rglob("*"):
+        text = os.readlink(one) if one.is_symlink() else one.read_text("utf-8", "replace") if one.is_file() else "folder"
+        found[str(one.relative_to(folder))] = text
+    return {name: text for name, text in found.items() if not name.endswith(".lock")}
+
+
+def prepare(place: Path, names: Iterable[str]) -> None:
+    """A folder with some files; "x/" is a folder with a file, "x@" a link to a folder beside it with a file."""
+    place.mkdir()
+    beside = place.parent / "beside"
+    beside.mkdir(exist_ok=True)
+    (beside / "train.parquet").write_text("theirs")
+    for name in names:
+        if name.endswith("@"):
+            (place / name[:-1]).symlink_to(beside)
+        elif name.endswith("/"):
+            (place / name).mkdir()
+            (place / name / "train.parquet").write_text("theirs")
+        else:
+            (place / name).write_text("theirs")
+
+
+WRITTEN = ("README.md", "train.jsonl", "train.parquet")
+NAMES = st.sets(st.sampled_from([*WRITTEN, "train.parquet@", "README.md/", "notes.md", ".git/", "x@"]), max_size=4).filter(
+    lambda names: len({name.rstrip("/@") for name in names}) == len(names)
+)
+
+
+@given(NAMES, st.sampled_from(["sft", ".sft.new", ".sft.old", "sft.invalidated"]), st.sampled_from(["write", "invalidate"]))
+def test_an_export_removes_nothing_that_it_does_not_write(names: set[str], place: str, what: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if what == "invalidate" and place != "sft":
+            write_dataset(pl.DataFrame({"a": ["x"]}), folder, "sft", "card")
+        prepare(folder / place, names)
+        before = tree(folder)
+        own = names <= set(WRITTEN) and (len(names) in (0, 3) or place.startswith("."))
+        used = place in ("sft", "sft.invalidated") if what == "invalidate" else place != "sft.invalidated"
+        refused = pytest.raises(FileExistsError, match=f"{re.escape(str(folder / place))}: expected an export")
+        with refused if used and not own else nullcontext():
+            if what == "write":
+                write_dataset(pl.DataFrame({"a": ["x"]}), folder, "sft", "card")
+            else:
+                invalidate_dataset(folder, "sft")
+        after = tree(folder)
+        assert after["beside/train.parquet"] == "theirs"
+        if not own:
+            kept = {path: text for path, text in before.items() if path.startswith(place)}
+            assert {path: after.get(path) for path in kept} == kept
+
+
+@pytest.mark.parametrize("place", ["sft", ".sft.new", ".sft.old"])
+@pytest.mark.parametrize("kind", ["link", "dangling link", "file"])
+def test_what_is_no_folder_in_the_place_of_an_export_is_refused(place: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "beside").mkdir()
+    for file in WRITTEN:
+        (tmp_path / "beside" / file).write_text("theirs")
+    if kind == "file":
+        (tmp_path / place).write_text("theirs")
+    else:
+        (tmp_path / place).symlink_to("beside" if kind == "link" else "nowhere")
+    before = tree(tmp_path)
+    with pytest.raises(FileExistsError, match="found a link or a file"):
+        write_dataset(pl.DataFrame({"a": ["x"]}), tmp_path, "sft", "card")
+    assert before.items() <= tree(tmp_path).items()
 
 
 @pytest.mark.parametrize("kind", ROWS)

@@ -8,7 +8,8 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.inference.identity import RECORDED, earlier_folder_identity, folder_identity, recorded
 from warrior_dagster.inference.ledger.reader import LedgerReader
-from warrior_dagster.warehouse.locks import local_folder
+from warrior_dagster.warehouse.locks import opened
+from warrior_dagster.warehouse.state import local_folder
 
 
 def with_earlier_folders(arena: Arena, ledger: LedgerReader) -> Arena:
@@ -23,9 +24,9 @@ def record_earlier_folders(arena: Arena, ledger: LedgerReader) -> None:
     """Record these identities in the warehouse's folder: they cannot be found again once another file is added."""
     if found := earlier_folders(arena, ledger):
         path = local_folder(arena.warehouse) / RECORDED
-        path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(f"{path}.{os.getpid()}")
-        unfinished.write_text(json.dumps(recorded(arena.warehouse) | found, indent=2), "utf-8")
+        with open(unfinished, "w", encoding="utf-8", opener=opened) as file:
+            json.dump(recorded(arena.warehouse) | found, file, indent=2)
         unfinished.rename(path)
 
 

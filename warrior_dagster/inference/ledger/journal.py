@@ -14,7 +14,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any
 
-from warrior_dagster.warehouse.locks import local_folder
+from warrior_dagster.warehouse.locks import opened
+from warrior_dagster.warehouse.state import local_folder
 
 
 class Journal:
@@ -22,7 +23,6 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         """Create the files. Call it under the ledger's lock, or another process might lock them first. Raises OSError."""
-        folder.mkdir(parents=True, exist_ok=True)
         name = token_hex(8)
         self._files = [locked(folder / f"{name}-{number}.jsonl") for number in range(2)]
 
@@ -56,7 +56,7 @@ def folder_of(uri: str) -> Path:
 
 def locked(path: Path) -> IO[bytes]:
     """A file open for appending without a buffer, with its lock. Raises BlockingIOError if another process has the lock."""
-    file = path.open("ab", buffering=0)
+    file = open(path, "ab", buffering=0, opener=opened)  # noqa: SIM115
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Reading the ledger. Starts no thread, and creates nothing."""
+"""Reading the ledger. Starts no thread, and changes nothing."""
 
 import logging
 import time

@@ -13,7 +13,8 @@ import pyarrow as pa
 from warrior_dagster.inference.ledger.repair import set_aside_torn_manifests
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.validation import impossible
-from warrior_dagster.warehouse.locks import file_lock, local_folder
+from warrior_dagster.warehouse.locks import file_lock
+from warrior_dagster.warehouse.state import local_folder
 
 SCHEMA = pa.schema(
     [

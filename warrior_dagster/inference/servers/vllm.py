@@ -1,4 +1,7 @@
-"""vLLM's own server: started as a guarded child process, used once it is healthy, and killed with everything it started."""
+"""vLLM's own server: started as a guarded child process, used once it is healthy, and killed with everything it started.
+
+It is for this process alone: on loopback, with a random key on every path (see vllm_key), and without our other secrets.
+"""
 
 import os
 import re
@@ -12,13 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_hex, token_urlsafe
 
 from warrior_dagster.config.serving import VllmServer
 from warrior_dagster.inference.request import ServedModel
 from warrior_dagster.inference.servers.base import GPU_LOCK, Connection, ServerFailed
+from warrior_dagster.inference.servers.vllm_environment import passed_on
+from warrior_dagster.inference.servers.vllm_key import KEY_VARIABLE, KeyOnEveryPath
 from warrior_dagster.inference.servers.vllm_log import explanation
 from warrior_dagster.processes.guard import guarded_process
+from warrior_dagster.warehouse.locks import opened
 
 PATIENCE_SECONDS = 10.0  # a server on this machine that cannot be reached does not come back by itself
 CPUINFO = Path("/proc/cpuinfo")
@@ -29,14 +35,16 @@ BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # what Linux calls the instructi
 def connect(model: ServedModel, settings: VllmServer, logs: Path, lock: int) -> Iterator[Connection]:
     """Start a server of the model on a free loopback port, and stop it on leaving. Raises ServerFailed."""
     # A unique name: if another server gets the port first, it cannot answer for this one.
-    name, port = f"competitor-{token_hex(8)}", free_port()
+    name, port, key = f"competitor-{token_hex(8)}", free_port(), token_urlsafe(32)
     log = logs / f"vllm-{Path(model.model).name}-{model.identity[-6:]}.log"
-    start = log.stat().st_size if log.exists() else 0  # earlier servers wrote to the same file
+    with open(log, "ab", opener=opened) as file:
+        start = file.tell()  # earlier servers wrote to the same file
     command = server_command(model.model, model.revision, settings, served_model=name, port=port)
-    with guarded_process(command, server_environment(settings), log=log, lock=lock) as process:
+    environment = server_environment(model.model, settings) | {KEY_VARIABLE: key}
+    with guarded_process(command, environment, log=log, lock=lock) as process:
         url = f"http://127.0.0.1:{port}"
         wait_until_healthy(url, process, settings.startup_timeout_s, log, start)
-        yield Connection((url,), name, patience_s=PATIENCE_SECONDS)
+        yield Connection((url,), name, key, patience_s=PATIENCE_SECONDS)
 
 
 def lock_name(model: ServedModel) -> str:
@@ -53,6 +61,7 @@ def server_command(model: str, revision: str | None, settings: VllmServer, *, se
     command += ["--tensor-parallel-size", str(settings.tensor_parallel_size)]
     # The model's own generation_config.json would add sampling values that are not part of the completion keys.
     command += ["--generation-config", "vllm", "--enable-prefix-caching", "--disable-uvicorn-access-log"]
+    command += ["--middleware", f"{KeyOnEveryPath.__module__}.{KeyOnEveryPath.__name__}"]
     if settings.kv_cache_gib is None:
         command += ["--gpu-memory-utilization", str(settings.gpu_memory_utilization)]
     command += ["--quantization", settings.quantization] if settings.quantization else []
@@ -75,9 +84,9 @@ def on_cpu() -> bool:
         return False
 
 
-def server_environment(settings: VllmServer) -> dict[str, str]:
-    """This process's environment; on a CPU also the cache size, and all cores (vLLM reserves one by default)."""
-    environment = {**os.environ, "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
+def server_environment(model: str, settings: VllmServer) -> dict[str, str]:
+    """What it needs of our environment; on a CPU also the cache size, and all cores (vLLM reserves one by default)."""
+    environment = passed_on(os.environ, model) | {"VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
     if settings.kv_cache_gib is not None:
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(settings.kv_cache_gib)
     return environment

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from warrior_dagster.config.messages import visible
+
 PREFIX = re.compile(r"(?P<process>\([^()]*pid=\d+\) )?(?:ERROR [\d-]+ [\d:]+ \[[^\]]*\] ?)?")
 TRACEBACK = "Traceback (most recent call last):"
 REFERS_TO_ANOTHER = "root cause"  # "See root cause above", "See stack trace for root cause"
@@ -20,7 +22,7 @@ def explanation(log: Path, start: int) -> str:
         lines = file.read().decode("utf-8", "replace").splitlines()
     first, last = first_error(lines), lines[-LAST_LINES:]
     shown = [] if set(first) <= set(last) else ["the first error in its log:", *first, "the end of its log:"]
-    return "\n".join([*shown, *last, f"(the whole log: {log})"])
+    return visible("\n".join([*shown, *last, f"(the whole log: {log})"]))
 
 
 def first_error(lines: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.messages import visible
 from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import Table
@@ -157,7 +158,8 @@ def check(scope: Scope, table: Table, rules: dict[str, Rule]) -> dg.AssetChecksD
 
 def result(key: dg.AssetKey, asset: Checked, name: str, problems: Problems, *, blocking: bool) -> dg.AssetCheckResult:
     """The result of a rule, with the problem of each partition."""
-    shown = {"all rows" if partition == WHOLE else partition: problem for partition, problem in list(problems.items())[:SHOWN]}
+    first = list(problems.items())[:SHOWN]
+    shown = {"all rows" if partition == WHOLE else partition: visible(problem) for partition, problem in first}
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=name,

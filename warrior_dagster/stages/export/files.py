@@ -1,7 +1,12 @@
-"""Data sets on disk: folders that `datasets.load_dataset` and the Hub can load directly, replaced atomically."""
+"""Data sets on disk: folders that `datasets.load_dataset` and the Hub can load directly, replaced atomically.
 
-import shutil
+A folder in the place of an export may be a person's work. It is replaced only if it has the files of
+an export and nothing else.
+"""
+
+import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,9 @@ import polars as pl
 
 from warrior_dagster.warehouse.locks import file_lock
 
+FILES = {"parquet": "train.parquet", "jsonl": "train.jsonl", "card": "README.md"}
+NAMED = 5
+"""Files that an error names."""
 SLICE = 5_000
 """Rows converted at a time, which make one row group of Parquet. An Arrow string array holds at most 2 GiB: enough for rows of
 400,000 bytes.
@@ -20,40 +28,69 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
 
     The files are written to a temporary folder, which then replaces an earlier export, so a partial export is never visible.
     Exports of one name wait for one another, and each removes what an interrupted one left. Equal rows make equal bytes. NaN
-    and infinities are null in the JSON Lines. Raises TypeError naming a column that is not of strings, 64-bit numbers,
-    booleans, or lists or structs of them.
+    and infinities are null in the JSON Lines. Raises FileExistsError if something else is in the place of an earlier export,
+    and TypeError naming a column that is not of strings, 64-bit numbers, booleans, or lists or structs of them.
     """
     target, new, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
     with file_lock(folder / f".{name}.lock"):
-        _clear(new)
+        check_export(target)
+        remove_export(new, part=True)
         new.mkdir()
         with ThreadPoolExecutor(1) as thread:
-            lines = thread.submit(write_lines, rows, new / "train.jsonl")
-            write_parquet(rows, new / "train.parquet")
+            lines = thread.submit(write_lines, rows, new / FILES["jsonl"])
+            write_parquet(rows, new / FILES["parquet"])
             lines.result()
-        (new / "README.md").write_text(card, encoding="utf-8")
+        (new / FILES["card"]).write_text(card, encoding="utf-8")
 
-        _clear(old)
+        remove_export(old, part=True)
         if target.exists():
             target.rename(old)
         new.rename(target)
-        _clear(old)
-    files = {"parquet": "train.parquet", "jsonl": "train.jsonl", "card": "README.md"}
-    return {"folder": str(target)} | {kind: str(target / file) for kind, file in files.items()}
+        remove_export(old, part=True)
+    return {"folder": str(target)} | {kind: str(target / file) for kind, file in FILES.items()}
 
 
 def invalidate_dataset(folder: Path, name: str) -> None:
-    """Rename `folder/name/` to `folder/name.invalidated/`, replacing an earlier one, so that nobody trains on it by mistake."""
+    """Rename `folder/name/` to `folder/name.invalidated/`, replacing an earlier one, so that nobody trains on it by mistake.
+
+    Raises FileExistsError if either is something else than an export.
+    """
     target, aside = folder / name, folder / f"{name}.invalidated"
     with file_lock(folder / f".{name}.lock"):
-        if target.exists():
-            _clear(aside)
+        if os.path.lexists(target):
+            check_export(target)
+            remove_export(aside)
             target.rename(aside)
 
 
-def _clear(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def remove_export(folder: Path, *, part: bool = False) -> None:
+    """Remove the folder of an export if it exists. Raises FileExistsError as `check_export` does."""
+    check_export(folder, part=part)
+    with suppress(FileNotFoundError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            for file in FILES.values():
+                with suppress(FileNotFoundError):
+                    os.unlink(file, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        folder.rmdir()
+
+
+def check_export(folder: Path, *, part: bool = False) -> None:
+    """Raise FileExistsError unless a folder is missing or empty, or has the files of an export, or with `part` some of them,
+    and nothing else. Links are not followed.
+    """
+    if not os.path.lexists(folder):
+        return
+    wanted, found = set(FILES.values()), "a link or a file"
+    if folder.is_dir() and not folder.is_symlink():
+        names = {one.name if one.is_file(follow_symlinks=False) else f"{one.name} (no file)" for one in os.scandir(folder)}
+        if not names or names == wanted or (part and names < wanted):
+            return
+        found = ", ".join([*sorted(names - wanted), *sorted(names & wanted)][:NAMED])
+    expected = f"expected an export, which has {', '.join(FILES.values())} and nothing else, because another one replaces it"
+    raise FileExistsError(f"{folder}: {expected}; found {found}. Move it away, or name another export.folder")
 
 
 def write_lines(rows: pl.DataFrame, path: Path) -> None:

@@ -1,0 +1,146 @@
+"""What the terminal gets: text of models as it is, and nothing that the terminal would obey."""
+
+import inspect
+import io
+import os
+import re
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+from unittest.mock import patch
+
+import polars as pl
+import pytest
+import typer
+from hypothesis import given
+from rich.console import Console
+
+from tests.hostile_text import TEXTS, obeyed
+from warrior_dagster import cli
+from warrior_dagster.inference.progress import Progress, periodic_log, progress_bars
+from warrior_dagster.planning.cost import PlanLine, totals
+from warrior_dagster.report import terminal
+
+STYLE = re.compile(r"\x1b\[[\d;]*m")
+"""What the program itself sends for colours; `\\x1b]8` would be a link."""
+
+
+def console() -> Console:
+    """A console as the commands have, of a terminal with colours."""
+    return cli.plain_console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=200)
+
+
+def printed(on: Console) -> str:
+    assert isinstance(on.file, io.StringIO)
+    return STYLE.sub("", on.file.getvalue())
+
+
+def lineage_of(text: str) -> dict[str, Any]:
+    """A lineage in which every text that a model or server could choose is `text`."""
+    asked = {"model": text, "prompt": text, "sample": 0, "params": {}}
+    vote = {"judge": "j", "left": "a", "right": "b", "evidence": "opinion", "order": "left_first", "status": text}
+    return {
+        "instruction_id": "1",
+        "instruction": text,
+        "attacker": "a",
+        "mined": {"language": text, "temperature": 1.0, "top_p": 1.0, "sample": 0, "completion_key": "k", "asked": asked},
+        "kept": False,
+        "duplicate_of": text or "1",
+        "similarity": 0.9,
+        "difficulty": {"score": 1.0, "band": text or "poor", "kept": True},
+        "ratings": [{"judge": "j", "score": None, "on_topic": None, "reason": text, "text": text}],
+        "rank": 0,
+        "answers": [{"competitor": "a", "answer": text, "status": text, "completion_key": "k", "score": 1.0, "gold": True}],
+        "votes": [
+            vote | {"reason": reason, "verdict": None, "p_left": None, "text": text, "completion_key": "k"}
+            for reason in (text, "")
+        ],
+        "tests": [{"writer": "j", "test": text, "outcomes": {"a": text}}],
+        "outcomes": [],
+    }
+
+
+@given(TEXTS)
+def test_no_text_of_a_model_is_obeyed_by_the_terminal(text: str) -> None:
+    on = console()
+    terminal.show_lineage(on, lineage_of(text))
+    terminal.show_found(
+        on, pl.DataFrame([{"instruction_id": "1", "competitor": "a", "instruction": text.encode("utf-8", "replace").decode()}])
+    )
+    lines = [PlanLine("mining", f"org/{text}", 1, 1, 0, 1, 1, None, None, text)]
+    terminal.show_plan(on, lines, totals(lines))
+    assert not obeyed(printed(on))
+
+
+class OneRow:
+    """In place of a warehouse: a data set of one row."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def read(self, *_: object) -> pl.DataFrame:
+        text = self.text.encode("utf-8", "replace").decode()
+        row = {"score": 1.0, "attacker": "a", "competitor": "b", "messages": [{"role": "user", "content": text}]}
+        return pl.DataFrame([row])
+
+
+def show_result(on: Console, text: str) -> None:
+    """Print the result of a run whose best row and paths are `text`."""
+    counts = {"battles": 1, "wins": 1, "ties": 0, "losses": 0}
+    result = {
+        "ratings": [{"competitor": "a", "rating": 1.0, "low": None, "high": None, **counts}],
+        "rows": {"sft_dataset": 1, "selected_instructions": 1},
+        "seconds": {},
+        "exports": {"sft": text},
+        "warehouse": text,
+    }
+    warehouse: Any = OneRow(text)
+    with patch.dict(os.environ, {"DAGSTER_HOME": "/nowhere"}):
+        terminal.show_result(on, warehouse, result)
+
+
+@given(TEXTS)
+def test_no_result_of_a_run_is_obeyed_by_the_terminal(text: str) -> None:
+    show_result(on := console(), text)
+    assert not obeyed(printed(on))
+
+
+MARKUP = "[bold]x[/bold] [link=http://x]y[/link] [/] :bug: \\[red]"
+
+
+def test_markup_and_codes_of_emoji_in_a_text_are_shown_as_they_are() -> None:
+    on = console()
+    terminal.show_lineage(on, lineage_of(MARKUP))
+    show_result(on, MARKUP)
+    assert printed(on).count(MARKUP) >= 8
+    assert printed(on).count("bold") == 2 * printed(on).count("[bold]x[/bold]")
+
+
+@given(TEXTS)
+def test_no_line_of_a_command_is_obeyed(text: str) -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        cli.say(text)
+        cli.say_json({"text": [text]})
+        cli.note(text)
+        cli.warn(text)
+        with pytest.raises(typer.Exit):
+            cli.fail(text)
+    assert not obeyed(out.getvalue() + err.getvalue())
+
+
+def test_every_command_prints_through_these_functions() -> None:
+    source = inspect.getsource(cli)
+    assert (source.count("typer.echo("), source.count("errors.print(")) == (1, 2)
+    assert not re.search(r"(?<!\w)print\(", source.replace("errors.print(", ""))
+
+
+@given(TEXTS)
+def test_no_reason_of_a_server_is_obeyed_in_a_progress(text: str) -> None:
+    lines, on = list[str](), console()
+    Progress(periodic_log(lines.append), "votes", 2).wait_for(text + "!")
+    with progress_bars(on) as report:
+        Progress(report, "votes", 2).wait_for(text + "!")
+    assert lines
+    assert not obeyed("".join(lines))
+    assert "votes" in printed(on)
+    assert not obeyed(re.sub(r"\x1b\[(?:\?25[lh]|\d*[A-K])|\r", "", printed(on)))  # what a bar needs to be drawn again

@@ -1,0 +1,88 @@
+"""Where a warehouse keeps what belongs to this machine: locks, logs, and answers that are not in its table yet.
+
+Whoever may write there could block runs or forge answers, so the folder of an object store is closed to other users.
+"""
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+from warrior_dagster.warehouse.locks import is_locked, opened
+
+
+class UnsafeFolder(PermissionError):
+    """The state folder cannot be made, or others may change what is in it; the message names the folder and what to do."""
+
+
+def local_folder(warehouse: str) -> Path:
+    """The folder of a warehouse's logs, locks and journals: the warehouse itself, or a folder of this user's state (see
+    `state_folder`) if it is an object store; made if missing. Raises UnsafeFolder.
+    """
+    if "://" not in warehouse:
+        return Path(warehouse)
+    name = sha256(warehouse.rstrip("/").encode()).hexdigest()[:16]
+    folder = state_folder() / name
+    make_private(folder)
+    take_over(Path(tempfile.gettempdir(), f"warrior-{os.getuid()}-{name}"), folder)
+    return folder
+
+
+def state_folder() -> Path:
+    """`warrior-dagster` in the folder that XDG_STATE_HOME names, by default ~/.local/state; made if missing.
+
+    Raises UnsafeFolder. The folder that the user names is trusted if it exists; what is made is closed to others.
+    """
+    named = os.environ.get("XDG_STATE_HOME", "")
+    try:
+        base = Path(named) if os.path.isabs(named) else Path.home() / ".local" / "state"
+    except RuntimeError as error:
+        raise UnsafeFolder(f"expected a home folder, or one of your own in XDG_STATE_HOME: {error}") from error
+    folder = base / "warrior-dagster"
+    missing = [parent for parent in folder.parents if not parent.exists()]
+    for one in (*reversed(missing), folder):
+        make_private(one)
+    return folder
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that is closed to others, unless it exists. Raises UnsafeFolder if others may change what is in it."""
+    try:
+        folder.mkdir(0o700, exist_ok=True)
+        fault = fault_of(folder)
+    except OSError as error:
+        fault = str(error)
+    if fault:
+        expected = "expected a folder that only you may write to, or a place where one can be made"
+        raise UnsafeFolder(f"{folder}: {expected}; XDG_STATE_HOME names another place: {fault}")
+
+
+def fault_of(folder: Path) -> str:
+    """Why others may change what is in a folder, or "". Links are not followed. Raises OSError."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is a link or a file"
+    if found.st_uid != os.geteuid():
+        return f"it belongs to the user {found.st_uid}"
+    return "its group or others may write to it" if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else ""
+
+
+def take_over(earlier: Path, folder: Path) -> None:
+    """Move the answers of killed runs, and identities, from the temporary folder, where earlier versions kept them.
+
+    Raises UnsafeFolder if it is this user's own, but others may have changed it. One of another user is none of ours.
+    """
+    try:
+        fault, own = fault_of(earlier), earlier.lstat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return
+    if fault and own:
+        raise UnsafeFolder(f"{earlier}: an earlier version kept answers there, and {fault}. Remove it, or `chmod go-w` it")
+    for file in () if fault else (*earlier.glob("journal/*.jsonl"), *earlier.glob("*.json")):
+        with suppress(FileNotFoundError):  # another process has moved it
+            if not is_locked(file):
+                with open(folder / file.relative_to(earlier), "wb", opener=opened) as copy:
+                    copy.write(file.read_bytes())
+                file.unlink()
