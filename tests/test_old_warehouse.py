@@ -25,6 +25,8 @@ FIXTURE = Path(__file__).parent / "fixtures" / "warehouse_of_6c55b93"
 Tables = dict[str, pl.DataFrame]
 COMPUTED_HERE = ("vector", "radius")
 """Columns whose last digits depend on the processor."""
+JUDGED_ANEW = ("run_key", "reason")
+"""The columns of execution_results that change once: the sandbox now judges outside of the code's process. No outcome does."""
 REASONING = "reasoning"
 """The column that is new since then; no competitor of that time wrote any."""
 
@@ -57,7 +59,8 @@ def rows(arena: Arena) -> Tables:
     """All rows of every table except the report, which contains the time of writing."""
     warehouse = Warehouse(arena.warehouse)
     tables = [table for table in tables_of(arena) if table is not arena_report]
-    return {t.name: warehouse.read(t.name, t.partitions(arena)).drop(COMPUTED_HERE, strict=False) for t in tables}
+    found = {t.name: warehouse.read(t.name, t.partitions(arena)).drop(COMPUTED_HERE, strict=False) for t in tables}
+    return found | {"execution_results": found["execution_results"].drop(JUDGED_ANEW)}
 
 
 def without_reasoning(table: pl.DataFrame) -> pl.DataFrame:
