@@ -27,7 +27,12 @@ GOOD = Program(
     "def double(n):\n    return [n, n]\nprint('x' * 1_000_000)",
     ("assert double(2) == [2, 2]", "import time; time.sleep(0.05)\nassert double(0) == [0, 0]", "assert 'y' in double('y')"),
 )
-FOOLS_PLAIN = {"liars": liars.PROGRAMS, "subclasses": subclasses.PROGRAMS, "leaks": leaks.PROGRAMS, "forgeries": forgeries.PROGRAMS}
+FOOLS_PLAIN = {
+    "liars": liars.PROGRAMS,
+    "subclasses": subclasses.PROGRAMS,
+    "leaks": leaks.PROGRAMS,
+    "forgeries": forgeries.PROGRAMS,
+}
 """The kinds whose checks all pass where the answer and the check share an interpreter."""
 KINDS: dict[str, tuple[Programs, Programs]] = {
     **{kind: (programs, {}) for kind, programs in FOOLS_PLAIN.items()},
@@ -93,5 +98,3 @@ def main() -> None:
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(show, (programs[:middle], programs[middle:])))
-
-

@@ -3,7 +3,9 @@
 from tests.sandbox.hostile.kinds import Programs
 from tests.sandbox.hostile.leaks import FRAMES
 
-CHANNEL = FRAMES + """
+CHANNEL = (
+    FRAMES
+    + """
 import fcntl, json, select, signal, socket, stat, struct
 
 def descriptors(kind=stat.S_ISSOCK):
@@ -47,6 +49,7 @@ def speaks(make):
 def change(made, make):
     return make(made) if isinstance(made, str) else made
 """
+)
 """How an answer finds and uses the channel; it knows no protocol but tries every form of it."""
 
 LINES = {

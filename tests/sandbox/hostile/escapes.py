@@ -42,7 +42,20 @@ CALLED: Programs = {
     for name, (*numbers, arguments) in SYSTEM_CALLS.items()
 }  # fmt: skip
 
-FAMILIES = {"INET": 2, "INET6": 10, "UNIX": 1, "NETLINK": 16, "PACKET": 17, "VSOCK": 40, "ALG": 38, "BLUETOOTH": 31, "CAN": 29, "TIPC": 30, "XDP": 44, "KEY": 15}
+FAMILIES = {
+    "INET": 2,
+    "INET6": 10,
+    "UNIX": 1,
+    "NETLINK": 16,
+    "PACKET": 17,
+    "VSOCK": 40,
+    "ALG": 38,
+    "BLUETOOTH": 31,
+    "CAN": 29,
+    "TIPC": 30,
+    "XDP": 44,
+    "KEY": 15,
+}
 SOCKETS: Programs = {
     f"makes a socket of {name}": (
         "import socket\ndef f(kind):\n"
@@ -210,7 +223,21 @@ def wrote(path):
 """
 PATHS = ("{secret}", "/etc/passwd", "/etc/shadow", "/etc/hostname", "/proc/1/environ", "/proc/{host}/environ", "/proc/{host}/cmdline", "/proc/self/environ",
          "/proc/net/tcp", "/proc/kallsyms", "/proc/keys", "/proc/mounts", "/proc/version", "/sys/kernel/uevent_seqnum", "/dev/kmsg", "/dev/mem", "/bin/sh", "/usr/bin/env", "/root/.profile", "/root/.bashrc", "/var/lib/dpkg/status")  # fmt: skip
-FOLDERS = ("/home", "{folder}", "/proc/self/fd", "/proc/1/fd", "/sys", "/dev/shm", "/run", "/var/log", "/etc/ssl", "/opt", "/mnt", "/proc/1/root", "/proc/{host}/cwd")
+FOLDERS = (
+    "/home",
+    "{folder}",
+    "/proc/self/fd",
+    "/proc/1/fd",
+    "/sys",
+    "/dev/shm",
+    "/run",
+    "/var/log",
+    "/etc/ssl",
+    "/opt",
+    "/mnt",
+    "/proc/1/root",
+    "/proc/{host}/cwd",
+)
 OUTSIDE = ("/written", "/usr/written", "/usr/lib/written", "/etc/written", "/dev/written", "/dev/shm/written", "/var/tmp/written", "/run/written", "/proc/sys/kernel/hostname",
            "/proc/self/oom_score_adj", "/proc/self/uid_map", "/sys/fs/cgroup/cgroup.procs", "{secret}", "{folder}/written")  # fmt: skip
 CONTAINED: Programs = {

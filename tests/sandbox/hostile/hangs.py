@@ -164,7 +164,8 @@ PAIRS = (
 )  # fmt: skip
 COMPARED: Programs = {
     f"{one} against {other}": (
-        NUMBERS + f"def f(): return {one}\ndef g(): return {other}", ("assert f() == g()", "assert g() < f() < g()", "assert f() in {5, g()}")
+        NUMBERS + f"def f(): return {one}\ndef g(): return {other}",
+        ("assert f() == g()", "assert g() < f() < g()", "assert f() in {5, g()}"),
     )
     for one, other in PAIRS
 }
