@@ -64,9 +64,13 @@ LINES = {
     "a list for a reason": '["raised", [], {}]', "a truth": '["compared", 0, true]', "many lists": "[[],[],[],[]]",
 }  # fmt: skip
 SAID: Programs = {
-    f"says {name}": (CHANNEL + f"def f(*_):\n    put({text!r}.encode(errors='replace'))\n    time.sleep(0.02)\n    return 1", ("assert f(1) == 2",))
+    f"says {name}": (
+        CHANNEL + f"def f(*_):\n    put({text!r}.encode(errors='replace'))\n    time.sleep(0.02)\n    return 1",
+        ("assert f(1) == 2",),
+    )
     for name, text in {k: v for k, v in LINES.items() if len(v) < 1000}.items()
-} | {
+}
+SAID |= {
     f"says {name}": (CHANNEL + f"def f(*_):\n    put({text[:40]!r}.encode() * {len(text) // 40})\n    return 1", ("assert f(1) == 2",))
     for name, text in LINES.items()
     if len(text) >= 1000
@@ -84,10 +88,14 @@ TOLD = {
     "colliding numbers": '["set", [' + ",".join(f'["int", "{n * (2**61 - 1):x}"]' for n in range(3000)) + "]]",
 }  # fmt: skip
 FORGED: Programs = {
-    f"tells {name}": (CHANNEL + f"TOLD = {text!r}\ndef f(*_):\n    tell(TOLD)\n    tell(json.loads(TOLD))\n    time.sleep(0.02)\n    return 1",
-                      ("assert f(1) == 2", "assert f(1) < 0"))
+    f"tells {name}": (
+        CHANNEL
+        + f"TOLD = {text!r}\ndef f(*_):\n    tell(TOLD)\n    tell(json.loads(TOLD))\n    time.sleep(0.02)\n    return 1",
+        ("assert f(1) == 2", "assert f(1) < 0"),
+    )
     for name, text in TOLD.items()
-} | {
+}
+FORGED |= {
     f"lets it say {name}": (
         CHANNEL + f"import re\nTOLD = {text!r}\nspeaks(lambda text: re.sub(r'\\[\"int\", \"1\"\\]|(?<![0-9.])1(?![0-9.])', TOLD.replace('\\\\', ''), text))\n"
         "def f(*_): return 1",

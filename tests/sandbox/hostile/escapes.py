@@ -63,7 +63,8 @@ SOCKETS: Programs = {
         ("assert f(1) is True", "assert f(2) is True", "assert f(3) is True"),
     )
     for name, number in FAMILIES.items()
-} | {
+}
+SOCKETS |= {
     "connects": (
         "import socket\ndef tcp(port): return socket.create_connection(('127.0.0.1', port), 1).fileno() > 0\n"
         "def udp(): return socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))\n"

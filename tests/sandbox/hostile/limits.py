@@ -55,7 +55,8 @@ SOURCES = {
     "half of a surrogate": "x = '\ud800'",
 }  # fmt: skip
 """Texts that cost the parser, the compiler or their stack far more than their length; most are no programs at all."""
-COMPILED: Programs = {f"an answer of {name}": (text + "\ndef f(*_): return 1\n", ONE) for name, text in SOURCES.items()} | {
+COMPILED: Programs = {f"an answer of {name}": (text + "\ndef f(*_): return 1\n", ONE) for name, text in SOURCES.items()}
+COMPILED |= {
     f"a check of {name}": ("def f(*_): return 1\n", (text + "\nassert f(1) == 2\n",)) for name, text in SOURCES.items()
 }
 INSIDE: Programs = {
