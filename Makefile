@@ -1,4 +1,4 @@
-# make quickstart | test | test-ui | audit | ui | bench | experiment-selection. Each sets up what it needs.
+# make quickstart | test | test-hostile | test-ui | audit | ui | bench | experiment-selection. Each sets up what it needs.
 # EXTRA=gpu installs vLLM's GPU build instead of the CPU build. ARENA="a.yaml b.yaml" make ui opens several arenas.
 EXTRA ?= cpu
 ARENA ?= arenas/quickstart.yaml
@@ -16,7 +16,7 @@ export QUICK
 # uv does not read pip's configuration, so pip's local wheel folders are passed on: one of them has the CPU build of torch.
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
-.PHONY: setup quickstart test test-ui check audit advisories bench experiment-selection ui lock schema clean
+.PHONY: setup quickstart test test-hostile test-ui check audit advisories bench experiment-selection ui lock schema clean
 
 quickstart: setup
 	$(BIN)/warrior run -c $(ARENA)
@@ -26,7 +26,11 @@ ui: setup
 	$(BIN)/dagster dev --host 127.0.0.1 -w workspace.yaml
 
 test: setup check audit
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not served"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not served and not hostile"
+
+# Every hostile program with every isolation, as root and as a normal user where this is root. About half an hour.
+test-hostile: setup
+	$(BIN)/python -m pytest tests/sandbox/test_hostile.py tests/sandbox/test_liars.py
 
 # Tests in Chromium on a real `dagster dev` with a copy of the quick start's data, and tests with a real daemon.
 test-ui: setup $(VENV)/installed-ui data/quickstart/exports/report.html

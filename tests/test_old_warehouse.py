@@ -25,7 +25,7 @@ FIXTURE = Path(__file__).parent / "fixtures" / "warehouse_of_6c55b93"
 Tables = dict[str, pl.DataFrame]
 COMPUTED_HERE = ("vector", "radius")
 """Columns whose last digits depend on the processor."""
-JUDGED_ANEW = ("run_key", "reason")
+JUDGED_ANEW = ("run_key", "reason", "level")
 """The columns of execution_results that change once: the sandbox now judges outside of the code's process. No outcome does."""
 REASONING = "reasoning"
 """The column that is new since then; no competitor of that time wrote any."""
