@@ -79,7 +79,8 @@ class Sandbox:
                         run.record(waiting.pop(0), outcome, reason, seconds)
             except SandboxStuck as stuck:
                 self.close()
-                run.record(waiting.pop(0), "error", str(stuck))
+                if waiting:  # it may also break after the last
+                    run.record(waiting.pop(0), "error", str(stuck))
         return run
 
     def run_batch(self, code: str, checks: Sequence[str]) -> Iterator[tuple[Any, str, float]]:

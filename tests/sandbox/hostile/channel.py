@@ -79,7 +79,7 @@ SAID |= {
 TOLD = {
     "a signalling NaN": '["Decimal", "sNaN"]', "a text for a number": '"1"', "a huge decimal": '["Decimal", "1e999999999999999999"]',
     "a huge fraction": '["Fraction", "1e999999999999999999"]', "a fraction by zero": '["Fraction", "1/0"]', "a number of too many digits": '["int", "' + "9" * 200_000 + '"]',
-    "a float for an int": '["int", "1.5"]', "an int with an underscore": '["int", "1_0"]', "an infinite float": '["float", "inf"]', "a bare number": "2",
+    "a float for an int": '["int", "1.5"]', "an int with an underscore": '["int", "1_0"]', "an infinite float": '["float", "inf"]', "a bare number": "3",
     "an unknown type": '["object", "x"]', "an exception": '["Exception", "x"]', "a type without content": '["int"]', "a type with too much": '["int", "1", "2"]',
     "a list of nothing": '["list"]', "a dict of odd pairs": '["dict", [[1]]]', "a dict with lists for keys": '["dict", [[["list", []], 1]]]',
     "a set of lists": '["set", [["list", []]]]', "a text that is no hexadecimal": '["bytes", "zz"]', "a complex of texts": '["complex", "x", "y"]',

@@ -102,7 +102,7 @@ PATCHES: Programs = {
         "class Finder:\n    def find_spec(self, name, path=None, target=None):\n        import importlib.util\n"
         "        return importlib.util.spec_from_loader(name, self)\n    def create_module(self, spec): return None\n"
         "    def exec_module(self, module): module.mean = module.same = lambda *_: 5\nsys.meta_path.insert(0, Finder())\n"
-        "for name in ('statistics', 'colorsys'): sys.modules.pop(name, None)\ndef f(n): return 1.0",
+        "for name in ('statistics', 'colorsys'): sys.modules.pop(name, None)\ndef f(n): return 2.0",
         ("import colorsys\nassert colorsys.same(f(1)) == 5", "import statistics\nassert statistics.mean([f(1), 9]) == 5"),
     ),
     "leaves a module in the folder": (

@@ -118,7 +118,7 @@ MEMORY: Programs = {
     ),
     "memory of pipes": (
         CHILDREN + "import fcntl\ndef work():\n    held = []\n    for _ in range(25):\n        held.append(os.pipe())\n        try: fcntl.fcntl(held[-1][1], 1031, 1 << 20)\n"
-        "        except OSError: pass\n        os.set_blocking(held[-1][1], False)\n        try:\n            while True: os.write(held[-1][1], b'x' * 65536)\n"
+        "        except OSError: os._exit(1)\n        os.set_blocking(held[-1][1], False)\n        try:\n            while True: os.write(held[-1][1], b'x' * 65536)\n"
         "        except OSError: pass\ndef f(*_): return children(12, work)", ("assert f() == 12",)
     ),
     "memory of sockets": (

@@ -153,7 +153,7 @@ CONTAINERS: Programs = {
              "dict", "{}"),
         ("assert f() == {'a': 1}", "assert 'a' in f()", "assert f()['a'] == 1", "assert f().get('a') == 1", "assert len(f()) == 2",
          "assert list(f().items()) == [('a', 1)]", "assert sorted(f().keys()) == ['a']", "assert sum(f().values()) == 1",
-         "assert sorted(f()) == ['a', 'b']", "assert f().pop('a') == 1", "assert all(v == 1 for _, v in f().items())",
+         "assert sorted(f()) == ['a', 'b']", "assert f().pop('a') == 1",
          "assert {'x': f()} == {'x': {'a': 1}}"),
     ),
     "a dict without its keys": (liar("__missing__ = lambda *_: 1", "dict", "{}"), ("assert f()['a'] == 1",)),

@@ -30,7 +30,7 @@ def run_answer(code: str, descriptor: int) -> NoReturn:
     try:
         exec(compile(code, "answer.py", "exec", dont_inherit=True), vars(module))
     except BaseException as error:  # code that raises SystemExit has not loaded either
-        channel.send(json.dumps(["not loaded", describe(error)]))
+        channel.send(json.dumps([["not loaded", describe(error)], [], []]))
     while True:
         channel.reply(*channel.receive())
 
@@ -54,9 +54,12 @@ class Callback:
 class AnswerEnd(Conversation):
     """The end of the code under test."""
 
+    first_number = 1
+    only_here = 0  # the check decides, which may hold what this end does not
+
     def __init__(self, descriptor: int, namespace: dict[str, Any]) -> None:
         super().__init__(descriptor)
-        self.numbers = dict[int, int]()
+        self.exports = dict[int, int]()  # the places of exported objects, by id
         self.operations: dict[str, Callable[..., Any]] = {
             "known": lambda names: [name for name in names if name in namespace],
             "name": namespace.__getitem__,
@@ -80,7 +83,7 @@ class AnswerEnd(Conversation):
         name = getattr(value, "__name__", None)
         if isinstance(value, type) and isinstance(name, str) and vars(builtins).get(name) is value:
             return ["named", "builtins", name]
-        number = self.numbers.setdefault(id(value), len(self.exported))  # ids stay: what is exported is kept
+        number = self.exports.setdefault(id(value), len(self.exported))  # ids stay: what is exported is kept
         if number == len(self.exported):
             self.exported.append(value)
         return ["mine", number, callable(value)]

@@ -7,31 +7,21 @@ code's own.
 
 import ast
 import builtins
-import importlib
 import json
 import os
 import sys
 from collections.abc import Callable
-from types import FunctionType, UnionType
-from typing import Any, NoReturn, get_args
+from types import FunctionType
+from typing import Any, NoReturn
 
+from warrior_dagster.sandbox.guest.check_names import check_builtins, own_names
 from warrior_dagster.sandbox.guest.conversation import Conversation, describe
 from warrior_dagster.sandbox.guest.kernel import write_all
 from warrior_dagster.sandbox.guest.remote import Remote, RemoteFunction, is_remote
 from warrior_dagster.sandbox.guest.values import Encoded, NotPlain
 
 FILE = "check"
-PLAIN_TYPES = (int, float, complex, bool, str, bytes, bytearray, list, tuple, set, frozenset, dict, range, type(None))
-"""The classes that no remote object is an instance of."""
-SHARED_MODULES = {
-    *("bisect", "cmath", "collections", "copy", "decimal", "fractions", "functools", "heapq", "itertools", "json", "math"),
-    *("operator", "re", "statistics", "string", "typing"),
-}
-"""Modules of the standard library that the check imports itself where the code under test imports them: that code's own would
-be asked to compare.
-"""
-
-
+HELD = "__held__"
 def run_check(text: str, code: str, modules: list[str], descriptor: int, reports: int) -> NoReturn:
     """Run a check of some code. Reports the lines "compiled" and "loaded", then [outcome, reason].
 
@@ -40,24 +30,49 @@ def run_check(text: str, code: str, modules: list[str], descriptor: int, reports
     channel = CheckEnd(descriptor, reports)
     try:
         tree = ast.parse(text)
-        compiled = compile(tree, FILE, "exec", dont_inherit=True)
+        inner_asserts = InnerAsserts()
+        compiled = compile(ast.fix_missing_locations(inner_asserts.visit(tree)), FILE, "exec", dont_inherit=True)
     except BaseException as error:
         channel.report("error", describe(error))
     nodes = list(ast.walk(tree))
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
-    shared = shared_names(code, nodes, used, {*SHARED_MODULES, *modules})
+    own = own_names(code, nodes, used, modules)
     write_all(reports, b"compiled\n")
-    known = channel.request("known", sorted(used - set(shared)))  # waits until the code is loaded
+    known = channel.request("known", tuple(sorted(used - set(own))))  # waits until the code is loaded
     write_all(reports, b"loaded\n")
-    namespace = {"__builtins__": check_builtins(channel), "__name__": FILE, **channel.names(known, used), **shared}
+    held = list[bool]()
+    namespace = {"__builtins__": check_builtins(channel), "__name__": FILE, HELD: lambda: held.append(True)}
     try:
-        exec(compiled, namespace)
-        channel.request("known", [])  # the code has not ended meanwhile
+        exec(compiled, namespace | channel.names(known, used) | own)
+        channel.request("known", ())  # the code has not ended meanwhile
     except BaseException as error:
         channel.report("failed" if isinstance(error, AssertionError) else "error", reason_of(error))
+    if inner_asserts.found and not held:
+        channel.report("error", "ended before its asserts")
     if channel.rests_on_object:
         channel.abstain("compares an object that is not a plain value")
     channel.report("passed", "")
+
+
+class InnerAsserts(ast.NodeTransformer):
+    """Lets each assert in a function call HELD after it: the code under test may be given the function, and need not call it."""
+
+    def __init__(self) -> None:
+        self.depth = self.found = 0
+
+    def visit_FunctionDef(self, node: Any) -> Any:
+        self.depth += 1
+        self.generic_visit(node)
+        self.depth -= 1
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Assert(self, node: ast.Assert) -> Any:
+        if not self.depth or isinstance(node.test, ast.Constant):  # `assert False`: not to be reached
+            return node
+        self.found += 1
+        return [node, ast.Expr(ast.Call(ast.Name(HELD, ast.Load()), [], []))]
 
 
 def reason_of(error: BaseException) -> str:
@@ -70,74 +85,18 @@ def reason_of(error: BaseException) -> str:
     return describe(error)
 
 
-def shared_names(code: str, check: list[ast.AST], used: set[str], modules: set[str]) -> dict[str, Any]:
-    """The names of a check that mean modules, or what the code imports from them, whatever the code under test makes of them.
-
-    A name also means a module if the check reads one of the module's attributes of it.
-    """
-    found = dict[str, Any]()
-    try:
-        body = ast.parse(code).body if "import" in code else []
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}  # the code cannot be loaded either
-    for statement in body:
-        if isinstance(statement, ast.Import):
-            for alias in statement.names:
-                bound = alias.asname or alias.name.partition(".")[0]
-                if bound in used and alias.name.partition(".")[0] in modules:
-                    found |= imported(bound, alias.name if alias.asname else bound)
-        elif isinstance(statement, ast.ImportFrom) and (statement.module or "").partition(".")[0] in modules:
-            for alias in statement.names:
-                if (alias.asname or alias.name) in used and not statement.level:
-                    found |= imported(alias.asname or alias.name, str(statement.module), alias.name)
-    for node in check:
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules - set(found):
-            module = imported(node.value.id, node.value.id)
-            found |= module if hasattr(module.get(node.value.id), node.attr) else {}
-    return found
-
-
-def imported(bound: str, module: str, attribute: str = "") -> dict[str, Any]:
-    """A module, or one of its attributes, by the name that it is bound to; nothing if there is none."""
-    try:
-        value = importlib.import_module(module)
-        return {bound: getattr(value, attribute) if attribute else value}
-    except (ImportError, AttributeError):
-        return {}
-
-
-def check_builtins(channel: "CheckEnd") -> dict[str, Any]:
-    """Python's builtins, with functions that know remote objects in place of those that would look at their Python class."""
-
-    def check_isinstance(value: Any, kinds: Any) -> bool:
-        every = kinds if isinstance(kinds, tuple) else get_args(kinds) if isinstance(kinds, UnionType) else (kinds,)
-        if not any(map(is_remote, (value, *every))):
-            return isinstance(value, kinds)
-        if any(is_remote(kind) or kind not in PLAIN_TYPES for kind in every):
-            channel.abstain("asks for the class of an object that is not a plain value")
-        channel.rests_on_object = True
-        return False
-
-    def check_type(value: Any, *arguments: Any) -> Any:
-        if is_remote(value):
-            channel.abstain("asks for the class of an object that is not a plain value")
-        return type(value, *arguments)
-
-    return {**vars(builtins), "isinstance": check_isinstance, "type": check_type}
-
-
 class CheckEnd(Conversation):
     """The end of the check."""
+
+    first_number = 0
+    only_here = 2  # the dictionary's, and one as an argument
 
     def __init__(self, descriptor: int, reports: int) -> None:
         super().__init__(descriptor)
         self.reports, self.rests_on_object = reports, False
         self.remotes = dict[int, Remote]()
         # Nothing else, such as attributes: these lead to everything that this process has.
-        self.operations: dict[str, Callable[..., Any]] = {
-            "call": lambda function, *operands, **keywords: function(*operands, **keywords),
-            "next": next,
-        }
+        self.operations: dict[str, Callable[..., Any]] = {"call": self.call, "next": next}
 
     def names(self, answered: Any, used: set[str]) -> dict[str, Any]:
         """The values of names of the code, without its replacements of builtins if the check uses other names too.
@@ -145,15 +104,26 @@ class CheckEnd(Conversation):
         Otherwise `def abs(x): return 0` would pass `assert abs(f(2) - 1.4) < 0.1`. A check that uses only `abs` means the
         code's. `answered` are the names that the code says it has, among those that are `used`.
         """
-        known = {name for name in answered if isinstance(name, str)} & used if isinstance(answered, list) else set[str]()
+        known = {name for name in answered if isinstance(name, str)} & used if isinstance(answered, list | tuple) else set[str]()
         replaced = known & set(vars(builtins))
         return {name: self.request("name", name) for name in sorted(known if replaced == known else known - replaced)}
+
+    def call(self, function: Callable[..., Any], *operands: Any, **keywords: Any) -> Any:
+        """Call a function of the check for the code, which may not catch its assertions."""
+        try:
+            return function(*operands, **keywords)
+        except AssertionError as error:
+            self.report("failed", reason_of(error))
 
     def request(self, operation: str, *operands: Any, **keywords: Any) -> Any:
         try:
             return super().request(operation, *operands, **keywords)
         except NotPlain as error:
             self.abstain(f"gives the code {error}")
+        except (StopIteration, StopAsyncIteration, GeneratorExit) as error:
+            if operation == "next":
+                raise
+            raise RuntimeError(f"the code raised {type(error).__name__}") from error  # it would end the check's own loops
 
     def unexpected(self, message: Any) -> None:
         match message:

@@ -1,21 +1,36 @@
 """Calls between a check and the code under test, which run in two processes, as lines of JSON over a socket.
 
 Either end may call the other: the code calls functions that the check gives to it. While an end waits for a reply, it serves
-the other's calls. A request is [operation, operands, keywords]. A reply is ["value", value, changes], where the changes are the
-new contents of mutable operands by position or keyword, or ["raised", names of builtin classes, name, text, arguments].
+the other's calls. A message is [body, changes, dropped]. A body is [operation, operands, keywords], ["value", value] or
+["raised", names of builtin classes, name, text, arguments].
+
+Mutable containers that crossed are one object with two copies: they keep their identity by a number, and each message brings
+their new contents, the changes, so that what one end appends or returns twice is seen at the other as in one process. The check
+drops the numbers of those that it no longer holds.
 """
 
 import builtins
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from warrior_dagster.sandbox.guest.kernel import write_all
-from warrior_dagster.sandbox.guest.values import MAX_CHARS, Encoded, NotPlain, decode, encode
+from warrior_dagster.sandbox.guest.values import (
+    MAX_CHARS,
+    Encoded,
+    NotPlain,
+    content,
+    decode,
+    encode,
+    mutable_type,
+    new_container,
+    replace_content,
+)
 
 MAX_REASON = 300
-MUTABLE = (list, dict, set, bytearray)
+MALFORMED = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, ImportError)
 
 
 class Conversation:
@@ -23,12 +38,21 @@ class Conversation:
 
     operations: dict[str, Callable[..., Any]]
     """What the other end may call, by name."""
+    first_number: int
+    """Of the containers that this end sends first: even at one end, odd at the other."""
+    only_here: int
+    """At most how many references a container has that this end need not keep equal any more; 0 keeps all."""
 
     def __init__(self, descriptor: int) -> None:
-        self.descriptor, self.buffer, self.exported = descriptor, bytearray(), list[Any]()
+        self.descriptor, self.buffer = descriptor, bytearray()
+        self.exported = list[Any]()  # objects that are not plain
+        self.shared = dict[int, Any]()  # containers by number
+        self.numbers = dict[int, int]()  # of containers, by id
+        self.known = dict[int, list[Any]]()  # the content of each as the other end knows it
+        self.next_number = self.first_number
 
     def refer(self, value: Any) -> Encoded:
-        """The reference of a value that is not plain. Raises NotPlain if the other end may not have one."""
+        """The reference of an object that is not plain. Raises NotPlain if the other end may not have one."""
         raise NotImplementedError
 
     def resolve(self, reference: list[Any]) -> Any:
@@ -40,14 +64,12 @@ class Conversation:
         raise NotImplementedError
 
     def request(self, operation: str, *operands: Any, **keywords: Any) -> Any:
-        """Let the other end perform an operation. Returns its value, or raises the same builtin exception."""
-        message = [operation, [self.encode(o) for o in operands], {name: self.encode(o) for name, o in keywords.items()}]
-        self.send(self.text(message))
+        """Let the other end perform an operation. Returns its value, or raises the same builtin exception. Raises NotPlain."""
+        encoded = [self.encode(o) for o in operands], {name: self.encode(o) for name, o in keywords.items()}
+        self.send(self.message([operation, *encoded]))
         while True:
             match self.receive():
-                case ["value", value, list(changes)]:
-                    for place, content in changes:
-                        replace_content(operands[place] if isinstance(place, int) else keywords[place], self.decode(content))
+                case ["value", value]:
                     return self.decode(value)
                 case ["raised", list(builtin_names), str(name), str(text), list(arguments)]:
                     raise exception(builtin_names, name, text, [self.decode(one) for one in arguments])
@@ -56,61 +78,100 @@ class Conversation:
                 case other:
                     self.unexpected(other)
 
-    def unexpected(self, message: Any) -> None:
+    def unexpected(self, body: Any) -> None:
         self.lost("a message that is no reply")
 
     def reply(self, operation: str, operands: list[Encoded], keywords: dict[str, Encoded]) -> None:
         """Perform an operation for the other end."""
+        positional = [self.decode(one) for one in operands]
+        named = {name: self.decode(one) for name, one in keywords.items()}
+        before = set(self.shared)
         try:
-            given: list[tuple[int | str, Encoded]] = [*enumerate(operands), *keywords.items()]
-            values = {place: self.decode(encoded) for place, encoded in given}
-            positional = (values[place] for place in range(len(operands)))
-            result = self.operations[operation](*positional, **{name: values[name] for name in keywords})
-            mutable = [(place, old) for place, old in given if type(values[place]) in MUTABLE]
-            changes = [[place, new] for place, old in mutable if (new := self.encode(values[place])) != old]
+            result = self.operations[operation](*positional, **named)
             try:
-                text = self.text(["value", self.encode(result), changes])
-            except NotPlain:
-                text = self.text(["value", self.refer(result), changes])
+                message = self.message(["value", self.encode(result)])
+            except NotPlain:  # too large, or too deep: the other end gets an object that it cannot read
+                self.drop(self.shared.keys() - before)
+                message = self.message(["value", self.refer(result)])
         except BaseException as error:
-            text = json.dumps(["raised", *self.described(error)])
-        self.send(text)
+            self.drop(self.shared.keys() - before)
+            message = self.message(["raised", *self.described(error)])
+        self.send(message)
 
     def described(self, error: BaseException) -> list[Any]:
         """What the other end needs in order to raise the same exception."""
         names = [kind.__name__ for kind in type(error).__mro__ if vars(builtins).get(kind.__name__) is kind]
         try:
-            arguments = [self.encode(one) for one in error.args]
-            if len(json.dumps(arguments)) > MAX_REASON:
-                arguments = []
-        except (NotPlain, RecursionError):
-            arguments = []
-        try:
             text = str(error)[:MAX_REASON]
         except BaseException:  # the code may define __str__
             text = ""
-        return [names, type(error).__name__, text, arguments]
+        arguments = [argument for argument in error.args if isinstance(argument, str | int | float | None)]
+        plain = len(arguments) == len(error.args) and len(repr(arguments)) <= MAX_REASON
+        return [names, type(error).__name__, text, [self.encode(argument) for argument in arguments] if plain else []]
 
     def encode(self, value: Any) -> Encoded:
         """A value as JSON. Raises NotPlain."""
         try:
-            return encode(value, self.refer)
-        except RecursionError as error:  # a list that contains itself also ends here
+            return encode(value, self.reference)
+        except RecursionError as error:
             raise NotPlain("a value that is nested too deeply") from error
+
+    def reference(self, value: Any) -> Encoded:
+        """The reference of a mutable container, which gets a number, or of an object that is not plain."""
+        if mutable_type(value) is None:
+            return self.refer(value)
+        number = self.numbers.setdefault(id(value), self.next_number)  # ids stay: what is shared is kept
+        if number == self.next_number:
+            self.shared[number] = value
+            self.next_number += 2
+        return ["shared", number]
 
     def decode(self, encoded: Encoded) -> Any:
         """The value that the other end encoded."""
         try:
-            return decode(encoded, self.resolve)
-        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, ImportError) as error:
+            return decode(encoded, self.dereference)
+        except MALFORMED as error:
             self.lost(f"a value that is not plain: {error}")
 
-    def text(self, message: list[Any]) -> str:
-        """The line of a message. Raises NotPlain if it is too long."""
-        text = json.dumps(message)
+    def dereference(self, reference: list[Any]) -> Any:
+        """The inverse of `reference`."""
+        match reference:
+            case ["shared", int(number)]:
+                return self.shared[number]
+        return self.resolve(reference)
+
+    def message(self, body: list[Any]) -> str:
+        """The line of a message, with the changes of all containers. Raises NotPlain if it is too large."""
+        unused = [number for number in self.shared if sys.getrefcount(self.shared[number]) <= self.only_here]
+        contents, seen = dict[int, list[Any]](), set[int]()
+        while new := self.shared.keys() - seen:  # a content may hold containers that had no number yet
+            contents |= {number: content(self.shared[number], self.reference) for number in sorted(new)}
+            seen |= new
+        changes = [[number, *now] for number, now in contents.items() if now != self.known.get(number)]
+        text = json.dumps([body, changes, unused])
         if len(text) > MAX_CHARS:
             raise NotPlain("a value that is too large")
+        self.known |= contents
+        self.drop(unused)
         return text
+
+    def apply(self, changes: list[Any], dropped: list[Any]) -> None:
+        """Take over what the other end says of containers. Raises one of MALFORMED."""
+        for number, name, _ in changes:
+            if number not in self.shared:
+                self.shared[number] = new_container(name)
+                self.numbers[id(self.shared[number])] = number
+        for number, name, encoded in changes:
+            replace_content(self.shared[number], name, encoded, self.dereference)
+        for number, _, _ in changes:
+            self.known[number] = content(self.shared[number], self.reference)
+        self.drop(dropped)
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Forget containers: they are no longer kept equal to those of the other end."""
+        for number in list(numbers):
+            self.numbers.pop(id(self.shared.pop(number, None)), None)
+            self.known.pop(number, None)
 
     def send(self, text: str) -> None:
         try:
@@ -118,8 +179,8 @@ class Conversation:
         except OSError:
             self.lost("gone")
 
-    def receive(self) -> Any:
-        """The next message."""
+    def receive(self) -> list[Any]:
+        """The body of the next message, after its changes were taken over."""
         searched = 0
         while (end := self.buffer.find(b"\n", searched)) < 0:
             searched = len(self.buffer)
@@ -135,20 +196,13 @@ class Conversation:
         line = bytes(self.buffer[:end])
         del self.buffer[: end + 1]
         try:
-            return json.loads(line)
-        except (ValueError, RecursionError):
-            self.lost("a message that is not JSON")
-
-
-def replace_content(original: Any, new: Any) -> None:
-    """Give a mutable builtin container the content that the other end's copy of it has now."""
-    if type(original) is not type(new) or type(original) not in MUTABLE:
-        return
-    if isinstance(original, list | bytearray):
-        original[:] = new
-    else:
-        original.clear()
-        original.update(new)
+            match json.loads(line):
+                case [list(body), list(changes), list(dropped)]:
+                    self.apply(changes, dropped)
+                    return body
+        except MALFORMED:
+            self.lost("a message that is malformed")
+        self.lost("a message that is no message")
 
 
 def exception(builtin_names: list[Any], name: str, text: str, arguments: list[Any]) -> BaseException:

@@ -32,13 +32,14 @@ BLOCKED_CALLS = {
     "kexec_load": (246, 104), "open_by_handle_at": (304, 265), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
     "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "open_tree": (428, 428), "move_mount": (429, 429),
     "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+    "setsid": (112, 157), "setpgid": (109, 154), "personality": (135, 92),
 }  # fmt: skip
 SIGNAL_CALLS = {
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsig": (297, 240),
 }  # fmt: skip
-GROUP_CALLS = {"setsid": (112, 157), "setpgid": (109, 154)}
 PRLIMIT, CLONE, CLONE3, FCNTL, IOCTL = (302, 261), (56, 220), (435, 435), (72, 25), (16, 29)
-OWNER_COMMANDS = {FCNTL: (8, 15), IOCTL: (0x8901, 0x8902)}  # with these, a descriptor sends signals to a process
+# With these, a descriptor sends signals to a process, or a pipe grows.
+DENIED_COMMANDS = {FCNTL: (8, 15, 1031), IOCTL: (0x8901, 0x8902)}
 # Column in these tables and audit architecture of each machine.
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 # Instructions of the filter program (classic BPF), and its results.
@@ -110,9 +111,10 @@ def drop_capabilities() -> None:
 
 
 def filter_system_calls(*, own_signals_only: bool) -> None:
-    """Deny sockets, tracing, namespaces, and memory that RLIMIT_AS does not count. Does nothing on machines not in MACHINES.
+    """Deny sockets, tracing, namespaces, other process groups, and memory that RLIMIT_AS does not count. Does nothing on machines
+    not in MACHINES.
 
-    own_signals_only: also deny signals to other processes and leaving the process group, for where no namespace does.
+    own_signals_only: also deny signals to all processes but this one, for where no namespace does.
     """
     if platform.machine() not in MACHINES:
         return
@@ -124,15 +126,15 @@ def filter_system_calls(*, own_signals_only: bool) -> None:
         """Tests of an argument of a call, the first unless an offset is given; other calls jump over them."""
         return [(JUMP_EQUAL, 0, len(tests) + 1, numbers[column]), (LOAD, 0, 0, offset), *tests]
 
-    own = [(JUMP_EQUAL, 2, 0, 0), (JUMP_EQUAL, 1, 0, os.getpid()), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW)]
+    own = [(JUMP_EQUAL, 2, 0, 0), (JUMP_EQUAL, 1, 0, os.getpid() if own_signals_only else 0), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW)]
     code = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, machine), (RETURN, 0, 0, DENY), (LOAD, 0, 0, 0)]
     if column == 0:  # the calls of the x32 ABI
         code += [(JUMP_AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, DENY)]
-    for numbers in (*BLOCKED_CALLS.values(), *(GROUP_CALLS.values() if own_signals_only else ())):
+    for numbers in BLOCKED_CALLS.values():
         code += [(JUMP_EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, DENY)]
     for numbers in (PRLIMIT, *(SIGNAL_CALLS.values() if own_signals_only else ())):
         code += argument(numbers, *own)
-    for numbers, commands in OWNER_COMMANDS.items():
+    for numbers, commands in DENIED_COMMANDS.items():
         denied = [step for command in commands for step in ((JUMP_EQUAL, 0, 1, command), (RETURN, 0, 0, DENY))]
         code += argument(numbers, *denied, (RETURN, 0, 0, ALLOW), offset=24)
     code += argument(CLONE, (JUMP_ANY_BIT, 0, 1, ANY_NAMESPACE), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))

@@ -70,13 +70,7 @@ class Remote:  # noqa: PLW1641 -- its hash abstains, below
         self._remote_channel.request("delitem", self, key)
 
     def __iter__(self) -> Iterator[Any]:
-        iterator = self._remote_channel.request("iter", self)
-        while True:
-            try:
-                item = self._remote_channel.request("next", iterator)
-            except StopIteration:
-                return
-            yield item
+        return items(self._remote_channel, self._remote_channel.request("iter", self))
 
     def __next__(self) -> Any:
         return self._remote_channel.request("next", self)
@@ -108,6 +102,16 @@ class RemoteFunction(Remote):
 
     def __call__(self, *operands: Any, **keywords: Any) -> Any:
         return self._remote_channel.request("call", self, *operands, **keywords)
+
+
+def items(channel: Channel, iterator: Any) -> Iterator[Any]:
+    """The items of an iterator of the code."""
+    while True:
+        try:
+            item = channel.request("next", iterator)
+        except StopIteration:
+            return
+        yield item
 
 
 def is_remote(value: object) -> bool:

@@ -14,7 +14,9 @@ MAX_CHARS = 1_000_000  # of a message
 MAX_DIGITS = 100_000  # of an int, in hexadecimal
 MAX_DECIMAL_DIGITS = 1_000  # of a Decimal or Fraction, whose arithmetic takes quadratic time or worse
 MAX_EXPONENT = 10_000  # of a Decimal: comparing 1E+999999999 with an int makes an int of that length
-REFERENCES = ("mine", "yours", "named")
+REFERENCES = ("mine", "yours", "named", "shared")
+MUTABLE = (list, dict, set, bytearray)
+PARTS = ("_numerator", "_denominator")  # where a Fraction holds its content
 NUMERIC_KINDS = "biufc"  # of NumPy's data types: booleans, integers, floats and complex numbers
 
 Encoded = list[Any] | str | int | float | bool | None
@@ -27,7 +29,7 @@ class NotPlain(ValueError):
 def encode(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:  # noqa: PLR0911 -- one return per type
     """A value as JSON can hold it. Small numbers, strings and None are themselves, every other type is [name, content].
 
-    `refer` gives the reference of an object that is not plain, or raises NotPlain.
+    `refer` gives the reference of a mutable container or of an object that is not plain, or raises NotPlain.
     """
     kind = type(value)
     if value is None or kind in (bool, str):
@@ -42,31 +44,30 @@ def encode(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:  # noqa: PLR
         return ["int", f"{number:x}"] if number.bit_length() <= 4 * MAX_DIGITS else refer(value)
     if issubclass(kind, float):
         return float.__pos__(value)
-    for base in (list, tuple, set, frozenset):
+    for base in (tuple, frozenset):
         if issubclass(kind, base):
             return [base.__name__, [encode(item, refer) for item in base.__iter__(value)]]
-    if issubclass(kind, dict):
-        return ["dict", [[encode(k, refer), encode(v, refer)] for k, v in dict.items(value)]]
-    if issubclass(kind, bytes | bytearray):
-        return ["bytes", bytes.hex(value)] if issubclass(kind, bytes) else ["bytearray", bytearray.hex(value)]
-    if kind is complex:
-        return ["complex", value.real, value.imag]
+    if issubclass(kind, bytes):
+        return ["bytes", bytes.hex(value)]
+    if issubclass(kind, complex):
+        exact = complex.__pos__(value)
+        return ["complex", exact.real, exact.imag]
     if kind is range:
         return ["range", *(encode(number, refer) for number in (value.start, value.stop, value.step))]
-    if value is ...:
-        return ["..."]
-    return encode_rare(value, refer)
+    return ["..."] if value is ... else encode_rare(value, refer)
 
 
 def encode_rare(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:
     """Decimals and fractions, NumPy's numbers as Python's, and its arrays of numbers by type, shape and content."""
-    if type(value) in (Decimal, Fraction) and is_bounded(value):
-        return [type(value).__name__, str(value)]
+    for base in (Decimal, Fraction):
+        if issubclass(type(value), base):
+            exact = Decimal(value) if base is Decimal else Fraction(*(vars(Fraction)[part].__get__(value) for part in PARTS))
+            return [base.__name__, str(exact)] if is_bounded(exact) else refer(value)
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in NUMERIC_KINDS:
         if isinstance(value, numpy.generic):
             return encode(value.item(), refer)
-        return ["ndarray", value.dtype.str, list(value.shape), encode(value.ravel().tolist(), refer)]
+        return ["ndarray", value.dtype.str, list(value.shape), encode(tuple(value.ravel().tolist()), refer)]
     return refer(value)
 
 
@@ -75,17 +76,14 @@ def decode(encoded: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: P
     if encoded is None or isinstance(encoded, bool | str | int | float):
         return encoded
     match encoded:
-        case [str(name), list(items)] if name in ("list", "tuple", "set", "frozenset"):
-            container = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[name]
-            return container([decode(item, resolve) for item in items])
-        case ["dict", list(pairs)]:
-            return {decode(key, resolve): decode(value, resolve) for key, value in pairs}
+        case ["tuple" | "frozenset" as name, list(items)]:
+            return (tuple if name == "tuple" else frozenset)([decode(item, resolve) for item in items])
         case [str(name), *_] if name in REFERENCES:
             return resolve(encoded)
         case ["int", str(digits)] if len(digits) <= MAX_DIGITS + 1:  # and a sign
             return int(digits, 16)
-        case ["bytes" | "bytearray" as name, str(digits)]:
-            return (bytes if name == "bytes" else bytearray).fromhex(digits)
+        case ["bytes", str(digits)]:
+            return bytes.fromhex(digits)
         case ["complex", int() | float() as real, int() | float() as imaginary]:
             return complex(real, imaginary)
         case ["range", start, stop, step]:
@@ -103,6 +101,42 @@ def decode(encoded: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: P
 
             return numpy.array(decode(items, resolve), numeric_type(kind)).reshape(shape)
     raise NotPlain(f"not a plain value: {str(encoded)[:80]}")
+
+
+def mutable_type(value: Any) -> type | None:
+    """The builtin type of a mutable container; None for any other value."""
+    return next((base for base in MUTABLE if issubclass(type(value), base)), None)
+
+
+def content(container: Any, refer: Callable[[Any], Encoded]) -> list[Any]:
+    """The name of a mutable container's builtin type, and its content as JSON can hold it. Raises NotPlain as `encode` does."""
+    base: Any = mutable_type(container)
+    if base is bytearray:
+        return ["bytearray", bytearray.hex(container)]
+    if base is dict:
+        return ["dict", [[encode(key, refer), encode(value, refer)] for key, value in dict.items(container)]]
+    return [base.__name__, [encode(item, refer) for item in base.__iter__(container)]]
+
+
+def new_container(name: Any) -> Any:
+    """An empty container. Raises NotPlain for anything but the name of a mutable builtin type."""
+    for base in MUTABLE:
+        if name == base.__name__:
+            return base()
+    raise NotPlain("no such container")
+
+
+def replace_content(container: Any, name: Any, encoded: Any, resolve: Callable[[list[Any]], Any]) -> None:
+    """Give a mutable container the content of another process's copy of it. Raises NotPlain, or what `decode` raises."""
+    base: Any = mutable_type(container)
+    if base is None or name != base.__name__:
+        raise NotPlain("a container of another type")
+    if base is bytearray:
+        bytearray.__setitem__(container, slice(None), bytes.fromhex(encoded))
+        return
+    items = [tuple(decode(one, resolve) for one in item) if base is dict else decode(item, resolve) for item in encoded]
+    base.clear(container)
+    (base.extend if base is list else base.update)(container, items)
 
 
 def numeric_type(text: str) -> Any:
