@@ -35,7 +35,7 @@ def test_no_card_and_no_report_says_how_models_are_served(make_arena: Callable[.
     arena = Arena.model_validate(values)
     for text in (card_of(arena, "sft", pl.DataFrame(), {}, 0), json.dumps(page.shown_settings(arena))):
         assert "bootstrap_rounds" in text
-        assert not [word for word in ("serve", "gpu7", "my-lora", "MY_KEY", "block-size", "77", "price") if word in text]
+        assert not [word for word in ("served_model", "gpu7", "my-lora", "MY_KEY", "block-size", "77", "price") if word in text]
 
 
 def test_local_folders_and_files_have_their_name_and_identity_in_whatever_is_published(

@@ -12,7 +12,7 @@ from warrior_dagster.inference.identity import folder_identity
 
 PATH = re.compile(r"(?:~|\.{1,2})?(?:/[^/\s=,:\"']+){2,}/?")
 ADDRESS = re.compile(r"\b\w+://\S+")
-NOT_PUBLISHED = {"warehouse": True, "engine": True, "export": True, "competitors": {"__all__": {"serve"}}}
+NOT_PUBLISHED: dict[str, Any] = {"warehouse": True, "engine": True, "export": True, "competitors": {"__all__": {"serve"}}}
 """Where tables and files are, and how models are served (pydantic's `exclude`)."""
 
 
