@@ -37,6 +37,8 @@ VERSIONED = {
     "config.matchups": "says which competitor is on which side",
     "inference.prompting": "makes prompts and reads verdicts",
     "inference.chat_template": "renders templates to prompts",
+    "inference.neutralising": "changes texts in prompts, and refuses prompts",
+    "inference.template_worker": "renders a template",
     "inference.reasoning": "divides a reply into reasoning and answer",
     "inference.chat_service": "makes the prompts of services that only chat",
     "inference.request": "makes the keys of completions",
