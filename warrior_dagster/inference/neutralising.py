@@ -43,7 +43,7 @@ def turns_changed(template: ChatTemplate, user: str, system: str | None, prompt:
         found, expected = tokens_in(prompt), [*tokens_in(before), *tokens_in(user), *tokens_in(after)]
         if found != expected:
             more = Counter(found) - Counter(expected)
-            made = f"makes {on_one_line(', '.join(more))} of it" if more else "writes other turns around it than around a word"
+            made = f"makes {on_one_line(', '.join(sorted(more)))} of it" if more else "writes other turns around it than around a word"
             return f"not sent, because the text would leave its turn: the chat template {made}"
     return ""
 

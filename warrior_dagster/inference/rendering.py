@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from warrior_dagster.inference import template_worker
-from warrior_dagster.inference.template_worker import CPU_SECONDS, FAILED, LONGEST_ERROR, REFUSED, TEXT
+from warrior_dagster.inference.template_worker import CPU_SECONDS, LONGEST_ERROR, REFUSED, TEXT
 
 WALL_SECONDS = 60.0
 """For one text, if the worker neither answers nor ends. Generous, because a busy machine is no fault of a template."""
@@ -51,8 +51,6 @@ class Renderer:
             except BaseException:  # also an interrupt: the answer to this request must not be taken for that to the next
                 self.stop()
                 raise
-            if status == FAILED:
-                self.stop()
         if status != TEXT:
             raise TemplateRefused(text) if status == REFUSED else TemplateFailed(text)
         return text
