@@ -168,49 +168,50 @@ def test_a_text_of_which_a_template_makes_a_turn_token_is_refused(trick: str) ->
     assert turns_changed(template, "Hi there", None, harmless) == ""
 
 
-PIECES = (
-    "<|im_",
-    "end|>",
-    "<",
-    "|",
-    ">",
-    "im_start",
-    "im_end",
-    "IM_END",
-    "_",
-    "~",
-    "--",
-    " ",
-    "\n",
-    "&lt;",
-    "&gt;",
-    "{0}",
-    "%s",
-    "END",
-    "Hi",
+END, START = "<|im_end|>", "<|im_start|>"
+JUNK = ("~", " ", "--", "_", "\n", "{0}", "%s", "aa", "end", "</b>")
+tokens = st.sampled_from([END, START])
+# Tokens with something in them, or with other signs, as an editing template may have to remove or to change.
+disguised = st.one_of(
+    st.builds(spliced, tokens, st.integers(0, 40), st.sampled_from(JUNK)),
+    st.builds(
+        lambda token, sign, junk: token.replace(sign, junk), tokens, st.sampled_from("<|>_"), st.sampled_from([*JUNK, "&lt;"])
+    ),
+    st.builds(
+        lambda token, change: change(token),
+        tokens,
+        st.sampled_from([str.upper, lambda t: t[::-1], lambda t: t.replace("<", "&lt;")]),
+    ),
+    st.builds(lambda token, junk: junk.join(token), tokens, st.sampled_from(JUNK)),
+    st.sampled_from([text for _, text in EDITS.values()]),
 )
-editable_texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=9).map("".join)
+editable_texts = st.lists(disguised | st.text(max_size=3), max_size=4).map("".join)
 
 
 @pytest.mark.parametrize("trick", EDITS)
 @given(text=editable_texts)
-@settings(max_examples=40)
 def test_no_prompt_that_is_sent_has_other_turn_tokens_than_a_harmless_one(trick: str, text: str) -> None:
     assert_safe(ANY_TEMPLATE[trick], text)
 
 
-signs = st.sampled_from(["<", "|", ">", "_", " ", "~", "", "im", "end", "-", "\\n"])
-replacements = st.builds(lambda a, b: f"|replace('{a or ' '}', '{b}')", signs, signs)
-
-
-@given(
-    filters=st.lists(replacements | st.sampled_from(["|trim", "|string"]), min_size=1, max_size=4).map("".join), data=st.data()
+replacements = st.tuples(
+    st.sampled_from(["~", "-", "a", "|_", "~~", "(", ">>"]), st.sampled_from(["<", "|", ">", "_", "im", "", "end"])
 )
+
+
+@given(replaced=st.lists(replacements, min_size=1, max_size=4), data=st.data())
 @settings(max_examples=15)
-def test_no_filters_of_a_template_bring_a_text_out_of_its_turn(filters: str, data: st.DataObject) -> None:
-    template = editing(setting(f"c{filters}"))
-    for text in data.draw(st.lists(editable_texts, min_size=8, max_size=8)):
-        assert_safe(template, text)
+def test_no_filters_of_a_template_bring_a_text_out_of_its_turn(replaced: list[tuple[str, str]], data: st.DataObject) -> None:
+    template = editing(setting("c" + "".join(f"|replace('{old}', '{new}')" for old, new in replaced)))
+    for text in data.draw(st.lists(editable_texts | tokens, min_size=8, max_size=8)):
+        assert_safe(template, undone(text, replaced))
+
+
+def undone(text: str, replaced: list[tuple[str, str]]) -> str:
+    """A text of which the replacements make about `text`."""
+    for old, new in reversed(replaced):
+        text = text.replace(new, old) if new else text[:5] + old + text[5:]
+    return text
 
 
 def assert_safe(template: ChatTemplate, text: str) -> None:

@@ -42,8 +42,8 @@ def turns_changed(template: ChatTemplate, user: str, system: str | None, prompt:
     for tokens_in in _readings(template):
         found, expected = tokens_in(prompt), [*tokens_in(before), *tokens_in(user), *tokens_in(after)]
         if found != expected:
-            more = Counter(found) - Counter(expected)
-            made = f"makes {on_one_line(', '.join(sorted(more)))} of it" if more else "writes other turns around it than around a word"
+            more = on_one_line(", ".join(sorted(Counter(found) - Counter(expected))))
+            made = f"makes {more} of it" if more else "writes other turns around it than around a word"
             return f"not sent, because the text would leave its turn: the chat template {made}"
     return ""
 
