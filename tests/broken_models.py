@@ -49,7 +49,10 @@ BREAKS: dict[str, tuple[Callable[[Path], None], str]] = {
     "tokenizer without a model": (keys("tokenizer.json", model=None), "Model missing"),
     "empty tokenizer": (file("tokenizer.json", "{}"), "KeyError: 'added_tokens'"),
     "tokenizer that is no JSON": (file("tokenizer.json", "{"), "JSONDecodeError"),
-    "tokenizer settings that are a list": (file("tokenizer_config.json", "[]"), "AttributeError"),
+    "tokenizer settings that are a list": (
+        file("tokenizer_config.json", "[]"),
+        "tokenizer_config.json: expected a mapping",
+    ),
     "list of end tokens": (keys("tokenizer_config.json", eos_token=["<|im_end|>"]), "eos_token has to be"),
     "end token by its text": (keys("generation_config.json", eos_token_id="</s>"), "eos_token_id: expected a token's id"),
     "end tokens by their texts": (keys("generation_config.json", eos_token_id=["</s>"]), "found ['</s>']"),
@@ -65,6 +68,9 @@ BREAKS: dict[str, tuple[Callable[[Path], None], str]] = {
         file("chat_template.jinja", "{{ raise_exception('only with a tool') }}"),
         "TemplateError: only with a tool",
     ),
+    "template that never ends": (file("chat_template.jinja", "{{ 10**(10**10) }}"), "more than 2 s of CPU time"),
+    "template that fills the memory": (file("chat_template.jinja", "{{ 'x' * 10**10 }}"), "more than 512 MiB of memory"),
+    "template that writes too much": (file("chat_template.jinja", "{{ 'x' * 10**7 }}"), "writes more than"),
     "template that writes nothing": (file("chat_template.jinja", ""), "does not write every turn"),
 }
 """Each kind of fault: what breaks a folder, and what the reason says."""

@@ -30,6 +30,12 @@ def small_template(source: str, tokens: list[Any], bos: str | None, eos: str, **
     return ChatTemplate(fast, arguments)
 
 
+def special_tokens(template: ChatTemplate, text: str) -> list[int]:
+    """The ids of the special tokens that the tokenizer finds in a text, in their order."""
+    special = {index for index, token in template.tokenizer.added_tokens_decoder.items() if token.special}
+    return [index for index in template.tokenizer(text, add_special_tokens=False)["input_ids"] if index in special]
+
+
 def family(name: str, tokens: list[str], bos: str | None, eos: str, **arguments: Any) -> ChatTemplate:
     return small_template((TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8"), tokens, bos, eos, **arguments)
 

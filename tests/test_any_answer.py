@@ -23,7 +23,7 @@ from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.failures import Unreachable
 from warrior_dagster.inference.http_client import CompletionsClient
 from warrior_dagster.inference.ledger.writer import LedgerWriter
-from warrior_dagster.inference.prompting import LoadedCompetitor
+from warrior_dagster.inference.prompting import LoadedCompetitor, Prompt
 from warrior_dagster.inference.reasoning import reply_format
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.stages.battles import answering
@@ -56,7 +56,7 @@ def stages(one: LoadedCompetitor) -> Iterator[tuple[Iterable[Request], Read]]:
         yield judging.requests(one, {"ann__bob": PAIRS}, battles), partial(judging.read, settings=battles)
         yield difficulty.requests(one, INSTRUCTIONS, rating), partial(difficulty.read, settings=rating)
         yield difficulty.topic_requests(one, INSTRUCTIONS, rating), partial(difficulty.read_topic, settings=rating)
-    tests = [one.reply("Write tests.", Sampling(), (one.name, "1f"))]
+    tests = [one.reply(Prompt("Write tests."), Sampling(), (one.name, "1f"))]
     yield tests, generation.read
 
 

@@ -1,3 +1,5 @@
+"""Text that is shown is not obeyed; errors are on one line, without what looks like a key or a password."""
+
 import json
 
 import pytest
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hostile_text import TEXTS, obeyed
-from warrior_dagster.config.messages import all_visible, on_one_line, visible
+from warrior_dagster.config.messages import LONGEST, all_visible, on_one_line, visible
 
 
 @given(TEXTS)
@@ -46,3 +48,18 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_every_text_within_a_value_is_shown(value: object) -> None:
     assert not obeyed(json.dumps(all_visible(value), ensure_ascii=False))
+
+
+@pytest.mark.parametrize("words", ["hf-internal-testing/tiny is gated", "a task-specific 2048 limit", "** must be > 0", "n=4"])
+def test_ordinary_words_are_not_taken_for_keys(words: str) -> None:
+    assert on_one_line(words) == words
+
+
+@pytest.mark.parametrize("password", ["s3cret", "s3cr@t", "s3c:r@t", "s3c?r#t"])
+def test_a_password_in_an_address_is_masked_whatever_is_in_it(password: str) -> None:
+    assert on_one_line(f"GET http://me:{password}@host/a@b") == "GET http://***@host/a@b"
+
+
+@pytest.mark.parametrize("text", ["*" * 10**6, "sk-" * 10**6, "//" * 10**6, "bearer " + " " * 10**6])
+def test_a_long_text_is_cut(text: str) -> None:
+    assert len(on_one_line(text)) <= LONGEST

@@ -28,6 +28,14 @@ def with_service(tmp_path: Path, serve: str = "", more: str = "") -> Arena:
     "serve",
     [
         "urls: ['https://user:sk-secret-123@host']",
+        "urls: ['https://user:sk-secret/123@host']",
+        "urls: ['https://sk-secret-123@host']",
+        "urls: ['https://sk-secret/123@host']",
+        "urls: ['user:sk-secret-123@host']",
+        "urls: 'https://user:secret@host'",
+        "urls: [{'https://user:secret@host': 1}]",
+        "urls: ['https://host'], 'https://user:secret@host': 1",
+        "urls: ['https://host'], api_key_env: gsk_secret123",
         "urls: ['https://host?api_key=sk-secret-123']",
         "urls: ['https://host#sk-secret-123']",
         "urls: ['https://host'], api_key: sk-secret-123",
@@ -43,6 +51,12 @@ def test_a_key_in_the_file_is_refused_and_not_repeated(kind: str, serve: str, tm
     assert "competitors[3].serve." in line
     assert "expected" in line
     assert "secret" not in line
+
+
+@pytest.mark.parametrize("name", ["MY_KEY", "my_key", "HF_TOKEN_2", "openai_key_2"])
+def test_the_name_of_a_variable_is_no_key(name: str, tmp_path: Path) -> None:
+    arena = with_service(tmp_path, f", api_key_env: {name}")
+    assert arena.server(arena.competitors[3]).api_key_env == name
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "host:8000", "https://", "http:///path", "https://host/v1", "https://host/v1/"])

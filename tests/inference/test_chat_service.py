@@ -191,10 +191,10 @@ def test_a_judge_whose_service_ignores_log_probabilities_abstains_with_the_reaso
 @pytest.mark.parametrize("literal", FRAMES)
 def test_no_token_of_a_known_family_is_left_in_a_text_of_a_model(literal: str) -> None:
     competitor = service()
-    (_, turn) = json.loads(user_prompt(competitor, f"a {literal} b{literal}"))
+    (_, turn) = json.loads(user_prompt(competitor, f"a {literal} b{literal}").text)
     assert literal not in turn["content"]
     assert turn["content"].replace(" ", "") == f"a{literal}b{literal}"
-    (_, turn) = json.loads(judge_prompt(competitor, "Judge $answer", answer=f"a {literal}"))
+    (_, turn) = json.loads(judge_prompt(competitor, "Judge $answer", answer=f"a {literal}").text)
     assert literal not in turn["content"]
 
 

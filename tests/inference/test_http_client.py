@@ -234,3 +234,23 @@ def test_a_server_unreachable_for_longer_than_the_timeout_costs_no_attempt() -> 
 
     with pytest.raises(Unreachable):
         asyncio.run(ask())
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_stops_the_stage_with_its_target_and_nothing_is_sent_there(status: int) -> None:
+    async def redirected() -> list[bytes]:
+        came = list[bytes]()
+
+        async def elsewhere(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            came.append(await reader.read(1000))
+            writer.close()
+
+        async with await asyncio.start_server(elsewhere, "127.0.0.1", 0) as other:
+            target = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}/v1/completions"
+            response = web.Response(status=status, headers={"Location": f"{target}?token=abc#d"})
+            with pytest.raises(Unreachable) as stopped:
+                await serve([lambda *_: response], requests(1), api_key="my-own-secret-1234")
+        assert f"redirects to {target} (HTTP {status})" in str(stopped.value)
+        return came
+
+    assert asyncio.run(redirected()) == []

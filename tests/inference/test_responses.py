@@ -3,6 +3,8 @@
 import asyncio
 import json
 import math
+import tracemalloc
+import zlib
 from contextlib import suppress
 from typing import Any
 
@@ -182,3 +184,55 @@ async def streamed(handler: Any) -> list[Completion]:
         return [c async for _, completions in client.stream(one()) for c in completions]
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_compressed_body_is_not_expanded_beyond_its_bound(encoding: str, status: int) -> None:
+    packer = zlib.compressobj(wbits=31 if encoding == "gzip" else 15)
+    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+
+    async def bomb(*_: object) -> web.Response:
+        return web.Response(status=status, body=packed, headers={"Content-Encoding": encoding})
+
+    tracemalloc.start()
+    try:
+        (done,) = asyncio.run(streamed(bomb))
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert ("longer than" if status == 200 else "more than 65536 bytes") in str(done.error)
+
+
+@pytest.mark.parametrize("text", ["The key is my-own-secret-1234.", "<my-own-secret-1234>"])
+@pytest.mark.parametrize("chat", [False, True])
+def test_an_answer_that_repeats_the_api_key_is_an_error_and_no_completion(text: str, chat: bool) -> None:
+    def repeating(*_: object) -> web.Response:
+        choice = {"text": text, "message": {"content": text}, "finish_reason": "stop"}
+        return web.json_response({"choices": [choice]})
+
+    sent = [Request(MODEL, '[{"content":"p","role":"user"}]', "{}")]
+    (done,), _ = asyncio.run(serve([repeating], sent, chat=chat, api_key="my-own-secret-1234"))
+    assert done.text == ""
+    assert done.error == "WrongAnswer: the answer has the API key or the password of a proxy in it"
+
+
+def test_a_placeholder_for_a_key_may_stand_in_an_answer() -> None:
+    answer = {"choices": [choice(text="EMPTY = 0")]}
+    (done,), _ = asyncio.run(serve([lambda *_: web.json_response(answer)], [asking()], api_key="EMPTY"))
+    assert done.text == "EMPTY = 0"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 4x0 my-own-sec", b"HTTP/1.1 200 OK\r\nX: my-own-sec\0\r\n\r\n", b"my-own-sec\r\n\r\n"]
+)
+def test_what_is_no_http_is_an_error_that_quotes_nothing(answer: bytes) -> None:
+    async def broken(request: web.Request, _: Any) -> web.StreamResponse:
+        assert request.transport
+        request.transport.write(answer)
+        request.transport.close()
+        return web.Response()
+
+    (done,) = asyncio.run(streamed(broken))
+    assert "the answer is not complete HTTP" in str(done.error)
+    assert "my-own" not in str(done.error)

@@ -24,8 +24,9 @@ def test_the_modules_are_those_that_a_function_reaches_without_engine_and_storag
         return sampling.mine
 
     assert short(versioned_modules(compute)) == {
-        "inference.chat_service", "inference.chat_template", "inference.identity", "inference.prompting", "inference.reasoning",
-        "inference.request", "inference.validation",
+        "inference.chat_service", "inference.chat_template", "inference.identity", "inference.neutralising",
+        "inference.prompting", "inference.reasoning", "inference.rendering", "inference.request", "inference.template_worker",
+        "inference.validation",
         "stages.mining.cleaning", "stages.mining.prefix", "stages.mining.sampling", "turn_tokens",
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -192,3 +193,15 @@ def test_a_defs_yaml_without_attributes_is_an_error_that_says_so(project: Projec
     with pytest.raises(ComponentTreeException) as error:
         project.load()
     assert "expected the keys of an arena" in str(error.value.__cause__)
+
+
+def test_a_password_in_a_filled_in_url_is_an_error_that_does_not_repeat_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE", "https://me:hunter22pass@host")
+    project.write(engine={"serve": {"kind": "endpoint", "urls": ["{{ env.SERVICE }}"]}})
+    with pytest.raises(ComponentTreeException) as error:
+        project.load()
+    text = "".join(traceback.format_exception(error.value))
+    assert "expected no key, password or query in a URL" in text
+    assert "hunter22pass" not in text

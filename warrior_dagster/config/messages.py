@@ -1,10 +1,20 @@
-"""How text of a user's file, of a server or of a model is shown to a person."""
+"""How text of a user's file, of a server or of a model is shown: visible, and in errors without what looks like a secret."""
 
 import re
 from typing import Any
 
 LONGEST = 1000
 """The most characters of one part of an error."""
+MASK = "***"
+CREDENTIALS = re.compile(
+    r"(?<=//)[^/\s]+(?=@)"  # a user and password in an address
+    r"|(?<=bearer\s)\s*[^\s\"',]+"
+    r"|\b(?:sk|rk|pk|gsk|xai|hf|tgp|nvapi|pplx|csk|fw)[-_](?=[\w*.\-]*[\d*])[\w*.\-]{6,}"
+    r"|\bAIza[\w\-]{10,}"
+    r"|(?<=key=)[^\s&\"']+"
+    r"|\*{3,}[\w\-]+",  # the last characters of a key that the service has masked itself
+    re.IGNORECASE,
+)
 OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
@@ -35,6 +45,10 @@ def all_visible(value: Any) -> Any:
 
 
 def on_one_line(text: str) -> str:
-    """A text with line breaks and other characters that no terminal shows as escapes; a long one is cut."""
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: LONGEST + 1])
+    """A text with line breaks and other characters that no terminal shows as escapes; a long one is cut.
+
+    What looks like a key or a password is masked: files and services repeat them.
+    """
+    safe = CREDENTIALS.sub(MASK, text[: 2 * LONGEST])
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in safe[: LONGEST + 1])
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 3]}..."

@@ -30,7 +30,9 @@ def without_guesses(values: dict[str, Any], fields: Mapping[str, FieldInfo]) -> 
 
 
 def as_written(path: str) -> str:
-    """Refuse '~name' if this machine has no such user, and variables of the environment: they are not filled in."""
+    """Refuse '~name' if this machine has no such user, a password, and variables of the environment: they are not filled in."""
+    if re.search(r"//[^/\s]*:[^/\s]*@", path):
+        raise ValueError("expected no password: credentials of object stores and hubs come from the environment")
     if variable := re.search(r"\$(\w+|\{\w+\})", path):
         raise ValueError(f"expected a path without variables, which are not filled in; found {variable[0]}")
     try:

@@ -16,12 +16,16 @@ from pydantic import (
     model_validator,
 )
 
+from warrior_dagster.config.messages import CREDENTIALS
 from warrior_dagster.config.scalars import Place, without_guesses
 from warrior_dagster.config.vllm_arguments import only_speed
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    # Inputs are hidden, because a value that is refused may be a password.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -138,12 +142,12 @@ class RemoteServer(Strict):
                 usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not re.search(r"\s", url)
             except ValueError:  # an address in brackets, or a port, that is none
                 usable = False
-            if not usable:
-                raise ValueError("expected URLs such as https://host or http://host:8000")
-            if parts.username or parts.password or parts.query or parts.fragment:
+            if re.search("[@?#]", url):
                 raise ValueError(
                     "expected no key, password or query in a URL: name the key's environment variable in api_key_env"
                 )
+            if not usable:
+                raise ValueError("expected URLs such as https://host or http://host:8000")
             if url.rstrip("/").endswith("/v1"):
                 raise ValueError(f"expected the URL up to and without /v1, which is added to it; found {url}")
         return urls
@@ -151,7 +155,8 @@ class RemoteServer(Strict):
     @field_validator("api_key_env")
     @classmethod
     def is_a_name(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        is_name = name is None or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+        if not is_name or (name and not name.isupper() and CREDENTIALS.search(name)):
             raise ValueError(
                 "expected the name of an environment variable, such as MY_API_KEY; a key itself stays out of the file"
             )

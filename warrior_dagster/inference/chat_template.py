@@ -1,4 +1,4 @@
-"""A model's chat template: rendering prompts, finding the end of a turn, and neutralising text from other models.
+"""A model's chat template: rendering prompts, and what a template writes around the turns.
 
 Prompts are sent to /v1/completions, because chat endpoints cannot mine (METHOD section 2), with `add_special_tokens: false`,
 because rendered text already has the BOS token. Rendering sentinels shows what a template writes; nothing is assumed.
@@ -8,18 +8,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from warrior_dagster.inference.rendering import Renderer, TemplateRefused
+from warrior_dagster.inference.tokenizer_files import generation_eos, load_tokenizer
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-# Some templates (Llama 3.1 and later) write today's date into the prompt, which would change the ledger's keys every day. This
-# is the date that Llama's template uses when it has no clock.
-TEMPLATE_DATE = date(2024, 7, 26)
 
 # Plain letters, so that no template strips, escapes or splits them, and words that no template contains.
 SYSTEM_SENTINEL, USER_SENTINEL, REASONING_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL = (
@@ -27,12 +24,6 @@ SYSTEM_SENTINEL, USER_SENTINEL, REASONING_SENTINEL, ANSWER_SENTINEL, NEXT_SENTIN
 )
 # The names that templates have for the reasoning of a message.
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
-
-# The files of a tokenizer, its template and its stop tokens; neither weights nor code.
-_TOKENIZER_FILES = ["*.json", "*.jinja", "*.model", "*.txt", "*.tiktoken"]
-
-# Breaking a literal can create another only if that one contains a space. Two passes are the most that were ever seen.
-_MAX_PASSES = 16
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity, because what it writes is cached
@@ -65,28 +56,11 @@ def load_template(model: str, revision: str | None, arguments: str = "{}") -> Ch
 
     Raises ValueError if it has no chat template, or one that does not read an argument.
     """
-    template = ChatTemplate(_load_tokenizer(model, revision), json.loads(arguments))
+    template = ChatTemplate(load_tokenizer(model, revision), json.loads(arguments))
     source = template.tokenizer.get_chat_template()
     if unread := [name for name in template.arguments if not re.search(rf"\b{name}\b", source)]:
         raise ValueError(f"{model}: expected arguments that its chat template reads; it does not read {', '.join(unread)}")
     return template
-
-
-@lru_cache(maxsize=64)
-def _load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase":
-    from huggingface_hub import snapshot_download
-    from transformers import AutoTokenizer
-
-    folder = model
-    if not Path(model).is_dir():
-        folder = snapshot_download(model, revision=revision, allow_patterns=_TOKENIZER_FILES)
-    # mistral_format: otherwise mistral-common, which vLLM installs, replaces the template with code without raw prompts.
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, mistral_format=False)
-    try:
-        tokenizer.get_chat_template()
-    except ValueError as error:
-        raise ValueError(f"{model}: the tokenizer has no (default) chat template, so it cannot be prompted") from error
-    return tokenizer
 
 
 def render(template: ChatTemplate, user: str, system: str | None) -> str:
@@ -101,27 +75,6 @@ def render(template: ChatTemplate, user: str, system: str | None) -> str:
         system = system if system.endswith(ending) else system + ending
         return _apply(template, [("system", system), ("user", user)], generate=True)
     return _apply(template, [("user", f"{system}\n\n{user}" if system else user)], generate=True)
-
-
-def neutralise(template: ChatTemplate, text: str) -> str:
-    """`text` with a space before the last character of everything that could act as part of the template's frame.
-
-    That is all special tokens, the added tokens that the template uses, and the frame's plain text ("[/INST]", "User:"). Bare
-    words ("assistant" after a token) stay. Idempotent. Raises ValueError if spaces do not help (no such tokenizer is known).
-    """
-    pattern = _frame_pattern(template)
-    for _ in range(_MAX_PASSES):
-        broken = pattern.sub(lambda match: _broken(match[0]), text)
-        if broken == text and _matches_normalised(template):
-            pieces, at = list[str](), 0
-            for start, end in _special_spans(template, text):
-                pieces += [text[at:start], _broken(text[start:end])]
-                at = end
-            broken = "".join([*pieces, text[at:]])
-        if broken == text:
-            return text
-        text = broken
-    raise ValueError(f"{template.name}: a text still has special tokens after {_MAX_PASSES} passes")
 
 
 @lru_cache(maxsize=64)
@@ -146,7 +99,7 @@ def turn_end(template: ChatTemplate) -> tuple[list[int], list[str]]:
     first line after a turn's text, with the newline before it, if any.
     """
     frame = frame_of(template)
-    ids = set(_generation_eos(template))
+    ids = set(generation_eos(template.name))
     if isinstance(template.tokenizer.eos_token_id, int):
         ids.add(template.tokenizer.eos_token_id)
     strings = set()
@@ -189,7 +142,7 @@ def with_reasoning(template: ChatTemplate) -> tuple[str, str] | None:
     for field_name in _REASONING_FIELDS:
         turns = [("user", USER_SENTINEL), ("assistant", ANSWER_SENTINEL)]
         text = _apply(template, turns, generate=False, fields_of_last={field_name: REASONING_SENTINEL})
-        if pieces := _between(text, USER_SENTINEL, REASONING_SENTINEL, ANSWER_SENTINEL):
+        if pieces := around(text, USER_SENTINEL, REASONING_SENTINEL, ANSWER_SENTINEL):
             return pieces[1], pieces[2]
     return None
 
@@ -203,18 +156,15 @@ def _apply(
 ) -> str:
     messages = [{"role": role, "content": content} for role, content in turns]
     messages[-1] |= fields_of_last
-    text = template.tokenizer.apply_chat_template(
-        messages,
-        tokenize=False,
-        add_generation_prompt=generate,
-        # Arguments override the environment's globals, so this strftime_now replaces that of transformers.
-        strftime_now=TEMPLATE_DATE.strftime,
-        date_string=TEMPLATE_DATE.strftime("%d %b %Y"),
-        **template.arguments,
-    )
-    assert isinstance(text, str)
+    text = _renderer(template).render(messages, generate)
     bos = _automatic_bos(template)
     return text if text.startswith(bos) else bos + text
+
+
+@lru_cache(maxsize=8)  # each is a process; stages use one model after the other
+def _renderer(template: ChatTemplate) -> Renderer:
+    values = {"tools": None, "documents": None, **template.tokenizer.special_tokens_map, **template.arguments}
+    return Renderer(template.tokenizer.get_chat_template(), values)
 
 
 @lru_cache(maxsize=64)
@@ -228,22 +178,20 @@ def _automatic_bos(template: ChatTemplate) -> str:
 
 @lru_cache(maxsize=64)
 def _around_system(template: ChatTemplate) -> tuple[str, str] | None:
-    from jinja2 import TemplateError
-
     try:
         text = _apply(template, [("system", SYSTEM_SENTINEL), ("user", USER_SENTINEL)], generate=True)
-    except TemplateError:  # refused
+    except TemplateRefused:
         return None
-    pieces = _between(text, SYSTEM_SENTINEL, USER_SENTINEL)
+    pieces = around(text, SYSTEM_SENTINEL, USER_SENTINEL)
     return None if pieces is None else (pieces[0], pieces[1])
 
 
 @lru_cache(maxsize=64)
 def frame_of(template: ChatTemplate) -> Frame:
     """Found by rendering sentinels. A tokenizer's template must not be replaced after the first call."""
-    prompt = _between(_apply(template, [("user", USER_SENTINEL)], generate=True), USER_SENTINEL)
+    prompt = around(_apply(template, [("user", USER_SENTINEL)], generate=True), USER_SENTINEL)
     turns = [("user", USER_SENTINEL), ("assistant", ANSWER_SENTINEL), ("user", NEXT_SENTINEL)]
-    chat = _between(_apply(template, turns, generate=False), USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL)
+    chat = around(_apply(template, turns, generate=False), USER_SENTINEL, ANSWER_SENTINEL, NEXT_SENTINEL)
     if prompt is None or chat is None:
         raise ValueError(f"{template.name}: the chat template does not write every turn exactly once, in order")
     around_system = _around_system(template)
@@ -257,7 +205,7 @@ def frame_of(template: ChatTemplate) -> Frame:
     return Frame(around_system, prompt[0], prompt[1], chat[1], chat[2], token_ids)
 
 
-def _between(text: str, *sentinels: str) -> list[str] | None:
+def around(text: str, *sentinels: str) -> list[str] | None:
     """The pieces of `text` around the sentinels, or None unless each occurs exactly once, in this order."""
     pattern = re.compile("|".join(sentinels))
     return pattern.split(text) if pattern.findall(text) == list(sentinels) else None
@@ -271,50 +219,3 @@ def any_of(literals: set[str]) -> re.Pattern[str]:
 def _upto_token(text: str, tokens: dict[str, int]) -> tuple[str, str | None]:
     match = any_of(set(tokens)).search(text)
     return (text, None) if match is None else (text[: match.start()], match[0])
-
-
-@lru_cache(maxsize=64)
-def _frame_pattern(template: ChatTemplate) -> re.Pattern[str]:
-    frame = frame_of(template)
-    tokens = any_of(set(frame.token_ids))
-    openings = [frame.around_system[1]] if frame.around_system else []
-    literals = set(frame.token_ids)
-    for text in [frame.prompt_end, frame.user_to_assistant, frame.assistant_to_user, *openings]:
-        pieces = [piece.strip() for line in text.splitlines() for piece in tokens.split(line)]
-        # Require a letter and a sign, so that "user" and "---" are not broken in ordinary text.
-        literals |= {piece for piece in pieces if re.search(r"[^\W_]", piece) and re.search(r"[^\w\s]", piece)}
-    return any_of(literals)
-
-
-def _broken(literal: str) -> str:
-    return f"{literal[:-1]} {literal[-1]}" if len(literal) > 1 else "\N{REPLACEMENT CHARACTER}"
-
-
-@lru_cache(maxsize=64)
-def _matches_normalised(template: ChatTemplate) -> bool:
-    """Whether special tokens are searched after normalising: with NFKC, for example, fullwidth letters also spell a token."""
-    backend = getattr(template.tokenizer, "backend_tokenizer", None)
-    normalised = any(token.special and token.normalized for token in template.tokenizer.added_tokens_decoder.values())
-    return normalised and backend is not None and backend.normalizer is not None
-
-
-def _special_spans(template: ChatTemplate, text: str) -> list[tuple[int, int]]:
-    """Where the tokenizer finds special tokens in `text`, except the token for unknown characters."""
-    special = set(frame_of(template).token_ids.values()) - {template.tokenizer.unk_token_id}
-    encoded = template.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    pairs = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    return [(start, end) for token, (start, end) in pairs if token in special and end > start]
-
-
-def _generation_eos(template: ChatTemplate) -> list[int]:
-    path = Path(template.tokenizer.name_or_path) / "generation_config.json"
-    if not template.tokenizer.name_or_path or not path.is_file():
-        return []
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path}: expected a mapping")
-    eos = settings.get("eos_token_id")
-    ids: list[int] = eos if isinstance(eos, list) else [] if eos is None else [eos]
-    if any(type(one) is not int for one in ids):
-        raise ValueError(f"{path}: eos_token_id: expected a token's id or a list of ids; found {eos!r}")
-    return ids

@@ -15,7 +15,7 @@ SAMPLES_PER_LOOKUP = 4000  # one look-up scans all keys of the ledger
 SAMPLES_PER_PAUSE = 10  # `missing` pauses after this many known samples
 
 Row = TypeVar("Row")
-Lookup = tuple[list[Request], dict[str, Completion]]  # some requests, and the completions of them that the ledger has
+Lookup = tuple[list[Request], dict[str, Completion]]  # some requests, and the completions that the ledger has, or refusals
 
 
 @dataclass(slots=True)
@@ -31,12 +31,23 @@ class Coalescer(Generic[Row]):
     """Those that came after the last look-up began, which may have missed them."""
 
     def look_up(self, ledger: LedgerReader, requests: Iterator[Request]) -> Lookup | None:
-        """Take the next requests and look them up in the ledger; None at the end. May run in another thread."""
+        """Take the next requests and look them up in the ledger, unless they are refused; None at the end.
+
+        May run in another thread.
+        """
         batch, samples = list[Request](), 0
         while samples < SAMPLES_PER_LOOKUP and (request := next(requests, None)):
             batch.append(request)
             samples += len(request.samples)
-        return (batch, ledger.get([key for request in batch for key in request.keys()])) if batch else None
+        if not batch:
+            return None
+        refusals = {
+            key: Completion(key, sample, error=request.refused)
+            for request in batch
+            if request.refused
+            for sample, key in zip(request.samples, request.keys(), strict=True)
+        }
+        return batch, ledger.get([key for request in batch for key in request.keys()]) | refusals
 
     def take_recent(self) -> dict[str, Completion]:
         """The completions since the last call. Call it when a look-up begins, and pass the result to `missing`."""
@@ -54,7 +65,7 @@ class Coalescer(Generic[Row]):
             unknown = []
             for sample, key in zip(request.samples, request.keys(), strict=True):
                 if completion := stored.get(key) or recent.get(key) or self._recent.get(key):
-                    self.usage.from_ledger += 1
+                    self.usage.from_ledger += completion.error is None
                     self._add_row(request, completion)
                     if (known := known + 1) % SAMPLES_PER_PAUSE == 0:
                         yield None

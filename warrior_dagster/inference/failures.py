@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from warrior_dagster.config.messages import on_one_line
-
 BUSY = (429, 503)
 ACCESS_DENIED = (401, 402, 403, 404, 407)
 MOST_READ = 2000  # characters of a server's words that are searched
@@ -26,15 +24,6 @@ ABOUT_N = re.compile(
     r"(?<![\w\\])([`'\"]?)n\1\s*(?:[=<>!:]|(?:must|should|may|is|was|has|parameter|value|can|cannot|not)\b)"
     r"|\b(?:parameter|argument|field|property|value of)\s*:?\s*([`'\"]?)n\2(?!\w)"
     r"|\bmultiple (?:choices|completions|samples)\b",
-    re.IGNORECASE,
-)
-SECRETS = re.compile(
-    r"(?<=//)[^/\s@]+(?=@)"  # a user and password in an address
-    r"|(?<=bearer\s)\s*[^\s\"',]+"
-    r"|\b(?:sk|rk|pk|gsk|xai|hf|tgp|nvapi|pplx|csk|fw)[-_](?=[\w*.\-]*[\d*])[\w*.\-]{6,}"
-    r"|\bAIza[\w\-]{10,}"
-    r"|(?<=key=)[^\s&\"']+"
-    r"|\*{3,}[\w\-]+",  # the last characters of a key that the service has masked itself
     re.IGNORECASE,
 )
 
@@ -71,10 +60,16 @@ class Pause(RuntimeError):
         self.seconds, self.unreachable = seconds, unreachable
 
 
-def failure(url: str, status: int, headers: Mapping[str, str], content: bytes, api_key: str | None) -> Exception:
-    """The exception that an HTTP response without completions stands for; its text has the server's own words."""
+def failure(url: str, status: int, headers: Mapping[str, str], content: bytes) -> Exception:
+    """The exception that an HTTP response without completions stands for.
+
+    Its text has the server's own words at full length: secrets are taken out before a text is cut, and may be anywhere in it.
+    """
     error = error_of(content)
-    reason = f"HTTP {status}: {on_one_line(masked(error['message'], api_key))}"
+    reason = f"HTTP {status}: {error['message']}"
+    if 300 <= status < 400 and (location := headers.get("Location")):
+        target = re.split("[?#]", location)[0]
+        return Unreachable(f"{url} redirects to {target} (HTTP {status}); requests go only to the URLs of the arena's file")
     if no_money_left(status, error):
         return Unreachable(f"{url} has no quota or credit left: {reason}")
     if status in ACCESS_DENIED and not (status == 403 and "flagged" in json.dumps(error["metadata"])):
@@ -90,13 +85,13 @@ def refused_parameter(error: Mapping[str, Any]) -> str | None:
     """The parameter that can be sent in another way and is what an error is about: `max_tokens`, `n` or None."""
     if "max_completion_tokens" in error["message"]:
         return "max_tokens"
-    return "n" if error["param"] == "n" or ABOUT_N.search(error["message"]) else None
+    return "n" if error["param"] == "n" or ABOUT_N.search(error["message"][:MOST_READ]) else None
 
 
 def error_of(content: bytes) -> dict[str, Any]:
     """`message`, `code`, `type`, `param` and `metadata` of an error's body; without JSON the body is the message."""
     text = content.decode("utf-8", "replace").strip()
-    found: dict[str, Any] = {"message": text[:MOST_READ], "code": "", "type": "", "param": None, "metadata": {}}
+    found: dict[str, Any] = {"message": text, "code": "", "type": "", "param": None, "metadata": {}}
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
@@ -104,7 +99,7 @@ def error_of(content: bytes) -> dict[str, Any]:
     body = body[0] if isinstance(body, list) and len(body) == 1 else body  # Gemini
     error = body.get("error", body) if isinstance(body, dict) else None
     if isinstance(error, str):
-        return found | {"message": error[:MOST_READ]}
+        return found | {"message": error}
     if not isinstance(error, dict):
         return found
     for name in ("code", "type", "param", "metadata"):
@@ -113,7 +108,7 @@ def error_of(content: bytes) -> dict[str, Any]:
     details = found["metadata"].get("raw") if isinstance(found["metadata"], dict) else None  # OpenRouter: the provider's words
     if words or details:
         texts = (one if isinstance(one, str) else json.dumps(one) for one in (words, details) if one)
-        found["message"] = ": ".join(texts)[:MOST_READ]
+        found["message"] = ": ".join(texts)
     return found
 
 
@@ -122,7 +117,8 @@ def no_money_left(status: int, error: Mapping[str, Any]) -> bool:
     if status == 402:
         return True
     codes = f"{error['code']} {error['type']}"
-    return status in (400, 403, 429) and bool(NO_MONEY_CODES.search(codes) or NO_MONEY_WORDS.search(error["message"]))
+    words = error["message"][:MOST_READ]
+    return status in (400, 403, 429) and bool(NO_MONEY_CODES.search(codes) or NO_MONEY_WORDS.search(words))
 
 
 def error_inside(body: Mapping[str, Any]) -> int | None:
@@ -144,8 +140,3 @@ def retry_after(header: str | None) -> float:
         except (ValueError, OverflowError):
             return 1.0
     return min(max(seconds, 0.05), 60.0) if math.isfinite(seconds) else 1.0
-
-
-def masked(text: str, api_key: str | None) -> str:
-    """The text without the API key and without what looks like one: services repeat keys in their messages."""
-    return SECRETS.sub("***", text.replace(api_key, "***") if api_key else text)

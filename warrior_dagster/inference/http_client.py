@@ -30,14 +30,15 @@ from warrior_dagster.inference.failures import (
     WrongAnswer,
     error_inside,
     failure,
-    masked,
 )
+from warrior_dagster.inference.known_secrets import repeats, spellings, without
 from warrior_dagster.inference.replica import Replica, least_loaded, replica
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.inference.responses import LONGEST_ERROR, json_object, longest_answer, parse_response, read_at_most
+from warrior_dagster.inference.responses import json_object, longest_answer, parse_response, read_at_most, read_error
 
 Answered = tuple[Request, list[Completion]]
 NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+BROKEN_ANSWER = (aiohttp.ClientResponseError, aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)
 BENCH_SECONDS = 5.0  # a server that cannot be reached is avoided for this long
 PATIENCE_SECONDS = 300.0  # how long all servers may be unreachable before the stage stops: enough time for a restart
 LIMITED_SECONDS = 1.0  # between looks at a rate limit that holds a request back: answers may change it
@@ -70,7 +71,8 @@ class CompletionsClient:
         """`chat`: the servers have only /v1/chat/completions, and prompts are messages (see chat_service)."""
         path = "/v1/chat/completions" if chat else "/v1/completions"
         self._replicas = [replica(url, path) for url in dict.fromkeys(url.rstrip("/") for url in urls)]
-        self._served_model, self._chat, self._api_key = served_model, chat, api_key
+        self._served_model, self._chat = served_model, chat
+        self._secrets = spellings(api_key, (one.proxy for one in self._replicas))
         self._max_tokens_name = "max_tokens"
         self._limit = max_in_flight * len(self._replicas)
         self._attempts, self._timeout_s, self._patience_s = attempts, timeout_s, patience_s
@@ -95,6 +97,8 @@ class CompletionsClient:
                     if outcome.completions:
                         finished.put_nowait((queued.request, outcome.completions))
                 finished.put_nowait(None)
+            except Unreachable as error:  # a new one, because the causes of errors are recorded too
+                finished.put_nowait(Unreachable(self._shown(error)))
             except Exception as error:
                 finished.put_nowait(error)
 
@@ -178,9 +182,13 @@ class CompletionsClient:
         if queued.tries < attempts and not isinstance(error, Refused):
             # Doubled each time, with jitter.
             return Outcome([], [queued], random.uniform(0.5, 1.0) * min(0.2 * 2.0**queued.tries, 30.0))
-        request, reason = queued.request, on_one_line(masked(f"{type(error).__name__}: {error}", self._api_key))
+        request, reason = queued.request, f"{type(error).__name__}: {self._shown(error)}"
         pairs = zip(request.keys(), request.samples, strict=True)
         return Outcome([Completion(key, sample, error=reason, attempts=queued.tries) for key, sample in pairs])
+
+    def _shown(self, error: Exception) -> str:
+        """An error's text without secrets. Nothing else that a server said leaves the client, but completions."""
+        return on_one_line(without(self._secrets, str(error)))
 
     def _body(self, request: Request) -> bytes:
         """The request as JSON. What many requests share is rendered once."""
@@ -205,29 +213,34 @@ class CompletionsClient:
         server.limits.requests += 1
         server.limits.tokens += tokens
         try:
-            async with session.post(server.address, data=self._body(request), proxy=server.proxy) as response:
+            async with session.post(
+                server.address, data=self._body(request), proxy=server.proxy, allow_redirects=False
+            ) as response:
                 self._last_contact = time.monotonic()
                 server.limits.note(response.headers)
                 if response.status != 200:
-                    content = await read_at_most(response, LONGEST_ERROR)
-                    raise failure(server.url, response.status, response.headers, content, self._api_key)
+                    raise failure(server.url, response.status, response.headers, await read_error(response))
                 most = longest_answer(len(request.samples) * max_tokens(request.params))
                 content = await read_at_most(response, most)
                 if len(content) > most:
                     raise Refused(f"the answer is longer than {most} bytes, the most for the tokens that were asked for")
                 body = json_object(content)
                 if status := error_inside(body):
-                    raise failure(server.url, status, response.headers, content, self._api_key)
-                return chat_service.as_completions(body) if self._chat else body
+                    raise failure(server.url, status, response.headers, content)
+                completions = chat_service.as_completions(body) if self._chat else body
+                if repeats(self._secrets, [completions.get("choices"), completions.get("usage")]):
+                    raise WrongAnswer("the answer has the API key or the password of a proxy in it")
+                return completions
         except aiohttp.ClientHttpProxyError as error:
-            if error.status in ACCESS_DENIED:
-                raise Unreachable(f"the proxy for {server.url} denied access: HTTP {error.status}: {error.message}") from error
-            raise
+            denied, reason = error.status in ACCESS_DENIED, f"HTTP {error.status}: {error.message}"
+            proxy = f"the proxy for {server.url}"
+            raise (Unreachable(f"{proxy} denied access: {reason}") if denied else Transient(f"{proxy}: {reason}")) from None
+        except BROKEN_ANSWER as error:  # their texts quote a part of what came, which may begin or end within a secret
+            raise Transient(f"the answer is not complete HTTP: {type(error).__name__}") from None
         except NO_CONNECTION as error:
             server.benched_until = time.monotonic() + BENCH_SECONDS
             if time.monotonic() - self._last_contact > self._patience_s:
-                urls, reason = ", ".join(one.url for one in self._replicas), on_one_line(masked(str(error), self._api_key))
-                raise Unreachable(f"no connection to {urls}: {reason}") from error
+                raise Unreachable(f"no connection to {', '.join(one.url for one in self._replicas)}: {error}") from error
             raise Pause(0.5, str(error), unreachable=True) from error
         finally:
             server.limits.requests -= 1

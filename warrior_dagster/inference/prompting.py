@@ -16,6 +16,7 @@ from warrior_dagster.config.serving import ChatService, Purpose, Sampling
 from warrior_dagster.config.stages import Battles, Difficulty
 from warrior_dagster.inference import chat_service, chat_template
 from warrior_dagster.inference.chat_template import ChatTemplate
+from warrior_dagster.inference.neutralising import neutralise, turns_changed
 from warrior_dagster.inference.reasoning import ENDED_IN_REASONING, KNOWN_PAIRS, ReplyFormat, reply_format
 from warrior_dagster.inference.request import Completion, Request, ServedModel, params, served_model
 from warrior_dagster.inference.validation import is_logprob
@@ -42,6 +43,14 @@ class CompetitorFailed(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered prompt. `refused` says why it must not be sent; "" if it may."""
+
+    text: str
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedCompetitor:
     """A competitor with its model, chat template and system prompt, and how its replies are divided."""
 
@@ -59,25 +68,25 @@ class LoadedCompetitor:
         values = params(sampling, stop_token_ids=ids, stop=strings)
         return Request(self.model, prefix, values, samples, tag, chat_template.frame_stops(self.template))
 
-    def reply(self, prompt: str, sampling: Sampling, tag: Any) -> Request:
+    def reply(self, prompt: Prompt, sampling: Sampling, tag: Any) -> Request:
         """A request for the reply to a rendered prompt: reasoning, if the model writes any, and an answer."""
         if self.template is None:
             values = chat_service.params(sampling, probabilities=False)
-            return Request(self.model, prompt, values, tag=tag, format=self.format)
+            return Request(self.model, prompt.text, values, tag=tag, format=self.format)
         ids, strings = chat_template.turn_end(self.template)
         ends = [i for i in ids if i not in self.format.inside]
         values = params(sampling, stop_token_ids=ends, stop=strings, special_tokens=bool(self.format.special))
-        return Request(self.model, prompt, values, tag=tag, format=self.format)
+        return Request(self.model, prompt.text, values, tag=tag, format=self.format, refused=prompt.refused)
 
-    def choice(self, prompt: str, words: tuple[str, ...], tag: Any) -> Request:
+    def choice(self, prompt: Prompt, words: tuple[str, ...], tag: Any) -> Request:
         """A request for one of some words and their probabilities, as the first token of the answer."""
         greedy = Sampling(temperature=0.0, top_p=1.0, max_tokens=1)
         if self.template is None:
-            return Request(self.model, prompt, chat_service.params(greedy, probabilities=True), tag=tag)
+            return Request(self.model, prompt.text, chat_service.params(greedy, probabilities=True), tag=tag)
         values = params(greedy, choice=words, logprobs=LETTER_LOGPROBS)
-        return Request(self.model, prompt + self.format.to_answer, values, tag=tag)
+        return Request(self.model, prompt.text + self.format.to_answer, values, tag=tag, refused=prompt.refused)
 
-    def verdict(self, prompt: str, settings: Battles | Difficulty, words: tuple[str, ...], tag: Any) -> Request:
+    def verdict(self, prompt: Prompt, settings: Battles | Difficulty, words: tuple[str, ...], tag: Any) -> Request:
         """A request for a verdict: for one of the words if it is direct, else for a reply that ends in the verdict."""
         return self.choice(prompt, words, tag) if settings.verdict == "direct" else self.reply(prompt, settings.sampling, tag)
 
@@ -94,36 +103,39 @@ def load_competitor(arena: Arena, name: str, purpose: Purpose) -> LoadedCompetit
         template = chat_template.load_template(competitor.model, competitor.revision, arguments)
         format = reply_format(template, competitor.reasoning_tags)
         chat_template.turn_end(template)
-        chat_template.render(template, "Hello.", competitor.system_prompt)
+        loaded = LoadedCompetitor(name, model, template, competitor.system_prompt, format)
+        if refused := user_prompt(loaded, "Hello.").refused:
+            raise ValueError(refused)
     except Exception as error:  # tokenizers and templates may raise anything
         raise CompetitorFailed(competitor.model, error) from error
-    return LoadedCompetitor(name, model, template, competitor.system_prompt, format)
+    return loaded
 
 
-def user_prompt(competitor: LoadedCompetitor, text: str) -> str:
+def user_prompt(competitor: LoadedCompetitor, text: str) -> Prompt:
     """The rendered prompt of one user turn whose text came from a model."""
     return rendered(competitor, neutralised(competitor, text))
 
 
-def rendered(competitor: LoadedCompetitor, user: str) -> str:
+def rendered(competitor: LoadedCompetitor, user: str) -> Prompt:
     """The prompt of one user turn: text by the chat template, or the messages to a service that only chats."""
     if competitor.template is None:
-        return chat_service.messages(user, competitor.system)
-    return chat_template.render(competitor.template, user, competitor.system)
+        return Prompt(chat_service.messages(user, competitor.system))
+    prompt = chat_template.render(competitor.template, user, competitor.system)
+    return Prompt(prompt, turns_changed(competitor.template, user, competitor.system, prompt))
 
 
 def neutralised(competitor: LoadedCompetitor, text: str) -> str:
     """A text from a model in which nothing acts as part of the competitor's chat template."""
     if competitor.template is None:
         return chat_service.neutralise(text)
-    return chat_template.neutralise(competitor.template, text)
+    return neutralise(competitor.template, text)
 
 
 def request_columns(completion: Completion) -> dict[str, Any]:
     return {"completion_key": completion.key, "attempts": completion.attempts, "error": completion.error}
 
 
-def judge_prompt(judge: LoadedCompetitor, template: str, **texts: str) -> str:
+def judge_prompt(judge: LoadedCompetitor, template: str, **texts: str) -> Prompt:
     """The rendered prompt of a judge: `template` with each text inserted between fences.
 
     A fence has a hash of the text that it encloses, and of nothing else: no text can contain its own end, and prompts about

@@ -18,7 +18,7 @@ class Replica:
 
     url: str
     address: URL
-    proxy: str | None
+    proxy: URL | None
     benched_until: float = 0.0
     """time.monotonic until which it is avoided, because it could not be reached."""
     single_samples: bool = False
@@ -32,19 +32,25 @@ def replica(url: str, path: str) -> Replica:
     return Replica(url.rstrip("/"), address, proxy_of(address))
 
 
-def proxy_of(address: URL) -> str | None:
+def proxy_of(address: URL) -> URL | None:
     """The proxy that the environment names for an address (HTTPS_PROXY, NO_PROXY, ...); none for this machine itself.
 
-    Raises Unreachable for a proxy that is not an HTTP proxy.
+    Raises Unreachable for a proxy that is not an HTTP proxy or no URL.
     """
     host = address.host or ""
     if host == "localhost" or host.endswith(".localhost") or is_this_machine(host) or proxy_bypass(host):
         return None
     proxy = getproxies().get(address.scheme)
-    if proxy and not proxy.startswith(("http://", "https://")):
-        kind = proxy.partition(":")[0]
-        raise Unreachable(f"expected an http:// proxy for {address.origin()}; the environment names a {kind} proxy")
-    return proxy
+    if not proxy:
+        return None
+    kind, separator, _ = proxy.partition("://")
+    if kind not in ("http", "https"):
+        found = f"a {kind} proxy" if separator else "one without http://"
+        raise Unreachable(f"expected an http:// proxy for {address.origin()}; the environment names {found}")
+    try:
+        return URL(proxy)
+    except ValueError:  # its text may have the password
+        raise Unreachable(f"expected an http:// proxy for {address.origin()}; the environment names an invalid one") from None
 
 
 def is_this_machine(host: str) -> bool:

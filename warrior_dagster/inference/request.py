@@ -33,7 +33,8 @@ class Request:
     """One prompt and the numbers of its samples; `tag` is for the stage that made it and not part of the key.
 
     `frame_stops` are further stop tokens. They follow from the model and its template, and are not part of the key, so that
-    completions of versions that did not send them stay valid. `format` divides the reply; None leaves it whole.
+    completions of versions that did not send them stay valid. `format` divides the reply; None leaves it whole. `refused` says
+    why the request must not be sent; it is then the error of each sample.
     """
 
     model: ServedModel
@@ -43,6 +44,7 @@ class Request:
     tag: Any = field(default=None, compare=False)
     frame_stops: tuple[int, ...] = field(default=(), compare=False)
     format: "ReplyFormat | None" = field(default=None, compare=False)
+    refused: str = field(default="", compare=False)
 
     _keys: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 

@@ -9,7 +9,7 @@ from warrior_dagster.inference.failures import Refused, Transient, WrongAnswer
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.inference.validation import MOST_TOKENS, impossible, unanswered
 
-LONGEST_ERROR = 1 << 16  # bytes of an error's body that are read
+LONGEST_ERROR = 1 << 16  # bytes of an error's body
 ABORTED = (None, "abort")  # the finish reasons of a server that shuts down
 SYNONYMS = {"eos": "stop"}  # Together's
 LONGEST_ANSWER, BYTES_PER_TOKEN = 1 << 22, 256
@@ -32,6 +32,12 @@ async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes:
         if size > most:
             break
     return b"".join(parts)
+
+
+async def read_error(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an error. Nothing of a longer one: what was read might end within a secret, which nobody would know then."""
+    content = await read_at_most(response, LONGEST_ERROR)
+    return content if len(content) <= LONGEST_ERROR else f"(an error of more than {LONGEST_ERROR} bytes)".encode()
 
 
 def json_object(content: bytes) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from warrior_dagster.report import lineage
 from warrior_dagster.report.lineage import Lineage, lineages
 from warrior_dagster.stages.battles.opinions.assets import judge_votes
 from warrior_dagster.stages.curation.assets import instruction_embeddings
-from warrior_dagster.stages.export.publishing import public, public_names
+from warrior_dagster.stages.export.publishing import NOT_PUBLISHED, public, public_names
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
@@ -122,8 +122,9 @@ def missing(arena: Arena, warehouse: Warehouse) -> dict[str, str]:
 
 
 def shown_settings(arena: Arena) -> dict[str, Any]:
-    """The part of the arena's file that the page shows, without paths and addresses: a report is passed on."""
-    settings = arena.model_dump(mode="json", exclude={"warehouse", "export", "competitors", *arena.unused_sections})
+    """The part of the arena's file that the page shows, besides the competitors: a report is passed on."""
+    left_out = NOT_PUBLISHED | dict.fromkeys(("competitors", *arena.unused_sections), True)
+    settings = arena.model_dump(mode="json", exclude=left_out)
     shown: dict[str, Any] = public(settings, public_names(arena))
     return shown
 

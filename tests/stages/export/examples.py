@@ -61,7 +61,7 @@ def card(kind: str = "sft", evidence: Literal["opinion", "execution", "both"] = 
         counts={"mined": 12345, "kept": 0},
         settings={
             "k": 40.0,
-            "engine": {"urls": ["http://gpu7:8000/v1"], "extra_args": ["--download-dir=/srv/cache/hub"]},
+            "engine": {"urls": ["http://gpu7:8000/v1"], "cache": "/srv/cache/hub"},
             "system": "/no_think\n````\n# Not a heading",
         },
         names={"/srv/my weights/tiny": "tiny (local@0)"},

@@ -24,7 +24,6 @@ def test_the_card_has_models_counts_and_settings_but_no_address() -> None:
     assert "| mined | 12,345 |" in text
     assert "gpu7" not in text
     assert "/srv" not in text
-    assert "--download-dir=hub" in text
     fence = "`" * 5
     block = text.split(f"{fence}yaml\n")[1].split(f"\n{fence}\n")[0]
     assert yaml.safe_load(block)["system"] == "/no_think\n````\n# Not a heading"

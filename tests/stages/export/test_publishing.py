@@ -1,13 +1,19 @@
 """Nothing that is passed on says where it was made."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+
+import polars as pl
 
 from tests.conftest import MODELS, FinishedRun
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.identity import folder_identity
 from warrior_dagster.report import page
+from warrior_dagster.stages.export.assets import card_of
 from warrior_dagster.stages.export.publishing import public, public_name, public_names
+
+PRICES = {"input": 2.0, "output": 10.0}
 
 
 def test_no_exported_file_and_no_report_holds_a_path_of_the_machine(finished_run: FinishedRun) -> None:
@@ -21,20 +27,15 @@ def test_no_exported_file_and_no_report_holds_a_path_of_the_machine(finished_run
     assert f"{Path(model).name} ({folder_identity(model)})" in card
 
 
-def test_arguments_of_a_server_keep_the_last_part_of_a_path_and_no_address() -> None:
-    arguments = [
-        "--download-dir",
-        "/srv/cache/hub",
-        "--other=~/my/file.json",
-        "--half=1/2",
-        "./my/file.json",
-        "--at=s3://mine/key",
-    ]
-    shown = public({"serve": {"extra_args": arguments, "urls": ["http://gpu7:8000"]}}, {})
-    assert shown["serve"] == {
-        "extra_args": ["--download-dir", "hub", "--other=file.json", "--half=1/2", "file.json", "--at=(an address)"],
-        "urls": ["(an address)"],
-    }
+def test_no_card_and_no_report_says_how_models_are_served(make_arena: Callable[..., Arena]) -> None:
+    service = {"kind": "chat", "urls": ["https://gpu7"], "served_model": "my-lora", "api_key_env": "MY_KEY", "logprobs": True}
+    arena = make_arena(engine={"serve": {"kind": "vllm", "extra_args": ["--block-size", "32"]}, "max_in_flight": 77})
+    values = arena.model_dump(mode="json")
+    values["competitors"].append({"name": "dan", "model": "big", "serve": service | {"price_per_million_tokens": PRICES}})
+    arena = Arena.model_validate(values)
+    for text in (card_of(arena, "sft", pl.DataFrame(), {}, 0), json.dumps(page.shown_settings(arena))):
+        assert "bootstrap_rounds" in text
+        assert not [word for word in ("served_model", "gpu7", "my-lora", "MY_KEY", "block-size", "77", "price") if word in text]
 
 
 def test_local_folders_and_files_have_their_name_and_identity_in_whatever_is_published(

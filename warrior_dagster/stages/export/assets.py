@@ -160,7 +160,7 @@ def card_of(arena: Arena, kind: str, rows: pl.DataFrame, counts: dict[str, int],
             for c in arena.competitors
         ],
         counts=counts | ({f"left out of {kind} for {against}": left_out} if against else {}),
-        settings=arena.model_dump(mode="json", exclude={"warehouse", "engine", "export", *arena.unused_sections}),
+        settings=arena.model_dump(mode="json", exclude=publishing.NOT_PUBLISHED | dict.fromkeys(arena.unused_sections, True)),
         names=publishing.public_names(arena),
         evidence=arena.battles.evidence,
     )

@@ -1,4 +1,4 @@
-"""What may be published of an arena: its values without the paths and addresses of machines."""
+"""What may be published of an arena: its values without servers, and without the paths and addresses of machines."""
 
 import re
 from collections.abc import Mapping
@@ -12,6 +12,8 @@ from warrior_dagster.inference.identity import folder_identity
 
 PATH = re.compile(r"(?:~|\.{1,2})?(?:/[^/\s=,:\"']+){2,}/?")
 ADDRESS = re.compile(r"\b\w+://\S+")
+NOT_PUBLISHED: dict[str, Any] = {"warehouse": True, "engine": True, "export": True, "competitors": {"__all__": {"serve"}}}
+"""Where tables and files are, and how models are served (pydantic's `exclude`)."""
 
 
 def public_names(arena: Arena) -> dict[str, str]:
@@ -34,22 +36,16 @@ def public_name(path: str) -> str:
     return f"{Path(path).name} ({identity})"
 
 
-def public(value: Any, names: Mapping[str, str], key: str = "") -> Any:
-    """The same value without server addresses, with `names` for the paths that are its keys, and with only the last part of
-    other paths: of those that are a whole text, and of those in arguments of a server. Prompts may name paths.
+def public(value: Any, names: Mapping[str, str]) -> Any:
+    """The same value without addresses, with `names` for the paths that are its keys, and with only the last part of other
+    paths that are a whole text. Prompts may name paths.
     """
     if isinstance(value, str):
         if value in names:
             return names[value]
-        if key == "extra_args":
-            return PATH.sub(lambda found: last_part(found[0]), ADDRESS.sub("(an address)", value))
-        return last_part(value) if PATH.fullmatch(value) else ADDRESS.sub("(an address)", value)
+        return value.rstrip("/").rsplit("/", 1)[-1] if PATH.fullmatch(value) else ADDRESS.sub("(an address)", value)
     if isinstance(value, Mapping):
-        return {name: public(item, names, name) for name, item in value.items()}
+        return {name: public(item, names) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [public(item, names, key) for item in value]
+        return [public(item, names) for item in value]
     return value
-
-
-def last_part(path: str) -> str:
-    return path.rstrip("/").rsplit("/", 1)[-1]
