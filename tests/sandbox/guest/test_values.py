@@ -5,14 +5,15 @@ from collections import Counter, OrderedDict, namedtuple
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.sandbox.guest.values import NotPlain, decode, encode
+from warrior_dagster.sandbox.guest.conversation import MALFORMED, Conversation
+from warrior_dagster.sandbox.guest.values import NotPlain
 
 ATOMIC = (
     st.none()
@@ -31,13 +32,35 @@ PLAIN = st.recursive(
 )
 
 
-def refuse(value: Any) -> Any:
-    raise NotPlain(f"a {type(value).__name__}")
+class End(Conversation):
+    """One of two ends in this process, which take no objects."""
+
+    only_here = 0
+
+    def __init__(self, first_number: int) -> None:
+        self.first_number = first_number
+        super().__init__(-1)
+
+    def refer(self, value: Any) -> Any:
+        raise NotPlain(f"a {type(value).__name__}")
+
+    def resolve(self, reference: list[Any]) -> Any:
+        raise NotPlain(str(reference))
+
+    def lost(self, reason: str) -> NoReturn:
+        raise NotPlain(reason)
+
+    def read(self, message: str) -> Any:
+        """The value in a message of the other end."""
+        (_, value), changes, dropped = json.loads(message)
+        self.apply(changes, dropped)
+        return self.decode(value)
 
 
 def crossed(value: Any) -> Any:
     """The value as the other process gets it."""
-    return decode(json.loads(json.dumps(encode(value, refuse))), refuse)
+    one, other = End(0), End(1)
+    return other.read(one.message(["value", one.encode(value)]))
 
 
 @given(PLAIN)
@@ -129,17 +152,73 @@ def test_a_value_that_is_not_plain_or_too_large_is_refused(value: Any) -> None:
         crossed(value)
 
 
-MALFORMED = (
-    *("{}", "[]", '["nothing"]', '["int", 3]', '["int", "1", "2"]', '["object", "x"]', '["dict", [[1]]]', '["dict", 3]'),
-    *('["set", [["list", []]]]', '["list", {"a": 1}]', '["bytes", "xy"]', '["complex", "1", 2]', '["mine", 1, true]'),
+VALUES = (
+    *("{}", "[]", '["nothing"]', '["int", 3]', '["int", "1", "2"]', '["object", "x"]', '["tuple", 3]', '["frozenset", "ab"]'),
+    *('["frozenset", [["shared", 0]]]', '["bytes", "xy"]', '["complex", "1", 2]', '["mine", 1, true]', '["shared", 9]'),
     *('["Fraction", "1/0"]', '["Fraction", "1e9"]', '["Fraction", "1e999999999999"]', '["Decimal", "x"]'),
     *('["Decimal", "sNaN"]', '["Decimal", "1e999999999"]', '["range", 1, 2, 0]', '["range", "a", 2, 1]'),
-    *('["ndarray", "O", [1], ["list", [1]]]', '["ndarray", "<i8", [3], ["list", [1]]]'),
+    *('["ndarray", "O", [1], ["tuple", [1]]]', '["ndarray", "<i8", [3], ["tuple", [1]]]', '["ndarray", "<i8", [1], [1]]'),
     *('["int", "' + "f" * 200_000 + '"]', '["Decimal", "' + "9" * 5000 + '"]'),
+)
+CHANGES = (
+    *("3", "[[]]", '[[0, "list"]]', '[[0, "list", 3]]', '[[0, "dict", [[1]]]]', '[[0, "dict", [[1, 2, 3]]]]'),
+    *('[[0, "tuple", []]]', "[3]", '[[0, "list", null]]'),
+    *('[[0, "set", [["shared", 0]]]]', '[[0, "dict", [[["shared", 0], 1]]]]', '[[0, "bytearray", "x"]]', '[[0, "object", []]]'),
+    *('[[[], "list", []]]', '[[0, "list", []], [0, "set", []]]', '[[0, "list", [["nothing"]]]]', '[[0, ["list"], []]]'),
 )
 
 
-@pytest.mark.parametrize("text", MALFORMED, ids=range(len(MALFORMED)))
-def test_malformed_content_is_not_decoded(text: str) -> None:
-    with pytest.raises((ValueError, TypeError, ArithmeticError)):
-        decode(json.loads(text), refuse)
+@pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
+def test_a_malformed_value_is_not_decoded(value: str) -> None:
+    with pytest.raises(NotPlain):
+        End(1).read(f'[["value", {value}], [[0, "list", []]], []]')
+
+
+@pytest.mark.parametrize("changes", CHANGES, ids=range(len(CHANGES)))
+def test_malformed_changes_are_not_applied(changes: str) -> None:
+    with pytest.raises(MALFORMED):
+        End(1).read(f'[["value", 1], {changes}, []]')
+
+
+CONTAINERS = st.sampled_from(["append", "clear", "nest", "share", "replace"])
+
+
+@given(st.lists(st.tuples(CONTAINERS, st.booleans(), st.integers(0, 9)), max_size=12))
+def test_containers_that_crossed_stay_one_graph_whichever_end_changes_them(steps: list[tuple[str, bool, int]]) -> None:
+    ends = End(0), End(1)
+    here: list[Any] = [[], {}]
+    there = ends[1].read(ends[0].message(["value", ends[0].encode(here)]))
+    for kind, at_first, number in steps:
+        (mine, end), other = ((here, ends[0]), ends[1]) if at_first else ((there, ends[1]), ends[0])
+        if kind == "append":
+            mine[0].append(number)
+        elif kind == "clear":
+            mine[0].clear()
+        elif kind == "nest":
+            mine[1][number] = [number]
+        elif kind == "share":
+            mine[1][number] = mine[0]
+        else:
+            mine.append(mine[-1])
+        other.read(end.message(["value", None]))
+        assert here == there
+        assert [[a is b for a in here] for b in here] == [[a is b for a in there] for b in there]
+        assert [value is here[0] for value in here[1].values()] == [value is there[0] for value in there[1].values()]
+
+
+def test_a_container_that_contains_itself_crosses() -> None:
+    held: list[Any] = [1]
+    held.append(held)
+    copy = crossed(held)
+    assert copy[0] == 1
+    assert copy[1] is copy
+
+
+def test_a_list_that_is_nested_twenty_thousand_times_takes_no_stack() -> None:
+    held: list[Any] = []
+    for _ in range(20_000):
+        held = [held]
+    copy = crossed(held)
+    for _ in range(20_000):
+        (copy,) = copy
+    assert copy == []

@@ -11,7 +11,7 @@ from warrior_dagster.sandbox.guest.remote import Channel, is_remote
 
 PLAIN_TYPES = (int, float, complex, bool, str, bytes, bytearray, list, tuple, set, frozenset, dict, range, type(None))
 """The classes that no remote object is an instance of."""
-RUN_TEXT = ("builtins", "code", "ctypes", "marshal", "pickle", "runpy", "shelve")
+RUN_TEXT = ("builtins", "code", "marshal", "pickle", "runpy", "shelve")
 """Modules with which a check would run what the code returns."""
 SHARED_MODULES = {
     *("bisect", "cmath", "collections", "copy", "decimal", "fractions", "functools", "heapq", "itertools", "json", "math"),
@@ -25,8 +25,8 @@ be asked to compare.
 def own_names(code: str, check: list[ast.AST], used: set[str], installed: Iterable[str]) -> dict[str, Any]:
     """The names that a check uses and that mean modules, or what the code imports from modules, with their values.
 
-    A name also means a module if the check reads one of the module's attributes of it. `installed` are the modules that the code
-    may import beside the standard library.
+    A name also means a module if the check reads one of the module's attributes of it. `installed` are the modules that may be
+    imported beside the standard library.
     """
     found, modules = dict[str, Any](), {*SHARED_MODULES, *installed}
     try:

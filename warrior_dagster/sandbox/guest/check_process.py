@@ -22,6 +22,8 @@ from warrior_dagster.sandbox.guest.values import Encoded, NotPlain
 
 FILE = "check"
 HELD = "__held__"
+
+
 def run_check(text: str, code: str, modules: list[str], descriptor: int, reports: int) -> NoReturn:
     """Run a check of some code. Reports the lines "compiled" and "loaded", then [outcome, reason].
 
@@ -55,7 +57,7 @@ def run_check(text: str, code: str, modules: list[str], descriptor: int, reports
 
 
 class InnerAsserts(ast.NodeTransformer):
-    """Lets each assert in a function call HELD after it: the code under test may be given the function, and need not call it."""
+    """Lets each assert in a function call HELD after it: the code under test may get the function, and need not call it."""
 
     def __init__(self) -> None:
         self.depth = self.found = 0
@@ -104,7 +106,7 @@ class CheckEnd(Conversation):
         Otherwise `def abs(x): return 0` would pass `assert abs(f(2) - 1.4) < 0.1`. A check that uses only `abs` means the
         code's. `answered` are the names that the code says it has, among those that are `used`.
         """
-        known = {name for name in answered if isinstance(name, str)} & used if isinstance(answered, list | tuple) else set[str]()
+        known = used.intersection(answered if isinstance(answered, list) else ())
         replaced = known & set(vars(builtins))
         return {name: self.request("name", name) for name in sorted(known if replaced == known else known - replaced)}
 

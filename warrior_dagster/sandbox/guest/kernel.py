@@ -111,8 +111,8 @@ def drop_capabilities() -> None:
 
 
 def filter_system_calls(*, own_signals_only: bool) -> None:
-    """Deny sockets, tracing, namespaces, other process groups, and memory that RLIMIT_AS does not count. Does nothing on machines
-    not in MACHINES.
+    """Deny sockets, tracing, namespaces, other process groups, and memory that RLIMIT_AS does not count. Does nothing on
+    machines that are not in MACHINES.
 
     own_signals_only: also deny signals to all processes but this one, for where no namespace does.
     """
@@ -126,7 +126,8 @@ def filter_system_calls(*, own_signals_only: bool) -> None:
         """Tests of an argument of a call, the first unless an offset is given; other calls jump over them."""
         return [(JUMP_EQUAL, 0, len(tests) + 1, numbers[column]), (LOAD, 0, 0, offset), *tests]
 
-    own = [(JUMP_EQUAL, 2, 0, 0), (JUMP_EQUAL, 1, 0, os.getpid() if own_signals_only else 0), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW)]
+    itself = os.getpid() if own_signals_only else 0  # otherwise this process is another than the code's
+    own = [(JUMP_EQUAL, 2, 0, 0), (JUMP_EQUAL, 1, 0, itself), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW)]
     code = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, machine), (RETURN, 0, 0, DENY), (LOAD, 0, 0, 0)]
     if column == 0:  # the calls of the x32 ABI
         code += [(JUMP_AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, DENY)]
