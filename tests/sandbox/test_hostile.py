@@ -76,7 +76,7 @@ def run_hostile(
     arguments = json.dumps({"level": isolation.level, "nested": isolation.nested, "facts": facts, "kinds": kinds})
     ids: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user != os.getuid() else {}
     done = subprocess.run([*command, arguments], env=environment, cwd="/", capture_output=True, text=True, check=False, **ids)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"ended with {done.returncode} after {done.stdout[-300:]}\n{done.stderr}"
     results = [json.loads(line) for line in done.stdout.splitlines()]
     return results[0] if isinstance(results[0], str) else results
 
@@ -113,7 +113,8 @@ def check_promises(folder: Path, isolation: Isolation, kinds: dict[str, int], us
     hostile_keys = [result["key"] for result in results if result["key"] != "good"]
     assert len(results) == 2 * len(hostile_keys)
     assert len(set(hostile_keys)) >= 100
-    assert [result for result in results if fails_its_promise(result)] == []
+    wrong = [f"{r['key']}: {r['outcomes']} in {r['elapsed']:.1f} s, {r['reasons']}" for r in results if fails_its_promise(r)]
+    assert not wrong, "\n".join(wrong)
     assert survivors(marker) == []
     assert "secret" in secret.read_text(encoding="utf-8")
 

@@ -186,7 +186,7 @@ def open_to_all(path: str) -> bool:
 def guest_modules() -> list[tuple[str, Any]]:
     """The compiled modules of the guest, each after those that it imports."""
     packages = ("warrior_dagster", "warrior_dagster.sandbox", "warrior_dagster.sandbox.guest")
-    own = (kernel, values, conversation, answer_process, remote, check_names, check_process, supervisor)
-    own += (installed_modules, fork_server)
+    own = [kernel, values, conversation, answer_process, remote, check_names, check_process, supervisor]
+    own += [installed_modules, fork_server]
     compiled = [(m.__name__, compile(Path(str(m.__file__)).read_bytes(), m.__name__, "exec")) for m in own]
     return [*((name, None) for name in packages), *compiled]

@@ -161,10 +161,6 @@ SURVIVORS: Programs = {
     "multiprocessing": (
         "import multiprocessing\ndef f(*_):\n    made = multiprocessing.get_context('fork').Process(target=time.sleep, args=(600,))\n    made.start()\n    return 1", ("assert f() == 2",)
     ),
-    "subprocesses": (
-        "import subprocess\ndef f(*_): return subprocess.check_output(['/bin/sh', '-c', 'echo x'])\ndef g(*_): return os.system('true')\n"
-        "def h(*_): return os.popen('echo x').read()", ("assert f() == b'x\\n'", "assert g() == 0", "assert h() == 'x\\n'"),
-    ),
 }  # fmt: skip
 
 STATE: Programs = {
@@ -242,6 +238,10 @@ FOLDERS = (
 OUTSIDE = ("/written", "/usr/written", "/usr/lib/written", "/etc/written", "/dev/written", "/dev/shm/written", "/var/tmp/written", "/run/written", "/proc/sys/kernel/hostname",
            "/proc/self/oom_score_adj", "/proc/self/uid_map", "/sys/fs/cgroup/cgroup.procs", "{secret}", "{folder}/written")  # fmt: skip
 CONTAINED: Programs = {
+    "subprocesses": (
+        "import subprocess\ndef f(*_): return subprocess.check_output(['/bin/sh', '-c', 'echo x'])\ndef g(*_): return os.system('true')\n"
+        "def h(*_): return os.popen('echo x').read()", ("assert f() == b'x\\n'", "assert g() == 0", "assert h() == 'x\\n'"),
+    ),
     "reads files": (READ, tuple(f"assert read('{path}') == True" for path in PATHS)),
     "reads folders": (READ, tuple(f"assert listed('{path}') == True" for path in FOLDERS)),
     "reads by a detour": (

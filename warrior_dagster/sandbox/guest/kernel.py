@@ -32,12 +32,18 @@ BLOCKED_CALLS = {
     "kexec_load": (246, 104), "open_by_handle_at": (304, 265), "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
     "pidfd_getfd": (438, 438), "process_madvise": (440, 440), "open_tree": (428, 428), "move_mount": (429, 429),
     "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
-    "setsid": (112, 157), "setpgid": (109, 154), "personality": (135, 92),
+    "setsid": (112, 157), "setpgid": (109, 154), "personality": (135, 92), "setpriority": (141, 140), "ioprio_set": (251, 30),
+    "migrate_pages": (256, 238), "move_pages": (279, 239), "kcmp": (312, 272), "process_mrelease": (448, 448),
+    "connect": (42, 203), "bind": (49, 200), "sendmsg": (46, 211), "sendmmsg": (307, 269),
 }  # fmt: skip
 SIGNAL_CALLS = {
     "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "rt_tgsig": (297, 240),
 }  # fmt: skip
-PRLIMIT, CLONE, CLONE3, FCNTL, IOCTL = (302, 261), (56, 220), (435, 435), (72, 25), (16, 29)
+OWN_PROCESS_CALLS = {
+    "prlimit": (302, 261), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setaffinity": (203, 122),
+    "sched_setattr": (314, 274),
+}  # fmt: skip
+CLONE, CLONE3, FCNTL, IOCTL, SENDTO = (56, 220), (435, 435), (72, 25), (16, 29), (44, 206)
 # With these, a descriptor sends signals to a process, or a pipe grows.
 DENIED_COMMANDS = {FCNTL: (8, 15, 1031), IOCTL: (0x8901, 0x8902)}
 # Column in these tables and audit architecture of each machine.
@@ -133,11 +139,13 @@ def filter_system_calls(*, own_signals_only: bool) -> None:
         code += [(JUMP_AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, DENY)]
     for numbers in BLOCKED_CALLS.values():
         code += [(JUMP_EQUAL, 0, 1, numbers[column]), (RETURN, 0, 0, DENY)]
-    for numbers in (PRLIMIT, *(SIGNAL_CALLS.values() if own_signals_only else ())):
+    for numbers in (*OWN_PROCESS_CALLS.values(), *(SIGNAL_CALLS.values() if own_signals_only else ())):
         code += argument(numbers, *own)
     for numbers, commands in DENIED_COMMANDS.items():
         denied = [step for command in commands for step in ((JUMP_EQUAL, 0, 1, command), (RETURN, 0, 0, DENY))]
         code += argument(numbers, *denied, (RETURN, 0, 0, ALLOW), offset=24)
+    # To the other end of a pair only, not to an address.
+    code += argument(SENDTO, (JUMP_EQUAL, 1, 0, 0), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW), offset=48)
     code += argument(CLONE, (JUMP_ANY_BIT, 0, 1, ANY_NAMESPACE), (RETURN, 0, 0, DENY), (RETURN, 0, 0, ALLOW))
     # A filter cannot read the flags of clone3, which lie in memory; libc falls back to clone.
     code += [(JUMP_EQUAL, 0, 1, CLONE3[column]), (RETURN, 0, 0, NOT_IMPLEMENTED), (RETURN, 0, 0, ALLOW)]
