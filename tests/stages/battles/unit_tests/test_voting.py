@@ -110,11 +110,12 @@ def test_without_tests_that_distinguish_two_answers_the_vote_is_an_abstention_wi
     assert (none["status"], none["reason"]) == ("failed", "not runnable: the judge said NONE")
 
 
-def test_an_unstable_outcome_is_not_a_pass_and_a_test_that_is_unstable_twice_is_dropped() -> None:
-    once = {"left": ("unstable",), "right": ("passed",), "cyd": ("passed",)}
+@pytest.mark.parametrize("outcome", ["unstable", "abstained"])
+def test_an_outcome_without_a_verdict_is_not_a_pass_and_a_test_that_has_it_twice_is_dropped(outcome: str) -> None:
+    once = {"left": (outcome,), "right": ("passed",), "cyd": ("passed",)}
     assert vote_by_outcomes(once)["verdict"] == "right"
-    assert vote_by_outcomes({**once, "cyd": ("unstable",)})["status"] == "failed"
-    assert vote_by_outcomes({**once, "judge": ("unstable",)})["verdict"] == "right"
+    assert vote_by_outcomes({**once, "cyd": (outcome,)})["status"] == "failed"
+    assert vote_by_outcomes({**once, "judge": (outcome,)})["verdict"] == "right"
 
 
 def test_no_competitor_judges_itself_by_its_tests_and_missing_runs_are_an_error() -> None:
