@@ -11,7 +11,7 @@ from warrior_dagster.inference.prompting import CompetitorFailed, load_competito
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError
 from warrior_dagster.sandbox.modules import ModuleMissing, module_files
 from warrior_dagster.sandbox.pool import Program, run_all
-from warrior_dagster.sandbox.probing import best_isolation
+from warrior_dagster.sandbox.probing import best_level
 from warrior_dagster.stages.battles.unit_tests.execution import limits
 from warrior_dagster.warehouse.state import UnsafeFolder, local_folder
 
@@ -86,7 +86,7 @@ def no_isolation(arena: Arena) -> list[str]:
     modules = arena.execution.modules
     levels = ALLOWED_LEVELS[arena.execution.isolation]
     try:
-        best_isolation(levels)
+        best_level(levels)
         if not modules:
             return []
         imports = Program("modules", "", tuple(f"import {module}" for module in modules))

@@ -4,25 +4,24 @@ The host decodes no value and runs no check: it reads an outcome and a reason fo
 """
 
 import json
-import math
 import os
 import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from warrior_dagster.sandbox.group_memory import group_memory
 from warrior_dagster.sandbox.guest.supervisor import HEADER
-from warrior_dagster.sandbox.isolation import Isolation, IsolationError, ResourceLimits, start
+from warrior_dagster.sandbox.isolation import IsolationError, Level, ResourceLimits, start
 
 Outcome = Literal["passed", "failed", "error", "timeout", "abstained", "not run"]
 OUTCOMES = get_args(Outcome)
 NOT_LOADED = "not loaded"
-MAX_CHARS = 100_000  # of a check
+MAX_CHARS = 800_000  # of code and a check, as JSON
 MAX_MESSAGE = 100_000  # bytes
 START_SECONDS = 60.0
 GRACE_SECONDS = 10.0  # how long the sandbox may stay silent beyond the time limit of a check before it counts as stuck
@@ -48,10 +47,10 @@ class ProgramRun:
 
 
 class Sandbox:
-    """Starts at the first program, and again whenever it has ended. `limits.seconds` are not scaled for the machine."""
+    """Starts at the first check, and again whenever it has ended. `limits.seconds` are not scaled for the machine."""
 
-    def __init__(self, isolation: Isolation, limits: ResourceLimits) -> None:
-        self.isolation, self.limits = isolation, limits
+    def __init__(self, level: Level, limits: ResourceLimits) -> None:
+        self.level, self.limits = level, limits
         self.process: subprocess.Popen[bytes] | None = None
         self.buffer = bytearray()
 
@@ -64,64 +63,48 @@ class Sandbox:
             loaded = self.run(code, [""])
             return ProgramRun([], [], [], loaded.error or loaded.reasons[0])
         run = ProgramRun(["not run"] * len(checks), [""] * len(checks), [0.0] * len(checks))
-        waiting = []
         for number, check in enumerate(checks):
-            if len(check) > MAX_CHARS:
-                run.record(number, "error", f"a check of more than {MAX_CHARS} characters")
-            else:
-                waiting.append(number)
-        while waiting and not run.error:
+            text = json.dumps([code, check])
+            if len(text) > MAX_CHARS:
+                run.record(number, "error", f"code and a check of more than {MAX_CHARS} characters")
+                continue
             try:
-                for outcome, reason, seconds in self.run_batch(code, [checks[number] for number in waiting]):
-                    if outcome == NOT_LOADED:
-                        run.error = reason
-                    else:
-                        run.record(waiting.pop(0), outcome, reason, seconds)
+                outcome, reason, seconds = self.run_check(text)
             except SandboxStuck as stuck:
                 self.close()
-                if waiting:  # it may also break after the last
-                    run.record(waiting.pop(0), "error", str(stuck))
+                run.record(number, "error", str(stuck))
+                continue
+            if outcome == NOT_LOADED:
+                run.error = reason
+                break
+            run.record(number, outcome, reason, seconds)
         return run
 
-    def run_batch(self, code: str, checks: Sequence[str]) -> Iterator[tuple[Any, str, float]]:
-        """Run checks in one sandbox, or the first in one that takes no more, up to the first that finds the code not loadable.
-
-        Yields the outcome, the reason and the seconds of each. Raises SandboxStuck.
-        """
-        checks = checks if self.isolation.nested else checks[:1]
+    def run_check(self, text: str) -> tuple[Any, str, float]:
+        """The outcome, the reason and the seconds of a check, given the code and the check as JSON. Raises SandboxStuck."""
         if self.process is None:
             self.start()
         limit = self.limits.seconds
-        program = {"code": code, "checks": len(checks), "seconds": limit, "cpu_seconds": math.ceil(limit)}
-        deadline = time.monotonic() + START_SECONDS
-        self.send(b"g" + framed(json.dumps(program)), deadline)  # the first byte is for the fork server, which reads no more
-        for check in checks:
-            self.send(framed(check), time.monotonic() + GRACE_SECONDS)
-            match self.receive(time.monotonic() + limit + GRACE_SECONDS):
-                case ["end", str(outcome), str(reason), float(seconds)] if outcome in (*OUTCOMES, NOT_LOADED):
-                    yield outcome, reason, seconds
-                case other:
-                    raise SandboxStuck(f"the sandbox sent {str(other)[:100]}")
-            if outcome == NOT_LOADED:
-                break
-        expected = [["done"], ["over", 0]] if self.isolation.nested else [["done"]]
-        if any(self.receive(time.monotonic() + GRACE_SECONDS) != message for message in expected):
-            raise SandboxStuck("the sandbox did not end as it should")
-        if not self.isolation.nested:
-            self.close()
+        self.send(f"{limit:<{HEADER}.6f}{len(text):<{HEADER}}{text}".encode())
+        match self.receive(limit + GRACE_SECONDS):
+            case ["end", str(outcome), str(reason), float(seconds)] if outcome in (*OUTCOMES, NOT_LOADED):
+                return outcome, reason, seconds
+            case other:
+                raise SandboxStuck(f"the sandbox sent {str(other)[:100]}")
 
     def start(self) -> None:
-        self.process = start(self.isolation, self.limits)
+        self.process = start(self.level, self.limits)
         try:
-            message = self.receive(time.monotonic() + START_SECONDS)
+            message = self.receive(START_SECONDS)
         except SandboxStuck as stuck:
             message = [str(stuck)]
         if message != ["ready"]:
             self.close()
-            raise IsolationError(f"{self.isolation.level}: {' '.join(map(str, message))}")
+            raise IsolationError(f"{self.level}: {' '.join(map(str, message))}")
 
-    def send(self, data: bytes, deadline: float) -> None:
+    def send(self, data: bytes) -> None:
         """Raises SandboxStuck if the sandbox does not read it in time."""
+        deadline = time.monotonic() + GRACE_SECONDS
         assert self.process
         assert self.process.stdin
         descriptor = self.process.stdin.fileno()
@@ -134,8 +117,9 @@ class Sandbox:
             except OSError as error:
                 raise SandboxStuck("the sandbox ended") from error
 
-    def receive(self, deadline: float) -> list[Any]:
-        """The sandbox's next message. Raises SandboxStuck."""
+    def receive(self, seconds: float) -> list[Any]:
+        """The sandbox's next message, within so many seconds. Raises SandboxStuck."""
+        deadline = time.monotonic() + seconds
         assert self.process
         assert self.process.stdout
         descriptor = self.process.stdout.fileno()
@@ -177,9 +161,3 @@ class Sandbox:
         for pipe in (process.stdin, process.stdout):
             assert pipe
             pipe.close()
-
-
-def framed(text: str) -> bytes:
-    """A text after its length, so that its reader takes no byte of what follows."""
-    data = text.encode(errors="surrogatepass")
-    return f"{len(data):0{HEADER}x}".encode() + data

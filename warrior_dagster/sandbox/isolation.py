@@ -5,8 +5,8 @@
 - limits: no isolation. Resource limits, no sockets and no signals to other processes; but the code can read what its user can
   read, and files that it writes outside its folder remain.
 
-Each program gets its own namespaces, nested in those of a long-lived sandbox. Where Linux refuses nesting (some distributions
-let only bwrap make namespaces), each check gets a new sandbox: several times slower, with the same isolation.
+A sandbox runs one check at a time, and ends all processes of one before the next. Its process 1, and all that it starts, have no
+privilege, not even that of a user namespace.
 """
 
 import marshal
@@ -26,9 +26,9 @@ from warrior_dagster.sandbox.guest import (
     check_names,
     check_process,
     conversation,
-    fork_server,
     installed_modules,
     kernel,
+    namespaces,
     remote,
     supervisor,
     values,
@@ -66,14 +66,6 @@ class IsolationError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Isolation:
-    """One way to isolate."""
-
-    level: Level
-    nested: bool  # one sandbox runs many programs, each in nested namespaces; otherwise each check gets a new sandbox
-
-
-@dataclass(frozen=True, slots=True)
 class ResourceLimits:
     """What one check may use, including the loading of its code."""
 
@@ -85,16 +77,15 @@ class ResourceLimits:
     modules: tuple[str, ...] = ()  # installed modules, beside the standard library, with what they depend on
 
 
-def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[bytes]":
-    """Start a sandbox, which then sends ["ready"] (see fork_server.py). Raises IsolationError and ModuleMissing."""
-    contained = isolation.level != "limits"
+def start(level: Level, limits: ResourceLimits) -> "subprocess.Popen[bytes]":
+    """Start a sandbox, which then sends ["ready"] (see guest/supervisor.py). Raises IsolationError and ModuleMissing."""
+    contained = level != "limits"
     if not contained and sandbox_uid() is not None and not open_to_all(interpreter()):
         raise IsolationError(f"root runs the level `limits` as another user, who cannot read the interpreter, {interpreter()}")
     config: dict[str, Any] = {
-        "nested": isolation.nested,
         "contained": contained,
-        "counts_files": not contained or not (isolation.nested or isolation.level == "namespaces"),
-        "builds_root": isolation.level == "namespaces",
+        "counts_files": level != "namespaces",  # whose mount limits them
+        "builds_root": level == "namespaces",
         "visible_paths": visible_paths(),
         "hidden_paths": hidden_paths(),
         "uid": sandbox_uid(),
@@ -103,8 +94,8 @@ def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[byt
     }
     blob = marshal.dumps((config, guest_modules()))
     command = [interpreter(), "-s", "-P", "-S", "-X", "utf8", "-c", LOADER, str(len(blob))]
-    if isolation.level == "bubblewrap":
-        command = [*bubblewrap_command(isolation.nested, limits.disk, config["modules"]), *command]
+    if level == "bubblewrap":
+        command = [*bubblewrap_command(limits.disk, config["modules"]), *command]
     environment = {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "2"}  # a fixed seed gives sets the same order in every sandbox
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     process = subprocess.Popen(  # in a session of its own: process 1 of the sandbox is in the group that is killed
@@ -118,14 +109,14 @@ def start(isolation: Isolation, limits: ResourceLimits) -> "subprocess.Popen[byt
     return process
 
 
-def bubblewrap_command(nested: bool, disk: int, modules: dict[str, str]) -> list[str]:
+def bubblewrap_command(disk: int, modules: dict[str, str]) -> list[str]:
     """The start of a command line that runs the rest of it in a sandbox. Raises IsolationError if bwrap is not installed."""
     found = shutil.which("bwrap")
     if found is None:
         raise IsolationError("bwrap is not on the PATH")
     command = [found, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     command += ["--die-with-parent", "--as-pid-1"]
-    # If this is root, the fork server becomes an unprivileged user: in bwrap's user namespace it would still be root outside.
+    # If this is root, the supervisor becomes an unprivileged user: in bwrap's user namespace it would still be root outside.
     command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if sandbox_uid() is not None else ["--unshare-user"]
     # Otherwise bwrap makes the parent folders inaccessible to users other than root.
     for folder in dict.fromkeys(str(f) for path in ("/dev/null", *visible_paths()) for f in reversed(Path(path).parents)):
@@ -138,8 +129,7 @@ def bubblewrap_command(nested: bool, disk: int, modules: dict[str, str]) -> list
     command += ["--perms", "0755", "--dir", kernel.MODULES] if modules else []
     for name, path in modules.items():
         command += ["--ro-bind", path, f"{kernel.MODULES}/{name}"]
-    command += ["--proc", "/proc", "--dir", "/tmp"] if nested else ["--perms", "1777", "--size", str(disk), "--tmpfs", "/tmp"]
-    return [*command, "--remount-ro", "/", "--"]
+    return [*command, "--perms", "1777", "--size", str(disk), "--tmpfs", "/tmp", "--remount-ro", "/", "--"]
 
 
 @cache
@@ -186,7 +176,7 @@ def open_to_all(path: str) -> bool:
 def guest_modules() -> list[tuple[str, Any]]:
     """The compiled modules of the guest, each after those that it imports."""
     packages = ("warrior_dagster", "warrior_dagster.sandbox", "warrior_dagster.sandbox.guest")
-    own = [kernel, values, conversation, answer_process, remote, check_names, check_process, supervisor]
-    own += [installed_modules, fork_server]
+    own = [kernel, values, conversation, answer_process, remote, check_names, check_process]
+    own += [installed_modules, namespaces, supervisor]
     compiled = [(m.__name__, compile(Path(str(m.__file__)).read_bytes(), m.__name__, "exec")) for m in own]
     return [*((name, None) for name in packages), *compiled]

@@ -24,8 +24,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from warrior_dagster.sandbox.host import Outcome, Sandbox
-from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, Isolation, Level, ResourceLimits
-from warrior_dagster.sandbox.probing import PROBE_SECONDS, best_isolation
+from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, Level, ResourceLimits
+from warrior_dagster.sandbox.probing import PROBE_SECONDS, best_level
 
 CALIBRATION_CODE = "def loop(n):\n    total = 0\n    for i in range(n):\n        total += i * i\n    return total\n"
 CALIBRATION_CHECKS = ("assert loop(400_000) == 21_333_253_333_400_000",)
@@ -68,17 +68,17 @@ def run_all(
 
     Uses the first of `levels` that works on this machine. Raises IsolationError if none does. Closing ends all processes.
     """
-    return run_in(best_isolation(levels), programs, limits or ResourceLimits(), workers or len(os.sched_getaffinity(0)))
+    return run_in(best_level(levels), programs, limits or ResourceLimits(), workers or len(os.sched_getaffinity(0)))
 
 
-def run_in(isolation: Isolation, programs: Iterable[Program], limits: ResourceLimits, workers: int) -> Iterator[Result]:
-    """`run_all` with a given isolation. Each worker scales the time limit by its `slowdown`."""
+def run_in(level: Level, programs: Iterable[Program], limits: ResourceLimits, workers: int) -> Iterator[Result]:
+    """`run_all` at a given level. Each worker scales the time limit by its `slowdown`."""
     source, lock, stop = iter(programs), threading.Lock(), threading.Event()
     results: queue.Queue[Result | BaseException | None] = queue.Queue()
     slots = threading.Semaphore(4 * workers)
 
     def work() -> None:
-        sandbox = Sandbox(isolation, replace(limits, seconds=PROBE_SECONDS))
+        sandbox = Sandbox(level, replace(limits, seconds=PROBE_SECONDS))
         try:
             sandbox.limits = replace(limits, seconds=limits.seconds * slowdown(sandbox))
             while slots.acquire() and not stop.is_set():
@@ -88,7 +88,7 @@ def run_in(isolation: Isolation, programs: Iterable[Program], limits: ResourceLi
                     break
                 run = sandbox.run(program.code, program.checks)
                 outcomes, reasons = tuple(run.outcomes), tuple(run.reasons)
-                results.put(Result(program.key, outcomes, reasons, run.error, sum(run.seconds), isolation.level))
+                results.put(Result(program.key, outcomes, reasons, run.error, sum(run.seconds), level))
         except BaseException as error:  # raised again in the caller's thread
             results.put(error)
         finally:

@@ -3,7 +3,7 @@
 from functools import cache
 
 from warrior_dagster.sandbox.host import Sandbox
-from warrior_dagster.sandbox.isolation import INSTALL_HINT, Isolation, IsolationError, Level, ResourceLimits
+from warrior_dagster.sandbox.isolation import INSTALL_HINT, IsolationError, Level, ResourceLimits
 
 PROBE_SECONDS = 20.0  # time limit where a slow machine must not fail a check
 PROBE_CODE = """
@@ -47,31 +47,21 @@ PROBE_CHECKS = (
 )  # the level `limits` is exempt from the last one
 
 
-def best_isolation(levels: tuple[Level, ...]) -> Isolation:
+def best_level(levels: tuple[Level, ...]) -> Level:
     """The first of the levels that works on this machine. Raises IsolationError."""
     reasons = []
     for level in levels:
-        if isinstance(found := probe_level(level), Isolation):
-            return found
-        reasons.append(f"{level}: {found}")
+        if not (reason := probe(level)):
+            return level
+        reasons.append(f"{level}: {reason}")
     raise IsolationError(f"generated code cannot be isolated on this machine; {INSTALL_HINT}\n" + "\n".join(reasons))
 
 
 @cache
-def probe_level(level: Level) -> Isolation | str:
-    """The faster way of isolating at a level that works, or the reasons why none does. Probed once per process."""
-    reasons = []
-    for nested in (False,) if level == "limits" else (True, False):
-        if not (reason := probe_isolation(Isolation(level, nested))):
-            return Isolation(level, nested)
-        reasons.append(reason)
-    return "; ".join(dict.fromkeys(reasons))
-
-
-def probe_isolation(isolation: Isolation) -> str:
-    """Why an isolation does not work on this machine; empty if it works."""
-    sandbox = Sandbox(isolation, ResourceLimits(PROBE_SECONDS))
-    checks = PROBE_CHECKS[:-1] if isolation.level == "limits" else PROBE_CHECKS
+def probe(level: Level) -> str:
+    """Why a level does not work on this machine; empty if it works. Tried once per process."""
+    sandbox = Sandbox(level, ResourceLimits(PROBE_SECONDS))
+    checks = PROBE_CHECKS[:-1] if level == "limits" else PROBE_CHECKS
     try:
         run = sandbox.run(PROBE_CODE, checks)
     except IsolationError as error:

@@ -39,7 +39,7 @@ class End(Conversation):
 
     def __init__(self, first_number: int) -> None:
         self.first_number = first_number
-        super().__init__(-1)
+        super().__init__(-1, -1)
 
     def refer(self, value: Any) -> Any:
         raise NotPlain(f"a {type(value).__name__}")

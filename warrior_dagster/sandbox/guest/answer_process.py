@@ -6,7 +6,6 @@ memory, and what it sends are values for the check to compare.
 
 import builtins
 import importlib
-import json
 import operator
 import os
 import sys
@@ -14,23 +13,19 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn
 
-from warrior_dagster.sandbox.guest.conversation import Conversation, describe
+from warrior_dagster.sandbox.guest.conversation import Conversation
 from warrior_dagster.sandbox.guest.values import Encoded, NotPlain
 
 MODULE_NAME = "answer"  # not "__main__", so code for use as a script does not run
 
 
-def run_answer(code: str, descriptor: int) -> NoReturn:
-    """Load the code and serve the check until it ends."""
+def run_answer(reading: int, writing: int) -> NoReturn:
+    """Load the code that the check's process sends, and serve that process until it ends."""
     module = ModuleType(MODULE_NAME)
-    channel = AnswerEnd(descriptor, vars(module))
+    channel = AnswerEnd(reading, writing, vars(module))
     for name in [name for name in sys.modules if name.startswith("warrior_dagster")]:
         del sys.modules[name]
     sys.modules[MODULE_NAME] = module
-    try:
-        exec(compile(code, "answer.py", "exec", dont_inherit=True), vars(module))
-    except BaseException as error:  # code that raises SystemExit has not loaded either
-        channel.send(json.dumps([["not loaded", describe(error)], [], []]))
     while True:
         channel.reply(*channel.receive())
 
@@ -57,10 +52,11 @@ class AnswerEnd(Conversation):
     first_number = 1
     only_here = 0  # the check decides, which may hold what this end does not
 
-    def __init__(self, descriptor: int, namespace: dict[str, Any]) -> None:
-        super().__init__(descriptor)
+    def __init__(self, reading: int, writing: int, namespace: dict[str, Any]) -> None:
+        super().__init__(reading, writing)
         self.exports = dict[int, int]()  # the places of exported objects, by id
         self.operations: dict[str, Callable[..., Any]] = {
+            "load": lambda code: exec(compile(code, "answer.py", "exec", dont_inherit=True), namespace),
             "known": lambda names: [name for name in names if name in namespace],
             "name": namespace.__getitem__,
             "call": lambda function, *operands, **keywords: function(*operands, **keywords),

@@ -24,12 +24,14 @@ FILE = "check"
 HELD = "__held__"
 
 
-def run_check(text: str, code: str, modules: list[str], descriptor: int, reports: int) -> NoReturn:
+def run_check(text: str, code: str, modules: list[str], reading: int, writing: int, reports: int) -> NoReturn:
     """Run a check of some code. Reports the lines "compiled" and "loaded", then [outcome, reason].
 
-    `modules` are the top-level names of installed modules. The descriptors are of the code's process and of the supervisor.
+    `modules` are the top-level names of installed modules. The descriptors are of pipes from and
+    to the code's process, and to the supervisor.
     """
-    channel = CheckEnd(descriptor, reports)
+    channel = CheckEnd(reading, writing, reports)
+    channel.ask("load", code)
     try:
         tree = ast.parse(text)
         inner_asserts = InnerAsserts()
@@ -40,12 +42,15 @@ def run_check(text: str, code: str, modules: list[str], descriptor: int, reports
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
     own = own_names(code, nodes, used, modules)
     write_all(reports, b"compiled\n")
-    known = channel.request("known", tuple(sorted(used - set(own))))  # waits until the code is loaded
+    try:
+        channel.result()
+    except BaseException as error:
+        channel.report("not loaded", describe(error))
     write_all(reports, b"loaded\n")
     held = list[bool]()
     namespace = {"__builtins__": check_builtins(channel), "__name__": FILE, HELD: lambda: held.append(True)}
     try:
-        exec(compiled, namespace | channel.names(known, used) | own)
+        exec(compiled, namespace | channel.names(used - set(own)) | own)
         channel.request("known", ())  # the code has not ended meanwhile
     except BaseException as error:
         channel.report("failed" if isinstance(error, AssertionError) else "error", reason_of(error))
@@ -93,19 +98,20 @@ class CheckEnd(Conversation):
     first_number = 0
     only_here = 2  # the dictionary's, and one as an argument
 
-    def __init__(self, descriptor: int, reports: int) -> None:
-        super().__init__(descriptor)
+    def __init__(self, reading: int, writing: int, reports: int) -> None:
+        super().__init__(reading, writing)
         self.reports, self.rests_on_object = reports, False
         self.remotes = dict[int, Remote]()
         # Nothing else, such as attributes: these lead to everything that this process has.
         self.operations: dict[str, Callable[..., Any]] = {"call": self.call, "next": next}
 
-    def names(self, answered: Any, used: set[str]) -> dict[str, Any]:
+    def names(self, used: set[str]) -> dict[str, Any]:
         """The values of names of the code, without its replacements of builtins if the check uses other names too.
 
         Otherwise `def abs(x): return 0` would pass `assert abs(f(2) - 1.4) < 0.1`. A check that uses only `abs` means the
-        code's. `answered` are the names that the code says it has, among those that are `used`.
+        code's.
         """
+        answered = self.request("known", tuple(sorted(used)))
         known = used.intersection(answered if isinstance(answered, list) else ())
         replaced = known & set(vars(builtins))
         return {name: self.request("name", name) for name in sorted(known if replaced == known else known - replaced)}
@@ -126,12 +132,6 @@ class CheckEnd(Conversation):
             if operation == "next":
                 raise
             raise RuntimeError(f"the code raised {type(error).__name__}") from error  # it would end the check's own loops
-
-    def unexpected(self, message: Any) -> None:
-        match message:
-            case ["not loaded", str(reason)]:
-                self.report("not loaded", reason)
-        self.lost("a message that is no reply")
 
     def refer(self, value: Any) -> Encoded:
         if is_remote(value):

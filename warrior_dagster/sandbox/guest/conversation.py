@@ -1,4 +1,4 @@
-"""Calls between a check and the code under test, which run in two processes, as lines of JSON over a socket.
+"""Calls between a check and the code under test, which run in two processes, as lines of JSON over two pipes.
 
 Either end may call the other: the code calls functions that the check gives to it. While an end waits for a reply, it serves
 the other's calls. A message is [body, changes, dropped]. A body is [operation, operands, keywords], ["value", value] or
@@ -43,8 +43,8 @@ class Conversation:
     only_here: int
     """At most how many references a container has that this end need not keep equal any more; 0 keeps all."""
 
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor, self.buffer = descriptor, bytearray()
+    def __init__(self, reading: int, writing: int) -> None:
+        self.reading, self.writing, self.buffer = reading, writing, bytearray()
         self.exported = list[Any]()  # objects that are not plain
         self.shared = dict[int, Any]()  # containers by number
         self.numbers = dict[int, int]()  # of containers, by id
@@ -65,8 +65,16 @@ class Conversation:
 
     def request(self, operation: str, *operands: Any, **keywords: Any) -> Any:
         """Let the other end perform an operation. Returns its value, or raises the same builtin exception. Raises NotPlain."""
+        self.ask(operation, *operands, **keywords)
+        return self.result()
+
+    def ask(self, operation: str, *operands: Any, **keywords: Any) -> None:
+        """Begin a request, whose result is read later. Raises NotPlain."""
         encoded = [self.encode(o) for o in operands], {name: self.encode(o) for name, o in keywords.items()}
         self.send(self.message([operation, *encoded]))
+
+    def result(self) -> Any:
+        """The result of the request that was asked last. Meanwhile this end serves the other."""
         while True:
             match self.receive():
                 case ["value", value]:
@@ -75,11 +83,8 @@ class Conversation:
                     raise exception(builtin_names, name, text, [self.decode(one) for one in arguments])
                 case [str(operation), list(items), dict(named)] if operation in self.operations:
                     self.reply(operation, items, named)
-                case other:
-                    self.unexpected(other)
-
-    def unexpected(self, body: Any) -> None:
-        self.lost("a message that is no reply")
+                case _:
+                    self.lost("a message that is no reply")
 
     def reply(self, operation: str, operands: list[Encoded], keywords: dict[str, Encoded]) -> None:
         """Perform an operation for the other end."""
@@ -175,7 +180,7 @@ class Conversation:
 
     def send(self, text: str) -> None:
         try:
-            write_all(self.descriptor, text.encode() + b"\n")
+            write_all(self.writing, text.encode() + b"\n")
         except OSError:
             self.lost("gone")
 
@@ -187,7 +192,7 @@ class Conversation:
             if searched > MAX_CHARS:
                 self.lost("a message that is too long")
             try:
-                data = os.read(self.descriptor, 1 << 16)
+                data = os.read(self.reading, 1 << 16)
             except OSError:
                 data = b""
             if not data:

@@ -5,7 +5,6 @@ Runs inside the sandbox before the tested code, with the standard library only. 
 
 import ctypes
 import os
-import platform
 import resource
 import signal
 import struct
@@ -95,7 +94,7 @@ def mount_tmp(size: int) -> None:
 
 def pivot_root(new: str, old: str) -> None:
     """Make `new` the root folder, with the old root at `old`, a folder in it."""
-    check_result(libc.syscall({"x86_64": 155, "aarch64": 41}[platform.machine()], new.encode(), old.encode()), "pivot_root")
+    check_result(libc.syscall({"x86_64": 155, "aarch64": 41}[os.uname().machine], new.encode(), old.encode()), "pivot_root")
 
 
 def prctl(option: int, value: int) -> None:
@@ -122,9 +121,9 @@ def filter_system_calls(*, own_signals_only: bool) -> None:
 
     own_signals_only: also deny signals to all processes but this one, for where no namespace does.
     """
-    if platform.machine() not in MACHINES:
+    if os.uname().machine not in MACHINES:
         return
-    column, machine = MACHINES[platform.machine()]
+    column, machine = MACHINES[os.uname().machine]
 
     def argument(
         numbers: tuple[int, ...], *tests: tuple[int, int, int, int], offset: int = 16

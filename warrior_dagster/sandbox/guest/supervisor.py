@@ -1,17 +1,20 @@
-"""Supervises one program inside the sandbox: starts two processes for each check, for the code and for the check itself.
+"""The sandbox's process 1: enters the namespaces, loads Python once, and forks two processes for each check.
 
-It is process 1 of its own namespaces, so Linux kills every process that a program leaves behind. It measures the time, and
-reads no check: the code's process is a fork of it, and must find no check in its memory. Descriptor 0 brings the program and
-then one check after another. Messages leave on descriptor 1 as a line of JSON each: ["end", outcome, reason, seconds] for
-each check, up to the first that is "not loaded"; ["done"]; ["broken", reason].
+One process is for the code under test and one for the check itself. This process reads neither, so no code finds a check or other
+code in the memory that it inherits. It measures the time, and ends every process that a check leaves behind.
+
+For each check, descriptor 0 brings its seconds, which are for this process, and then a text, which is for the check's process.
+Messages leave on descriptor 1 as a line of JSON each: ["ready"], then ["end", outcome, reason, seconds] for each check, or
+["broken", reason].
 """
 
 import fcntl
+import gc
 import json
+import math
 import os
 import select
 import signal
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,8 +23,10 @@ from typing import Any, NoReturn
 from warrior_dagster.sandbox.guest import kernel
 from warrior_dagster.sandbox.guest.answer_process import run_answer
 from warrior_dagster.sandbox.guest.check_process import run_check
+from warrior_dagster.sandbox.guest.installed_modules import allow_modules
+from warrior_dagster.sandbox.guest.namespaces import build_root
 
-HEADER = 9  # hexadecimal digits of the length of what follows
+HEADER = 16  # bytes of each number on descriptor 0
 TICK = 0.05  # seconds between looks at the folder of a check
 START_SECONDS = 10.0  # until a check's process has read its check
 MAX_REPORT = 10_000  # bytes
@@ -52,34 +57,41 @@ def run_and_exit(work: Callable[[], None]) -> NoReturn:
         os._exit(1)
 
 
-def read_text() -> str:
-    """The next text on descriptor 0, after its length, and not a byte more: what follows is for another process."""
-    return read_bytes(int(read_bytes(HEADER), 16)).decode(errors="surrogatepass")
+def serve(config: dict[str, Any]) -> None:
+    """Run one check after another until the host goes."""
+    kernel.die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python's handler would let code interrupt process 1
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")  # the first to be killed when memory runs out
+    if config["builds_root"]:
+        build_root(config)
+    if (uid := config["uid"]) is not None:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    kernel.die_with_parent()  # a change of user resets it
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    os.environ.clear()
+    if config["modules"]:
+        allow_modules(config["modules"], contained=config["contained"])
+    if config["contained"]:
+        confine(config)
+    gc.freeze()  # a collection in a fork then writes to, and so copies, no memory of this process
+    send("ready")
+    while True:
+        send("end", *run_one(config, float(read_bytes(HEADER))))
 
 
 def read_bytes(length: int) -> bytes:
+    """So many bytes of descriptor 0, and not one more: what follows is for another process."""
     data = bytearray()
     while len(data) < length:
         more = os.read(0, length - len(data))
         if not more:  # the host has gone
-            os._exit(1)
+            os._exit(0)
         data += more
     return bytes(data)
-
-
-def supervise(config: dict[str, Any]) -> None:
-    """Run the checks of the program on descriptor 0 in turn. Nothing of one check remains when the next starts."""
-    program = json.loads(read_text())
-    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    if config["contained"]:
-        confine(config)
-    for _ in range(program["checks"]):
-        outcome, reason, seconds = supervise_check(config, program)
-        send("end", outcome, reason, seconds)
-        if outcome == "not loaded":
-            break
-    send("done")
 
 
 def confine(config: dict[str, Any]) -> None:
@@ -90,25 +102,20 @@ def confine(config: dict[str, Any]) -> None:
     kernel.filter_system_calls(own_signals_only=not config["contained"])
 
 
-def supervise_check(config: dict[str, Any], program: dict[str, Any]) -> tuple[str, str, float]:
+def run_one(config: dict[str, Any], seconds: float) -> tuple[str, str, float]:
     """Run one check: its outcome, reason and seconds. Its processes, all that these started, and its files are then gone."""
-    answer_end, check_end = socket.socketpair()
+    to_check, from_answer = os.pipe()
+    to_answer, from_check = os.pipe()
     reports, verdicts = os.pipe()
     folder = kernel.TMP if config["contained"] else temporary_folder()
     os.chdir(folder)
-    children = []
+    lines, children = Reports(reports, folder if config["counts_files"] else ""), list[int]()
     try:
-        for start in (
-            lambda: answer_process(config, program, answer_end.fileno()),
-            lambda: check_process(config, program, check_end.fileno(), verdicts),
-        ):
-            children.append(os.fork())
-            if children[-1] == 0:
-                run_and_exit(start)
-        os.close(verdicts)
-        answer_end.close()
-        check_end.close()
-        return verdict(reports, children, program["seconds"], folder if config["counts_files"] else "")
+        children.append(forked(lambda: check_process(config, seconds, to_check, from_check, verdicts)))
+        children.append(forked(lambda: answer_process(config, seconds, to_answer, from_answer)))
+        for descriptor in (to_check, from_answer, to_answer, from_check, verdicts):
+            os.close(descriptor)
+        return verdict(lines, children[0], children[1], seconds)
     finally:
         for target in (-1,) if config["contained"] else (-child for child in children):
             with suppress(ProcessLookupError):
@@ -122,14 +129,19 @@ def supervise_check(config: dict[str, Any], program: dict[str, Any]) -> tuple[st
             os.rmdir(folder)
 
 
-def verdict(reports: int, children: list[int], seconds: float, folder: str) -> tuple[str, str, float]:
+def forked(work: Callable[[], None]) -> int:
+    """The process id of a child that does some work and ends."""
+    child = os.fork()
+    if child == 0:
+        run_and_exit(work)
+    return child
+
+
+def verdict(lines: "Reports", check: int, answer: int, seconds: float) -> tuple[str, str, float]:
     """The outcome of a running check, why it did not pass, and its seconds. Raises Broken if nothing has read the check."""
-    answer, check = children
-    lines = Reports(reports, folder)
-    try:
+    first = b""
+    with suppress(OverLimit):
         first = lines.read(time.monotonic() + START_SECONDS)
-    except OverLimit as error:
-        raise Broken("the check's process did not start") from error
     if first != b"read":
         raise Broken("the check's process did not start")
     started = time.monotonic()
@@ -227,21 +239,21 @@ def has_too_many_files(folder: str) -> bool:
     return False
 
 
-def answer_process(config: dict[str, Any], program: dict[str, Any], channel: int) -> NoReturn:
-    """Run the code under test."""
-    prepare(config, program, channel)
-    run_answer(program["code"], 3)
+def answer_process(config: dict[str, Any], seconds: float, *pipes: int) -> NoReturn:
+    """Run the code under test, which the check's process sends."""
+    prepare(config, seconds, *pipes)
+    run_answer(3, 4)
 
 
-def check_process(config: dict[str, Any], program: dict[str, Any], channel: int, verdicts: int) -> NoReturn:
-    """Read a check and run it."""
-    check = read_text()
-    kernel.write_all(verdicts, b"read\n")
-    prepare(config, program, channel, verdicts)
-    run_check(check, program["code"], sorted(config["modules"]), 3, 4)
+def check_process(config: dict[str, Any], seconds: float, *pipes: int) -> NoReturn:
+    """Read some code and a check, and run it."""
+    code, check = json.loads(read_bytes(int(read_bytes(HEADER))))
+    prepare(config, seconds, *pipes)
+    kernel.write_all(5, b"read\n")
+    run_check(check, code, sorted(config["modules"]), 3, 4, 5)
 
 
-def prepare(config: dict[str, Any], program: dict[str, Any], *kept: int) -> None:
+def prepare(config: dict[str, Any], seconds: float, *kept: int) -> None:
     """Give up every descriptor but some, which become 3 and up, and start to count CPU time."""
     if not config["contained"]:
         os.setsid()  # a process group of its own, which the filter lets nothing leave
@@ -251,7 +263,7 @@ def prepare(config: dict[str, Any], program: dict[str, Any], *kept: int) -> None
     for place, descriptor in enumerate((null, null, null, *high)):
         os.dup2(descriptor, place)
     os.closerange(3 + len(kept), os.sysconf("SC_OPEN_MAX"))
-    kernel.limit_cpu(program["cpu_seconds"])
+    kernel.limit_cpu(math.ceil(seconds))
 
 
 def temporary_folder() -> str:

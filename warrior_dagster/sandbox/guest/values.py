@@ -6,8 +6,6 @@ claims to equal everything arrives as its real content, or as a reference, which
 
 import sys
 from collections.abc import Callable
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 MAX_CHARS = 1_000_000  # of a message
@@ -16,7 +14,6 @@ MAX_DECIMAL_DIGITS = 1_000  # of a Decimal or Fraction, whose arithmetic takes q
 MAX_EXPONENT = 10_000  # of a Decimal: comparing 1E+999999999 with an int makes an int of that length
 REFERENCES = ("mine", "yours", "named", "shared")
 MUTABLE = (list, dict, set, bytearray)
-PARTS = ("_numerator", "_denominator")  # where a Fraction holds its content
 NUMERIC_KINDS = "biufc"  # of NumPy's data types: booleans, integers, floats and complex numbers
 
 Encoded = list[Any] | str | int | float | bool | None
@@ -59,12 +56,13 @@ def encode(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:  # noqa: PLR
 
 def encode_rare(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:
     """Decimals and fractions, NumPy's numbers as Python's, and its arrays of numbers by type, shape and content."""
-    for base in (Decimal, Fraction):
-        if issubclass(type(value), base):
-            exact = Decimal(value) if base is Decimal else Fraction(*(vars(Fraction)[part].__get__(value) for part in PARTS))
-            return [base.__name__, str(exact)] if is_bounded(exact) else refer(value)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in NUMERIC_KINDS:
+    decimal, fractions, numpy = map(sys.modules.get, ("decimal", "fractions", "numpy"))
+    if decimal and isinstance(value, decimal.Decimal):
+        return ["Decimal", str(decimal.Decimal(value))] if decimal_is_bounded(value) else refer(value)
+    if fractions and isinstance(value, fractions.Fraction):
+        parts = [vars(fractions.Fraction)[part].__get__(value) for part in ("_numerator", "_denominator")]
+        return ["Fraction", *parts] if fraction_is_bounded(*parts) else refer(value)
+    if numpy and isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in NUMERIC_KINDS:
         if isinstance(value, numpy.generic):
             return encode(value.item(), refer)
         return ["ndarray", value.dtype.str, list(value.shape), encode(tuple(value.ravel().tolist()), refer)]
@@ -90,12 +88,23 @@ def decode(encoded: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: P
             return range(*(decode(number, resolve) for number in (start, stop, step)))
         case ["..."]:
             return ...
+        case ["Decimal" | "Fraction" | "ndarray", *_]:
+            return decode_rare(encoded, resolve)
+    raise NotPlain(f"not a plain value: {str(encoded)[:80]}")
+
+
+def decode_rare(encoded: list[Any], resolve: Callable[[list[Any]], Any]) -> Any:
+    """The inverse of `encode_rare`, for what it names. The modules are imported here: every fork would have them in its memory."""
+    match encoded:
         case ["Decimal", str(text)] if len(text) <= 2 * MAX_DECIMAL_DIGITS:
-            return bounded(Decimal(text))
-        case ["Fraction", str(text)] if len(text) <= 2 * MAX_DECIMAL_DIGITS + 2:
-            # Not `Fraction(text)`, which also reads exponents: "1e999999999" would fill the memory.
-            numerator, _, denominator = text.partition("/")
-            return bounded(Fraction(int(numerator), int(denominator or 1)))
+            from decimal import Decimal
+
+            if decimal_is_bounded(value := Decimal(text)):
+                return value
+        case ["Fraction", int(numerator), int(denominator)] if fraction_is_bounded(numerator, denominator):
+            from fractions import Fraction
+
+            return Fraction(numerator, denominator)
         case ["ndarray", str(kind), list(shape), items]:
             import numpy  # where the caller named it; elsewhere an ImportError
 
@@ -149,19 +158,13 @@ def numeric_type(text: str) -> Any:
     return kind
 
 
-def bounded(value: Decimal | Fraction) -> Decimal | Fraction:
-    """The value. Raises NotPlain if it cannot be compared in a moment."""
-    if not is_bounded(value):
-        raise NotPlain("a number with too many digits")
-    return value
-
-
-def is_bounded(value: Decimal | Fraction) -> bool:
-    """Whether comparing the number takes a moment only, and never raises."""
-    if isinstance(value, Fraction):
-        return max(value.numerator.bit_length(), value.denominator.bit_length()) <= 3 * MAX_DECIMAL_DIGITS
+def decimal_is_bounded(value: Any) -> bool:
+    """Whether comparing a Decimal takes a moment only, and never raises."""
     if value.is_snan():
         return False
-    return not value.is_finite() or (
-        len(value.as_tuple().digits) <= MAX_DECIMAL_DIGITS and abs(value.adjusted()) <= MAX_EXPONENT
-    )
+    return not value.is_finite() or (len(value.as_tuple().digits) <= MAX_DECIMAL_DIGITS and abs(value.adjusted()) <= MAX_EXPONENT)
+
+
+def fraction_is_bounded(numerator: int, denominator: int) -> bool:
+    """Whether reducing a fraction takes a moment only."""
+    return max(numerator.bit_length(), denominator.bit_length()) <= 3 * MAX_DECIMAL_DIGITS

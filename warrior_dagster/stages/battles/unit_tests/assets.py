@@ -21,7 +21,7 @@ from warrior_dagster.materialization.table import Requests, tokens_of
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS
 from warrior_dagster.sandbox.modules import module_files
 from warrior_dagster.sandbox.pool import run_all
-from warrior_dagster.sandbox.probing import best_isolation
+from warrior_dagster.sandbox.probing import best_level
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.unit_tests import checks, execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
@@ -55,7 +55,7 @@ def generated_tests(step: Step) -> dg.MaterializeResult:
     do not parse or may differ between runs are dropped, with the reason; where nothing can be run a row says so.
     """
     arena = step.arena
-    best_isolation(ALLOWED_LEVELS[arena.execution.isolation])  # before anybody is asked for tests that could not be run
+    best_level(ALLOWED_LEVELS[arena.execution.isolation])  # before anybody is asked for tests that could not be run
     module_files(arena.execution.modules)
     selected = step.warehouse.read("selected_instructions", arena.roster)
     written = generation.write(arena, step.engines, selected, step.keys, step.log)
