@@ -8,21 +8,16 @@ import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import get_args
 
 from benchmarks.measure import QUICK, paired, result
 from warrior_dagster.sandbox.host import Sandbox
-from warrior_dagster.sandbox.isolation import Isolation, ResourceLimits, interpreter
+from warrior_dagster.sandbox.isolation import Level, ResourceLimits, interpreter
 from warrior_dagster.sandbox.pool import Program, run_in
-from warrior_dagster.sandbox.probing import probe_isolation
+from warrior_dagster.sandbox.probing import probe
 
-ISOLATIONS = (
-    Isolation("bubblewrap", True),
-    Isolation("namespaces", True),
-    Isolation("bubblewrap", False),
-    Isolation("namespaces", False),
-    Isolation("limits", False),
-)
-N, N_EACH, ROUNDS = (40, 8, 3) if QUICK else (300, 40, 5)
+N, ROUNDS = (40, 3) if QUICK else (300, 5)
+LEAST = 0.2
 CORES = len(os.sched_getaffinity(0))
 CODE = """
 def two_sum(numbers, target):
@@ -52,43 +47,25 @@ def together(n: int) -> None:
 
 
 def main() -> None:
-    """Two results per isolation: many runs on all cores, and one run alone."""
-    for isolation in ISOLATIONS:
-        if probe_isolation(isolation):
+    """Two results per level: many runs on all cores, and one run alone."""
+    for level in get_args(Level):
+        if probe(level):
             continue
-        n, least = (N, 0.2) if isolation.nested else (N_EACH, 0.02)
-        name = f"{isolation.level}{'' if isolation.nested else ', one sandbox per check'}"
 
-        def sandboxed(isolation: Isolation = isolation, n: int = n) -> None:
-            programs = (Program(str(number), CODE, CHECKS) for number in range(n))
-            results = list(run_in(isolation, programs, ResourceLimits(), CORES))
+        def sandboxed(level: Level = level) -> None:
+            programs = (Program(str(number), CODE, CHECKS) for number in range(N))
+            results = list(run_in(level, programs, ResourceLimits(), CORES))
             assert all(result.outcomes == ("passed",) * len(CHECKS) for result in results)
 
-        mine, theirs, ratio = paired(sandboxed, partial(together, n), ROUNDS)
-        result(
-            "sandbox",
-            f"runs per second on {CORES} cores, {name}",
-            n / mine,
-            "bare subprocess",
-            n / theirs,
-            ratio,
-            n,
-            least=least,
-        )
-        sandbox = Sandbox(isolation, ResourceLimits(60.0))
+        mine, theirs, ratio = paired(sandboxed, partial(together, N), ROUNDS)
+        measure = f"runs per second on {CORES} cores, {level}"
+        result("sandbox", measure, N / mine, "bare subprocess", N / theirs, ratio, N, least=LEAST)
+        sandbox = Sandbox(level, ResourceLimits(60.0))
         sandbox.run(CODE, CHECKS)
         mine, theirs, ratio = paired(partial(sandbox.run, CODE, CHECKS), bare, 3 * ROUNDS)
         sandbox.close()
-        result(
-            "sandbox",
-            f"milliseconds per run, {name}",
-            1e3 * mine,
-            "bare subprocess",
-            1e3 * theirs,
-            ratio,
-            3 * ROUNDS,
-            least=least,
-        )
+        measure = f"milliseconds per run, {level}"
+        result("sandbox", measure, 1e3 * mine, "bare subprocess", 1e3 * theirs, ratio, 3 * ROUNDS, least=LEAST)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def test_an_arena_that_runs_code_is_refused_if_the_machine_cannot_isolate_it(
     def none_here(levels: tuple[str, ...]) -> None:
         raise IsolationError(f"none of {levels}")
 
-    monkeypatch.setattr(preflight, "best_isolation", none_here)
+    monkeypatch.setattr(preflight, "best_level", none_here)
     assert no_isolation(load_arena(written(tmp_path, GOOD))) == []
     runs = "battles: {evidence: execution}\n"
     (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs)))

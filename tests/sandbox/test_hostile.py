@@ -20,16 +20,10 @@ import pytest
 from tests.sandbox import hostile
 from tests.sandbox.hostile import crossing, plain
 from tests.sandbox.hostile.kinds import Programs
-from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, Isolation, IsolationError, interpreter, open_to_all
-from warrior_dagster.sandbox.probing import best_isolation
+from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, IsolationError, Level, interpreter, open_to_all
+from warrior_dagster.sandbox.probing import best_level
 
-ISOLATIONS = [
-    Isolation("bubblewrap", True),
-    Isolation("bubblewrap", False),
-    Isolation("namespaces", True),
-    Isolation("namespaces", False),
-    Isolation("limits", False),
-]
+LEVELS: tuple[Level, ...] = ("bubblewrap", "namespaces", "limits")
 QUICK = dict.fromkeys(hostile.KINDS, 2) | {"hangs": 6, "limits": 6}
 """Every how many programs of a kind `make test` runs, with the best isolation only."""
 ALL = dict.fromkeys(hostile.KINDS, 1)
@@ -66,14 +60,14 @@ def public_folder() -> Iterator[Path]:
 
 
 def run_hostile(
-    folder: Path, isolation: Isolation, facts: dict[str, Any], kinds: dict[str, int], user: int
+    folder: Path, level: Level, facts: dict[str, Any], kinds: dict[str, int], user: int
 ) -> list[dict[str, Any]] | str:
     """The results of the programs, run as a user, or why the isolation is unusable for that user."""
     own = folder / "bin" / Path(interpreter()).name
     environment = {"LD_LIBRARY_PATH": str(folder / "lib"), "PYTHONPATH": str(folder / "code"), "PLANTED": "secret"}
     environment["PATH"] = os.environ["PATH"]
     command = [str(own) if own.exists() else interpreter(), "-m", "tests.sandbox.hostile"]
-    arguments = json.dumps({"level": isolation.level, "nested": isolation.nested, "facts": facts, "kinds": kinds})
+    arguments = json.dumps({"level": level, "facts": facts, "kinds": kinds})
     ids: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if user != os.getuid() else {}
     done = subprocess.run([*command, arguments], env=environment, cwd="/", capture_output=True, text=True, check=False, **ids)
     assert done.returncode == 0, f"ended with {done.returncode} after {done.stdout[-300:]}\n{done.stderr}"
@@ -88,11 +82,11 @@ def fails_its_promise(result: dict[str, Any]) -> bool:
     return not kept or result["elapsed"] > MOST_SECONDS * len(outcomes)
 
 
-def check_promises(folder: Path, isolation: Isolation, kinds: dict[str, int], user: int) -> None:
+def check_promises(folder: Path, level: Level, kinds: dict[str, int], user: int) -> None:
     """Run programs and assert that no hostile one passes, hangs, crashes, survives or harms another."""
     if user != os.getuid() and os.getuid() != 0:
         pytest.skip("only root can run as another user")
-    if isolation.level == "bubblewrap" and shutil.which("bwrap") is None:
+    if level == "bubblewrap" and shutil.which("bwrap") is None:
         pytest.skip("bubblewrap is not installed")
     secret = folder / "secret"
     secret.write_text("a secret that every user of this machine may read", encoding="utf-8")
@@ -107,7 +101,7 @@ def check_promises(folder: Path, isolation: Isolation, kinds: dict[str, int], us
         named.listen()
         pair.bind(f"\0{marker}-pair")
         facts = {"marker": marker, "secret": str(secret), "folder": str(folder / "code"), "port": listening.getsockname()[1]}
-        results = run_hostile(folder, isolation, facts, kinds, user)
+        results = run_hostile(folder, level, facts, kinds, user)
     if isinstance(results, str):
         pytest.skip(f"this isolation does not work on this machine: {results}")
     hostile_keys = [result["key"] for result in results if result["key"] != "good"]
@@ -121,7 +115,7 @@ def check_promises(folder: Path, isolation: Isolation, kinds: dict[str, int], us
 
 def test_no_hostile_program_passes_hangs_crashes_or_harms_another(public_folder: Path) -> None:
     try:
-        best = best_isolation(ISOLATING_LEVELS)
+        best = best_level(ISOLATING_LEVELS)
     except IsolationError as error:
         pytest.skip(str(error))
     check_promises(public_folder, best, QUICK, os.getuid())
@@ -129,13 +123,9 @@ def test_no_hostile_program_passes_hangs_crashes_or_harms_another(public_folder:
 
 @pytest.mark.hostile
 @pytest.mark.parametrize("user", [0, NOBODY], ids=["root", "normal-user"])
-@pytest.mark.parametrize(
-    "isolation", ISOLATIONS, ids=lambda i: f"{i.level}{'' if i.nested or i.level == 'limits' else '-single-use'}"
-)
-def test_no_hostile_program_does_so_with_any_isolation_as_any_user(
-    public_folder: Path, isolation: Isolation, user: int
-) -> None:
-    check_promises(public_folder, isolation, ALL, user)
+@pytest.mark.parametrize("level", LEVELS)
+def test_no_hostile_program_does_so_with_any_isolation_as_any_user(public_folder: Path, level: Level, user: int) -> None:
+    check_promises(public_folder, level, ALL, user)
 
 
 def plain_verdicts(programs: Programs) -> list[tuple[str, str, bool]]:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, Isolation, IsolationError, ResourceLimits
+from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, IsolationError, Level, ResourceLimits
 from warrior_dagster.sandbox.pool import Program, run_in
-from warrior_dagster.sandbox.probing import best_isolation
+from warrior_dagster.sandbox.probing import best_level
 
 
 class Opaque:
@@ -193,29 +193,27 @@ def speaks_for_itself(case: Case) -> bool:
     return case.value.opaque and (iterates or any(form in case.check for form in OWN_WORD))
 
 
-def outcomes(isolation: Isolation, batch: list[Case]) -> Iterator[tuple[Case, str]]:
+def outcomes(level: Level, batch: list[Case]) -> Iterator[tuple[Case, str]]:
     """Each case with what the sandbox says."""
     programs = [Program(str(number), CODE % case.value.source, (case.check,)) for number, case in enumerate(batch)]
-    for result in run_in(isolation, programs, ResourceLimits(seconds=0.4), 2):
+    for result in run_in(level, programs, ResourceLimits(seconds=0.4), 2):
         yield batch[int(result.key)], result.outcomes[0]
 
 
 @pytest.fixture(scope="module")
-def isolation() -> Isolation:
-    """The best isolation of this machine."""
+def level() -> Level:
+    """The best level of this machine."""
     try:
-        return best_isolation(ISOLATING_LEVELS)
+        return best_level(ISOLATING_LEVELS)
     except IsolationError as error:
         pytest.skip(str(error))
 
 
 @settings(max_examples=12, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(st.lists(cases(), min_size=25, max_size=25))
-def test_what_passes_holds_for_plain_values_and_plain_values_pass_where_it_holds(
-    isolation: Isolation, batch: list[Case]
-) -> None:
+def test_what_passes_holds_for_plain_values_and_plain_values_pass_where_it_holds(level: Level, batch: list[Case]) -> None:
     wrong = []
-    for case, outcome in outcomes(isolation, batch):
+    for case, outcome in outcomes(level, batch):
         if outcome == "passed" and not holds(case) and not speaks_for_itself(case):
             wrong.append((case, outcome))
         if outcome != "passed" and not case.value.lies and holds(case):

@@ -8,10 +8,10 @@ import pytest
 
 from tests.sandbox import hostile
 from warrior_dagster.sandbox.guest.installed_modules import OnlyModules
-from warrior_dagster.sandbox.isolation import Isolation, IsolationError, ResourceLimits
+from warrior_dagster.sandbox.isolation import IsolationError, Level, ResourceLimits
 from warrior_dagster.sandbox.modules import ModuleMissing, module_files
 from warrior_dagster.sandbox.pool import Program, run_all, run_in
-from warrior_dagster.sandbox.probing import PROBE_CHECKS, PROBE_CODE, best_isolation, probe_isolation
+from warrior_dagster.sandbox.probing import PROBE_CHECKS, PROBE_CODE, best_level
 
 NAMED = ("numpy", "dateutil")  # dateutil needs six, which is a file and no folder
 LIMITS = ResourceLimits(20.0, modules=NAMED)
@@ -48,19 +48,16 @@ def threads():
 """
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["nested", "single-use"])
-def isolation(request: pytest.FixtureRequest) -> Isolation:
-    """Each isolation of this machine's best level."""
+@pytest.fixture(scope="module")
+def level() -> Level:
+    """This machine's best level."""
     try:
-        found = Isolation(best_isolation(("bubblewrap", "namespaces")).level, request.param)
+        return best_level(("bubblewrap", "namespaces"))
     except IsolationError as error:
         pytest.skip(str(error))
-    if reason := probe_isolation(found):
-        pytest.skip(reason)
-    return found
 
 
-def test_named_modules_and_what_they_need_are_there_read_only_and_no_others(isolation: Isolation) -> None:
+def test_named_modules_and_what_they_need_are_there_read_only_and_no_others(level: Level) -> None:
     checks = (
         "assert product() == 27_000_000",
         "assert threads() == '1'",
@@ -70,29 +67,29 @@ def test_named_modules_and_what_they_need_are_there_read_only_and_no_others(isol
         "assert written() == []",
         "import datetime, numpy.linalg",
     )
-    (result,) = run_in(isolation, [Program("key", CODE, checks)], LIMITS, 1)
+    (result,) = run_in(level, [Program("key", CODE, checks)], LIMITS, 1)
     assert (result.error, [*zip(checks, result.reasons, strict=True)]) == ("", [(check, "") for check in checks])
 
 
-def test_without_a_name_no_module_is_there(isolation: Isolation) -> None:
+def test_without_a_name_no_module_is_there(level: Level) -> None:
     checks = (
         "assert not importable('numpy')",
         "import os\nassert not os.path.exists('/modules')",
         "import os\nassert 'OMP_NUM_THREADS' not in os.environ",
     )
-    (result,) = run_in(isolation, [Program("key", CODE, checks)], ResourceLimits(20.0), 1)
+    (result,) = run_in(level, [Program("key", CODE, checks)], ResourceLimits(20.0), 1)
     assert result.outcomes == ("passed",) * 3
 
 
-def test_a_sandbox_with_modules_isolates_as_one_without(isolation: Isolation, tmp_path: Path) -> None:
-    (result,) = run_in(isolation, [Program("key", PROBE_CODE, PROBE_CHECKS)], LIMITS, 1)
+def test_a_sandbox_with_modules_isolates_as_one_without(level: Level, tmp_path: Path) -> None:
+    (result,) = run_in(level, [Program("key", PROBE_CODE, PROBE_CHECKS)], LIMITS, 1)
     assert result.reasons == ("",) * len(PROBE_CHECKS)
     secret = tmp_path / "secret"
     secret.write_text("a secret", encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         facts = {"marker": "with-modules", "secret": str(secret), "folder": str(tmp_path), "port": listening.getsockname()[1]}
-        programs = hostile.hostile_programs(isolation.level, "escapes", 6, facts | {"host": os.getpid()})
-        results = list(hostile.judged(isolation, [p for p in programs if p.key != "has an environment"], NAMED))
+        programs = hostile.hostile_programs(level, "escapes", 6, facts | {"host": os.getpid()})
+        results = list(hostile.judged(level, [p for p in programs if p.key != "has an environment"], NAMED))
     assert [r for r in results if ("passed" in r["outcomes"]) != (r["key"] == "good")] == []
     assert secret.read_text(encoding="utf-8") == "a secret"
 
@@ -121,6 +118,6 @@ def test_files_of_modules_are_real_paths_of_packages_that_were_named() -> None:
     assert not any(name.startswith(("torch", "dagster")) for name in files)
 
 
-def test_run_all_says_which_module_is_missing(isolation: Isolation) -> None:
+def test_run_all_says_which_module_is_missing(level: Level) -> None:
     with pytest.raises(ModuleMissing, match="no_such_module"):
         list(run_all([Program("key", "", ("assert True",))], ResourceLimits(20.0, modules=("no_such_module",)), workers=1))

@@ -155,9 +155,13 @@ class Sandbox:
         self.buffer.clear()
         if process is None:
             return
+        assert process.stdin
+        assert process.stdout
+        process.stdin.close()
+        if self.level == "limits":  # no namespace ends with its first process, which ends what it has started
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE_SECONDS)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        for pipe in (process.stdin, process.stdout):
-            assert pipe
-            pipe.close()
+        process.stdout.close()

@@ -5,8 +5,8 @@
 - limits: no isolation. Resource limits, no sockets and no signals to other processes; but the code can read what its user can
   read, and files that it writes outside its folder remain.
 
-A sandbox runs one check at a time, and ends all processes of one before the next. Its process 1, and all that it starts, have no
-privilege, not even that of a user namespace.
+A sandbox runs one check at a time, and ends all processes of one before the next. Its process 1, and all that it starts, have
+no privilege, not even that of a user namespace.
 """
 
 import marshal

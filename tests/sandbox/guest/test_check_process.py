@@ -7,6 +7,7 @@ from warrior_dagster.sandbox.isolation import IsolationError, ResourceLimits
 from warrior_dagster.sandbox.pool import Program, run_all
 
 OBJECTS = """
+import collections, enum
 class Account:
     total = 0
     def __init__(self, name, start=0): self.name, self.total = name, start
@@ -33,6 +34,22 @@ account = Account("ann", 5)
 LIMIT = 7
 def call_twice(function): return [function(1), function(2)]
 def total(numbers): return sum(numbers)
+Pair = collections.namedtuple("Pair", "left right")
+def pair(): return Pair(1, [2])
+class Vector(list):
+    def norm(self): return sum(n * n for n in self) ** 0.5
+    def append(self, item): pass
+    __len__ = lambda self: 9
+def vector(*items): return Vector(items)
+class Level(enum.IntEnum):
+    LOW = 1
+class Colour(enum.Enum):
+    RED = "r"
+def words(text): return collections.Counter(text.split())
+def groups(): return collections.defaultdict(list, a=[1])
+Everything = Exception
+class Own(ValueError): pass
+def refuse(): raise Own("no")
 """
 USES: tuple[tuple[str, Outcome], ...] = (
     ("assert Account('bob').add(2).add(3).total == 5", "passed"),
@@ -77,6 +94,20 @@ USES: tuple[tuple[str, Outcome], ...] = (
     ("assert [account] == ['ann']", "failed"),
     ("assert [account] != ['ann']", "abstained"),
     ("assert {'a': account} == {'a': 'ann'}", "failed"),
+    (
+        "assert pair().left == 1 and pair() == (1, [2]) and pair() == Pair(1, [2]) and pair()._asdict()['right'] == [2]",
+        "passed",
+    ),
+    ("assert isinstance(pair(), tuple) and [p.left for p in same([pair()])] == [1]", "passed"),
+    ("assert vector(3, 4) == [3, 4] and vector(3, 4).norm() == 5.0 and len(vector(3)) == 1", "passed"),
+    ("v = vector(3)\nv.append(4)\nassert same(v) is v and v.norm() == 5.0", "passed"),
+    ("assert Level.LOW == 1 and Level.LOW.name == 'LOW' and Level(1) < 2", "passed"),
+    ("assert Colour.RED.value == 'r' and Colour('r').name == 'RED' and Colour('r') is Colour.RED", "passed"),
+    ("assert words('a b a') == {'a': 2, 'b': 1} and words('a b a').most_common(1) == [('a', 2)]", "passed"),
+    ("assert groups()['a'] == [1] and dict(groups()) == {'a': [1]}", "passed"),
+    ("assert groups()['b'] == []", "abstained"),
+    ("try:\n    total(None)\n    assert False\nexcept Everything:\n    pass", "abstained"),
+    ("assert isinstance(total([1]), same(object))", "abstained"),
 )
 
 

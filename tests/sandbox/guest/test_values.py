@@ -161,17 +161,30 @@ VALUES = (
     *('["int", "' + "f" * 200_000 + '"]', '["Decimal", "' + "9" * 5000 + '"]'),
 )
 CHANGES = (
-    *("3", "[[]]", '[[0, "list"]]', '[[0, "list", 3]]', '[[0, "dict", [[1]]]]', '[[0, "dict", [[1, 2, 3]]]]'),
-    *('[[0, "tuple", []]]', "[3]", '[[0, "list", null]]'),
-    *('[[0, "set", [["shared", 0]]]]', '[[0, "dict", [[["shared", 0], 1]]]]', '[[0, "bytearray", "x"]]', '[[0, "object", []]]'),
-    *('[[[], "list", []]]', '[[0, "list", []], [0, "set", []]]', '[[0, "list", [["nothing"]]]]', '[[0, ["list"], []]]'),
+    *(
+        "3",
+        "[[]]",
+        '[[0, "list", []]]',
+        '[[0, "list", 3, null]]',
+        '[[0, "dict", [[1]], null]]',
+        '[[0, "dict", [[1, 2, 3]], null]]',
+    ),
+    *(
+        '[[0, "tuple", [], null]]',
+        "[3]",
+        '[[0, "list", null, null]]',
+        '[[0, "bytearray", "x", null]]',
+        '[[0, "object", [], null]]',
+    ),
+    *('[[0, "set", [["shared", 0]], null]]', '[[0, "dict", [[["shared", 0], 1]], null]]', '[[[], "list", [], null]]'),
+    *('[[0, "list", [], null], [0, "set", [], null]]', '[[0, "list", [["nothing"]], null]]', '[[0, ["list"], [], null]]'),
 )
 
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
 def test_a_malformed_value_is_not_decoded(value: str) -> None:
     with pytest.raises(NotPlain):
-        End(1).read(f'[["value", {value}], [[0, "list", []]], []]')
+        End(1).read(f'[["value", {value}], [[0, "list", [], null]], []]')
 
 
 @pytest.mark.parametrize("changes", CHANGES, ids=range(len(CHANGES)))

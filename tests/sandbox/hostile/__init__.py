@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-from tests.sandbox.hostile import channel, crossing, escapes, forgeries, hangs, leaks, liars, limits, subclasses
+from tests.sandbox.hostile import channel, crossing, escapes, forgeries, hangs, leaks, liars, limits, protocol, subclasses
 from tests.sandbox.hostile.kinds import Programs
-from warrior_dagster.sandbox.isolation import Isolation, Level, ResourceLimits
+from warrior_dagster.sandbox.isolation import Level, ResourceLimits
 from warrior_dagster.sandbox.pool import Program, run_in
-from warrior_dagster.sandbox.probing import probe_isolation
+from warrior_dagster.sandbox.probing import probe
 
 SECONDS = 0.4
 MARK = "import ctypes; ctypes.CDLL(None).prctl(15, b'{marker}')\nimport os, sys, threading, time\n"
@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[Programs, Programs]] = {
     **{kind: (programs, {}) for kind, programs in FOOLS_PLAIN.items()},
     "crossing": (crossing.PROGRAMS, {}),
     "channel": (channel.PROGRAMS, {}),
+    "protocol": (protocol.PROGRAMS, {}),
     "hangs": (hangs.PROGRAMS, {}),
     "limits": (limits.EVERYWHERE, limits.CONTAINED),
     "escapes": (escapes.EVERYWHERE, escapes.CONTAINED),
@@ -57,7 +58,7 @@ def hostile_programs(level: Level, kind: str, every: int, facts: dict[str, Any])
     return programs
 
 
-def judged(isolation: Isolation, programs: list[Program], modules: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
+def judged(level: Level, programs: list[Program], modules: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
     """The result of each program, in order, with the seconds it took. What reaches the caller is the outcome `raised`."""
     limits = ResourceLimits(seconds=SECONDS, memory=256 << 20, processes=16, modules=modules)
     waiting = list(programs)
@@ -72,7 +73,7 @@ def judged(isolation: Isolation, programs: list[Program], modules: tuple[str, ..
                 yield judging[-1]
 
         try:
-            for result in run_in(isolation, taken(), limits, 1):
+            for result in run_in(level, taken(), limits, 1):
                 yield asdict(result) | {"elapsed": time.monotonic() - starts.pop(0)}
         except Exception as error:
             if not judging:
@@ -83,16 +84,16 @@ def judged(isolation: Isolation, programs: list[Program], modules: tuple[str, ..
 def main() -> None:
     """Print as JSON why the isolation is unusable here, or a line for each result. Two halves run at the same time."""
     arguments = json.loads(sys.argv[1])
-    isolation = Isolation(arguments["level"], arguments["nested"])
-    if unusable := probe_isolation(isolation):
+    level = arguments["level"]
+    if unusable := probe(level):
         print(json.dumps(unusable))
         return
     facts = arguments["facts"] | {"host": os.getpid()}
-    programs = [p for kind, every in arguments["kinds"].items() for p in hostile_programs(isolation.level, kind, every, facts)]
+    programs = [p for kind, every in arguments["kinds"].items() for p in hostile_programs(level, kind, every, facts)]
     middle = len(programs) // 4 * 2  # a program and the well-behaved one after it stay together
 
     def show(half: list[Program]) -> None:
-        for result in judged(isolation, half):
+        for result in judged(level, half):
             sys.stdout.write(json.dumps(result) + "\n")  # in one piece, unlike print
             sys.stdout.flush()
 

@@ -145,7 +145,7 @@ CONTAINERS: Programs = {
     "a named tuple equal to everything": (
         "import collections\nclass Point(collections.namedtuple('Point', 'x y')):\n    __eq__ = lambda *_: True\n    x = y = 3\n"
         "def f(): return Point(9, 9)",
-        ("assert f() == (1, 2)", "assert f() == Point(1, 2)", "assert f().x == 3"),
+        ("assert f() == (1, 2)", "assert f() == Point(1, 2)"),
     ),
     "a dict of others": (
         liar("__eq__ = __contains__ = lambda *_: True; __getitem__ = __missing__ = get = pop = lambda *_: 1; __len__ = lambda _: 2; "

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from warrior_dagster.sandbox.guest.conversation import Conversation
-from warrior_dagster.sandbox.guest.values import Encoded, NotPlain
+from warrior_dagster.sandbox.guest.values import MUTABLE, Encoded, NotPlain
 
 MODULE_NAME = "answer"  # not "__main__", so code for use as a script does not run
 
@@ -83,6 +83,11 @@ class AnswerEnd(Conversation):
         if number == len(self.exported):
             self.exported.append(value)
         return ["mine", number, callable(value)]
+
+    def derived(self, value: Any, plain: Encoded) -> Encoded:
+        if type(value) in MUTABLE:
+            return None
+        return self.refer(value) if plain is None else ["derived", plain, self.refer(value)]
 
     def resolve(self, reference: list[Any]) -> Any:
         match reference:

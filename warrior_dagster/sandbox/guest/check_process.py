@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 from warrior_dagster.sandbox.guest.check_names import check_builtins, own_names
 from warrior_dagster.sandbox.guest.conversation import Conversation, describe
 from warrior_dagster.sandbox.guest.kernel import write_all
-from warrior_dagster.sandbox.guest.remote import Remote, RemoteFunction, is_remote
-from warrior_dagster.sandbox.guest.values import Encoded, NotPlain
+from warrior_dagster.sandbox.guest.remote import Derived, Remote, RemoteFunction, is_remote, stand_in
+from warrior_dagster.sandbox.guest.values import IMMUTABLE, Encoded, NotPlain
 
 FILE = "check"
 HELD = "__held__"
@@ -112,7 +112,7 @@ class CheckEnd(Conversation):
         code's.
         """
         answered = self.request("known", tuple(sorted(used)))
-        known = used.intersection(answered if isinstance(answered, list) else ())
+        known = used.intersection(answered if isinstance(answered, list | tuple) else ())
         replaced = known & set(vars(builtins))
         return {name: self.request("name", name) for name in sorted(known if replaced == known else known - replaced)}
 
@@ -145,14 +145,25 @@ class CheckEnd(Conversation):
         self.exported.append(value)
         return ["mine", len(self.exported) - 1]
 
+    def derived(self, value: Any, plain: Encoded) -> Encoded:
+        remote = vars(value).get("_remote") if isinstance(value, Derived) else None
+        return plain if remote is None or plain is None else self.refer(remote)
+
+    def new_container(self, base: type, derived: Encoded) -> Any:
+        return base() if derived is None else stand_in(base(), self.decode(derived))
+
     def resolve(self, reference: list[Any]) -> Any:
         match reference:
             case ["mine", int(number), bool(can_be_called)]:
                 return self.remotes.setdefault(number, (RemoteFunction if can_be_called else Remote)(self, number))
             case ["yours", int(number)]:
                 return self.exported[number]
-            case ["named", "builtins", str(name)] if isinstance(vars(builtins).get(name), type):
-                return vars(builtins)[name]
+            case ["derived", plain, remote] if type(content := self.decode(plain)) in IMMUTABLE:
+                return stand_in(content, self.decode(remote))
+            case ["named", "builtins", str(name)] if isinstance(kind := vars(builtins).get(name), type):
+                if issubclass(AssertionError, kind):  # it would catch what the check asserts, or mean everything
+                    self.abstain(f"uses {name} by a name of the code")
+                return kind
         raise NotPlain("no reference")
 
     def lost(self, reason: str) -> NoReturn:

@@ -6,7 +6,8 @@ the other's calls. A message is [body, changes, dropped]. A body is [operation, 
 
 Mutable containers that crossed are one object with two copies: they keep their identity by a number, and each message brings
 their new contents, the changes, so that what one end appends or returns twice is seen at the other as in one process. The check
-drops the numbers of those that it no longer holds.
+drops the numbers of those that it no longer holds. Values of a class that the code derived from a builtin type cross with what
+that type holds, and a reference for their other attributes.
 """
 
 import builtins
@@ -25,7 +26,7 @@ from warrior_dagster.sandbox.guest.values import (
     decode,
     encode,
     mutable_type,
-    new_container,
+    named_container,
     replace_content,
 )
 
@@ -58,6 +59,14 @@ class Conversation:
     def resolve(self, reference: list[Any]) -> Any:
         """The object of a reference. Raises NotPlain if there is none."""
         raise NotImplementedError
+
+    def derived(self, value: Any, plain: Encoded) -> Encoded:
+        """What crosses of a value whose class is derived from a builtin type, given what that type holds."""
+        return plain
+
+    def new_container(self, base: type, derived: Encoded) -> Any:
+        """An empty container of a builtin type, or one that stands for a container of a derived class of the other end."""
+        return base()
 
     def lost(self, reason: str) -> NoReturn:
         """The other end is gone, or says what it never says: this process ends."""
@@ -117,7 +126,7 @@ class Conversation:
     def encode(self, value: Any) -> Encoded:
         """A value as JSON. Raises NotPlain."""
         try:
-            return encode(value, self.reference)
+            return encode(value, self)
         except RecursionError as error:
             raise NotPlain("a value that is nested too deeply") from error
 
@@ -150,9 +159,13 @@ class Conversation:
         unused = [number for number in self.shared if sys.getrefcount(self.shared[number]) <= self.only_here]
         contents, seen = dict[int, list[Any]](), set[int]()
         while new := self.shared.keys() - seen:  # a content may hold containers that had no number yet
-            contents |= {number: content(self.shared[number], self.reference) for number in sorted(new)}
+            contents |= {number: content(self.shared[number], self) for number in sorted(new)}
             seen |= new
-        changes = [[number, *now] for number, now in contents.items() if now != self.known.get(number)]
+        changes = [
+            [number, *now, self.derived(self.shared[number], None)]
+            for number, now in contents.items()
+            if now != self.known.get(number)
+        ]
         text = json.dumps([body, changes, unused])
         if len(text) > MAX_CHARS:
             raise NotPlain("a value that is too large")
@@ -162,14 +175,14 @@ class Conversation:
 
     def apply(self, changes: list[Any], dropped: list[Any]) -> None:
         """Take over what the other end says of containers. Raises one of MALFORMED."""
-        for number, name, _ in changes:
+        for number, name, _, derived in changes:
             if number not in self.shared:
-                self.shared[number] = new_container(name)
+                self.shared[number] = self.new_container(named_container(name), derived)
                 self.numbers[id(self.shared[number])] = number
-        for number, name, encoded in changes:
+        for number, name, encoded, _ in changes:
             replace_content(self.shared[number], name, encoded, self.dereference)
-        for number, _, _ in changes:
-            self.known[number] = content(self.shared[number], self.reference)
+        for number, *_ in changes:
+            self.known[number] = content(self.shared[number], self)
         self.drop(dropped)
 
     def drop(self, numbers: Iterable[int]) -> None:

@@ -5,6 +5,7 @@ object's own idea of equality, order, truth, membership or arithmetic is never h
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, Protocol
 
 ABSTAINS = (
@@ -121,3 +122,35 @@ def is_remote(value: object) -> bool:
 
 for special in ABSTAINS:
     setattr(Remote, f"__{special}__", abstaining(special))
+
+
+class Derived:
+    """A plain value of a class that the code derived from a builtin type: what that type holds, and the object's attributes.
+
+    The methods of the builtin type are its own, whatever the code's class makes of them.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "_remote" not in vars(self):
+            raise AttributeError(name)
+        return getattr(vars(self)["_remote"], name)
+
+
+def missing(mapping: Any, key: Any) -> Any:
+    """A mapping's class may make up what it does not hold: it is not asked."""
+    return vars(mapping)["_remote"]._remote_channel.abstain(
+        f"needs the key {key!r:.50}, which a mapping of the code does not hold"
+    )
+
+
+@cache
+def derived_class(base: Any) -> type:
+    """The class that stands for all classes that are derived from a builtin type."""
+    return type(base.__name__, (Derived, base), {"__missing__": missing} if base is dict else {})
+
+
+def stand_in(content: Any, remote: Any) -> Any:
+    """A value with some content that stands for an object of the code."""
+    value = derived_class(type(content))(content)  # type: ignore[arg-type]
+    vars(value)["_remote"] = remote
+    return value

@@ -1,7 +1,7 @@
 """The sandbox's process 1: enters the namespaces, loads Python once, and forks two processes for each check.
 
-One process is for the code under test and one for the check itself. This process reads neither, so no code finds a check or other
-code in the memory that it inherits. It measures the time, and ends every process that a check leaves behind.
+One process is for the code under test and one for the check itself. This process reads neither, so no code finds a check or
+other code in the memory that it inherits. It measures the time, and ends every process that a check leaves behind.
 
 For each check, descriptor 0 brings its seconds, which are for this process, and then a text, which is for the check's process.
 Messages leave on descriptor 1 as a line of JSON each: ["ready"], then ["end", outcome, reason, seconds] for each check, or
@@ -76,11 +76,17 @@ def serve(config: dict[str, Any]) -> None:
     if config["modules"]:
         allow_modules(config["modules"], contained=config["contained"])
     if config["contained"]:
+        os.setsid()  # a signal to the group reaches no process outside these namespaces; the filter lets nothing leave
         confine(config)
     gc.freeze()  # a collection in a fork then writes to, and so copies, no memory of this process
     send("ready")
     while True:
-        send("end", *run_one(config, float(read_bytes(HEADER))))
+        seconds = float(read_bytes(HEADER))
+        try:
+            send("end", *run_one(config, seconds))
+        except Broken as error:
+            send("broken", str(error))
+            return
 
 
 def read_bytes(length: int) -> bytes:
@@ -167,7 +173,7 @@ class Reports:
         self.poll.register(0, 0)  # only whether the host has gone
 
     def read(self, deadline: float) -> bytes:
-        """The next line; empty if the process has ended without one. Raises OverLimit."""
+        """The next line; empty if the process has ended without one. Raises OverLimit, and Broken if the host has gone."""
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -176,7 +182,7 @@ class Reports:
                 break
             ready = dict(self.poll.poll(1e3 * min(left, TICK)))
             if 0 in ready:
-                os._exit(1)
+                raise Broken("the host has gone")
             if self.folder and has_too_many_files(self.folder):
                 raise OverLimit("error", f"more than {MAX_FILES} files")
             if self.descriptor in ready:

@@ -6,13 +6,14 @@ claims to equal everything arrives as its real content, or as a reference, which
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 MAX_CHARS = 1_000_000  # of a message
 MAX_DIGITS = 100_000  # of an int, in hexadecimal
 MAX_DECIMAL_DIGITS = 1_000  # of a Decimal or Fraction, whose arithmetic takes quadratic time or worse
 MAX_EXPONENT = 10_000  # of a Decimal: comparing 1E+999999999 with an int makes an int of that length
-REFERENCES = ("mine", "yours", "named", "shared")
+REFERENCES = ("mine", "yours", "named", "shared", "derived")
+IMMUTABLE = (str, int, float, tuple, frozenset, bytes, complex)
 MUTABLE = (list, dict, set, bytearray)
 NUMERIC_KINDS = "biufc"  # of NumPy's data types: booleans, integers, floats and complex numbers
 
@@ -23,50 +24,72 @@ class NotPlain(ValueError):
     """The value is not plain, or too large."""
 
 
-def encode(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:  # noqa: PLR0911 -- one return per type
+class Sender(Protocol):
+    """What encoding needs of a conversation."""
+
+    def reference(self, value: Any) -> Encoded:
+        """The reference of a mutable container or of an object that is not plain. Raises NotPlain if there is none."""
+
+    def derived(self, value: Any, plain: Encoded) -> Encoded:
+        """What crosses of a value whose class is derived from a builtin type, given what that type holds."""
+
+
+def encode(value: Any, sender: Sender) -> Encoded:
     """A value as JSON can hold it. Small numbers, strings and None are themselves, every other type is [name, content].
 
-    `refer` gives the reference of a mutable container or of an object that is not plain, or raises NotPlain.
+    A subclass is encoded by the builtin type's own methods, as it may override them. Raises NotPlain.
     """
     kind = type(value)
-    if value is None or kind in (bool, str):
-        return value  # type: ignore[no-any-return]
-    # Call the builtin types' own methods: a subclass may override them.
-    if issubclass(kind, str):
+    if value is None or kind in (bool, str, int, float, tuple):
+        return encode_as(kind, value, sender)
+    if kind is range:
+        return ["range", *(encode(number, sender) for number in (value.start, value.stop, value.step))]
+    if value is ...:
+        return ["..."]
+    for base in IMMUTABLE:
+        if issubclass(kind, base):
+            plain = encode_as(base, value, sender)
+            return plain if kind is base else sender.derived(value, plain)
+    return encode_rare(value, sender)
+
+
+def encode_as(base: type, value: Any, sender: Sender) -> Encoded:  # noqa: PLR0911 -- one return per type
+    """What a builtin type holds of a value."""
+    if base is str:
         return str.__str__(value)
-    if issubclass(kind, int):
+    if base is int:
         number = int.__index__(value)
         if -(1 << 63) <= number < 1 << 63:
             return number
-        return ["int", f"{number:x}"] if number.bit_length() <= 4 * MAX_DIGITS else refer(value)
-    if issubclass(kind, float):
+        return ["int", f"{number:x}"] if number.bit_length() <= 4 * MAX_DIGITS else sender.reference(value)
+    if base is float:
         return float.__pos__(value)
-    for base in (tuple, frozenset):
-        if issubclass(kind, base):
-            return [base.__name__, [encode(item, refer) for item in base.__iter__(value)]]
-    if issubclass(kind, bytes):
+    if base is tuple:
+        return ["tuple", [encode(item, sender) for item in tuple.__iter__(value)]]
+    if base is frozenset:
+        return ["frozenset", [encode(item, sender) for item in frozenset.__iter__(value)]]
+    if base is bytes:
         return ["bytes", bytes.hex(value)]
-    if issubclass(kind, complex):
+    if base is complex:
         exact = complex.__pos__(value)
         return ["complex", exact.real, exact.imag]
-    if kind is range:
-        return ["range", *(encode(number, refer) for number in (value.start, value.stop, value.step))]
-    return ["..."] if value is ... else encode_rare(value, refer)
+    assert value is None or isinstance(value, bool)
+    return value
 
 
-def encode_rare(value: Any, refer: Callable[[Any], Encoded]) -> Encoded:
+def encode_rare(value: Any, sender: Sender) -> Encoded:
     """Decimals and fractions, NumPy's numbers as Python's, and its arrays of numbers by type, shape and content."""
     decimal, fractions, numpy = map(sys.modules.get, ("decimal", "fractions", "numpy"))
-    if decimal and isinstance(value, decimal.Decimal):
-        return ["Decimal", str(decimal.Decimal(value))] if decimal_is_bounded(value) else refer(value)
-    if fractions and isinstance(value, fractions.Fraction):
+    if decimal and issubclass(type(value), decimal.Decimal):
+        return ["Decimal", str(decimal.Decimal(value))] if decimal_is_bounded(value) else sender.reference(value)
+    if fractions and issubclass(type(value), fractions.Fraction):
         parts = [vars(fractions.Fraction)[part].__get__(value) for part in ("_numerator", "_denominator")]
-        return ["Fraction", *parts] if fraction_is_bounded(*parts) else refer(value)
-    if numpy and isinstance(value, numpy.ndarray | numpy.generic) and value.dtype.kind in NUMERIC_KINDS:
-        if isinstance(value, numpy.generic):
-            return encode(value.item(), refer)
-        return ["ndarray", value.dtype.str, list(value.shape), encode(tuple(value.ravel().tolist()), refer)]
-    return refer(value)
+        return ["Fraction", *parts] if fraction_is_bounded(*parts) else sender.reference(value)
+    if numpy and issubclass(type(value), numpy.ndarray | numpy.generic) and value.dtype.kind in NUMERIC_KINDS:
+        if issubclass(type(value), numpy.generic):
+            return encode(value.item(), sender)
+        return ["ndarray", value.dtype.str, list(value.shape), encode(tuple(value.ravel().tolist()), sender)]
+    return sender.reference(value)
 
 
 def decode(encoded: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: PLR0911
@@ -94,7 +117,7 @@ def decode(encoded: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: P
 
 
 def decode_rare(encoded: list[Any], resolve: Callable[[list[Any]], Any]) -> Any:
-    """The inverse of `encode_rare`, for what it names. The modules are imported here: every fork would have them in its memory."""
+    """The inverse of `encode_rare`, for what it names. Imports what it needs: at the top, every fork would hold it."""
     match encoded:
         case ["Decimal", str(text)] if len(text) <= 2 * MAX_DECIMAL_DIGITS:
             from decimal import Decimal
@@ -117,21 +140,21 @@ def mutable_type(value: Any) -> type | None:
     return next((base for base in MUTABLE if issubclass(type(value), base)), None)
 
 
-def content(container: Any, refer: Callable[[Any], Encoded]) -> list[Any]:
+def content(container: Any, sender: Sender) -> list[Any]:
     """The name of a mutable container's builtin type, and its content as JSON can hold it. Raises NotPlain as `encode` does."""
     base: Any = mutable_type(container)
     if base is bytearray:
         return ["bytearray", bytearray.hex(container)]
     if base is dict:
-        return ["dict", [[encode(key, refer), encode(value, refer)] for key, value in dict.items(container)]]
-    return [base.__name__, [encode(item, refer) for item in base.__iter__(container)]]
+        return ["dict", [[encode(key, sender), encode(value, sender)] for key, value in dict.items(container)]]
+    return [base.__name__, [encode(item, sender) for item in base.__iter__(container)]]
 
 
-def new_container(name: Any) -> Any:
-    """An empty container. Raises NotPlain for anything but the name of a mutable builtin type."""
+def named_container(name: Any) -> type:
+    """A mutable builtin type. Raises NotPlain for anything but the name of one."""
     for base in MUTABLE:
         if name == base.__name__:
-            return base()
+            return base
     raise NotPlain("no such container")
 
 
@@ -162,7 +185,9 @@ def decimal_is_bounded(value: Any) -> bool:
     """Whether comparing a Decimal takes a moment only, and never raises."""
     if value.is_snan():
         return False
-    return not value.is_finite() or (len(value.as_tuple().digits) <= MAX_DECIMAL_DIGITS and abs(value.adjusted()) <= MAX_EXPONENT)
+    return not value.is_finite() or (
+        len(value.as_tuple().digits) <= MAX_DECIMAL_DIGITS and abs(value.adjusted()) <= MAX_EXPONENT
+    )
 
 
 def fraction_is_bounded(numerator: int, denominator: int) -> bool:
