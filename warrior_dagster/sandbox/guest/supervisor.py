@@ -76,7 +76,6 @@ def serve(config: dict[str, Any]) -> None:
     if config["modules"]:
         allow_modules(config["modules"], contained=config["contained"])
     if config["contained"]:
-        os.setsid()  # a signal to the group reaches no process outside these namespaces; the filter lets nothing leave
         confine(config)
     gc.freeze()  # a collection in a fork then writes to, and so copies, no memory of this process
     send("ready")
