@@ -29,7 +29,7 @@ from warrior_dagster.sandbox.probing import PROBE_SECONDS, best_level
 
 CALIBRATION_CODE = "def loop(n):\n    total = 0\n    for i in range(n):\n        total += i * i\n    return total\n"
 CALIBRATION_CHECKS = ("assert loop(400_000) == 21_333_253_333_400_000",)
-REFERENCE_SECONDS = 0.026  # the shortest time of the calibration check on the reference machine
+REFERENCE_SECONDS = 0.023  # the shortest time of the calibration check on the reference machine
 MIN_SLOWDOWN, MAX_SLOWDOWN = 1.0, 10.0
 
 
