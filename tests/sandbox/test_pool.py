@@ -107,7 +107,9 @@ EXPECTED: tuple[tuple[str, Outcome], ...] = (
     ("double(2)", "passed"),
     ("assert double(2) = 4", "error"),
     ("while True: pass", "timeout"),
-    ("import sys\nassert len(sys.stdin.read()) == 0 and __name__ == 'answer'", "passed"),
+    ("assert __name__ == '__main__'", "passed"),
+    ("import io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()) as out:\n    double(1)\nassert not out", "abstained"),
+    ("try:\n    refuse_own()\nexcept Own:\n    pass", "abstained"),
 )
 
 

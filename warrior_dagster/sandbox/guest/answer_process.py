@@ -33,8 +33,10 @@ def run_answer(reading: int, writing: int) -> NoReturn:
 class Callback:
     """A function or an iterator of the check."""
 
-    def __init__(self, channel: "AnswerEnd", number: int) -> None:
-        self.channel, self.number = channel, number
+    def __init__(self, channel: "AnswerEnd", number: int, name: Any, text: Any) -> None:
+        self.channel, self.number, self.__doc__ = channel, number, text
+        if isinstance(name, str):
+            self.__name__ = self.__qualname__ = name
 
     def __call__(self, *operands: Any, **keywords: Any) -> Any:
         return self.channel.request("call", self, *operands, **keywords)
@@ -44,6 +46,17 @@ class Callback:
 
     def __next__(self) -> Any:
         return self.channel.request("next", self)
+
+
+def replaced_names(kind: type) -> list[str]:
+    """What the classes of the code define in a class that is derived from a builtin type."""
+    return [
+        name
+        for one in kind.__mro__
+        if str(one.__module__) not in sys.stdlib_module_names
+        for name in vars(one)
+        if one.__module__ != "builtins"
+    ]
 
 
 class AnswerEnd(Conversation):
@@ -87,14 +100,14 @@ class AnswerEnd(Conversation):
     def derived(self, value: Any, plain: Encoded) -> Encoded:
         if type(value) in MUTABLE:
             return None
-        return self.refer(value) if plain is None else ["derived", plain, self.refer(value)]
+        return ["derived", plain, self.refer(value), replaced_names(type(value))]
 
     def resolve(self, reference: list[Any]) -> Any:
         match reference:
             case ["yours", int(number)]:
                 return self.exported[number]
-            case ["mine", int(number), *_]:
-                return Callback(self, number)
+            case ["mine", int(number), name, text]:
+                return Callback(self, number, name, text)
             case ["named", str(module), str(name)]:
                 return operator.attrgetter(name)(importlib.import_module(module))
         raise NotPlain("no reference")

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from types import UnionType
 from typing import Any, get_args
 
-from warrior_dagster.sandbox.guest.remote import Channel, is_remote
+from warrior_dagster.sandbox.guest.remote import PLAIN_TYPES, Channel, Derived, is_remote
 
-PLAIN_TYPES = (int, float, complex, bool, str, bytes, bytearray, list, tuple, set, frozenset, dict, range, type(None))
-"""The classes that no remote object is an instance of."""
 RUN_TEXT = ("builtins", "code", "marshal", "pickle", "runpy", "shelve")
 """Modules with which a check would run what the code returns."""
 SHARED_MODULES = {
@@ -68,7 +66,8 @@ def check_builtins(channel: Channel) -> dict[str, Any]:
     def check_isinstance(value: Any, kinds: Any) -> bool:
         every = kinds if isinstance(kinds, tuple) else get_args(kinds) if isinstance(kinds, UnionType) else (kinds,)
         if not any(map(is_remote, (value, *every))):
-            return isinstance(value, kinds)
+            plain = not isinstance(value, Derived) or all(kind in PLAIN_TYPES for kind in every)
+            return isinstance(value, kinds) or (False if plain else channel.abstain("asks for a class of the code's own"))
         if any(is_remote(kind) or kind not in PLAIN_TYPES for kind in every):
             channel.abstain("asks for the class of an object that is not a plain value")
         channel.rests_on_object = True
@@ -79,10 +78,13 @@ def check_builtins(channel: Channel) -> dict[str, Any]:
             channel.abstain("asks for the class of an object that is not a plain value")
         return type(value, *arguments)
 
-    def has_attribute(value: Any, name: str) -> bool:
-        if is_remote(value) and name.startswith("__"):
-            channel.abstain("asks for the special methods of an object that is not a plain value")
-        return hasattr(value, name)
+    def on_plain(function: Any) -> Any:
+        def called(*arguments: Any) -> Any:
+            if arguments and is_remote(arguments[0]) and not (function is hasattr and not arguments[1].startswith("__")):
+                channel.abstain(f"asks for {function.__name__} of an object that is not a plain value")
+            return function(*arguments)
+
+        return called
 
     def runs_text(*_: Any, **__: Any) -> Any:
         return channel.abstain("runs text as code")
@@ -90,5 +92,6 @@ def check_builtins(channel: Channel) -> dict[str, Any]:
     def check_import(name: str, *arguments: Any, **keywords: Any) -> Any:
         return runs_text() if name.partition(".")[0] in RUN_TEXT else builtins.__import__(name, *arguments, **keywords)
 
-    own = {"isinstance": check_isinstance, "type": check_type, "hasattr": has_attribute, "__import__": check_import}
+    own = {"isinstance": check_isinstance, "type": check_type, "__import__": check_import}
+    own |= {function.__name__: on_plain(function) for function in (hasattr, issubclass, vars, dir)}
     return {**vars(builtins), **own, **dict.fromkeys(("eval", "exec", "compile"), runs_text)}

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from types import FunctionType
+from io import IOBase
 from typing import Any, NoReturn
 
 from warrior_dagster.sandbox.guest.check_names import check_builtins, own_names
@@ -22,6 +22,9 @@ from warrior_dagster.sandbox.guest.values import IMMUTABLE, Encoded, NotPlain
 
 FILE = "check"
 HELD = "__held__"
+JUDGES = {HELD, "__builtins__", "__name__"}  # names that are never the code's
+STREAMS = {"redirect_stdout", "redirect_stderr", "stdout", "stderr", "stdin", "patch", "capsys"}
+"""Names with which a check looks at what the code prints, or replaces what the code uses: it is another process."""
 
 
 def run_check(text: str, code: str, modules: list[str], reading: int, writing: int, reports: int) -> NoReturn:
@@ -39,7 +42,12 @@ def run_check(text: str, code: str, modules: list[str], reading: int, writing: i
     except BaseException as error:
         channel.report("error", describe(error))
     nodes = list(ast.walk(tree))
-    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    used = {node.id for node in nodes if isinstance(node, ast.Name)} - JUDGES
+    if (
+        looked_at := {n.id if isinstance(n, ast.Name) else n.attr for n in nodes if isinstance(n, ast.Name | ast.Attribute)}
+        & STREAMS
+    ):
+        channel.abstain(f"uses {min(looked_at)}, which the code does not share")
     own = own_names(code, nodes, used, modules)
     write_all(reports, b"compiled\n")
     try:
@@ -48,11 +56,13 @@ def run_check(text: str, code: str, modules: list[str], reading: int, writing: i
         channel.report("not loaded", describe(error))
     write_all(reports, b"loaded\n")
     held = list[bool]()
-    namespace = {"__builtins__": check_builtins(channel), "__name__": FILE, HELD: lambda: held.append(True)}
+    namespace = {"__builtins__": check_builtins(channel), "__name__": "__main__", HELD: lambda: held.append(True)}
     try:
-        exec(compiled, namespace | channel.names(used - set(own)) | own)
+        exec(compiled, channel.names(used - set(own)) | own | namespace)
         channel.request("known", ())  # the code has not ended meanwhile
     except BaseException as error:
+        if isinstance(error, TypeError | AttributeError) and error is not channel.raised and channel.remotes:
+            channel.abstain(f"uses objects of the code in a way that cannot be followed: {describe(error)}")
         channel.report("failed" if isinstance(error, AssertionError) else "error", reason_of(error))
     if inner_asserts.found and not held:
         channel.report("error", "ended before its asserts")
@@ -140,17 +150,20 @@ class CheckEnd(Conversation):
         module = getattr(value, "__module__", None) or getattr(getattr(value, "__objclass__", None), "__module__", None)
         if name and isinstance(name, str) and module in sys.stdlib_module_names | {"builtins"}:
             return ["named", module, name]
-        if not isinstance(value, FunctionType) and not hasattr(type(value), "__next__"):
+        if isinstance(value, type | IOBase) or not (callable(value) or hasattr(type(value), "__next__")):
             raise NotPlain(f"a {type(value).__name__}")
         self.exported.append(value)
-        return ["mine", len(self.exported) - 1]
+        return ["mine", len(self.exported) - 1, getattr(value, "__name__", None), getattr(value, "__doc__", None)]
 
     def derived(self, value: Any, plain: Encoded) -> Encoded:
         remote = vars(value).get("_remote") if isinstance(value, Derived) else None
         return plain if remote is None or plain is None else self.refer(remote)
 
     def new_container(self, base: type, derived: Encoded) -> Any:
-        return base() if derived is None else stand_in(base(), self.decode(derived))
+        match derived:
+            case ["derived", None, remote, list(replaced)]:
+                return stand_in(base(), self.decode(remote), replaced)
+        return base()
 
     def resolve(self, reference: list[Any]) -> Any:
         match reference:
@@ -158,8 +171,8 @@ class CheckEnd(Conversation):
                 return self.remotes.setdefault(number, (RemoteFunction if can_be_called else Remote)(self, number))
             case ["yours", int(number)]:
                 return self.exported[number]
-            case ["derived", plain, remote] if type(content := self.decode(plain)) in IMMUTABLE:
-                return stand_in(content, self.decode(remote))
+            case ["derived", plain, remote, list(replaced)] if type(content := self.decode(plain)) in IMMUTABLE:
+                return stand_in(content, self.decode(remote), replaced)
             case ["named", "builtins", str(name)] if isinstance(kind := vars(builtins).get(name), type):
                 if issubclass(AssertionError, kind):  # it would catch what the check asserts, or mean everything
                     self.abstain(f"uses {name} by a name of the code")

@@ -2,7 +2,7 @@
 
 Either end may call the other: the code calls functions that the check gives to it. While an end waits for a reply, it serves
 the other's calls. A message is [body, changes, dropped]. A body is [operation, operands, keywords], ["value", value] or
-["raised", names of builtin classes, name, text, arguments].
+["raised", its classes of Python as module and name, name, text, arguments].
 
 Mutable containers that crossed are one object with two copies: they keep their identity by a number, and each message brings
 their new contents, the changes, so that what one end appends or returns twice is seen at the other as in one process. The check
@@ -10,7 +10,6 @@ drops the numbers of those that it no longer holds. Values of a class that the c
 that type holds, and a reference for their other attributes.
 """
 
-import builtins
 import json
 import os
 import sys
@@ -51,6 +50,7 @@ class Conversation:
         self.numbers = dict[int, int]()  # of containers, by id
         self.known = dict[int, list[Any]]()  # the content of each as the other end knows it
         self.next_number = self.first_number
+        self.raised: BaseException | None = None  # the other end's last exception
 
     def refer(self, value: Any) -> Encoded:
         """The reference of an object that is not plain. Raises NotPlain if the other end may not have one."""
@@ -88,8 +88,9 @@ class Conversation:
             match self.receive():
                 case ["value", value]:
                     return self.decode(value)
-                case ["raised", list(builtin_names), str(name), str(text), list(arguments)]:
-                    raise exception(builtin_names, name, text, [self.decode(one) for one in arguments])
+                case ["raised", list(classes), str(name), str(text), list(arguments)]:
+                    self.raised = exception(classes, name, text, [self.decode(one) for one in arguments])
+                    raise self.raised
                 case [str(operation), list(items), dict(named)] if operation in self.operations:
                     self.reply(operation, items, named)
                 case _:
@@ -114,14 +115,18 @@ class Conversation:
 
     def described(self, error: BaseException) -> list[Any]:
         """What the other end needs in order to raise the same exception."""
-        names = [kind.__name__ for kind in type(error).__mro__ if vars(builtins).get(kind.__name__) is kind]
+        classes = [
+            [kind.__module__, kind.__name__]
+            for kind in type(error).__mro__
+            if kind.__module__ in sys.stdlib_module_names or kind.__module__ == "builtins"
+        ]
         try:
             text = str(error)[:MAX_REASON]
         except BaseException:  # the code may define __str__
             text = ""
         arguments = [argument for argument in error.args if isinstance(argument, str | int | float | None)]
         plain = len(arguments) == len(error.args) and len(repr(arguments)) <= MAX_REASON
-        return [names, type(error).__name__, text, [self.encode(argument) for argument in arguments] if plain else []]
+        return [classes, type(error).__name__, text, [self.encode(argument) for argument in arguments] if plain else []]
 
     def encode(self, value: Any) -> Encoded:
         """A value as JSON. Raises NotPlain."""
@@ -223,16 +228,22 @@ class Conversation:
         self.lost("a message that is no message")
 
 
-def exception(builtin_names: list[Any], name: str, text: str, arguments: list[Any]) -> BaseException:
-    """An exception like one of the other end: of the same builtin class, or of a class with the same builtin base."""
-    classes = (vars(builtins).get(known) for known in builtin_names if isinstance(known, str))
-    base = next((kind for kind in classes if isinstance(kind, type) and issubclass(kind, BaseException)), Exception)
+def exception(classes: list[Any], name: str, text: str, arguments: list[Any]) -> BaseException:
+    """An exception like one of the other end: of the first of its classes that is known here, or of one derived from that."""
+    base = next(filter(None, (known_exception(*one) for one in classes)), Exception)
     try:
         kind = base if base.__name__ == name else type(name, (base,), {})
         error: BaseException = kind(*arguments) if arguments else kind(text) if text else kind()
         return error
     except (TypeError, ValueError):  # some classes insist on other arguments, and some names are none
         return Exception(f"{name}: {text}")
+
+
+def known_exception(module: Any, name: Any, *_: Any) -> type[BaseException] | None:
+    """An exception class of a module that is loaded here."""
+    kind = vars(sys.modules[module]).get(name) if isinstance(module, str) and module in sys.modules else None
+    skips = isinstance(module, str) and module.partition(".")[0] == "unittest"  # such a class would skip a test
+    return kind if isinstance(kind, type) and issubclass(kind, BaseException) and not skips else None
 
 
 def describe(error: BaseException) -> str:

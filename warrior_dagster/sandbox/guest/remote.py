@@ -18,6 +18,22 @@ ABSTAINS = (
 """Special methods whose result would decide an assert, or cannot cross."""
 
 
+PLAIN_TYPES = (int, float, complex, bool, str, bytes, bytearray, list, tuple, set, frozenset, dict, range, type(None))
+"""The classes that no remote object is an instance of."""
+SILENT = {
+    "__new__",
+    "__init__",
+    "__doc__",
+    "__dict__",
+    "__module__",
+    "__class__",
+    "__weakref__",
+    "__getattribute__",
+    "__getattr__",
+}
+"""Attributes of a class that no check asks for."""
+
+
 class Channel(Protocol):
     """What remote objects need of the conversation that they came from."""
 
@@ -51,8 +67,10 @@ class Remote:  # noqa: PLW1641 -- its hash abstains, below
         object.__setattr__(self, "_remote_number", number)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # such as NumPy's: nothing may stand in for a plain value
+        if name.startswith("__array"):  # NumPy asks whether it is an array
             raise AttributeError(name)
+        if name.startswith("__"):
+            self._remote_channel.abstain(f"needs {name} of an object that is not a plain value")
         return self._remote_channel.request("getattr", self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -89,9 +107,11 @@ class Remote:  # noqa: PLW1641 -- its hash abstains, below
         return format(str(self), spec)
 
     def __eq__(self, other: object) -> bool:
-        """An object never equals a plain value. Whether it equals another object is not known."""
-        if is_remote(other):
-            self._remote_channel.abstain("compares two objects of the code's own")
+        """An object equals itself, and never a plain value. Whether it equals another object is not known."""
+        if other is self:
+            return True
+        if is_remote(other) or not isinstance(other, PLAIN_TYPES):
+            self._remote_channel.abstain("compares objects that are not plain values")
         self._remote_channel.rests_on_object = True
         return False
 
@@ -144,13 +164,19 @@ def missing(mapping: Any, key: Any) -> Any:
 
 
 @cache
-def derived_class(base: Any) -> type:
-    """The class that stands for all classes that are derived from a builtin type."""
-    return type(base.__name__, (Derived, base), {"__missing__": missing} if base is dict else {})
+def derived_class(base: Any, replaced: frozenset[str]) -> type:
+    """The class that stands for those that are derived from a builtin type and replace some of its methods, which abstain."""
+    members = {name: asks(name) for name in replaced if name not in SILENT and hasattr(base, name)}
+    return type(base.__name__, (Derived, base), members | ({"__missing__": missing} if base is dict else {}))
 
 
-def stand_in(content: Any, remote: Any) -> Any:
+def asks(name: str) -> Callable[..., Any]:
+    """A method that ends the check without a verdict."""
+    return lambda self, *_, **__: vars(self)["_remote"]._remote_channel.abstain(f"needs {name} of a class of the code's own")
+
+
+def stand_in(content: Any, remote: Any, replaced: list[Any]) -> Any:
     """A value with some content that stands for an object of the code."""
-    value = derived_class(type(content))(content)  # type: ignore[arg-type]
+    value = derived_class(type(content), frozenset(name for name in replaced if isinstance(name, str)))(content)  # type: ignore[arg-type]
     vars(value)["_remote"] = remote
     return value

@@ -15,6 +15,7 @@ MAX_EXPONENT = 10_000  # of a Decimal: comparing 1E+999999999 with an int makes 
 REFERENCES = ("mine", "yours", "named", "shared", "derived")
 IMMUTABLE = (str, int, float, tuple, frozenset, bytes, complex)
 MUTABLE = (list, dict, set, bytearray)
+VIEWS = ("keys", "values", "items")  # of a dictionary
 NUMERIC_KINDS = "biufc"  # of NumPy's data types: booleans, integers, floats and complex numbers
 
 Encoded = list[Any] | str | int | float | bool | None
@@ -85,6 +86,9 @@ def encode_rare(value: Any, sender: Sender) -> Encoded:
     if fractions and issubclass(type(value), fractions.Fraction):
         parts = [vars(fractions.Fraction)[part].__get__(value) for part in ("_numerator", "_denominator")]
         return ["Fraction", *parts] if fraction_is_bounded(*parts) else sender.reference(value)
+    for name in VIEWS:
+        if type(value) is type(getattr({}, name)()):
+            return ["view", name, *content(dict(value.mapping), sender)]
     if numpy and issubclass(type(value), numpy.ndarray | numpy.generic) and value.dtype.kind in NUMERIC_KINDS:
         if issubclass(type(value), numpy.generic):
             return encode(value.item(), sender)
@@ -111,6 +115,8 @@ def decode(encoded: Any, resolve: Callable[[list[Any]], Any]) -> Any:  # noqa: P
             return range(*(decode(number, resolve) for number in (start, stop, step)))
         case ["..."]:
             return ...
+        case ["view", str(name), "dict", list(pairs)] if name in VIEWS:
+            return getattr({decode(key, resolve): decode(value, resolve) for key, value in pairs}, name)()
         case ["Decimal" | "Fraction" | "ndarray", *_]:
             return decode_rare(encoded, resolve)
     raise NotPlain(f"not a plain value: {str(encoded)[:80]}")
