@@ -10,7 +10,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from warrior_dagster.warehouse.locks import is_locked, opened
+from warrior_dagster.warehouse.locks import file_lock, is_locked, opened
 
 
 class UnsafeFolder(PermissionError):
@@ -80,9 +80,25 @@ def take_over(earlier: Path, folder: Path) -> None:
         return
     if fault and own:
         raise UnsafeFolder(f"{earlier}: an earlier version kept answers there, and {fault}. Remove it, or `chmod go-w` it")
-    for file in () if fault else (*earlier.glob("journal/*.jsonl"), *earlier.glob("*.json")):
-        with suppress(FileNotFoundError):  # another process has moved it
-            if not is_locked(file):
-                with open(folder / file.relative_to(earlier), "wb", opener=opened) as copy:
-                    copy.write(file.read_bytes())
-                file.unlink()
+    if fault or not left_in(earlier):
+        return
+    with file_lock(folder / "taking_over.lock"):  # of two processes, the second would empty what the first copied
+        for file in left_in(earlier):
+            with suppress(FileNotFoundError):  # a process of the earlier version has ended, and removed its journal
+                if not is_locked(file):
+                    move(file, folder / file.relative_to(earlier))
+
+
+
+def left_in(earlier: Path) -> list[Path]:
+    """The files of an earlier version's folder that have answers or identities."""
+    return [*earlier.glob("journal/*.jsonl"), *earlier.glob("*.json")]
+
+
+def move(file: Path, target: Path) -> None:
+    """Move a file to another file system, at once for those who look for `target`. Raises OSError."""
+    unfinished = target.with_name(f"{target.name}.new")
+    with open(unfinished, "wb", opener=opened) as copy:
+        copy.write(file.read_bytes())
+    unfinished.replace(target)
+    file.unlink()
