@@ -1,11 +1,11 @@
-"""The secrets that a client knows, in all usual spellings, so that a server that repeats one puts it into no error and no table."""
+"""The secrets that a client knows, in all usual spellings: a server that repeats one puts it into no error and no table."""
 
 import html
 import json
 import re
 from base64 import b64encode
 from collections.abc import Iterable
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -59,7 +59,8 @@ def without_beginning(secret: str, text: str) -> str:
     shown, at = "", 0
     while (start := text.find(secret[:SHORTEST], at)) >= 0:
         shown += text[at:start] + MASK
-        at = start + len(commonprefix([secret, text[start : start + len(secret)]]))
+        pairs = zip(secret, text[start : start + len(secret)], strict=False)
+        at = start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     return shown + text[at:]
 
 

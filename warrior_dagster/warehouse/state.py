@@ -89,7 +89,6 @@ def take_over(earlier: Path, folder: Path) -> None:
                     move(file, folder / file.relative_to(earlier))
 
 
-
 def left_in(earlier: Path) -> list[Path]:
     """The files of an earlier version's folder that have answers or identities."""
     return [*earlier.glob("journal/*.jsonl"), *earlier.glob("*.json")]
