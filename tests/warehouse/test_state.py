@@ -147,6 +147,8 @@ def left_by_an_earlier_version(home: Path, tmp_path: Path) -> Path:
     journal.append(ROW)
     journal.close(remove=False)
     (earlier / "earlier_identities.json").write_text('{"a": "b"}')
+    (earlier / "locks" / "runs").mkdir(parents=True)
+    (earlier / "locks" / "runs" / "RUN.4711").touch()
     return earlier
 
 
@@ -155,6 +157,7 @@ def test_answers_that_an_earlier_version_left_in_the_temporary_folder_are_taken_
     folder = local_folder(STORE)
     assert rows_in(folder.glob("journal/*.jsonl")) == {"k": ROW}
     assert (folder / "earlier_identities.json").read_text() == '{"a": "b"}'
+    assert (folder / "locks" / "runs" / "RUN.4711").is_file()  # the sensor fails this run, which would hold its slot
     assert not [file for file in earlier.rglob("*") if file.is_file()]
 
 

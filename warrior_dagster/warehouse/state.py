@@ -70,7 +70,7 @@ def fault_of(folder: Path) -> str:
 
 
 def take_over(earlier: Path, folder: Path) -> None:
-    """Move the answers of killed runs, and identities, from the temporary folder, where earlier versions kept them.
+    """Move what killed runs left, and identities, from the temporary folder, where earlier versions kept them.
 
     Raises UnsafeFolder if it is this user's own, but others may have changed it. One of another user is none of ours.
     """
@@ -90,8 +90,8 @@ def take_over(earlier: Path, folder: Path) -> None:
 
 
 def left_in(earlier: Path) -> list[Path]:
-    """The files of an earlier version's folder that have answers or identities."""
-    return [*earlier.glob("journal/*.jsonl"), *earlier.glob("*.json")]
+    """The files of an earlier version's folder that have answers or identities, or show which runs were killed."""
+    return [*earlier.glob("journal/*.jsonl"), *earlier.glob("*.json"), *earlier.glob("locks/runs/*")]
 
 
 def move(file: Path, target: Path) -> None:
