@@ -1,6 +1,6 @@
 """Where a warehouse keeps what belongs to this machine: locks, logs, and answers that are not in its table yet.
 
-Whoever may write there could block runs or forge answers, so the folder of an object store is closed to other users.
+A user who may write there could block runs or forge answers, so the folder of an object store is closed to others.
 """
 
 import os
@@ -72,7 +72,7 @@ def fault_of(folder: Path) -> str:
 def take_over(earlier: Path, folder: Path) -> None:
     """Move what killed runs left, and identities, from the temporary folder, where earlier versions kept them.
 
-    Raises UnsafeFolder if it is this user's own, but others may have changed it. One of another user is none of ours.
+    Raises UnsafeFolder if it is this user's own, but others may have changed it. A folder of another user is ignored.
     """
     try:
         fault, own = fault_of(earlier), earlier.lstat().st_uid == os.geteuid()
