@@ -41,6 +41,21 @@ def test_a_planted_vulnerable_version_fails(folder: Path, capsys: pytest.Capture
     assert audit.main() == 0
 
 
+def test_without_advisories_it_says_loudly_that_nothing_was_audited(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "advisories.json").unlink()
+    assert audit.main() == 0
+    assert "NOT AUDITED for known vulnerabilities" in capsys.readouterr().err
+
+
+def test_a_file_of_advisories_that_is_named_is_used_and_must_exist(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = (folder / "advisories.json").rename(folder / "other.json")
+    assert audit.main(str(other)) == 1
+    assert "PYSEC-1" in capsys.readouterr().out
+    other.unlink()
+    assert audit.main(str(other)) == 1
+    assert f"no file {other}" in capsys.readouterr().err
+
+
 def test_an_accepted_advisory_passes_until_its_last_day() -> None:
     packages, snapshot = [Locked("p", "2.1", "cpu.txt")], {"packages": {"p": [advisory(FIXED)]}}
 

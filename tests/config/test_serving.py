@@ -32,6 +32,7 @@ def with_service(tmp_path: Path, serve: str = "", more: str = "") -> Arena:
         "urls: ['https://sk-secret-123@host']",
         "urls: ['https://sk-secret/123@host']",
         "urls: ['user:sk-secret-123@host']",
+        "urls: ['https://user:sk-secret-123@{{ env.HOST }}']",
         "urls: 'https://user:secret@host'",
         "urls: [{'https://user:secret@host': 1}]",
         "urls: ['https://host'], 'https://user:secret@host': 1",

@@ -1,9 +1,12 @@
 """Chat templates: what they write is found by rendering, for every family in tests/chat_templates."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import processors
 
 from tests.families import FAMILIES, small_template, special_tokens
@@ -14,6 +17,12 @@ from warrior_dagster.inference.reasoning import reply_format
 
 QWEN_DEFAULT = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 DEEPSEEK_DEFAULT = "You are an AI programming assistant and answer questions related to computer science.\n"
+
+
+@given(st.sets(st.text("ab<.", min_size=1, max_size=4), max_size=8), st.text("ab<.", max_size=30))
+def test_of_some_literals_the_longest_is_found_first(literals: set[str], text: str) -> None:
+    plain = "|".join(map(re.escape, sorted(literals, key=len, reverse=True))) or "(?!)"
+    assert chat_template.any_of(literals).findall(text) == re.findall(plain, text)
 
 
 EVERY_FAMILY = pytest.mark.parametrize("template", FAMILIES.values(), ids=FAMILIES.keys())

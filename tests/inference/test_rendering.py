@@ -6,21 +6,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import trl
 from jinja2 import TemplateError
 
 from tests.families import FAMILIES, small_template
+from warrior_dagster.inference import rendering
 from warrior_dagster.inference.chat_template import ChatTemplate
 from warrior_dagster.inference.rendering import Renderer, TemplateFailed, TemplateRefused
 from warrior_dagster.inference.template_worker import MEMORY_BYTES, TEMPLATE_DATE
 
 HI = [{"role": "user", "content": "Hi"}]
+TRL = find_spec("trl")  # not imported, which would set variables of the environment
+assert TRL
+assert TRL.origin
 PUBLISHED = {
     path.stem: small_template(path.read_text(encoding="utf-8"), ["<bos>", "<eos>"], "<bos>", "<eos>")
-    for path in sorted((Path(trl.__file__).parent / "chat_templates").glob("*.jinja"))
+    for path in sorted((Path(TRL.origin).parent / "chat_templates").glob("*.jinja"))
 }
 """The templates of published models that come with TRL."""
 TEXTS = (
@@ -236,6 +240,19 @@ def test_a_template_that_only_one_text_harms_serves_the_next() -> None:
     with pytest.raises(TemplateFailed, match="CPU time"):
         renderer.render([{"role": "user", "content": "loop"}], True)
     assert renderer.render(HI, True) == "Hi"
+
+
+def test_a_template_that_is_slow_for_many_texts_is_an_error_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "LATE_SECONDS", 0.5)
+    renderer = Renderer("{% for i in range(99999) %}{% for j in range(20) %}{% endfor %}{% endfor %}x", {})
+
+    def render_often() -> None:
+        for _ in range(1000):
+            renderer.render(HI, True)
+
+    with pytest.raises(TemplateFailed, match=r"took more than 0\.05 s for each of many prompts"):
+        render_often()
+    renderer.stop()
 
 
 def test_a_process_that_was_killed_is_an_error_once() -> None:

@@ -190,7 +190,7 @@ async def streamed(handler: Any) -> list[Completion]:
 @pytest.mark.parametrize("status", [200, 500])
 def test_a_compressed_body_is_not_expanded_beyond_its_bound(encoding: str, status: int) -> None:
     packer = zlib.compressobj(wbits=31 if encoding == "gzip" else 15)
-    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(256)) + packer.flush()
+    packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
 
     async def bomb(*_: object) -> web.Response:
         return web.Response(status=status, body=packed, headers={"Content-Encoding": encoding})

@@ -46,6 +46,7 @@ def served(bundled_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with pytest.MonkeyPatch.context() as patch, (folder / "lock").open("w") as lock:
         for name, value in PLANTED.items():
             patch.setenv(name, value)
+        patch.delenv("VLLM_LOGGING_LEVEL", raising=False)  # TRL sets it when it is imported
         with vllm.connect(model, settings, folder, lock.fileno()) as connection:
             (log,) = folder.glob("*.log")
             yield Served(model, connection, log, before)

@@ -26,7 +26,7 @@ def test_the_modules_are_those_that_a_function_reaches_without_engine_and_storag
     assert short(versioned_modules(compute)) == {
         "inference.chat_service", "inference.chat_template", "inference.identity", "inference.neutralising",
         "inference.prompting", "inference.reasoning", "inference.rendering", "inference.request", "inference.template_worker",
-        "inference.validation",
+        "inference.validation", "sandbox.code_blocks",
         "stages.mining.cleaning", "stages.mining.prefix", "stages.mining.sampling", "turn_tokens",
     }  # fmt: skip
 

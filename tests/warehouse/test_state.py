@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -146,6 +147,8 @@ def left_by_an_earlier_version(home: Path, tmp_path: Path) -> Path:
     journal.append(ROW)
     journal.close(remove=False)
     (earlier / "earlier_identities.json").write_text('{"a": "b"}')
+    (earlier / "locks" / "runs").mkdir(parents=True)
+    (earlier / "locks" / "runs" / "RUN.4711").touch()
     return earlier
 
 
@@ -154,7 +157,17 @@ def test_answers_that_an_earlier_version_left_in_the_temporary_folder_are_taken_
     folder = local_folder(STORE)
     assert rows_in(folder.glob("journal/*.jsonl")) == {"k": ROW}
     assert (folder / "earlier_identities.json").read_text() == '{"a": "b"}'
+    assert (folder / "locks" / "runs" / "RUN.4711").is_file()  # the sensor fails this run, which would hold its slot
     assert not [file for file in earlier.rglob("*") if file.is_file()]
+
+
+def test_processes_that_take_over_at_once_lose_no_answer(home: Path, tmp_path: Path) -> None:
+    earlier, folder = left_by_an_earlier_version(home, tmp_path), local_folder(STORE)
+    for number in range(200):
+        (earlier / "journal" / f"{number}.jsonl").write_text("paid\n" * 1000)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(local_folder, [STORE] * 8))
+    assert [(folder / "journal" / f"{number}.jsonl").stat().st_size for number in range(200)] == [5000] * 200
 
 
 def test_the_journal_of_an_earlier_version_that_still_runs_stays(home: Path, tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-"""What a terminal or browser obeys or hides instead of showing it, and half surrogate pairs. Joiners of letters are none."""
+"""What a terminal or browser obeys or hides instead of showing it, and half surrogate pairs; not what joins letters."""
 
 
 def visible(text: str) -> str:
     """A text with control, bidirectional and invisible characters as JSON's escapes; line feeds and tabs stay.
 
-    What is printed cannot move the cursor, erase or reorder other text. JSON in stays JSON with the same values.
+    What is printed cannot move the cursor, erase or reorder other text. JSON stays JSON with the same values.
     """
     return OBEYED.sub(escape, text)
 

@@ -135,6 +135,10 @@ class RemoteServer(Strict):
     @classmethod
     def are_bases(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
+            if re.search("[@?#]", re.sub(r"\{\{.*?\}\}", "", url)):
+                raise ValueError(
+                    "expected no key, password or query in a URL: name the key's environment variable in api_key_env"
+                )
             if "{{" in url:  # filled in later (orchestration.component)
                 continue
             try:
@@ -142,10 +146,6 @@ class RemoteServer(Strict):
                 usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not re.search(r"\s", url)
             except ValueError:  # an address in brackets, or a port, that is none
                 usable = False
-            if re.search("[@?#]", url):
-                raise ValueError(
-                    "expected no key, password or query in a URL: name the key's environment variable in api_key_env"
-                )
             if not usable:
                 raise ValueError("expected URLs such as https://host or http://host:8000")
             if url.rstrip("/").endswith("/v1"):

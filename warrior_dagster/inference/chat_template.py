@@ -212,8 +212,14 @@ def around(text: str, *sentinels: str) -> list[str] | None:
 
 
 def any_of(literals: set[str]) -> re.Pattern[str]:
-    """A pattern of any of the literals, the longest first; it never matches without literals."""
-    return re.compile("|".join(re.escape(s) for s in sorted(literals, key=lambda s: (-len(s), s))) or r"(?!)")
+    """A pattern of any of the literals, the longest first; it never matches without literals.
+
+    They are grouped by their first character: tokenizers have thousands, and each would be tried at each place of a text.
+    """
+    groups: dict[str, list[str]] = {}
+    for literal in sorted(literals, key=lambda s: (-len(s), s)):
+        groups.setdefault(literal[:1], []).append(re.escape(literal[1:]))
+    return re.compile("|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in groups.items()) or r"(?!)")
 
 
 def _upto_token(text: str, tokens: dict[str, int]) -> tuple[str, str | None]:

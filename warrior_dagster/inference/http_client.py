@@ -97,7 +97,7 @@ class CompletionsClient:
                     if outcome.completions:
                         finished.put_nowait((queued.request, outcome.completions))
                 finished.put_nowait(None)
-            except Unreachable as error:  # a new one, because the causes of errors are recorded too
+            except Unreachable as error:  # a new one, because Dagster records the causes of an error too
                 finished.put_nowait(Unreachable(self._shown(error)))
             except Exception as error:
                 finished.put_nowait(error)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import weakref
 from collections.abc import Mapping, Sequence
 from threading import Lock
@@ -16,6 +17,8 @@ from warrior_dagster.inference.template_worker import CPU_SECONDS, LONGEST_ERROR
 
 WALL_SECONDS = 60.0
 """For one text, if the worker neither answers nor ends. Generous, because a busy machine is no fault of a template."""
+USUAL_SECONDS, LATE_SECONDS = 0.05, 60.0
+"""What one text may take on average, and how far the sum may exceed it: slow texts by the thousand would make a run endless."""
 MOST_ADDED = 1 << 16
 """The most characters that a template may add to the texts of its messages. Published ones add at most a few thousand."""
 MOST_ESCAPED = 6
@@ -39,11 +42,15 @@ class Renderer:
         self._first = pickle.dumps((source, dict(values)))
         self._lock = Lock()
         self._stop: weakref.finalize[Any, Any] | None = None
+        self._late = 0.0
 
     def render(self, messages: Sequence[Mapping[str, str]], generate: bool) -> str:
         """The text of some messages, with the beginning of an answer if `generate`. Raises TemplateFailed."""
         most = MOST_ADDED + MOST_ESCAPED * sum(len(text) for message in messages for text in message.values())
         with self._lock:
+            if self._late > LATE_SECONDS:
+                raise TemplateFailed(f"its chat template took more than {USUAL_SECONDS} s for each of many prompts")
+            begin = time.monotonic()
             try:
                 changing = {"messages": messages, "add_generation_prompt": generate}
                 first = b"" if self._stop else self._start()
@@ -51,6 +58,7 @@ class Renderer:
             except BaseException:  # also an interrupt: the answer to this request must not be taken for that to the next
                 self.stop()
                 raise
+            self._late = max(0.0, self._late + time.monotonic() - begin - USUAL_SECONDS)
         if status != TEXT:
             raise TemplateRefused(text) if status == REFUSED else TemplateFailed(text)
         return text

@@ -35,7 +35,7 @@ async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 async def read_error(response: aiohttp.ClientResponse) -> bytes:
-    """The body of an error. Nothing of a longer one: what was read might end within a secret, which nobody would know then."""
+    """The body of an error; of one that is too long only its size, because what was read may end within a secret."""
     content = await read_at_most(response, LONGEST_ERROR)
     return content if len(content) <= LONGEST_ERROR else f"(an error of more than {LONGEST_ERROR} bytes)".encode()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-CPU_SECONDS = 2.0
+CPU_SECONDS = 1.0
 """Of this process for one text. Published templates take less than a millisecond."""
 MEMORY_BYTES = 512 << 20
 """The address space of this process, of which the interpreter needs a tenth."""

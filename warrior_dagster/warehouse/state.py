@@ -1,6 +1,6 @@
 """Where a warehouse keeps what belongs to this machine: locks, logs, and answers that are not in its table yet.
 
-Whoever may write there could block runs or forge answers, so the folder of an object store is closed to other users.
+A user who may write there could block runs or forge answers, so the folder of an object store is closed to others.
 """
 
 import os
@@ -10,7 +10,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from warrior_dagster.warehouse.locks import is_locked, opened
+from warrior_dagster.warehouse.locks import file_lock, is_locked, opened
 
 
 class UnsafeFolder(PermissionError):
@@ -70,9 +70,9 @@ def fault_of(folder: Path) -> str:
 
 
 def take_over(earlier: Path, folder: Path) -> None:
-    """Move the answers of killed runs, and identities, from the temporary folder, where earlier versions kept them.
+    """Move what killed runs left, and identities, from the temporary folder, where earlier versions kept them.
 
-    Raises UnsafeFolder if it is this user's own, but others may have changed it. One of another user is none of ours.
+    Raises UnsafeFolder if it is this user's own, but others may have changed it. A folder of another user is ignored.
     """
     try:
         fault, own = fault_of(earlier), earlier.lstat().st_uid == os.geteuid()
@@ -80,9 +80,24 @@ def take_over(earlier: Path, folder: Path) -> None:
         return
     if fault and own:
         raise UnsafeFolder(f"{earlier}: an earlier version kept answers there, and {fault}. Remove it, or `chmod go-w` it")
-    for file in () if fault else (*earlier.glob("journal/*.jsonl"), *earlier.glob("*.json")):
-        with suppress(FileNotFoundError):  # another process has moved it
-            if not is_locked(file):
-                with open(folder / file.relative_to(earlier), "wb", opener=opened) as copy:
-                    copy.write(file.read_bytes())
-                file.unlink()
+    if fault or not left_in(earlier):
+        return
+    with file_lock(folder / "taking_over.lock"):  # of two processes, the second would empty what the first copied
+        for file in left_in(earlier):
+            with suppress(FileNotFoundError):  # a process of the earlier version has ended, and removed its journal
+                if not is_locked(file):
+                    move(file, folder / file.relative_to(earlier))
+
+
+def left_in(earlier: Path) -> list[Path]:
+    """The files of an earlier version's folder that have answers or identities, or show which runs were killed."""
+    return [*earlier.glob("journal/*.jsonl"), *earlier.glob("*.json"), *earlier.glob("locks/runs/*")]
+
+
+def move(file: Path, target: Path) -> None:
+    """Move a file to another file system, at once for those who look for `target`. Raises OSError."""
+    unfinished = target.with_name(f"{target.name}.new")
+    with open(unfinished, "wb", opener=opened) as copy:
+        copy.write(file.read_bytes())
+    unfinished.replace(target)
+    file.unlink()

@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def test_an_export_removes_nothing_that_it_does_not_write(names: set[str], place
         prepare(folder / place, names)
         before = tree(folder)
         own = names <= set(WRITTEN) and (len(names) in (0, 3) or place.startswith("."))
-        used = place in ("sft", "sft.invalidated") if what == "invalidate" else place != "sft.invalidated"
+        used = place != (".sft.new" if what == "invalidate" else "sft.invalidated")
         refused = pytest.raises(FileExistsError, match=f"{re.escape(str(folder / place))}: expected an export")
         with refused if used and not own else nullcontext():
             if what == "write":
@@ -228,3 +228,26 @@ def test_an_invalidated_export_is_moved_aside_and_the_next_one_takes_its_path(tm
     invalidate_dataset(tmp_path, "sft")
     write_dataset(rows, tmp_path, "sft", "card")
     assert {p.name for p in tmp_path.iterdir() if not p.name.startswith(".")} == {"sft", "sft.invalidated"}
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_an_invalidation_that_is_interrupted_does_not_stop_the_next(
+    removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, unlink, left = pl.DataFrame({"a": ["x"]}), os.unlink, removed
+
+    def interrupted(*names: Any, **values: Any) -> None:
+        nonlocal left
+        if not left:
+            raise KeyboardInterrupt
+        left -= 1
+        unlink(*names, **values)
+
+    for _ in range(2):
+        write_dataset(rows, tmp_path, "sft", "card")
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(os, "unlink", interrupted)
+            invalidate_dataset(tmp_path, "sft")
+    write_dataset(rows, tmp_path, "sft", "card")
+    invalidate_dataset(tmp_path, "sft")
+    assert {name.name for name in (tmp_path / "sft.invalidated").iterdir()} == set(WRITTEN)

@@ -1,8 +1,8 @@
 """What was appended and is not yet in the ledger's table, in files of JSON lines: a killed process loses none of it.
 
 Appending a line takes microseconds, a write of the table milliseconds, and tens of them beside busy processes. The files are on
-this machine, also if the table is in an object store. A writer holds locks on its two files. Whoever gets the lock of a file
-knows that its writer was killed.
+this machine, also if the table is in an object store. A writer holds locks on its two files. A process that gets the lock of a
+file knows that its writer was killed.
 """
 
 import fcntl

@@ -1,7 +1,6 @@
 """Data sets on disk: folders that `datasets.load_dataset` and the Hub can load directly, replaced atomically.
 
-A folder in the place of an export may be a person's work. It is replaced only if it has the files of
-an export and nothing else.
+A folder in the place of an export may be a person's work. It is replaced only if it has the files of an export alone.
 """
 
 import os
@@ -34,7 +33,7 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
     target, new, old = folder / name, folder / f".{name}.new", folder / f".{name}.old"
     with file_lock(folder / f".{name}.lock"):
         check_export(target)
-        remove_export(new, part=True)
+        remove_export(new)
         new.mkdir()
         with ThreadPoolExecutor(1) as thread:
             lines = thread.submit(write_lines, rows, new / FILES["jsonl"])
@@ -42,11 +41,11 @@ def write_dataset(rows: pl.DataFrame, folder: Path, name: str, card: str) -> dic
             lines.result()
         (new / FILES["card"]).write_text(card, encoding="utf-8")
 
-        remove_export(old, part=True)
+        remove_export(old)
         if target.exists():
             target.rename(old)
         new.rename(target)
-        remove_export(old, part=True)
+        remove_export(old)
     return {"folder": str(target)} | {kind: str(target / file) for kind, file in FILES.items()}
 
 
@@ -55,17 +54,21 @@ def invalidate_dataset(folder: Path, name: str) -> None:
 
     Raises FileExistsError if either is something else than an export.
     """
-    target, aside = folder / name, folder / f"{name}.invalidated"
+    target, aside, old = folder / name, folder / f"{name}.invalidated", folder / f".{name}.old"
     with file_lock(folder / f".{name}.lock"):
         if os.path.lexists(target):
             check_export(target)
-            remove_export(aside)
+            check_export(aside)
+            remove_export(old)
+            if aside.exists():
+                aside.rename(old)
             target.rename(aside)
+            remove_export(old)
 
 
-def remove_export(folder: Path, *, part: bool = False) -> None:
-    """Remove the folder of an export if it exists. Raises FileExistsError as `check_export` does."""
-    check_export(folder, part=part)
+def remove_export(folder: Path) -> None:
+    """Remove the folder of an export, or what is left of one, if it exists. Raises FileExistsError as `check_export` does."""
+    check_export(folder, part=True)
     with suppress(FileNotFoundError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The commands of `warrior`: they parse, call what does the work, and print."""
 
 import json
 import os
@@ -6,42 +6,31 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any
 
 import dagster as dg
 import typer
-from rich.console import Console
 
+from warrior_dagster.cli.arguments import ArenaFile, AsJson, Config, in_file, ready
+from warrior_dagster.cli.ledger import ledger_app
+from warrior_dagster.cli.output import errors, fail, note, plain_console, say, say_json, warn
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.arena_file import ArenaError, load_arena, place
-from warrior_dagster.config.messages import visible
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.inference.engines import Engines
-from warrior_dagster.inference.ledger import maintenance
 from warrior_dagster.inference.ledger.reader import LedgerReader
-from warrior_dagster.inference.ledger.table import LANCE_ERRORS, LedgerError
+from warrior_dagster.inference.ledger.table import LedgerError
 from warrior_dagster.inference.progress import periodic_log, progress_bars
 from warrior_dagster.materialization.recording import FEW_FAILED
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.planning.preflight import missing_here, no_isolation, not_cached, tight_contexts, unpromptable
+from warrior_dagster.planning.preflight import not_cached, tight_contexts, unpromptable
 from warrior_dagster.warehouse.arrow_memory import use_system_allocator
 
 for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # they would break this program's progress bars
     os.environ.setdefault(variable, "1")
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-ledger_app = typer.Typer(no_args_is_help=True, help="What was paid for: show it, verify it, remove some to ask for it again.")
 app.add_typer(ledger_app, name="ledger")
-plain_console = partial(Console, markup=False, emoji=False, highlight=False)
-"""A console that prints text as it is: `[link=...]` and `:bug:` in a model's text mean nothing."""
-errors = plain_console(stderr=True, soft_wrap=True)
-
-ArenaFile = Annotated[Path, typer.Argument(help="The arena's YAML.", show_default=False)]
-Config = Annotated[Path, typer.Option("--config", "-c", help="The arena's YAML.", show_default=False)]
-Result = TypeVar("Result")
-AsJson = Annotated[bool, typer.Option("--json", help="End with one JSON object instead of tables.")]
 
 
 @app.callback()
@@ -218,74 +207,6 @@ def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it i
         typer.launch(file.as_uri())
 
 
-@ledger_app.command(name="show")
-def show_ledger(
-    config: Config,
-    key: Annotated[str, typer.Argument(help="The beginning of a completion's key.")] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Show what each model has in the ledger, or as JSON the completions whose key begins so."""
-    uri = ready(config).warehouse
-    if key:
-        rows = in_ledger(partial(maintenance.stored, uri, key))
-        for row in rows or fail(f"no completion has a key that begins with {key}"):
-            say_json(row, indent=None if as_json else 2)
-        return
-    models, size = in_ledger(partial(maintenance.summary, uri))
-    if as_json:
-        say_json({"models": models.to_dicts(), "bytes": size})
-        return
-    for row in models.iter_rows(named=True):
-        times = f"from {row['first']} to {row['last']} UTC"
-        say(f"{row['model']}: {row['completions']:,} completions, {row['tokens']:,} tokens, {times}")
-    say(f"{models['completions'].sum():,} completions, {size / 2**20:,.1f} MiB on this disk")
-
-
-@ledger_app.command(name="verify")
-def verify_ledger(config: Config, as_json: AsJson = False) -> None:
-    """Name completions that no model can have said or that lack what was asked for, and files that cannot be read."""
-    faults, unread = in_ledger(partial(maintenance.verify, ready(config).warehouse))
-    if as_json:
-        say_json({"faults": [fault._asdict() for fault in faults], "unread": unread})
-    else:
-        for fault in faults:
-            say(f"{fault.key} {fault.model}: {fault.reason}")
-        for file in unread:
-            say(f"{file}: cannot be read; its completions are requested again")
-    if not faults and not unread and not as_json:
-        say("nothing is wrong or doubtful")
-    if faults:
-        fail(f"{len(faults)} completions are wrong or doubtful; `warrior ledger drop --faulty` removes them")
-    if unread:
-        fail(f"{len(unread)} files cannot be read")
-
-
-@ledger_app.command(name="drop")
-def drop_from_ledger(
-    config: Config,
-    keys: Annotated[list[str] | None, typer.Argument(help="Whole keys of completions.", show_default=False)] = None,
-    faulty: Annotated[bool, typer.Option("--faulty", help="All completions that `verify` names.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Remove completions, so that the next run requests them again. Other runs may go on meanwhile."""
-    uri = ready(config).warehouse
-    if bool(keys) == faulty:
-        fail("expected keys, or --faulty")
-    faults = in_ledger(partial(maintenance.verify, uri))[0] if faulty else []
-    if not yes:
-        typer.confirm(f"Remove {len(faults or keys or ())} completions, and pay for them again?", abort=True, err=True)
-    count = in_ledger(partial(maintenance.drop, uri, faults, keys or ()))
-    say(f"{count} removed; `warrior run` requests them again")
-
-
-def in_ledger(work: Callable[[], Result]) -> Result:
-    """The result of `work`; exits with one line if the ledger cannot be read or written."""
-    try:
-        return work()
-    except LANCE_ERRORS as error:
-        fail(str(error))
-
-
 @app.command()
 def schema() -> None:
     """Print the JSON schema of an arena's YAML, for editors."""
@@ -304,27 +225,6 @@ def models(folder: Annotated[Path, typer.Argument(help="Where the model folders 
         fail(str(error))
 
 
-def ready(file: Path, *, to_run: bool = False) -> Arena:
-    """The arena of a file; exits with one line for each mistake in it, and for each thing missing on this machine."""
-    try:
-        arena = load_arena(file)
-    except ArenaError as error:
-        fail(str(error))
-    if missing := [*missing_here(arena), *(no_isolation(arena) if to_run else [])]:
-        fail("\n".join(in_file(line, arena, file) for line in missing))
-    return arena
-
-
-def in_file(line: str, arena: Arena, file: Path) -> str:
-    """A line of preflight, which begins with a key, with the place of that key in the arena's file."""
-    key, _, reason = line.partition(": ")
-    steps: list[str | int] = list(key.split("."))
-    for index, competitor in enumerate(arena.competitors):
-        if key.startswith(start := f"competitors.{competitor.name}."):
-            steps = ["competitors", index, *key.removeprefix(start).split(".")]
-    return f"{place(tuple(steps), file)}: {reason}"
-
-
 def warn_of_earlier_identities(arena: Arena) -> None:
     """Warn before requests are sent again because their model has another identity now."""
     from warrior_dagster.planning.adoption import warnings as earlier_identities
@@ -334,28 +234,3 @@ def warn_of_earlier_identities(arena: Arena) -> None:
             warn(line)
     except LedgerError as error:
         fail(str(error))
-
-
-def say(text: str) -> None:
-    """Print a line."""
-    typer.echo(visible(text))
-
-
-def say_json(value: Any, indent: int | None = None) -> None:
-    """Print a value as JSON."""
-    say(json.dumps(value, ensure_ascii=False, indent=indent))
-
-
-def note(text: str) -> None:
-    """Print a line to standard error."""
-    errors.print(visible(text))
-
-
-def warn(text: str) -> None:
-    note(f"warning: {text}")
-
-
-def fail(message: str) -> NoReturn:
-    """Exit with status 1 and a message."""
-    errors.print(visible(message), style="red")
-    raise typer.Exit(1)
