@@ -108,7 +108,7 @@ EXPECTED: tuple[tuple[str, Outcome], ...] = (
     ("assert double(2) = 4", "error"),
     ("while True: pass", "timeout"),
     ("assert __name__ == '__main__'", "passed"),
-    ("import io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()) as out:\n    double(1)\nassert not out", "abstained"),
+    ("import io, contextlib\nwith contextlib.redirect_stdout(io.StringIO()):\n    double(1)", "abstained"),
     ("try:\n    refuse_own()\nexcept Own:\n    pass", "abstained"),
 )
 
