@@ -159,8 +159,8 @@ CONTAINERS: Programs = {
     "a dict without its keys": (liar("__missing__ = lambda *_: 1", "dict", "{}"), ("assert f()['a'] == 1",)),
     "ordered and counted dicts": (
         "import collections\nclass O(collections.OrderedDict):\n    __eq__ = lambda *_: True\nclass C(collections.Counter):\n"
-        "    __eq__ = lambda *_: True\n    most_common = lambda *_: [('a', 1)]\ndef o(): return O(a=9)\ndef c(): return C(a=9)",
-        ("assert o() == {'a': 1}", "assert c() == {'a': 1}", "assert c().most_common(1) == [('a', 1)]"),
+        "    __eq__ = lambda *_: True\ndef o(): return O(a=9)\ndef c(): return C(a=9)",
+        ("assert o() == {'a': 1}", "assert c() == {'a': 1}"),
     ),
     "a set of others": (
         liar("__eq__ = __contains__ = __le__ = __ge__ = issubset = isdisjoint = lambda *_: True; __len__ = lambda _: 2; "
