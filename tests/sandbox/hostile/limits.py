@@ -78,7 +78,7 @@ def children(count, work):
             if os.fork() == 0:
                 work()
                 os.write(writing, b"x")
-                time.sleep(60)
+                time.sleep(600)
         except OSError: break
     done = 0
     while done < count: done += len(os.read(reading, count))

@@ -8,9 +8,8 @@ from tests.sandbox.hostile.kinds import Programs
 SPEAK = """
 import json, signal
 def say(body, changes=(), dropped=()):
-    changes = [[*change, None][:4] if isinstance(change, list) and len(change) == 3 else change for change in changes]
-    data = json.dumps([body, changes, list(dropped)]).encode() + b"\\n"
-    while data: data = data[os.write(4, data):]
+    data = json.dumps([body, [[*c, None][:4] if isinstance(c, (list, tuple)) else c for c in changes], list(dropped)]).encode() + b"\\n"
+    while data: data = data[os.write(3, data):]
 buffer = bytearray()
 def hear():
     while b"\\n" not in buffer:
@@ -29,11 +28,11 @@ def serve(*messages):
         hear()
         say(["value", None])
 def gives(*values): serve(*((["value", value],) for value in values))
-def raises(kind, text="", arguments=(), origin=None): serve((["raised", [kind], kind, text, list(arguments)],))
-MINE = ["mine", 7, "object"]
-CALLED = ["mine", 8, "function"]
-def like(plain, *_): return ["derived", plain, MINE]
-def builtin(name): return name
+def raises(kind, text="", arguments=()): serve((["raised", [kind], "X", text, list(arguments)],))
+MINE = ["mine", 7, False]
+CALLED = ["mine", 8, True]
+def like(plain, replaced=()): return ["derived", plain, MINE, list(replaced)]
+def builtin(name): return ["builtins", name]
 """
 ONE = ("assert f(1) == 2",)
 NEAR = ("assert f(1) == 2", "assert abs(f(1) - 2) < 1", "assert f(1) in (2, 3)", "assert not f(1) != 2")
@@ -62,10 +61,10 @@ VALUES = {
     "a subclass of nothing": "like(None)",
     "a subclass of a class": "like(['named', 'builtins', 'type'])",
     "a subclass of an array": "like(['ndarray', '<i8', [1], ['tuple', [9]]])",
-    "a subclass of a tuple with fields that are methods": "like(['tuple', [CALLED, CALLED]], [], ['count', '__eq__', '__class__', '_replace', '__sub__'])",
-    "a subclass of a text that is a number": "like('2', [], ['real', 'imag'])",
-    "a subclass that is of no object": "['derived', 7, 5]",
-    "a subclass of an object of the check": "['derived', 7, ['yours', 0]]",
+    "a subclass of a tuple with fields that are methods": "like(['tuple', [CALLED, CALLED]], ['count', '__eq__', '__class__', '_replace', '__sub__'])",
+    "a subclass of a text that is a number": "like('2', ['real', 'imag'])",
+    "a subclass that is of no object": "['derived', 7, 5, []]",
+    "a subclass of an object of the check": "['derived', 7, ['yours', 0], []]",
     "a class that is everything's": "['named', 'builtins', 'object']",
     "a class of all exceptions": "['class', builtin('BaseException')]",
     "a class that is no exception": "['class', builtin('int')]",
@@ -166,8 +165,8 @@ CONTAINERS: Programs = {
     "a counter of anything": speaking("serve((['value', ['shared', 1]], [[1, 'Counter', [['a', CALLED], ['b', 'x']]]]))", ("assert f(1) == {'a': 1}", "assert f(1).most_common(1) == [('a', 1)]")),
     "a default that is a function": speaking("serve((['value', ['shared', 1]], [[1, 'defaultdict', [], CALLED]]), (['value', 1],))", ("assert f(1)['a'] == 2",)),
     "a default that is no function": speaking("serve((['value', ['shared', 1]], [[1, 'defaultdict', [], 5]]))", ("assert f(1)['a'] == 2",)),
-    "a container of a class that replaces everything": speaking("serve((['value', ['shared', 1]], [[1, 'list', [9], MINE, dir(list)]]))", ("assert f(1) == [2]", "assert len(f(1)) == 2", "assert f(1)[0] == 2")),
-    "a container of a class of another object": speaking("serve((['value', ['shared', 1]], [[1, 'list', [9], ['yours', 0], []]]))", ("assert f(1) == [2]",)),
+    "a container of a class that replaces everything": speaking("serve((['value', ['shared', 1]], [[1, 'list', [9], like(None, dir(list))]]))", ("assert f(1) == [2]", "assert len(f(1)) == 2", "assert f(1)[0] == 2")),
+    "a container of a class of another object": speaking("serve((['value', ['shared', 1]], [[1, 'list', [9], ['derived', None, ['yours', 0], []]]]))", ("assert f(1) == [2]",)),
     "a container that changes at each message": speaking("serve(*((['value', ['shared', 1]], [[1, 'list', [n]]]) for n in range(9)))", ("a = f(1)\nassert a[0] == 1", "a, b = f(1), f(2)\nassert a != b")),
     "a container that grows without end": speaking("held = 0\n    while True:\n        say(['print', ['x'], {}], [[1, 'list', [0] * 100_000], [held * 2 + 3, 'list', [1] * 100_000]])\n        held += 1\n        hear()"),
     "a deque in itself": speaking("serve((['value', ['shared', 1]], [[1, 'deque', [['shared', 1]]]]))", ("assert f(1) == [1]", "assert list(f(1)) == [1]")),
@@ -178,8 +177,8 @@ CONTAINERS: Programs = {
 RAISED = {
     "a failure": "builtin('AssertionError')", "an end": "builtin('SystemExit')", "an interrupt": "builtin('KeyboardInterrupt')", "the end of a loop": "builtin('StopIteration')",
     "the end of a generator": "builtin('GeneratorExit')", "a group": "builtin('ExceptionGroup')", "what is no exception": "builtin('int')", "nothing": "None",
-    "a skipped test": "[3, 'unittest.case', 'SkipTest', [builtin('Exception')]]", "a class without bases": "[3, 'x', 'X', []]", "a class with a base that is none": "[3, 'x', 'X', [5]]",
-    "a class of the check": "['yours', 0]", "a syntax error of an object": "builtin('SyntaxError')", "a decoding error": "builtin('UnicodeDecodeError')", "a name that is none": "[3, 'builtins', 'Nothing', []]",
+    "a skipped test": "['unittest.case', 'SkipTest']", "a class without bases": "[3, 'x', 'X', []]", "a class with a base that is none": "[3, 'x', 'X', [5]]",
+    "a class of the check": "['yours', 0]", "a syntax error of an object": "builtin('SyntaxError')", "a decoding error": "builtin('UnicodeDecodeError')", "a name that is none": "['builtins', 'Nothing']",
 }  # fmt: skip
 RAISING: Programs = {
     f"raises {name} itself": speaking(
@@ -194,14 +193,14 @@ RAISING: Programs = {
     for name, kind in RAISED.items()
 }
 RAISING |= {
-    "raises an exception of the check that is none": speaking("raises(builtin('KeyError'), '', [], ['yours', 0])"),
-    "raises an exception with a number that is none": speaking("raises(builtin('KeyError'), '', [], ['mine', 'x', 'object'])"),
+    "raises an exception of the check that is none": speaking("raises(builtin('KeyError'), '')"),
+    "raises an exception with a number that is none": speaking("raises(builtin('KeyError'), '')"),
     "raises again what the check has caught": speaking(
-        "say(['call', [['yours', 0]], {}])\n    hear()\n    raises(builtin('KeyError'), '', [], ['yours', 1])",
+        "say(['call', [['yours', 0]], {}])\n    hear()\n    raises(builtin('KeyError'), '')",
         ("def call(): raise ValueError('a')\ntry:\n    f(call)\nexcept ValueError:\n    assert f(call) == 2",),
     ),
     "raises before it is asked": speaking(
-        "for _ in range(50): say(['raised', builtin('StopIteration'), '', [], MINE])\n    serve()", ("assert f(1) == 2", "assert list(map(f, [1])) == []")
+        "for _ in range(50): say(['raised', [builtin('StopIteration')], 'StopIteration', '', []])\n    serve()", ("assert f(1) == 2", "assert list(map(f, [1])) == []")
     ),
 }  # fmt: skip
 
@@ -226,10 +225,10 @@ CALLS |= {
     "has not loaded after all": speaking("say(['not loaded', 'later'])\n    time.sleep(9)"),
     "knows other names": speaking(
         "pass", ("assert f(1) == 2", "abs = 3\nassert f(abs) == 2", "def helper(): return 2\nassert f(1) == helper()"),
-        "say(['value', None])\nhear()\nsay(['value', ['tuple', ['f', 'abs', 'helper', '__held__', '__builtins__', '', 5, MINE]]])\nwhile True:\n    hear()\n    say(['value', CALLED])\n",
+        "hear()\nsay(['value', ['tuple', ['f', 'abs', 'helper', '__held__', '__builtins__', '', 5, MINE]]])\nwhile True:\n    hear()\n    say(['value', CALLED])\n",
     ),
-    "knows only builtins": speaking("pass", ("assert abs(f(2) - 1.4) < 0.1", "assert len(f(1)) == 3"), "def abs(n): return 0\ndef len(n): return 3\nsay(['value', None])\nhear()\nsay(['value', ['tuple', ['abs', 'len']]])\nwhile True:\n    hear()\n    say(['value', 0])\n"),
-    "gives every name the same class": speaking("pass", ("assert isinstance(f(1), Point)", "assert f(1) == 2"), "Point = f = int\nsay(['value', None])\nhear()\nsay(['value', ['tuple', ['Point', 'f']]])\nwhile True:\n    hear()\n    say(['value', ['named', 'builtins', 'object']])\n"),
+    "knows only builtins": speaking("pass", ("assert abs(f(2) - 1.4) < 0.1", "assert len(f(1)) == 3"), "def abs(n): return 0\ndef len(n): return 3\nhear()\nsay(['value', ['tuple', ['abs', 'len']]])\nwhile True:\n    hear()\n    say(['value', 0])\n"),
+    "gives every name the same class": speaking("pass", ("assert isinstance(f(1), Point)", "assert f(1) == 2"), "Point = f = int\nhear()\nsay(['value', ['tuple', ['Point', 'f']]])\nwhile True:\n    hear()\n    say(['value', ['named', 'builtins', 'object']])\n"),
 }  # fmt: skip
 
 PROCESSES = {
