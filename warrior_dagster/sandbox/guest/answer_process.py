@@ -23,8 +23,6 @@ def run_answer(reading: int, writing: int) -> NoReturn:
     """Load the code that the check's process sends, and serve that process until it ends."""
     module = ModuleType(MODULE_NAME)
     channel = AnswerEnd(reading, writing, vars(module))
-    for name in [name for name in sys.modules if name.startswith("warrior_dagster")]:
-        del sys.modules[name]
     sys.modules[MODULE_NAME] = module
     while True:
         channel.reply(*channel.receive())
@@ -67,7 +65,7 @@ class AnswerEnd(Conversation):
 
     def __init__(self, reading: int, writing: int, namespace: dict[str, Any]) -> None:
         super().__init__(reading, writing)
-        self.exports = dict[int, int]()  # the places of exported objects, by id
+        self.callbacks = dict[int, Callback]()
         self.operations: dict[str, Callable[..., Any]] = {
             "load": lambda code: exec(compile(code, "answer.py", "exec", dont_inherit=True), namespace),
             "known": lambda names: [name for name in names if name in namespace],
@@ -92,10 +90,7 @@ class AnswerEnd(Conversation):
         name = getattr(value, "__name__", None)
         if isinstance(value, type) and isinstance(name, str) and vars(builtins).get(name) is value:
             return ["named", "builtins", name]
-        number = self.exports.setdefault(id(value), len(self.exported))  # ids stay: what is exported is kept
-        if number == len(self.exported):
-            self.exported.append(value)
-        return ["mine", number, callable(value)]
+        return ["mine", self.export(value), callable(value)]
 
     def derived(self, value: Any, plain: Encoded) -> Encoded:
         if type(value) in MUTABLE:
@@ -107,7 +102,7 @@ class AnswerEnd(Conversation):
             case ["yours", int(number)]:
                 return self.exported[number]
             case ["mine", int(number), name, text]:
-                return Callback(self, number, name, text)
+                return self.callbacks.setdefault(number, Callback(self, number, name, text))
             case ["named", str(module), str(name)]:
                 return operator.attrgetter(name)(importlib.import_module(module))
         raise NotPlain("no reference")

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from io import IOBase
+from types import ModuleType
 from typing import Any, NoReturn
 
 from warrior_dagster.sandbox.guest.check_names import check_builtins, own_names
@@ -113,7 +114,7 @@ class CheckEnd(Conversation):
         self.reports, self.rests_on_object = reports, False
         self.remotes = dict[int, Remote]()
         # Nothing else, such as attributes: these lead to everything that this process has.
-        self.operations: dict[str, Callable[..., Any]] = {"call": self.call, "next": next}
+        self.operations: dict[str, Callable[..., Any]] = {"call": self.call, "next": lambda iterator: self.call(next, iterator)}
 
     def names(self, used: set[str]) -> dict[str, Any]:
         """The values of names of the code, without its replacements of builtins if the check uses other names too.
@@ -127,7 +128,7 @@ class CheckEnd(Conversation):
         return {name: self.request("name", name) for name in sorted(known if replaced == known else known - replaced)}
 
     def call(self, function: Callable[..., Any], *operands: Any, **keywords: Any) -> Any:
-        """Call a function of the check for the code, which may not catch its assertions."""
+        """Call a function for the code, which may not catch the assertions of the check."""
         try:
             return function(*operands, **keywords)
         except AssertionError as error:
@@ -148,12 +149,12 @@ class CheckEnd(Conversation):
             return ["yours", value._remote_number]
         name = getattr(value, "__qualname__", "")
         module = getattr(value, "__module__", None) or getattr(getattr(value, "__objclass__", None), "__module__", None)
-        if name and isinstance(name, str) and module in sys.stdlib_module_names | {"builtins"}:
+        bound = not isinstance(getattr(value, "__self__", None), ModuleType | None)
+        if name and isinstance(name, str) and not bound and module in sys.stdlib_module_names | {"builtins"}:
             return ["named", module, name]
         if isinstance(value, type | IOBase) or not (callable(value) or hasattr(type(value), "__next__")):
             raise NotPlain(f"a {type(value).__name__}")
-        self.exported.append(value)
-        return ["mine", len(self.exported) - 1, getattr(value, "__name__", None), getattr(value, "__doc__", None)]
+        return ["mine", self.export(value), getattr(value, "__name__", None), getattr(value, "__doc__", None)]
 
     def derived(self, value: Any, plain: Encoded) -> Encoded:
         remote = vars(value).get("_remote") if isinstance(value, Derived) else None

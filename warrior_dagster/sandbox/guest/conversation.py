@@ -46,10 +46,12 @@ class Conversation:
     def __init__(self, reading: int, writing: int) -> None:
         self.reading, self.writing, self.buffer = reading, writing, bytearray()
         self.exported = list[Any]()  # objects that are not plain
+        self.places = dict[int, int]()  # of these, by id
         self.shared = dict[int, Any]()  # containers by number
         self.numbers = dict[int, int]()  # of containers, by id
         self.known = dict[int, list[Any]]()  # the content of each as the other end knows it
         self.next_number = self.first_number
+        self.fresh = list[int]()  # numbers that were given since this was last cleared
         self.raised: BaseException | None = None  # the other end's last exception
 
     def refer(self, value: Any) -> Encoded:
@@ -142,8 +144,16 @@ class Conversation:
         number = self.numbers.setdefault(id(value), self.next_number)  # ids stay: what is shared is kept
         if number == self.next_number:
             self.shared[number] = value
+            self.fresh.append(number)
             self.next_number += 2
         return ["shared", number]
+
+    def export(self, value: Any) -> int:
+        """The place of an object that the other end may refer to."""
+        place = self.places.setdefault(id(value), len(self.exported))  # ids stay: what is exported is kept
+        if place == len(self.exported):
+            self.exported.append(value)
+        return place
 
     def decode(self, encoded: Encoded) -> Any:
         """The value that the other end encoded."""
@@ -162,10 +172,12 @@ class Conversation:
     def message(self, body: list[Any]) -> str:
         """The line of a message, with the changes of all containers. Raises NotPlain if it is too large."""
         unused = [number for number in self.shared if sys.getrefcount(self.shared[number]) <= self.only_here]
-        contents, seen = dict[int, list[Any]](), set[int]()
-        while new := self.shared.keys() - seen:  # a content may hold containers that had no number yet
-            contents |= {number: content(self.shared[number], self) for number in sorted(new)}
-            seen |= new
+        contents, numbers = dict[int, list[Any]](), list(self.shared)
+        self.fresh.clear()
+        for number in numbers:
+            contents[number] = content(self.shared[number], self)
+            numbers += self.fresh  # a content may hold containers that had no number yet
+            self.fresh.clear()
         changes = [
             [number, *now, self.derived(self.shared[number], None)]
             for number, now in contents.items()
@@ -182,6 +194,8 @@ class Conversation:
         """Take over what the other end says of containers. Raises one of MALFORMED."""
         for number, name, _, derived in changes:
             if number not in self.shared:
+                if number % 2 == self.first_number % 2:
+                    raise NotPlain("a number that is this end's to give")
                 self.shared[number] = self.new_container(named_container(name), derived)
                 self.numbers[id(self.shared[number])] = number
         for number, name, encoded, _ in changes:

@@ -15,6 +15,7 @@ import math
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -73,6 +74,8 @@ def serve(config: dict[str, Any]) -> None:
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     os.environ.clear()
+    for name in [name for name in sys.modules if name.startswith("warrior_dagster")]:
+        del sys.modules[name]  # the code imports none of these
     if config["modules"]:
         allow_modules(config["modules"], contained=config["contained"])
     if config["contained"]:
