@@ -94,6 +94,9 @@ def main(file: str = "") -> int:
         print(f"NOT AUDITED for known vulnerabilities: no file {path}. {hint}", file=sys.stderr)
         return 1 if file else 0
     snapshot = json.loads(path.read_text("utf-8"))
+    if not isinstance(snapshot, dict) or not {"date", "packages"} <= snapshot.keys():
+        print(f"{path}: expected advisories as `make advisories` writes them", file=sys.stderr)
+        return 1
     packages, today = locked(FOLDER), date.today()
     age = (today - date.fromisoformat(snapshot["date"])).days
     print(f"{len(packages)} locked versions against the advisories of {snapshot['date']} ({age} days old)")

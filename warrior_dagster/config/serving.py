@@ -156,7 +156,8 @@ class RemoteServer(Strict):
     @classmethod
     def is_a_name(cls, name: str | None) -> str | None:
         is_name = name is None or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
-        if not is_name or (name and not name.isupper() and CREDENTIALS.search(name)):
+        looks_like_a_key = name and "_" not in name and len(name) >= 16
+        if not is_name or (name and not name.isupper() and CREDENTIALS.search(name)) or looks_like_a_key:
             raise ValueError(
                 "expected the name of an environment variable, such as MY_API_KEY; a key itself stays out of the file"
             )

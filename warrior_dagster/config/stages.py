@@ -175,7 +175,7 @@ class Execution(Strict):
     seconds: float = Field(2.0, gt=0)
     """Time limit of one test, in seconds of an idle reference machine; slower machines get more."""
     memory_mib: int = Field(512, ge=64)
-    """Memory limit of each process of a test, in MiB."""
+    """Memory limit of each process of a test, and of all of them together, in MiB."""
     modules: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...], unique("module")] = ()
     """Installed modules, such as `numpy`, that answers may import beside the standard library; what these need comes along."""
     isolation: Literal["required", "limits"] = "required"
