@@ -105,7 +105,7 @@ def check_promises(folder: Path, level: Level, kinds: dict[str, int], user: int)
     if isinstance(results, str):
         pytest.skip(f"this isolation does not work on this machine: {results}")
     hostile_keys = [result["key"] for result in results if result["key"] != "good"]
-    assert len(results) == 2 * len(hostile_keys)
+    assert len(results) - len(hostile_keys) == len(set(hostile_keys))
     assert len(set(hostile_keys)) >= 100
     wrong = [f"{r['key']}: {r['outcomes']} in {r['elapsed']:.1f} s, {r['reasons']}" for r in results if fails_its_promise(r)]
     assert not wrong, "\n".join(wrong)

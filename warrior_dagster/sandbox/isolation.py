@@ -26,6 +26,7 @@ from warrior_dagster.sandbox.guest import (
     check_names,
     check_process,
     conversation,
+    folders,
     installed_modules,
     kernel,
     namespaces,
@@ -177,6 +178,6 @@ def guest_modules() -> list[tuple[str, Any]]:
     """The compiled modules of the guest, each after those that it imports."""
     packages = ("warrior_dagster", "warrior_dagster.sandbox", "warrior_dagster.sandbox.guest")
     own = [kernel, values, conversation, answer_process, remote, check_names, check_process]
-    own += [installed_modules, namespaces, supervisor]
+    own += [folders, installed_modules, namespaces, supervisor]
     compiled = [(m.__name__, compile(Path(str(m.__file__)).read_bytes(), m.__name__, "exec")) for m in own]
     return [*((name, None) for name in packages), *compiled]

@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 from warrior_dagster.sandbox.guest import kernel
 from warrior_dagster.sandbox.guest.answer_process import run_answer
 from warrior_dagster.sandbox.guest.check_process import run_check
+from warrior_dagster.sandbox.guest.folders import MAX_FILES, Broken, empty, has_too_many_files, temporary_folder
 from warrior_dagster.sandbox.guest.installed_modules import allow_modules
 from warrior_dagster.sandbox.guest.namespaces import build_root
 
@@ -31,11 +32,6 @@ HEADER = 16  # bytes of each number on descriptor 0
 TICK = 0.05  # seconds between looks at the folder of a check
 START_SECONDS = 10.0  # until a check's process has read its check
 MAX_REPORT = 10_000  # bytes
-MAX_FILES = 4_096  # in the folder of a check, where no mount limits them
-
-
-class Broken(Exception):
-    """The sandbox cannot go on: it may have lost its place in what the host sends."""
 
 
 class OverLimit(Exception):
@@ -225,28 +221,6 @@ def describe_exit(child: int) -> str:
     return "closed the sandbox' descriptor"
 
 
-def has_too_many_files(folder: str) -> bool:
-    """Whether there are more than MAX_FILES files in a folder, or some that cannot be counted."""
-    used = os.statvfs(folder)
-    if folder == kernel.TMP:  # a mount of its own
-        return used.f_files - used.f_ffree > MAX_FILES
-    count, waiting = 0, [folder]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    if count > MAX_FILES:
-                        return True
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return True
-    return False
-
-
 def answer_process(config: dict[str, Any], seconds: float, *pipes: int) -> NoReturn:
     """Run the code under test, which the check's process sends."""
     prepare(config, seconds, *pipes)
@@ -272,28 +246,6 @@ def prepare(config: dict[str, Any], seconds: float, *kept: int) -> None:
         os.dup2(descriptor, place)
     os.closerange(3 + len(kept), os.sysconf("SC_OPEN_MAX"))
     kernel.limit_cpu(math.ceil(seconds))
-
-
-def temporary_folder() -> str:
-    import tempfile  # not at the top: seldom needed, and every fork would have it in its memory
-
-    return tempfile.mkdtemp()
-
-
-def empty(folder: str) -> None:
-    """Remove all that a check left. Raises Broken if that is not possible."""
-    if not os.listdir(folder):
-        return
-    import shutil
-
-    try:
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
-    except (OSError, RecursionError) as error:
-        raise Broken("a check's files cannot be removed") from error
 
 
 def count_tasks(uid: int) -> int:
