@@ -42,6 +42,10 @@ def product():
     import numpy
     return int((numpy.ones((300, 300)) @ numpy.ones((300, 300))).sum())
 
+def mean():
+    import numpy
+    return numpy.mean([1.0, 3.0])
+
 def threads():
     import numpy
     return len(os.environ) and os.environ["OPENBLAS_NUM_THREADS"]
@@ -60,6 +64,7 @@ def level() -> Level:
 def test_named_modules_and_what_they_need_are_there_read_only_and_no_others(level: Level) -> None:
     checks = (
         "assert product() == 27_000_000",
+        "assert abs(mean() - 2.0) < 1e-9 and mean() == 2",
         "assert threads() == '1'",
         "import dateutil.parser\nassert dateutil.parser.parse('2024-02-29').day == 29",
         "assert [importable(name) for name in ('six', 'pandas', 'yaml', 'warrior_dagster')] == [True, False, False, False]",

@@ -100,6 +100,7 @@ USES: tuple[tuple[str, Outcome], ...] = (
         "assert pair().left == 1 and pair() == (1, [2]) and pair() == Pair(1, [2]) and pair()._asdict()['right'] == [2]",
         "passed",
     ),
+    ("assert type(pair()) is type(Pair(1, 2))", "abstained"),
     ("assert isinstance(pair(), tuple) and [p.left for p in same([pair()])] == [1]", "passed"),
     ("assert vector(3, 4) == [3, 4] and vector(3, 4).norm() == 5.0", "passed"),
     ("assert len(vector(3)) == 1", "abstained"),

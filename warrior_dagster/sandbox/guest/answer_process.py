@@ -93,8 +93,8 @@ class AnswerEnd(Conversation):
         return ["mine", self.export(value), callable(value)]
 
     def derived(self, value: Any, plain: Encoded) -> Encoded:
-        if type(value) in MUTABLE:
-            return None
+        if type(value) in MUTABLE or type(value).__module__ == "numpy":  # whose numbers are Python's
+            return plain
         return ["derived", plain, self.refer(value), replaced_names(type(value))]
 
     def resolve(self, reference: list[Any]) -> Any:
