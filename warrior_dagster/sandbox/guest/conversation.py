@@ -13,6 +13,7 @@ that type holds, and a reference for their other attributes.
 import json
 import os
 import sys
+from _thread import RLock  # without what `threading` imports: every fork would hold it
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -44,7 +45,7 @@ class Conversation:
     """At most how many references a container has that this end need not keep equal any more; 0 keeps all."""
 
     def __init__(self, reading: int, writing: int) -> None:
-        self.reading, self.writing, self.buffer = reading, writing, bytearray()
+        self.reading, self.writing, self.buffer, self.turn = reading, writing, bytearray(), RLock()
         self.exported = list[Any]()  # objects that are not plain
         self.places = dict[int, int]()  # of these, by id
         self.shared = dict[int, Any]()  # containers by number
@@ -76,8 +77,9 @@ class Conversation:
 
     def request(self, operation: str, *operands: Any, **keywords: Any) -> Any:
         """Let the other end perform an operation. Returns its value, or raises the same builtin exception. Raises NotPlain."""
-        self.ask(operation, *operands, **keywords)
-        return self.result()
+        with self.turn:  # threads wait for each other
+            self.ask(operation, *operands, **keywords)
+            return self.result()
 
     def ask(self, operation: str, *operands: Any, **keywords: Any) -> None:
         """Begin a request, whose result is read later. Raises NotPlain."""
