@@ -28,7 +28,7 @@ ui: setup
 test: setup check audit
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not served and not hostile"
 
-# Every hostile program with every isolation, as root and as a normal user where this is root. About half an hour.
+# Every hostile program with every isolation, as root and as a normal user where this is root. Ten minutes.
 test-hostile: setup
 	$(BIN)/python -m pytest tests/sandbox/test_hostile.py tests/sandbox/test_liars.py
 
