@@ -4,6 +4,8 @@ Each check holds if the program could do it. Facts of the test replace names in 
 and `{host}`, the process that runs the sandboxes.
 """
 
+import pwd
+
 from tests.sandbox.hostile.kinds import Programs
 
 CALLS = """
@@ -219,7 +221,8 @@ def wrote(path):
     with open(path, "a") as file: return file.write("x")
 """
 PATHS = ("{secret}", "/etc/passwd", "/etc/shadow", "/etc/hostname", "/proc/1/environ", "/proc/{host}/environ", "/proc/{host}/cmdline", "/proc/self/environ",
-         "/proc/net/tcp", "/proc/kallsyms", "/proc/keys", "/proc/mounts", "/proc/version", "/sys/kernel/uevent_seqnum", "/dev/kmsg", "/dev/mem", "/bin/sh", "/usr/bin/env", "/root/.profile", "/root/.bashrc", "/var/lib/dpkg/status")  # fmt: skip
+         "/proc/net/tcp", "/proc/kallsyms", "/proc/keys", "/proc/mounts", "/proc/version", "/sys/kernel/uevent_seqnum", "/dev/kmsg", "/dev/mem", "/bin/sh", "/usr/bin/env", "/var/lib/dpkg/status",
+         *(f"{pwd.getpwuid(0).pw_dir}/{name}" for name in (".profile", ".bashrc")))  # fmt: skip
 FOLDERS = (
     "/home",
     "{folder}",
