@@ -1,10 +1,8 @@
 """An arena in which one competitor is a service that only chats, with real HTTP servers: exports, increments and the plan."""
 
-import asyncio
 import hashlib
 import json
 import shutil
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from typer.testing import CliRunner
 from benchmarks.increment import needed, paid
 from tests import runs
 from tests.conftest import small_settings
+from tests.inference.scripted_servers import in_a_thread
 from tests.stages.battles.unit_tests.scripts import ANSWERS, ASKS_FOR_TESTS, TESTS
 from warrior_dagster import cli
 from warrior_dagster.config.arena import Arena
@@ -55,8 +54,7 @@ def said(prompt: str, body: dict[str, Any], sample: int) -> tuple[str, dict[str,
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    started, service = threading.Event(), Service("", [])
-    loop = asyncio.new_event_loop()
+    service = Service("", [])
 
     async def complete(request: web.Request) -> web.Response:
         body = await request.json()
@@ -91,16 +89,8 @@ def service() -> Iterator[Service]:
         assert site._server
         return int(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined]
 
-    port = loop.run_until_complete(start())
-    service = service._replace(url=f"http://127.0.0.1:{port}")
-    loop.call_soon(started.set)
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    started.wait()
-    yield service
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with in_a_thread(start()) as port:
+        yield service._replace(url=f"http://127.0.0.1:{port}")
 
 
 @pytest.fixture(scope="module")

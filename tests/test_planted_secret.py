@@ -7,7 +7,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import small_settings
+from tests.inference.scripted_servers import in_a_thread
 from tests.test_chat_arena import said
 
 FIRST, LAST = "planted-S", "ECRET-end"
@@ -102,20 +102,14 @@ def completions(body: dict[str, Any]) -> bytes:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Service]:
-    loop, service, started = asyncio.new_event_loop(), Service(), threading.Event()
+    service = Service()
 
-    async def start() -> None:
+    async def start() -> int:
         server = await asyncio.start_server(service.handle, "127.0.0.1", 0)
-        service.port = server.sockets[0].getsockname()[1]
-        started.set()
+        return int(server.sockets[0].getsockname()[1])
 
-    thread = threading.Thread(target=lambda: (loop.run_until_complete(start()), loop.run_forever()))
-    thread.start()
-    started.wait()
-    yield service
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with in_a_thread(start()) as service.port:
+        yield service
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """Scripted completions servers, and requests to them, for the tests of the HTTP client."""
 
+import asyncio
 import json
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -28,6 +31,19 @@ async def stream_of(sent: Iterable[Request]) -> AsyncIterator[Request]:
 def good(body: dict[str, Any], _: int = 0) -> web.Response:
     choices = [{"text": f"{body['prompt']}#{n}", "finish_reason": "stop"} for n in range(body["n"])]
     return web.json_response({"choices": choices, "usage": {"prompt_tokens": 7, "completion_tokens": 10}})
+
+
+@contextmanager
+def in_a_thread(start: Coroutine[Any, Any, int]) -> Iterator[int]:
+    """The port that `start` listens on, served by a thread for as long as the context lasts."""
+    loop = asyncio.new_event_loop()
+    port = loop.run_until_complete(start)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield port
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 async def serve(

@@ -31,8 +31,8 @@ STREAMS = {"redirect_stdout", "redirect_stderr", "stdout", "stderr", "stdin", "p
 def run_check(text: str, code: str, modules: list[str], reading: int, writing: int, reports: int) -> NoReturn:
     """Run a check of some code. Reports the lines "compiled" and "loaded", then [outcome, reason].
 
-    `modules` are the top-level names of installed modules. The descriptors are of pipes from and
-    to the code's process, and to the supervisor.
+    `modules` are the top-level names of installed modules. The descriptors are of pipes: from and to the code's process, and to
+    the supervisor.
     """
     channel = CheckEnd(reading, writing, reports)
     channel.ask("load", code)
