@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from tests.families import FAMILIES
 from warrior_dagster.analysis import categories
+from warrior_dagster.config.battles import Battles
 from warrior_dagster.config.serving import Endpoint, Engine, Sampling
-from warrior_dagster.config.stages import Battles, Difficulty, Mining, MiningSetting
+from warrior_dagster.config.stages import Difficulty, Mining, MiningSetting
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.failures import Unreachable
 from warrior_dagster.inference.http_client import CompletionsClient

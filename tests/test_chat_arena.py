@@ -105,7 +105,12 @@ def arena_in(service: Service, bundled_model: Path, bundled_embedder: Path) -> C
                 competitor |= {"model": f"{SERVED}-{competitor['name']}", "serve": chat | values.get("chat", {})}
         base["engine"] = {"serve": {"kind": "endpoint", "urls": [service.url]}}
         base["difficulty"] = {"verdict": "reasoned", "keep": 1.0, "panel": 2}
-        base["battles"] = {"verdict": "reasoned", "votes": "hard", "evidence": "both"} | values.get("battles", {})
+        base["battles"] = {
+            "verdict": "reasoned",
+            "votes": "hard",
+            "evidence": ["opinion", "execution"],
+            "combine": "sum",
+        } | values.get("battles", {})
         return Arena.model_validate(base)
 
     return make

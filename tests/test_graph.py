@@ -164,7 +164,7 @@ def test_each_model_is_loaded_once_per_run_for_any_number_of_partitions(finished
 
 
 def test_only_the_tables_whose_rows_come_from_models_use_engines_and_two_that_stop_them(make_arena: MakeArena) -> None:
-    battles = {"verdict": "direct", "votes": "soft", "evidence": "both"}
+    battles = {"verdict": "direct", "votes": "soft", "evidence": ["opinion", "execution"], "combine": "sum"}
     arena = make_arena(analysis={"categories": True}, battles=battles)
     using = {a.key.to_user_string() for a in arena_assets(Scope(arena)) if "engines" in a.required_resource_keys}
     asking = {table.name for table in asking_tables(arena)}

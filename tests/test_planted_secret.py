@@ -124,7 +124,7 @@ def warrior(
     values["engine"] = {"serve": {"kind": "endpoint", "urls": [url]}, "attempts": 1}
     values["engine"] |= {"max_error_rate": 1, "max_abstention_rate": 1}
     values["difficulty"] = {"verdict": "reasoned", "keep": 1.0, "panel": 2}
-    values["battles"] = {"verdict": "reasoned", "votes": "hard", "evidence": "both"}
+    values["battles"] = {"verdict": "reasoned", "votes": "hard", "evidence": ["opinion", "execution"], "combine": "sum"}
     (folder / "arena.yaml").write_text(json.dumps(values))
 
     def run(command: str, answer: bytes | None = None) -> Path:

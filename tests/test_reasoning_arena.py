@@ -67,7 +67,10 @@ def finished_thinking(
     arena = Arena.model_validate(
         small_settings(folder, bundled_model, bundled_embedder, ())
         | {"competitors": [{"name": name, "model": str(folder / name)} for name in OF_FAMILY]}
-        | {"battles": {"verdict": "reasoned", "votes": "hard", "evidence": "both"}, "selection": {"centres": 2}}
+        | {
+            "battles": {"verdict": "reasoned", "votes": "hard", "evidence": ["opinion", "execution"], "combine": "sum"},
+            "selection": {"centres": 2},
+        }
     )
     return arena, run(arena, *EVERYTHING)
 

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from warrior_dagster.config.battles import Battles, Weights
 from warrior_dagster.config.matchups import sides
-from warrior_dagster.config.stages import Battles, Ratings, Weights
+from warrior_dagster.config.stages import Ratings
 from warrior_dagster.stages.battles import outcomes as counting
 from warrior_dagster.stages.ratings import leaderboard, scores
 
@@ -19,6 +20,13 @@ PAPER_ALPHA = 0.7
 ROUNDS = 10_000
 Hits = NDArray[np.float64]
 """The share that is right, with shape (tasks,) or (tasks, competitors)."""
+
+
+COUNTED_BY: dict[str, dict[str, Any]] = {
+    "opinion": {"evidence": ("opinion",)},
+    "execution": {"evidence": ("execution", "opinion"), "combine": "first"},
+    "both": {"evidence": ("opinion", "execution"), "combine": "sum"},
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ def picks(
     chosen = {}
     for name in dict.fromkeys(rule.kind for rule in rules):
         kind = KINDS[name]
-        changed = {"evidence": kind.evidence, "votes": kind.votes, "weights": equal_weights(opinions, executed)}
+        changed = {**COUNTED_BY[kind.evidence], "votes": kind.votes, "weights": equal_weights(opinions, executed)}
         counted = settings.model_copy(update=changed)
         used_opinions = {m: votes if kind.fallback else votes.clear() for m, votes in opinions.items()}
         tests = {m: votes.filter(judge=judges_of(m, roster)[0]) if kind.one_writer else votes for m, votes in executed.items()}

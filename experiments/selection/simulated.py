@@ -15,8 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from experiments.selection.rules import PAPER_ALPHA, Hits, Rule, hits, judges_of, picks
+from warrior_dagster.config.battles import Battles
 from warrior_dagster.config.matchups import matchup_keys, sides
-from warrior_dagster.config.stages import Battles, Ratings
+from warrior_dagster.config.stages import Ratings
 from warrior_dagster.stages.battles import pairing
 from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
@@ -118,7 +119,9 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
     opinions = {m: opinion_votes(judges, m, truth, lengths, ids, chance) for m in pairs}
     reports = suite_reports(judges, truth, ids, chance)
     executed = {m: voting.vote(pairs[m], reports, judges_of(m, ROSTER), *sides(m)) for m in pairs}
-    battles = Battles.model_validate({"verdict": "direct", "votes": "soft", "evidence": "both"})
+    battles = Battles.model_validate(
+        {"verdict": "direct", "votes": "soft", "evidence": ["opinion", "execution"], "combine": "sum"}
+    )
     chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, Ratings(orders="one"), rules=SHOWN, seeds=(seed,))
     loads = answers.select("instruction_id", "competitor", loads=True)
     return hits(truth.astype(float), answers, loads, chosen, ids, ROSTER)

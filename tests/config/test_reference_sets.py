@@ -79,12 +79,12 @@ def test_a_file_that_cannot_be_read_is_named(name: str, content: str | None, tmp
         ("set.jsonl", b'{"a\\nb": 1}', ": expected column instruction; it has a\\nb"),
         (
             "set.jsonl.gz",
-            gzip.compress(b'{"instruction": "a"}\n7\n'),
+            gzip.compress(b'{"instruction": "a"}\n7\n', mtime=0),
             ":2: expected an object with the key instruction; found 7",
         ),
         (
             "set.jsonl.gz",
-            gzip.compress(b'{"instruction": "a"}\n')[:-4],
+            gzip.compress(b'{"instruction": "a"}\n', mtime=0)[:-4],
             ": expected a readable file: Truncated compressed stream",
         ),
         ("set.jsonl.xz", b"", ": expected a .jsonl or .json file, which may end in .gz, .bz2 or .zst too, or a .parquet file"),

@@ -23,9 +23,9 @@ from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 MakeArena = Callable[..., Arena]
 
 
-@pytest.mark.parametrize("evidence", ["opinion", "both"])
+@pytest.mark.parametrize("evidence", [["opinion"], ["opinion", "execution"]])
 def test_every_step_reads_all_that_its_asset_declares(
-    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, evidence: str
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, evidence: list[str]
 ) -> None:
     steps: dict[str, tuple[set[str], Warehouse]] = {}
     for_step = Warehouse.for_step
@@ -37,7 +37,7 @@ def test_every_step_reads_all_that_its_asset_declares(
 
     monkeypatch.setattr(Warehouse, "for_step", watched)
     code_writers(monkeypatch)
-    battles = {"verdict": "direct", "votes": "soft", "evidence": evidence}
+    battles = {"verdict": "direct", "votes": "soft", "evidence": evidence, "combine": "sum"}
     arena = make_arena(analysis={"categories": True}, battles=battles)
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, *EVERYTHING)
@@ -49,7 +49,7 @@ def test_every_step_reads_all_that_its_asset_declares(
 
 
 def test_the_assets_of_an_arena_are_its_tables(make_arena: MakeArena) -> None:
-    arena = make_arena(analysis={"categories": True}, battles={"evidence": "both"})
+    arena = make_arena(analysis={"categories": True}, battles={"evidence": ["opinion", "execution"], "combine": "sum"})
     assets = {asset.key.to_user_string(): asset for asset in arena_assets(Scope(arena))}
     assert list(dict.fromkeys(assets)) == list(assets)
     assert set(assets) == {one.name for one in tables_of(arena)}

@@ -44,7 +44,7 @@ def test_an_arena_that_runs_code_is_refused_if_the_machine_cannot_isolate_it(
 
     monkeypatch.setattr(preflight, "best_level", none_here)
     assert no_isolation(load_arena(written(tmp_path, GOOD))) == []
-    runs = "battles: {evidence: execution}\n"
+    runs = "battles: {evidence: [execution, opinion]}\n"
     (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs)))
     assert line == "execution.isolation: none of ('bubblewrap', 'namespaces')"
     (line,) = no_isolation(load_arena(written(tmp_path, GOOD + runs + "execution: {isolation: limits}\n")))
@@ -58,14 +58,14 @@ def test_a_context_too_short_for_the_longest_battle_is_reported(tmp_path: Path) 
 
 
 def test_a_module_that_answers_may_import_and_this_machine_lacks_is_named(tmp_path: Path) -> None:
-    modules = "battles: {evidence: execution}\nexecution: {modules: [json, no_such_module]}\n"
+    modules = "battles: {evidence: [execution, opinion]}\nexecution: {modules: [json, no_such_module]}\n"
     lines = missing_here(load_arena(written(tmp_path, GOOD + modules)))
     assert "execution.modules: expected an installed module; 'no_such_module' is not installed" in lines
 
 
 def test_a_module_that_cannot_be_imported_within_the_limits_is_named(tmp_path: Path) -> None:
     execution = "execution: {modules: [dateutil, numpy], memory_mib: 64}\n"
-    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + "battles: {evidence: execution}\n" + execution)))
+    (line,) = no_isolation(load_arena(written(tmp_path, GOOD + "battles: {evidence: [execution, opinion]}\n" + execution)))
     assert line.startswith("execution.modules: numpy cannot be imported within execution.seconds and memory_mib: ")
     enough = execution.replace("64", "512")
-    assert no_isolation(load_arena(written(tmp_path, GOOD + "battles: {evidence: execution}\n" + enough))) == []
+    assert no_isolation(load_arena(written(tmp_path, GOOD + "battles: {evidence: [execution, opinion]}\n" + enough))) == []

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from warrior_dagster.config import stages
 from warrior_dagster.config.automation import Automation, Schedule
+from warrior_dagster.config.battles import Battles, Execution
 from warrior_dagster.config.scalars import WarehousePlace
 from warrior_dagster.config.serving import (
     ChatService,
@@ -40,8 +41,8 @@ class Arena(Strict):
     embedding: stages.Embedding = stages.Embedding()
     selection: stages.Selection = stages.Selection()
     answers: stages.Answers = stages.Answers()
-    battles: stages.Battles = stages.Battles()
-    execution: stages.Execution = stages.Execution()
+    battles: Battles = Battles()
+    execution: Execution = Execution()
     ratings: stages.Ratings = stages.Ratings()
     export: stages.Export = stages.Export()
     analysis: stages.Analysis = stages.Analysis()
@@ -57,6 +58,18 @@ class Arena(Strict):
             raise ValueError(f"difficulty.panel: expected at most {others}, the competitors besides the attacker")
         if (self.battles.judges or 1) > others - 1:
             raise ValueError(f"battles.judges: expected at most {others - 1}, the competitors outside a matchup")
+        return self
+
+    @model_validator(mode="after")
+    def stages_fit_one_another(self) -> Self:
+        if self.answers.samples > 1 and not self.runs_tests:
+            raise ValueError(
+                "answers.samples: expected 1, or `execution` among battles.evidence, whose tests settle on one answer"
+            )
+        if self.execution.samples > 1 and self.execution.sampling.temperature == 0:
+            raise ValueError("execution.samples: expected 1, or execution.sampling with a temperature above 0")
+        if self.export.dpo_rejected == "own_sample" and self.answers.samples == 1:
+            raise ValueError("export.dpo_rejected: expected `last`, or answers.samples above 1 for `own_sample`")
         return self
 
     @model_validator(mode="after")
@@ -97,7 +110,12 @@ class Arena(Strict):
     @property
     def runs_tests(self) -> bool:
         """Whether judges write tests that answers are run against."""
-        return self.battles.evidence in ("execution", "both")
+        return "execution" in self.battles.evidence
+
+    @property
+    def observes(self) -> bool:
+        """Whether it is observed what answers return."""
+        return "behaviour" in self.battles.evidence
 
     @property
     def unused_sections(self) -> set[str]:

@@ -114,81 +114,17 @@ class Answers(Strict):
 
     sampling: Sampling = Sampling(temperature=1.0, top_p=0.95, max_tokens=2048)
     """Sampling of competitors without a `sampling` of their own."""
-
-
-class Weights(Strict):
-    """The weight of one vote of each kind, if evidence is `both`."""
-
-    opinion: float = Field(1.0, gt=0)
-    """Weight of an opinion. A judge gives two per battle, one for each order."""
-    execution: float = Field(2.0, gt=0)
-    """Weight of the vote by a judge's tests, one per battle: 2 equals the judge's two opinions."""
-
-
-class Battles(Strict):
-    """Every pair of competitors battles while the others judge (METHOD 4)."""
-
-    instructions: Literal["all", "attackers"] = "all"
-    """`all`: each pair battles on every instruction. `attackers`: only on those mined from one of the pair."""
-    orders: Literal["both", "alternate"] = "both"
-    """`both`: each judge sees both orders of the two answers. `alternate`: one order, which the instruction decides."""
-    judges: int | None = Field(None, ge=1)
-    """Judges per matchup: the first of the roster that are not in it; absent: all others, as in the paper."""
-    verdict: Literal["reasoned", "direct"] = "reasoned"
-    """`reasoned`: text that ends in a verdict. `direct`: one constrained letter with its probabilities."""
-    votes: Literal["hard", "soft"] = "hard"
-    """`soft` counts a direct verdict's probabilities (small judges need it); `hard` counts verdicts."""
-    evidence: Literal["opinion", "execution", "both"] = "opinion"
-    """`opinion`: opinions of judges, as in the paper. `execution`: tests that judges write without seeing an answer, and
-    opinions where the tests do not decide. `both`: the sum of both kinds of votes."""
-    weights: Weights = Weights()
-    """Only used if evidence is `both`."""
-    prompt: Annotated[str, with_placeholders("instruction", "answer_a", "answer_b"), by_verdict("battle")] = Field(
-        "", validate_default=True
-    )
-    """Asks which answer is better; absent: the packaged prompt for this kind of verdict."""
-    sampling: Sampling = Sampling(temperature=1.0, top_p=0.995, max_tokens=1024)
-    """Sampling of a reasoned verdict; a direct one is greedy."""
-
-    @property
-    def verdict_tokens(self) -> int:
-        """The most tokens of a verdict."""
-        return self.sampling.max_tokens if self.verdict == "reasoned" else 1
-
-    @field_validator("votes")
-    @classmethod
-    def soft_needs_probabilities(cls, votes: str, info: Any) -> str:
-        if votes == "soft" and info.data.get("verdict") != "direct":
-            raise ValueError("expected 'hard', or verdict: direct beside it: a reasoned verdict has no probabilities")
-        return votes
-
-
-class Execution(Strict):
-    """Tests that judges write, and how answers are run against them (METHOD 4); unused if battles.evidence is `opinion`."""
-
-    prompt: Annotated[str, with_placeholders("instruction")] = Field(default_factory=lambda: packaged_prompt("tests"))
-    """Asks for assert statements, or for NONE if running code cannot check an answer."""
-    sampling: Sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=1024)
-    """Greedy by default, because each judge writes the tests of an instruction only once."""
-    max_tests: int = Field(8, ge=1)
-    """The most tests of one judge and instruction that are kept. Changing it sends no request again."""
-    seconds: float = Field(2.0, gt=0)
-    """Time limit of one test, in seconds of an idle reference machine; slower machines get more."""
-    memory_mib: int = Field(512, ge=64)
-    """Memory limit of each process of a test, and of all of them together, in MiB."""
-    modules: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...], unique("module")] = ()
-    """Installed modules, such as `numpy`, that answers may import beside the standard library; what these need comes along."""
-    isolation: Literal["required", "limits"] = "required"
-    """`required`: refuse to run code on a machine that cannot isolate it. `limits`: run it there with resource limits only."""
-    max_timeout_rate: float = Field(0.1, ge=0, le=1)
-    """Share of runs that may reach their time limit; above it a check warns."""
+    samples: int = Field(1, ge=1)
+    """Answers of each competitor to an instruction, 1 if it is greedy. The one that agrees most with its others, on the inputs
+    of the competitor's own tests, battles (docs/selection.md). Needs `execution` among battles.evidence."""
 
 
 class Ratings(Strict):
     """Ratings from all outcomes, and the final score that combines them with the votes (METHOD 5)."""
 
-    method: Literal["elo", "bradley_terry"] = "elo"
-    """`elo`, as in the paper, updates ratings battle by battle; `bradley_terry` fits all battles at once."""
+    method: Literal["elo", "bradley_terry", "judge_aware"] = "elo"
+    """`elo`, as in the paper, updates ratings battle by battle; `bradley_terry` fits all battles at once; `judge_aware` fits
+    all votes, with how well each judge tells competitors apart."""
     orders: Literal["many", "one"] = "many"
     """Elo is the mean over `many` seeded orders of the battles, or, as in the paper, `one` pass in one seeded order. That order
     alone moves a rating by about 50 points, and depends on the competitors' names."""
@@ -269,6 +205,11 @@ class Export(Strict):
     arena. If the warehouse is no folder: `exports` in data/NAME beside the arena's file."""
     reasoning: bool = False
     """Whether a good or bad answer begins with its reasoning between <think> and </think>, if the model wrote any."""
+    undecided: Literal["leave_out", "keep"] = "leave_out"
+    """Instructions whose best answer no evidence decided: not in SFT and DPO, or kept as in the paper."""
+    dpo_rejected: Literal["last", "own_sample"] = "last"
+    """The rejected answer: that of the last rank, or, if answers.samples is above 1, the chosen competitor's own sample that
+    agrees least with the chosen answer."""
     dpo_margin: float = Field(0.0, ge=0)
     """A DPO pair needs a difference of final scores above this."""
     benchmarks: Annotated[tuple[ReferenceSet, ...], unique("name")] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)

@@ -11,9 +11,10 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import Battles
 from warrior_dagster.config.messages import on_one_line
 from warrior_dagster.config.serving import ChatService, Purpose, Sampling
-from warrior_dagster.config.stages import Battles, Difficulty
+from warrior_dagster.config.stages import Difficulty
 from warrior_dagster.inference import chat_service, chat_template
 from warrior_dagster.inference.chat_template import ChatTemplate
 from warrior_dagster.inference.neutralising import neutralise, turns_changed

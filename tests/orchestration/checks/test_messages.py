@@ -20,10 +20,10 @@ from warrior_dagster.warehouse.tables import Warehouse
 MakeArena = Callable[..., Arena]
 
 
-@pytest.fixture(params=["opinion", "both"])
+@pytest.fixture(params=[["opinion"], ["opinion", "execution"]])
 def arena(make_arena: MakeArena, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Arena:
     code_writers(monkeypatch)
-    battles = {"verdict": "direct", "votes": "soft", "evidence": request.param}
+    battles = {"verdict": "direct", "votes": "soft", "evidence": request.param, "combine": "sum"}
     return make_arena(engine={"price_per_gpu_hour": 2.5}, analysis={"categories": True}, battles=battles)
 
 

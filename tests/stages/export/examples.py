@@ -1,7 +1,6 @@
 """Example records and a card, with characters that may break files, for the tests of this folder."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
@@ -52,7 +51,7 @@ def arena(instructions: int = 4) -> pl.DataFrame:
     )
 
 
-def card(kind: str = "sft", evidence: Literal["opinion", "execution", "both"] = "opinion") -> str:
+def card(kind: str = "sft", evidence: Sequence[str] = ("opinion",)) -> str:
     return dataset_card(
         title="Quick: #1",
         kind=kind,

@@ -49,7 +49,7 @@ def outcome_columns(arena: Arena) -> tuple[str, ...]:
     """The columns of outcomes; where there are several kinds of evidence, also how much each contributed."""
     kinds = kinds_in(arena)
     columns = ("row_id", "instruction_id", "attacker", "left", "right", "votes_left", "votes_right", "decided", "tie", "failed")
-    return (*columns, "local_left", "outcome", *(f"from_{one.kind}" for one in kinds if len(kinds) > 1))
+    return (*columns, "local_left", "outcome", "decided_by", *(f"from_{one.kind}" for one in kinds if len(kinds) > 1))
 
 
 def outcome_origins(arena: Arena) -> dict[str, str]:
@@ -61,7 +61,7 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
         attacker="selected_instructions.competitor",
         **dict.fromkeys(("votes_left", "votes_right"), f"{of_share} answers.answer"),
         **dict.fromkeys(("decided", "tie", "failed"), of_status),
-        **dict.fromkeys(("local_left", "outcome"), f"{of_share} answers.answer answers.usable"),
+        **dict.fromkeys(("local_left", "outcome", "decided_by"), f"{of_share} answers.answer answers.usable"),
         **{f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds if len(kinds) > 1},
     )
 
@@ -76,7 +76,9 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
     },
     settings=lambda arena: [
         [arena.battles.votes, arena.battles.instructions],
-        arena.battles.model_dump(mode="json", include={"evidence", "weights"} if len(kinds_in(arena)) > 1 else set()),
+        arena.battles.model_dump(
+            mode="json", include={"evidence", "combine", "weights"} if len(kinds_in(arena)) > 1 else set()
+        ),
     ],
     origins=outcome_origins,
     usable=pl.col("outcome").is_not_null(),

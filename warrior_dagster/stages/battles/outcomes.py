@@ -4,13 +4,11 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from warrior_dagster.config.stages import Battles
-from warrior_dagster.stages.battles.votes import EXECUTION
+from warrior_dagster.config.battles import Battles
+from warrior_dagster.stages.battles.votes import OPINION
 
 TIE_WITHIN = 1e-9
 """Local scores this near one half are ties: sums of probabilities are not exact."""
-TESTS_FIRST = EXECUTION
-"""With this value of battles.evidence the votes of this kind decide alone where one of them did not fail."""
 
 
 def vote_shares(votes: pl.DataFrame, how: str) -> pl.DataFrame:
@@ -31,6 +29,7 @@ def outcomes(pairs: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, ho
     text, half of all for each, because a judge that prefers one of them says nothing about the text. local_left is votes_left /
     (votes_left + votes_right), or one half without votes. outcome is 1, 0.5 or 0 for left. Both are null where a side has no
     usable answer.
+    decided_by is "" in ties, and else `opinion`: `weighted_outcomes` says it of several kinds of votes.
     """
     by_battle = vote_shares(votes, how).sort("row_id").group_by("instruction_id", maintain_order=True)
     counted = by_battle.agg(
@@ -55,6 +54,7 @@ def outcomes(pairs: pl.DataFrame, votes: pl.DataFrame, left: str, right: str, ho
             pl.lit(left).alias("left"), pl.lit(right).alias("right"),
             "votes_left", "votes_right", "decided", "tie", "failed", "local_left",
             pl.when(battle).then(outcome).alias("outcome"),
+            pl.when(battle & (outcome != 0.5)).then(pl.lit(OPINION)).otherwise(pl.lit("")).alias("decided_by"),
         )
     )  # fmt: skip
 
@@ -64,26 +64,39 @@ def weighted_outcomes(
 ) -> pl.DataFrame:
     """The rows of `outcomes` from votes of several kinds, with how much each kind contributed.
 
-    With evidence `execution` the tests decide alone where at least one of their votes did not fail, else the opinions do. With
-    `both` all votes add up, each times its weight. The columns `from_KIND` are the sums over both sides of votes that count.
+    If battles.combine is `first`, only the votes of the first kind in battles.evidence that prefers one side count. Else all
+    votes add up, each times its weight. The columns `from_KIND` are the sums over both sides of votes that count; `decided_by`
+    is the kind that decided, or that contributed most to the outcome; "" for ties.
     """
-    weights = weights_of(settings)
+    kinds, weights = settings.evidence, weights_of(settings)
     together = pl.concat([vote_shares(frame, settings.votes) for frame in votes])
-    if settings.evidence == TESTS_FIRST:
-        of_tests = (pl.col("evidence") == TESTS_FIRST) & (pl.col("status") != "failed")
-        together = together.filter(~of_tests.any().over("instruction_id") | (pl.col("evidence") == TESTS_FIRST))
     weight = pl.col("evidence").replace_strict(weights, return_dtype=pl.Float64)
-    together = together.with_columns(pl.col("p_left", "p_right") * weight)
+    together = together.with_columns(pl.col("p_left", "p_right") * weight).sort("row_id")
+    of_kind = {kind: (pl.col("p_left") - pl.col("p_right")).filter(pl.col("evidence") == kind).sum() for kind in kinds}
+    leads = together.group_by("instruction_id", maintain_order=True).agg(**of_kind)
+    decisive = pl.coalesce(*(pl.when(pl.col(kind).abs() > TIE_WITHIN).then(pl.lit(kind)) for kind in kinds), pl.lit(""))
+    if settings.combine == "first":
+        leads = leads.with_columns(decided_by=decisive)
+        together = together.join(leads.select("instruction_id", "decided_by"), on="instruction_id", maintain_order="left")
+        together = together.filter((pl.col("decided_by") == "") | (pl.col("evidence") == pl.col("decided_by")))
+    else:
+        side = pl.sum_horizontal(kinds).sign()
+        most = pl.max_horizontal(pl.col(kind) * side for kind in kinds)
+        largest = pl.coalesce(*(pl.when(pl.col(kind) * side == most).then(pl.lit(kind)) for kind in kinds))
+        leads = leads.with_columns(decided_by=largest)
     amounts = together.group_by("instruction_id").agg(
-        (pl.col("p_left") + pl.col("p_right")).filter(pl.col("evidence") == kind).sum().alias(f"from_{kind}")
-        for kind in weights
+        (pl.col("p_left") + pl.col("p_right")).filter(pl.col("evidence") == kind).sum().alias(f"from_{kind}") for kind in kinds
     )
-    found = outcomes(pairs, together, left, right, "soft")
-    found = found.join(amounts, on="instruction_id", how="left", maintain_order="left")
-    return found.with_columns(pl.col("^from_.*$").fill_null(0.0))
+    found = outcomes(pairs, together, left, right, "soft").drop("decided_by")
+    for more in (leads.select("instruction_id", "decided_by"), amounts):
+        found = found.join(more, on="instruction_id", how="left", maintain_order="left")
+    tied = pl.col("outcome").is_null() | (pl.col("outcome") == 0.5)
+    return found.with_columns(
+        pl.col("^from_.*$").fill_null(0.0), decided_by=pl.when(tied).then(pl.lit("")).otherwise("decided_by")
+    )
 
 
 def weights_of(settings: Battles) -> dict[str, float]:
-    """What one vote of each kind weighs."""
-    weights: dict[str, float] = settings.weights.model_dump()
-    return weights if settings.evidence == "both" else dict.fromkeys(weights, 1.0)
+    """What one vote of each kind of an arena's evidence weighs."""
+    weights: dict[str, float] = settings.weights.model_dump(include={*settings.evidence})
+    return weights if settings.combine == "sum" else dict.fromkeys(weights, 1.0)

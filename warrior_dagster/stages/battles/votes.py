@@ -23,7 +23,7 @@ completion keys of the two answers.
 
 COUNTED_OF_VOTES = [name for name in VOTE_SCHEMA if name not in ("text", "reasoning", "reason", *REQUEST_COLUMNS)]
 """The columns that votes are counted by; the others are most of the table."""
-OPINION, EXECUTION = "opinion", "execution"
+OPINION, EXECUTION, BEHAVIOUR = "opinion", "execution", "behaviour"
 """The kinds of evidence, values of the column `evidence`."""
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -25,16 +25,15 @@ BLIND = (
     "an answer in this data set does not mean that it was run or passed"
 )
 EVIDENCE = {
-    "opinion": "of the preferences of other models: nothing was verified by execution",
-    "execution": "of the results of tests that were run on it or, where the tests did not decide, of the preferences of other "
-    f"models. {BLIND}",
-    "both": f"of the preferences of other models and the results of tests that were run on it. {BLIND}",
+    "opinion": "the preferences of other models",
+    "execution": "the results of tests that were run on it",
+    "behaviour": "its agreement with other answers on what they return",
 }
-"""Why an answer is in a data set (after "because"), for each value of the arena's `battles.evidence`."""
+"""Why an answer is in a data set (after "because of"), for each kind of evidence."""
 LIMITATIONS = """\
 The models above generated the instructions and the answers; no person wrote them. An answer is in this data set because
-{evidence}. Code that was judged good may be wrong, insecure or out of date. Scores and ratings compare these competitors with
-one another in the opinion of these judges, including their biases. They do not measure correctness. Texts may repeat the
+of {evidence}. Code that was judged good may be wrong, insecure or out of date. Scores and ratings compare these competitors
+with one another in the opinion of these judges, including their biases. They do not measure correctness. Texts may repeat the
 models' training data. Rows that overlap the benchmarks counted above word for word were removed, and no others. If you train a
 model on this data and evaluate it on another benchmark, check for contamination first.
 
@@ -51,13 +50,13 @@ def dataset_card(
     counts: Mapping[str, int],
     settings: Mapping[str, Any],
     names: Mapping[str, str],
-    evidence: Literal["opinion", "execution", "both"],
+    evidence: Sequence[str],
 ) -> str:
     """The README.md of a data set: front matter for the Hub, then models, counts, settings and limitations.
 
     `kind` is `sft`, `dpo` or `kto`. Each model has `name`, `model`, `revision` and `license`; a missing or empty one is
-    "unknown". `counts` are the rows after each stage, in order; `settings` are plain values, written as YAML; `evidence` is as
-    in the arena file. A card is public, so the addresses of servers and local folders are removed from models and settings;
+    "unknown". `counts` are the rows after each stage, in order; `settings` are plain values, written as YAML; `evidence` is
+    battles.evidence. A card is public, so the addresses of servers and local folders are removed from models and settings;
     `names` are what stands there for local folders and files (`publishing.public_names`).
     """
     front = {
@@ -79,9 +78,15 @@ def dataset_card(
         f"## Models\n\n{_table(['competitor', 'model', 'revision', 'license'], listed)}",
         f"## Counts\n\n{_table(['stage', 'rows'], [[stage, f'{count:,}'] for stage, count in counts.items()])}",
         f"## Settings\n\n{_fenced(_yaml(public(dict(settings), names)))}",
-        f"## Limitations\n\n{LIMITATIONS.format(evidence=EVIDENCE[evidence])}",
+        f"## Limitations\n\n{LIMITATIONS.format(evidence=because_of(evidence))}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def because_of(evidence: Sequence[str]) -> str:
+    """Why an answer is in a data set, and how little that proves."""
+    reasons = " or ".join(EVIDENCE[kind] for kind in evidence)
+    return f"{reasons}. {BLIND}" if set(evidence) > {"opinion"} else f"{reasons}: nothing was verified by execution"
 
 
 def _yaml(value: object) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.config.stages import Battles
+from warrior_dagster.config.battles import Battles
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST, RIGHT_FIRST

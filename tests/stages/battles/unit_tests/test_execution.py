@@ -6,7 +6,7 @@ from functools import partial
 import polars as pl
 import pytest
 
-from warrior_dagster.config.stages import Execution
+from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import extract_code
 from warrior_dagster.sandbox.host import Outcome
 from warrior_dagster.sandbox.pool import Program, Result, run_all

@@ -31,7 +31,7 @@ from warrior_dagster.stages.battles.unit_tests import execution
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
-BOTH = {"verdict": "direct", "votes": "soft", "evidence": "both"}
+BOTH = {"verdict": "direct", "votes": "soft", "evidence": ["opinion", "execution"], "combine": "sum"}
 TESTED = ("generated_tests", "execution_results", "execution_votes")
 
 
@@ -123,7 +123,7 @@ def test_tests_decide_alone_if_possible_and_checks_audit_and_report_show_it(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_writers(monkeypatch)
-    arena = make_arena(("ann", "bob", "cyd", "dan"), battles=BOTH | {"evidence": "execution"})
+    arena = make_arena(("ann", "bob", "cyd", "dan"), battles=BOTH | {"evidence": ["execution", "opinion"], "combine": "first"})
     with scripted_engines(arena, [], []) as engines:
         runs = materialize(arena, engines, *EVERYTHING)
     checks = {check.check_name: check for run in runs for check in run.get_asset_check_evaluations()}
@@ -135,11 +135,16 @@ def test_tests_decide_alone_if_possible_and_checks_audit_and_report_show_it(
     found = tables(arena)
     votes = found["execution_votes"]
     decided = votes.filter(pl.col("status") != "failed")
-    by_tests = found["battle_outcomes"].join(decided, on=["instruction_id", "left", "right"], how="semi")
+    by_tests = found["battle_outcomes"].filter(decided_by="execution")
     assert len(by_tests)
+    assert by_tests.join(decided, on=["instruction_id", "left", "right"], how="anti").is_empty()
     assert (by_tests["from_execution"] > 0).all()
     assert (by_tests["from_opinion"] == 0).all()
-    others = found["battle_outcomes"].join(decided, on=["instruction_id", "left", "right"], how="anti").drop_nulls("outcome")
+    others = (
+        found["battle_outcomes"]
+        .join(votes.filter(status="decided"), on=["instruction_id", "left", "right"], how="anti")
+        .drop_nulls("outcome")
+    )
     assert (others["from_opinion"] > 0).all()
     audited = warehouse.read("judge_audit", [WHOLE])
     assert audited["tested_of"].sum() > 0
@@ -169,12 +174,12 @@ def test_an_arena_with_opinions_alone_has_no_execution_in_its_assets_rows_and_ve
 
     plain = versions()
     assert not set(TESTED) & set(plain)
-    unused = {"evidence": "opinion", "weights": {"execution": 5.0}}
+    unused = {"evidence": ["opinion"], "weights": {"execution": 5.0}}
     assert versions(battles=unused, execution={"seconds": 9.0, "prompt": "$instruction"}) == plain
-    changed = versions(battles={"evidence": "both"})
+    changed = versions(battles={"evidence": ["opinion", "execution"], "combine": "sum"})
     read_votes, with_cards = {"battle_outcomes", "judge_audit"}, {"sft_dataset", "dpo_dataset", "kto_dataset"}
     assert {name for name in plain if plain[name] != changed[name]} == read_votes | with_cards
-    assert changed != versions(battles={"evidence": "both", "weights": {"execution": 5.0}})
+    assert changed != versions(battles={"evidence": ["opinion", "execution"], "combine": "sum", "weights": {"execution": 5.0}})
     assert "from_execution" not in rows(finished_run.arena, "battle_outcomes").columns
     assert "tested" not in rows(finished_run.arena, "judge_audit").columns
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.stages.battles.unit_tests.replies import RIGHT, TESTS, WRONG_REPLIES
 from tests.stages.battles.unit_tests.test_execution import EMPTY, answers, asserts_of
-from warrior_dagster.config.stages import Execution
+from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.pool import run_all
 from warrior_dagster.stages.battles.unit_tests import execution
 

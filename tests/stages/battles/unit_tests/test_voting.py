@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.config.stages import Battles
+from warrior_dagster.config.battles import Battles
 from warrior_dagster.orchestration.checks import row_rules
 from warrior_dagster.stages.battles.outcomes import outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
@@ -155,7 +155,7 @@ shares = st.lists(st.none() | st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]), max_si
 
 @given(shares, shares, st.floats(0.5, 4), st.sampled_from(["hard", "soft"]))
 def test_both_kinds_of_votes_are_added_with_their_weights(opinions: Shares, executed: Shares, w: float, how: str) -> None:
-    settings = {"evidence": "both", "weights": {"execution": w}, "votes": how}
+    settings = {"evidence": ["opinion", "execution"], "combine": "sum", "weights": {"execution": w}, "votes": how}
     row = outcome(votes("opinion", *opinions), votes("execution", *executed), **settings)
 
     def mass(ps: Shares) -> list[float]:
@@ -168,10 +168,18 @@ def test_both_kinds_of_votes_are_added_with_their_weights(opinions: Shares, exec
     assert row["votes_left"] + row["votes_right"] == pytest.approx(row["from_opinion"] + row["from_execution"])
 
 
-@given(shares, shares, st.sampled_from(["opinion", "execution", "both"]))
+@given(shares, shares, st.sampled_from(["first", "sum"]))
 def test_a_battle_of_two_identical_answers_is_a_tie_whatever_the_votes(opinions: Shares, executed: Shares, kind: str) -> None:
     same = battled().with_columns(answer_right="answer_left")
-    settings = Battles.model_validate({"verdict": "direct", "votes": "soft", "evidence": kind, "weights": {"execution": 1}})
+    settings = Battles.model_validate(
+        {
+            "verdict": "direct",
+            "votes": "soft",
+            "evidence": ["execution", "opinion"],
+            "combine": kind,
+            "weights": {"execution": 1},
+        }
+    )
     given = [votes("opinion", *opinions), votes("execution", *executed)]
     found = weighted_outcomes(same, given, "left", "right", settings)
     assert found.select("local_left", "outcome").rows() == [(0.5, 0.5)]
@@ -180,13 +188,18 @@ def test_a_battle_of_two_identical_answers_is_a_tie_whatever_the_votes(opinions:
 
 
 @given(shares, shares)
-def test_tests_decide_alone_if_any_of_them_has_a_vote(opinions: Shares, executed: Shares) -> None:
-    row = outcome(votes("opinion", *opinions), votes("execution", *executed), evidence="execution")
-    alone = outcomes(battled(), votes("execution", *executed), "left", "right", "soft").to_dicts()[0]
-    without = outcomes(battled(), votes("opinion", *opinions), "left", "right", "soft").to_dicts()[0]
-    decided = any(p is not None for p in executed)
-    assert row["outcome"] == (alone if decided else without)["outcome"]
-    assert row["from_opinion" if decided else "from_execution"] == 0
+def test_the_first_kind_of_evidence_that_prefers_a_side_decides_alone(opinions: Shares, executed: Shares) -> None:
+    given = {"opinion": votes("opinion", *opinions), "execution": votes("execution", *executed)}
+    alone = {kind: outcomes(battled(), own, "left", "right", "soft").to_dicts()[0] for kind, own in given.items()}
+    for order in (["execution", "opinion"], ["opinion", "execution"]):
+        row = outcome(*given.values(), evidence=order)
+        first = next((kind for kind in order if alone[kind]["outcome"] != 0.5), "")
+        assert row["decided_by"] == first
+        assert row["outcome"] == (alone[first]["outcome"] if first else 0.5)
+        if first:
+            (other,) = {*order} - {first}
+            assert row[f"from_{other}"] == 0
+            assert row["local_left"] == pytest.approx(alone[first]["local_left"])
 
 
 def test_a_judge_abstains_on_an_answer_that_cannot_be_run_here_and_no_test_counts_it() -> None:

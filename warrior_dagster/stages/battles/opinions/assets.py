@@ -14,6 +14,9 @@ from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 
+NOT_OF_VOTES = {"evidence", "combine", "weights", "same_model", "opinions", "exam"}
+"""The settings of battles that change no vote of a judge."""
+
 
 def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     """The most tokens of a judge's prompt about two answers, and of its verdict."""
@@ -25,7 +28,7 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     partitioned_by="matchup",
     columns=tuple(VOTE_SCHEMA),
     reads={"selected_instructions": EVERYONE, "answers": BOTH_SIDES},
-    settings=lambda arena: [arena.battles.model_dump(mode="json", exclude={"evidence", "weights"})],  # which only count votes
+    settings=lambda arena: [arena.battles.model_dump(mode="json", exclude=NOT_OF_VOTES)],
     origins=origins(
         **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
         **dict.fromkeys(("key_left", "key_right"), "answers.completion_key"),

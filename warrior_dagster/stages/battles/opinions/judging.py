@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import Battles
 from warrior_dagster.config.matchups import sides
-from warrior_dagster.config.stages import Battles
 from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
 from warrior_dagster.inference.prompting import (
     LoadedCompetitor,

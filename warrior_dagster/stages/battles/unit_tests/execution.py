@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from warrior_dagster.config.stages import Execution
+from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract_code
 from warrior_dagster.sandbox.isolation import ResourceLimits
 from warrior_dagster.sandbox.pool import Program, Result
