@@ -4,51 +4,41 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from experiments.selection.rules import ALPHAS, KINDS, PAPER_ALPHA, Rule
+from experiments.selection.rules import BEFORE, KINDS, Rule
 from experiments.selection.simulated import SHOWN, SWEEPS
 from warrior_dagster.analysis.pictures import COLOURS, canvas
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MARKERS = "osD^vP"
-COMPARED = ("random", "shortest", "shortest that loads", "oracle")
-BARS = (*COMPARED[:-1], *(Rule(kind, alpha).name for kind in KINDS for alpha in (0.0, PAPER_ALPHA)), COMPARED[-1])
+MARKERS = "osD^vPX*"
+BASELINES = ("random", "shortest", "shortest that loads", "oracle")
+SAMPLES = ("; one sample", "; 4 samples")
 
 
 def bars(rows: pl.DataFrame, roster: list[str]) -> "Figure":
-    """Pass rates with their intervals: competitors alone, then rules, then the oracle."""
-    names = [name for name in (*roster, *BARS) if name in rows["rule"]]
-    figure, (axes,) = canvas(7.5, 0.3 * len(names) + 1, 1)
+    """Pass rates with their intervals: competitors alone, then rules, then the oracle; one sample beside several."""
+    named = [*roster, *BASELINES[:-1], *(Rule(kind, 0.0).name for kind in (BEFORE, *(k for k in KINDS if k != BEFORE))), "oracle"]
+    names = [name for name in named if f"{name}{SAMPLES[0]}" in rows["rule"]]
+    figure, (axes,) = canvas(7.5, 0.42 * len(names) + 1, 1)
     for place, name in enumerate(reversed(names)):
-        row = rows.row(by_predicate=pl.col("rule") == name, named=True)
-        colour = COLOURS[7] if name in roster else COLOURS[1] if name in COMPARED else COLOURS[0]
-        low, high = row["pass_rate"] - row["pass_rate_low"], row["pass_rate_high"] - row["pass_rate"]
-        axes.barh(place, row["pass_rate"], color=colour, xerr=[[low], [high]], error_kw={"linewidth": 0.8})
-        axes.text(row["pass_rate_high"] + 0.01, place, f"{row['pass_rate']:.1%}", va="center", fontsize=8)
+        for offset, suffix, colour in ((0.2, SAMPLES[0], COLOURS[7]), (-0.2, SAMPLES[1], COLOURS[0])):
+            row = rows.row(by_predicate=pl.col("rule") == f"{name}{suffix}", named=True)
+            low, high = row["pass_rate"] - row["pass_rate_low"], row["pass_rate_high"] - row["pass_rate"]
+            label = suffix.strip("; ") if place == 0 else None
+            error = {"linewidth": 0.8}
+            axes.barh(place + offset, row["pass_rate"], 0.36, color=colour, xerr=[[low], [high]], error_kw=error, label=label)
+            axes.text(row["pass_rate_high"] + 0.01, place + offset, f"{row['pass_rate']:.1%}", va="center", fontsize=7)
     axes.set_yticks(range(len(names)), [f"{name} alone" if name in roster else name for name in reversed(names)])
     axes.set(xlim=(0, 1), xlabel="share of tasks whose picked answer passes the hidden tests")
-    return figure
-
-
-def over_alpha(rows: pl.DataFrame) -> "Figure":
-    """Pass rate by the weight of the ratings, with one line per kind of evidence."""
-    figure, (axes,) = canvas(7, 3.6, 1)
-    for place, kind in enumerate(KINDS):
-        named = [Rule(kind, alpha).name for alpha in ALPHAS]
-        if named[0] not in rows["rule"]:
-            continue
-        rates = [rows.row(by_predicate=pl.col("rule") == name, named=True)["pass_rate"] for name in named]
-        axes.plot(ALPHAS, rates, color=COLOURS[place], marker=MARKERS[place], markersize=4, label=kind)
-    axes.set(xlabel="alpha: weight of the ratings in the final score", ylabel="pass rate of the picks")
-    axes.legend(frameon=False, ncols=2)
+    axes.legend(frameon=False, fontsize=8)
     return figure
 
 
 def sweeps(rows: pl.DataFrame) -> "Figure":
-    """How far each rule gets as judges and tests become better or more biased: one panel per sweep."""
-    figure, panels = canvas(9, 11, 4, 2)
-    for axes, (name, (_, _, label)) in zip(panels, SWEEPS.items(), strict=True):
+    """How far each rule gets as judges, tests and answers become better or more biased: one panel per sweep."""
+    figure, panels = canvas(9, 16, (len(SWEEPS) + 1) // 2, 2)
+    for axes, (name, (_, _, label, _)) in zip(panels, SWEEPS.items(), strict=False):
         for place, rule in enumerate(SHOWN):
             own = rows.filter(sweep=name, rule=rule.name).sort("value")
             line = axes.errorbar(
@@ -61,4 +51,6 @@ def sweeps(rows: pl.DataFrame) -> "Figure":
         axes.set(title=name, xlabel=label, ylim=(-1.0, 1.05))
     panels[0].set_ylabel("from random (0) to the oracle (1)")
     panels[0].legend(frameon=False, fontsize=7)
+    for axes in panels[len(SWEEPS) :]:
+        axes.set_axis_off()
     return figure

@@ -1,10 +1,10 @@
 """A simulated arena with judges of chosen accuracy and bias: where does each rule break?
 
-No model is called and no code is run. Right answers, votes and test outcomes are drawn at random; the product's own functions
-count the votes.
+No model is called and no code is run. Right answers, votes, test outcomes and what answers return are drawn at random; the
+product's own functions count the votes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from statistics import NormalDist
@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from experiments.selection.rules import PAPER_ALPHA, Hits, Rule, hits, judges_of, picks
+from experiments.selection.measures import Hits, baselines, hits_of
+from experiments.selection.rules import PAPER_ALPHA, Rule, judges_of, picks
 from warrior_dagster.config.battles import Battles
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.config.stages import Ratings
@@ -23,17 +24,16 @@ from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
-ROSTER = ["ann", "bob", "cyd", "dan", "eve"]
-SKILLS = (0.55, 0.5, 0.45, 0.4, 0.1)
-"""The share of tasks that each competitor gets right: four of similar skill and a weak one, as in the experiment."""
+ROSTER = ["ann", "bob", "cyd", "dan", "eve", "fay", "gil", "hal"]
+SKILLS = (0.55, 0.5, 0.45, 0.4, 0.1, 0.5, 0.45, 0.4)
+"""The share of tasks that each competitor gets right: the first five are four of similar skill and a weak one."""
 CORRELATION = 0.6
 """Correlation of the difficulty of a task between competitors: some tasks are hard for all."""
-TASKS, TESTS, REPEATS = 150, 5, 16
+TASKS, TESTS, INPUTS, REPEATS = 150, 5, 10, 16
 LENGTHS = 100.0
 SHOWN = (
     *(Rule("opinions, hard", alpha) for alpha in (0.0, PAPER_ALPHA, 1.0)),
-    Rule("tests alone", 0.0),
-    Rule("both", 0.0),
+    *(Rule(kind, 0.0) for kind in ("tests", "behaviour", "tests, then behaviour", "all three added")),
 )
 Drawn = NDArray[np.bool_]
 
@@ -58,27 +58,39 @@ class Judges:
     """The share of wrong answers that a test detects if its writer understood the task."""
     same_mistake: float = 0.25
     """The share of wrong answers that make the same mistake as the tests of a misunderstood task, and pass them."""
+    common_mistake: float = 0.25
+    """The share of wrong answers to a task that make one common mistake, and so return the same; the others err each for itself."""
+    telling: float = 0.5
+    """The share of inputs on which a mistake shows; on the others a wrong answer returns what a right one returns."""
+    competitors: int = 5
+    """The number of competitors."""
 
 
-SWEEPS: dict[str, tuple[Judges, str, str]] = {
-    "judges see what is right": (Judges(), "accuracy", "share of battles that a judge sees rightly"),
-    "all judges err together": (Judges(shared=1.0), "accuracy", "share of battles that all judges see rightly"),
-    "the first answer sways": (Judges(), "first", "share of votes for whichever comes first"),
-    "the longer answer sways": (Judges(), "longer", "share of votes for the longer"),
-    "writers of tests understand the task": (Judges(), "understood", "share of tasks that a writer understands"),
-    "all writers misunderstand together": (Judges(writers_shared=1.0), "understood", "share of tasks that all understand"),
-    "wrong answers share the tests' mistake": (Judges(understood=0.5), "same_mistake", "share of wrong answers that do"),
-    "tests are strict": (Judges(), "strict", "share of wrong answers that a test finds"),
+SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
+SWEEPS: dict[str, tuple[Judges, str, str, Sequence[float]]] = {
+    "judges see what is right": (Judges(), "accuracy", "share of battles that a judge sees rightly", SHARES),
+    "all judges err together": (Judges(shared=1.0), "accuracy", "share of battles that all judges see rightly", SHARES),
+    "the first answer sways": (Judges(), "first", "share of votes for whichever comes first", SHARES),
+    "the longer answer sways": (Judges(), "longer", "share of votes for the longer", SHARES),
+    "writers of tests understand the task": (Judges(), "understood", "share of tasks that a writer understands", SHARES),
+    "all writers misunderstand together": (
+        Judges(writers_shared=1.0), "understood", "share of tasks that all understand", SHARES,
+    ),
+    "wrong answers share the tests' mistake": (Judges(understood=0.5), "same_mistake", "share of wrong answers that do", SHARES),
+    "tests are strict": (Judges(), "strict", "share of wrong answers that a test finds", SHARES),
+    "wrong answers share one mistake": (Judges(), "common_mistake", "share of wrong answers that do", SHARES),
+    "inputs tell right from wrong": (Judges(), "telling", "share of inputs on which a mistake shows", SHARES),
+    "few answers": (Judges(), "competitors", "number of competitors", (3, 4, 5, 6, 8)),
 }
-VALUES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
+"""For each panel: the judges, what is varied, its name on the axis, and its values."""
 
 
 def sweep() -> Iterator[dict[str, Any]]:
     """One row per sweep, value and rule of SHOWN: `random_to_oracle`, the mean over all repeats of how far the rule gets from a
     random pick (0) to the oracle (1), and its `standard_error`.
     """
-    for name, (judges, varied, _) in SWEEPS.items():
-        for value in VALUES:
+    for name, (judges, varied, _, values) in SWEEPS.items():
+        for value in values:
             for rule, shares in random_to_oracle(replace(judges, **{varied: value})).items():
                 error = float(np.std(shares, ddof=1) / len(shares) ** 0.5)
                 measures = {"random_to_oracle": float(np.mean(shares)), "standard_error": error}
@@ -96,12 +108,12 @@ def random_to_oracle(judges: Judges, repeats: int = REPEATS) -> dict[str, list[f
 
 
 def arena(judges: Judges, seed: int) -> dict[str, Hits]:
-    """The hits of each rule in one simulated arena; see rules.hits."""
-    chance = np.random.default_rng(seed)
+    """The hits of each rule in one simulated arena; see measures.baselines."""
+    chance, roster = np.random.default_rng(seed), ROSTER[: judges.competitors]
     ids = [f"{place:032x}" for place in range(TASKS)]
     common = CORRELATION**0.5 * chance.standard_normal((TASKS, 1))
-    hard = common + (1 - CORRELATION) ** 0.5 * chance.standard_normal((TASKS, len(ROSTER)))
-    truth = hard < np.array([NormalDist().inv_cdf(skill) for skill in SKILLS])
+    hard = common + (1 - CORRELATION) ** 0.5 * chance.standard_normal((TASKS, len(roster)))
+    truth = hard < np.array([NormalDist().inv_cdf(skill) for skill in SKILLS[: len(roster)]])
     lengths = chance.exponential(LENGTHS, truth.shape).astype(int) + 1
     answers = pl.DataFrame(
         {
@@ -112,19 +124,44 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
             "completion_key": f"{place}:{name}",
         }
         for place, identity in enumerate(ids)
-        for column, name in enumerate(ROSTER)
+        for column, name in enumerate(roster)
     )
-    selected = pl.DataFrame({"instruction_id": ids, "competitor": ROSTER[0], "instruction": ""})
-    pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(ROSTER)}
+    selected = pl.DataFrame({"instruction_id": ids, "competitor": roster[0], "instruction": ""})
+    pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(roster)}
     opinions = {m: opinion_votes(judges, m, truth, lengths, ids, chance) for m in pairs}
     reports = suite_reports(judges, truth, ids, chance)
-    executed = {m: voting.vote(pairs[m], reports, judges_of(m, ROSTER), *sides(m)) for m in pairs}
-    battles = Battles.model_validate(
-        {"verdict": "direct", "votes": "soft", "evidence": ["opinion", "execution"], "combine": "sum"}
-    )
-    chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, Ratings(orders="one"), rules=SHOWN, seeds=(seed,))
+    executed = {m: voting.vote(pairs[m], reports, judges_of(m, roster), *sides(m)) for m in pairs}
+    observed = observations(judges, truth, ids, chance)
+    by_behaviour = {m: BEHAVIOURVOTES for m in pairs}
+    votes = {OPINION: opinions, EXECUTION: executed, BEHAVIOUR: by_behaviour}
+    battles = Battles.model_validate({"verdict": "direct", "votes": "soft"})
+    chosen = picks(answers, pairs, votes, roster, battles, Ratings(orders="one"), rules=SHOWN)
     loads = answers.select("instruction_id", "competitor", loads=True)
-    return hits(truth.astype(float), answers, loads, chosen, ids, ROSTER)
+    right = truth.astype(float)
+    rules = {name: hits_of(picked, right, ids, roster) for name, picked in chosen.items()}
+    return baselines(right, answers, loads, ids, roster) | rules
+
+
+def observations(judges: Judges, truth: Drawn, ids: list[str], chance: np.random.Generator) -> pl.DataFrame:
+    """What every answer returns on INPUTS inputs: the columns of observing.SCHEMA that agreement needs."""
+    count = truth.shape[1]
+    common = chance.random(truth.shape) < judges.common_mistake
+    mistake = np.where(common, count, np.arange(count))
+    shows = chance.random((len(ids), count + 1, INPUTS)) < judges.telling
+    return pl.DataFrame(
+        {
+            "instruction_id": identity,
+            "competitor": name,
+            "input": f"f({number})",
+            "outcome": RETURNED,
+            "value": f"mistake {mistake[place, column]}" if is_wrong else "right",
+            "answer_key": f"{place}:{name}",
+        }
+        for place, identity in enumerate(ids)
+        for column, name in enumerate(ROSTER[:count])
+        for number in range(INPUTS)
+        for is_wrong in (not truth[place, column] and shows[place, mistake[place, column], number],)
+    )
 
 
 def opinion_votes(
@@ -135,7 +172,7 @@ def opinion_votes(
     differs, is_longer = truth[:, left] != truth[:, right], lengths[:, left] > lengths[:, right]
     is_shared, common_accuracy, common_side = chance.random((3, len(ids)))
     rows = list[dict[str, Any]]()
-    for judge in judges_of(matchup, ROSTER):
+    for judge in judges_of(matchup, ROSTER[: judges.competitors]):
         own_accuracy, own_side = chance.random((2, len(ids)))
         is_right = np.where(is_shared < judges.shared, common_accuracy, own_accuracy) < judges.accuracy
         prefers_left = np.where(is_shared < judges.shared, common_side, own_side) < 0.5  # if both are right or wrong
@@ -170,17 +207,18 @@ def suite_reports(
     judges: Judges, truth: Drawn, ids: list[str], chance: np.random.Generator
 ) -> Mapping[tuple[str, str], voting.SuiteReport]:
     """The reports of all competitors' tests, from drawn outcomes; see voting.suite_reports."""
+    roster = ROSTER[: judges.competitors]
     shared = chance.random((len(ids), 1)) < judges.writers_shared
     understood = np.where(shared, chance.random((len(ids), 1)), chance.random(truth.shape)) < judges.understood
     mistaken = ~truth & (chance.random(truth.shape) < judges.same_mistake)
     tests, run = list[dict[str, Any]](), list[dict[str, Any]]()
-    for (place, identity), (writer, name), number in product(enumerate(ids), enumerate(ROSTER), range(TESTS)):
+    for (place, identity), (writer, name), number in product(enumerate(ids), enumerate(roster), range(TESTS)):
         test = f"{identity}:{name}:{number:02}"
         common = {"row_id": test, "instruction_id": identity, "writer": name, "test": test}
         tests.append(dict.fromkeys(generation.SCHEMA) | common | {"status": "ok", "reason": "", "completion_key": test})
-        found = chance.random(len(ROSTER)) < judges.strict
+        found = chance.random(len(roster)) < judges.strict
         passes = truth[place] | ~found if understood[place, writer] else mistaken[place]
-        for competitor, passed in zip(ROSTER, passes.tolist(), strict=True):
+        for competitor, passed in zip(roster, passes.tolist(), strict=True):
             outcome = execution.PASSED if passed else "failed"
             answer = {"competitor": competitor, "outcome": outcome, "answer_key": f"{place}:{competitor}"}
             run.append(dict.fromkeys(execution.SCHEMA) | common | answer)
