@@ -26,7 +26,6 @@ from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.progress import periodic_log
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.planning.preflight import missing_here, no_isolation
-from warrior_dagster.stages.battles.votes import OPINION
 
 HERE = Path(__file__).parent
 VARIANTS = {"whole": "instruction", "stripped": "stripped"}
@@ -58,32 +57,34 @@ def simulate(folder: Path) -> None:
 
 
 def battle(arena: Arena, engines: Engines, every: pl.DataFrame, count: int, judged: int, folder: Path) -> None:
-    """Run the real arena on the first `count` tasks, and opinions too on the first `judged`."""
+    """Run the real arena on the first `count` tasks, and opinions on the first `judged`."""
     chosen = every.sort("instruction_id").head(count)  # the ids are hashes, so this is a random sample
     made = {variant: evidence.make(arena, engines, chosen, column) for variant, column in VARIANTS.items()}
     truth = evidence.grade(made["whole"].samples, chosen)
     for variant, own in made.items():
-        found = evaluate(arena, own, truth)
-        report(variant, found, chosen, folder)
-        if judged:
-            with_opinions(variant, arena, engines, narrowed(own, chosen.head(judged)), truth, folder)
+        report(variant, evaluate(arena, own, truth), own, truth, arena.roster, folder)
 
 
 def evaluate(arena: Arena, made: Made, truth: pl.DataFrame) -> dict[str, Hits]:
     """The share right of each task, by rule: means over draws of answers and of tests."""
-    draws = range(arena.execution.samples)
-    suites = {"": [(draw,) for draw in draws], "; all tests": [tuple(draws)]}
+    draws, samples = range(arena.execution.samples), arena.answers.samples
     found = dict[str, list[Hits]]()
-    for suffix, of_draws in suites.items():
-        for drawn in of_draws:
-            for number in range(arena.answers.samples):
+    for suffix, suites in (("", [(draw,) for draw in draws]), ("; all tests", [tuple(draws)])):
+        for drawn in suites:
+            for number in range(samples):
                 add(found, arena, made, evidence.nth(made.samples, number), truth, drawn, f"; one sample{suffix}")
-            add(found, arena, made, evidence.settled(arena, made, drawn), truth, drawn, f"; {arena.answers.samples} samples{suffix}")
+            add(found, arena, made, evidence.settled(arena, made, drawn), truth, drawn, f"; {samples} samples{suffix}")
     return {name: np.mean(own, axis=0) for name, own in found.items()}
 
 
 def add(
-    found: dict[str, list[Hits]], arena: Arena, made: Made, answers: pl.DataFrame, truth: pl.DataFrame, drawn: tuple[int, ...], suffix: str
+    found: dict[str, list[Hits]],
+    arena: Arena,
+    made: Made,
+    answers: pl.DataFrame,
+    truth: pl.DataFrame,
+    drawn: tuple[int, ...],
+    suffix: str,
 ) -> None:
     """Add the hits of each rule, each competitor and each baseline with some answers, one of each competitor, and some tests."""
     ids, roster = made.tasks["instruction_id"].to_list(), arena.roster
@@ -100,7 +101,9 @@ def report(variant: str, found: dict[str, Hits], made: Made, truth: pl.DataFrame
     best = found[max((f"{name}; one sample" for name in roster), key=lambda name: found[name].mean())]
     every = truth.group_by("instruction_id").agg(pl.col("right").any())
     oracle = made.tasks.join(every, on="instruction_id", how="left", maintain_order="left")["right"].cast(pl.Float64).to_numpy()
-    rows = measures.table({**found, "the oracle of all answers": oracle}, best, oracle, found[f"{rules.BEFORE}; votes only; one sample"])
+    rows = measures.table(
+        {**found, "the oracle of all answers": oracle}, best, oracle, found[f"{rules.BEFORE}; votes only; one sample"]
+    )
     for row in write(rows, folder / f"rules_{variant}.csv").iter_rows(named=True):
         print(json.dumps({"experiment": "selection", "tests": variant, **row}), flush=True)
     write(pl.DataFrame({"task_id": made.tasks["task_id"], **found}), folder / f"tasks_{variant}.csv")

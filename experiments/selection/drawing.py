@@ -18,7 +18,12 @@ SAMPLES = ("; one sample", "; 4 samples")
 
 def bars(rows: pl.DataFrame, roster: list[str]) -> "Figure":
     """Pass rates with their intervals: competitors alone, then rules, then the oracle; one sample beside several."""
-    named = [*roster, *BASELINES[:-1], *(Rule(kind, 0.0).name for kind in (BEFORE, *(k for k in KINDS if k != BEFORE))), "oracle"]
+    named = [
+        *roster,
+        *BASELINES[:-1],
+        *(Rule(kind, 0.0).name for kind in (BEFORE, *(k for k in KINDS if k != BEFORE))),
+        "oracle",
+    ]
     names = [name for name in named if f"{name}{SAMPLES[0]}" in rows["rule"]]
     figure, (axes,) = canvas(7.5, 0.42 * len(names) + 1, 1)
     for place, name in enumerate(reversed(names)):

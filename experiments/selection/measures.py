@@ -16,9 +16,9 @@ Hits = NDArray[np.float64]
 
 
 def matrix(answers: pl.DataFrame, right: pl.DataFrame, ids: list[str], roster: list[str]) -> Hits:
-    """1 for a right answer, 0 for a wrong or unusable one; shape (tasks, competitors)."""
+    """1 for a right answer, 0 for a wrong or unusable one; shape (tasks, competitors). `right` has the rows of evidence.grade."""
     found = np.zeros((len(ids), len(roster)))
-    graded = answers.filter("usable").join(right, on=["instruction_id", "competitor"])
+    graded = answers.filter("usable").join(right, on=["instruction_id", "completion_key"])
     for identity, name, is_right in graded.select("instruction_id", "competitor", "right").iter_rows():
         found[ids.index(identity), roster.index(name)] = is_right
     return found
@@ -31,7 +31,7 @@ def baselines(truth: Hits, answers: pl.DataFrame, right: pl.DataFrame, ids: list
     usable = answers.filter("usable")
     counts = dict(usable.group_by("instruction_id").len().iter_rows())
     by_length = usable.sort(pl.col("answer").str.len_chars(), pl.col("competitor").cast(pl.Enum(roster)))
-    loading = by_length.join(right.filter("loads"), on=["instruction_id", "competitor"], how="semi", maintain_order="left")
+    loading = by_length.join(right.filter("loads"), on=["instruction_id", "completion_key"], how="semi", maintain_order="left")
     found = {name: truth[:, place] for place, name in enumerate(roster)}
     found["random"] = truth.sum(axis=1) / np.array([max(counts.get(one, 0), 1) for one in ids])
     for name, frame in (("shortest", by_length), ("shortest that loads", loading)):

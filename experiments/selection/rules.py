@@ -98,8 +98,7 @@ def picks(
         ]
         outcomes = pl.concat(tallied).drop_nulls("outcome")
         of_method = {
-            method: rated(outcomes, roster, method, ratings)
-            for method in {rule.method for rule in rules if rule.kind == name}
+            method: rated(outcomes, roster, method, ratings) for method in {rule.method for rule in rules if rule.kind == name}
         }
         for rule in (rule for rule in rules if rule.kind == name):
             scored = scores.final_scores(outcomes, of_method[rule.method], answers, roster, alpha=rule.alpha)
@@ -110,7 +109,9 @@ def picks(
 def shortest_of_best(scored: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     """The best answer of each instruction, of equal scores the shortest."""
     lengths = answers.select("instruction_id", "competitor", length=pl.col("answer").str.len_chars())
-    ordered = scored.join(lengths, on=["instruction_id", "competitor"]).sort("score", "length", "competitor", descending=[True, False, False])
+    ordered = scored.join(lengths, on=["instruction_id", "competitor"]).sort(
+        "score", "length", "competitor", descending=[True, False, False]
+    )
     return ordered.unique("instruction_id", keep="first", maintain_order=True)
 
 

@@ -19,10 +19,12 @@ from experiments.selection.rules import PAPER_ALPHA, Rule, judges_of, picks
 from warrior_dagster.config.battles import Battles
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.config.stages import Ratings
-from warrior_dagster.stages.battles import pairing
+from warrior_dagster.stages.battles import pairing, sandbox_runs
+from warrior_dagster.stages.battles.behaviours import voting as behaviour_voting
+from warrior_dagster.stages.battles.behaviours.agreement import RETURNED
 from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
-from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
+from warrior_dagster.stages.battles.votes import BEHAVIOUR, EXECUTION, OPINION, VOTE_SCHEMA
 
 ROSTER = ["ann", "bob", "cyd", "dan", "eve", "fay", "gil", "hal"]
 SKILLS = (0.55, 0.5, 0.45, 0.4, 0.1, 0.5, 0.45, 0.4)
@@ -74,9 +76,17 @@ SWEEPS: dict[str, tuple[Judges, str, str, Sequence[float]]] = {
     "the longer answer sways": (Judges(), "longer", "share of votes for the longer", SHARES),
     "writers of tests understand the task": (Judges(), "understood", "share of tasks that a writer understands", SHARES),
     "all writers misunderstand together": (
-        Judges(writers_shared=1.0), "understood", "share of tasks that all understand", SHARES,
+        Judges(writers_shared=1.0),
+        "understood",
+        "share of tasks that all understand",
+        SHARES,
     ),
-    "wrong answers share the tests' mistake": (Judges(understood=0.5), "same_mistake", "share of wrong answers that do", SHARES),
+    "wrong answers share the tests' mistake": (
+        Judges(understood=0.5),
+        "same_mistake",
+        "share of wrong answers that do",
+        SHARES,
+    ),
     "tests are strict": (Judges(), "strict", "share of wrong answers that a test finds", SHARES),
     "wrong answers share one mistake": (Judges(), "common_mistake", "share of wrong answers that do", SHARES),
     "inputs tell right from wrong": (Judges(), "telling", "share of inputs on which a mistake shows", SHARES),
@@ -132,11 +142,14 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
     reports = suite_reports(judges, truth, ids, chance)
     executed = {m: voting.vote(pairs[m], reports, judges_of(m, roster), *sides(m)) for m in pairs}
     observed = observations(judges, truth, ids, chance)
-    by_behaviour = {m: BEHAVIOURVOTES for m in pairs}
+    weights = behaviour_voting.peer_weights({name: name for name in roster}, same_model=1.0)
+    standing, calls = behaviour_voting.behaviours(observed, weights), frozenset(f"f({n})" for n in range(INPUTS))
+    inputs = dict.fromkeys(ids, calls)
+    by_behaviour = {m: behaviour_voting.vote(pairs[m], standing, inputs, {}, *sides(m)) for m in pairs}
     votes = {OPINION: opinions, EXECUTION: executed, BEHAVIOUR: by_behaviour}
     battles = Battles.model_validate({"verdict": "direct", "votes": "soft"})
     chosen = picks(answers, pairs, votes, roster, battles, Ratings(orders="one"), rules=SHOWN)
-    loads = answers.select("instruction_id", "competitor", loads=True)
+    loads = answers.select("instruction_id", "completion_key", loads=True)
     right = truth.astype(float)
     rules = {name: hits_of(picked, right, ids, roster) for name, picked in chosen.items()}
     return baselines(right, answers, loads, ids, roster) | rules
@@ -154,6 +167,7 @@ def observations(judges: Judges, truth: Drawn, ids: list[str], chance: np.random
             "competitor": name,
             "input": f"f({number})",
             "outcome": RETURNED,
+            "reason": "",
             "value": f"mistake {mistake[place, column]}" if is_wrong else "right",
             "answer_key": f"{place}:{name}",
         }
