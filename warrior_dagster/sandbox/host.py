@@ -1,6 +1,6 @@
 """The host's side of one sandbox, which runs many programs. pool.py has the threat model.
 
-The host decodes no value and runs no check: it reads an outcome and a reason for each.
+The host decodes no value and runs no check: it reads an outcome and a text for each check or call.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from warrior_dagster.sandbox.group_memory import group_memory
-from warrior_dagster.sandbox.guest.supervisor import HEADER
+from warrior_dagster.sandbox.guest.children import HEADER
 from warrior_dagster.sandbox.isolation import IsolationError, Level, ResourceLimits, start
 
 Outcome = Literal["passed", "failed", "error", "timeout", "abstained", "not run"]
@@ -31,6 +31,10 @@ OVERHEAD = 64 << 20  # bytes that the sandbox itself holds
 
 class SandboxStuck(RuntimeError):
     """The sandbox ended, is silent, holds too much memory, or sent something malformed: a new one is needed."""
+
+
+class SandboxSilent(SandboxStuck):
+    """The sandbox sent nothing in time."""
 
 
 @dataclass(slots=True)
@@ -53,6 +57,8 @@ class Sandbox:
         self.level, self.limits = level, limits
         self.process: subprocess.Popen[bytes] | None = None
         self.buffer = bytearray()
+        self.memory = limits.memory + OVERHEAD  # what its processes may hold together
+        self.next_look = 0.0  # when that is looked at again
 
     def run(self, code: str, checks: Sequence[str]) -> ProgramRun:
         """Run every check, or none if the code cannot be loaded. Without checks the code is only loaded.
@@ -82,15 +88,19 @@ class Sandbox:
 
     def run_check(self, text: str) -> tuple[Any, str, float]:
         """The outcome, the reason and the seconds of a check, given the code and the check as JSON. Raises SandboxStuck."""
-        if self.process is None:
-            self.start()
-        limit = self.limits.seconds
-        self.send(f"{limit:<{HEADER}.6f}{len(text):<{HEADER}}{text}".encode())
-        match self.receive(limit + GRACE_SECONDS):
+        self.request("check", f"{len(text):<{HEADER}}{text}")
+        match self.receive(self.limits.seconds + GRACE_SECONDS):
             case ["end", str(outcome), str(reason), float(seconds)] if outcome in (*OUTCOMES, NOT_LOADED):
                 return outcome, reason, seconds
             case other:
                 raise SandboxStuck(f"the sandbox sent {str(other)[:100]}")
+
+    def request(self, kind: str, rest: str, *, processes: int = 1) -> None:
+        """Ask for something; so many processes may each hold as much memory as one may. Raises SandboxStuck, IsolationError."""
+        if self.process is None:
+            self.start()
+        self.memory = processes * self.limits.memory + OVERHEAD
+        self.send(f"{kind:<{HEADER}}{self.limits.seconds:<{HEADER}.6f}{rest}".encode())
 
     def start(self) -> None:
         self.process = start(self.level, self.limits)
@@ -120,35 +130,52 @@ class Sandbox:
     def receive(self, seconds: float) -> list[Any]:
         """The sandbox's next message, within so many seconds. Raises SandboxStuck."""
         deadline = time.monotonic() + seconds
-        assert self.process
-        assert self.process.stdout
-        descriptor = self.process.stdout.fileno()
         while (end := self.buffer.find(b"\n")) < 0:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise SandboxStuck("the sandbox says nothing any more")
-            if not select.select([descriptor], [], [], min(left, TICK))[0]:
-                self.limit_memory()
-                continue
-            data = os.read(descriptor, 1 << 16)
-            if not data:
-                raise SandboxStuck("the sandbox ended")
-            self.buffer += data
+            self.receive_more(deadline)
             if len(self.buffer) > MAX_MESSAGE:
                 raise SandboxStuck("the sandbox sent too much")
-        line = bytes(self.buffer[:end])
-        del self.buffer[: end + 1]
+        line = self.receive_bytes(end + 1, 0.0)
         try:
             message = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise SandboxStuck("the sandbox sent what is not JSON") from error
         return message if isinstance(message, list) else [message]
 
-    def limit_memory(self) -> None:
-        """Raises SandboxStuck if the processes of a check hold more memory together than one of them may."""
+    def receive_bytes(self, length: int, seconds: float) -> bytes:
+        """The next bytes that the sandbox sends, within so many seconds. Raises SandboxStuck."""
+        if not 0 <= length <= MAX_MESSAGE:
+            raise SandboxStuck("the sandbox sent too much")
+        deadline = time.monotonic() + seconds
+        while len(self.buffer) < length:
+            self.receive_more(deadline)
+        data = bytes(self.buffer[:length])
+        del self.buffer[:length]
+        return data
+
+    def receive_more(self, deadline: float) -> None:
+        """Add to the buffer, and look at the memory that is used every TICK. Raises SandboxStuck."""
         assert self.process
-        if group_memory(self.process.pid) > self.limits.memory + OVERHEAD:
-            raise SandboxStuck(f"its processes hold more than {self.limits.memory >> 20} MiB of memory together")
+        assert self.process.stdout
+        descriptor = self.process.stdout.fileno()
+        while True:
+            now = time.monotonic()
+            if now >= deadline:
+                raise SandboxSilent("the sandbox says nothing any more")
+            if now >= self.next_look:
+                self.next_look = now + TICK
+                self.limit_memory()
+            if select.select([descriptor], [], [], max(0.0, min(deadline, self.next_look) - now))[0]:
+                break
+        data = os.read(descriptor, 1 << 16)
+        if not data:
+            raise SandboxStuck("the sandbox ended")
+        self.buffer += data
+
+    def limit_memory(self) -> None:
+        """Raises SandboxStuck if its processes hold more memory together than they may."""
+        assert self.process
+        if group_memory(self.process.pid) > self.memory:
+            raise SandboxStuck(f"its processes hold more than {(self.memory - OVERHEAD) >> 20} MiB of memory together")
 
     def close(self) -> None:
         process, self.process = self.process, None

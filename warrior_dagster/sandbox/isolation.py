@@ -23,13 +23,17 @@ from typing import Any, Literal
 
 from warrior_dagster.sandbox.guest import (
     answer_process,
+    canonical,
     check_names,
     check_process,
+    children,
     conversation,
     folders,
     installed_modules,
     kernel,
+    loaded_process,
     namespaces,
+    observing,
     remote,
     supervisor,
     values,
@@ -68,7 +72,7 @@ class IsolationError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """What one check may use, including the loading of its code."""
+    """What one check may use, including the loading of its code. To be observed, loading and each call may use as much."""
 
     seconds: float = 2.0  # wall-clock and CPU, on the idle reference machine (see `pool.slowdown`)
     memory: int = 512 << 20  # bytes per process; callers with settings of their own pass theirs
@@ -178,6 +182,6 @@ def guest_modules() -> list[tuple[str, Any]]:
     """The compiled modules of the guest, each after those that it imports."""
     packages = ("warrior_dagster", "warrior_dagster.sandbox", "warrior_dagster.sandbox.guest")
     own = [kernel, values, conversation, answer_process, remote, check_names, check_process]
-    own += [folders, installed_modules, namespaces, supervisor]
+    own += [folders, installed_modules, namespaces, children, canonical, loaded_process, observing, supervisor]
     compiled = [(m.__name__, compile(Path(str(m.__file__)).read_bytes(), m.__name__, "exec")) for m in own]
     return [*((name, None) for name in packages), *compiled]

@@ -1,4 +1,6 @@
-"""Runs code that models wrote against checks, each judged separately, in sandboxes. Generated code runs nowhere else.
+"""Runs code that models wrote in sandboxes, against checks that are judged separately, or to observe what it returns.
+
+Generated code runs nowhere else.
 
 Threat model. The tested code may try to cheat. Each check runs as ordinary Python in a process of its own, and the code in
 another, which never holds the check: where the check calls `f(1)`, the arguments cross over and a value comes back. So code
@@ -14,19 +16,31 @@ What remains possible: a check that compares nothing with a value that the code 
 A check may use the standard library and an empty folder that it shares with the code, but no network and no other program. It
 starts from the freshly loaded code: nothing of other checks or programs remains in memory, processes or files. Compiling and
 loading count towards the limits of time and memory. All processes of a check together may hold as much memory as one of them.
+
+Code is also observed: `observe_all` says what it returns for calls that the caller gives. There the code is believed, as
+nothing is judged: a value is what the code's own process says that it is. It may recognise calls and answer them as it likes,
+but it finds nothing there of other programs or of what they returned, can report for none of them, and what is believed is a
+short printable text. Code is loaded once, and each call runs in a fork of the loaded process, so that it sees nothing of
+another call; where a call leaves more than that process itself (a process, a file), or the loaded code has threads, open files
+or mapped memory, the code is loaded again for the next one. The loaded process and a call may together hold twice the memory of
+one.
 """
 
 import os
 import queue
 import statistics
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from warrior_dagster.sandbox.host import Outcome, Sandbox
 from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, Level, ResourceLimits
+from warrior_dagster.sandbox.observing import observe
 from warrior_dagster.sandbox.probing import PROBE_SECONDS, best_level
 
+Item = TypeVar("Item")
+Done = TypeVar("Done")
 CALIBRATION_CODE = "def loop(n):\n    total = 0\n    for i in range(n):\n        total += i * i\n    return total\n"
 CALIBRATION_CHECKS = ("assert loop(400_000) == 21_333_253_333_400_000",)
 REFERENCE_SECONDS = 0.023  # the shortest time of the calibration check on the reference machine
@@ -57,6 +71,35 @@ class Result:
     level: Level  # the isolation level that was used
 
 
+@dataclass(frozen=True, slots=True)
+class ObservedProgram:
+    """The code of an answer and the calls of it whose results are of interest."""
+
+    key: str
+    code: str
+    calls: tuple[str, ...]  # each is one expression, such as "f(1, [2, 3])"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the calls of a program returned."""
+
+    key: str
+    outcomes: tuple[str, ...]
+    """One per call: `returned`, `raised`, `timeout`, `not plain`, `error` or `not run`.
+
+    `not plain`: it returned an object of the code's own, an iterator or the like; `error`: the process ended, or used too much
+    memory, or the value is too large. After 3 calls that timed out, the remaining ones are `timeout` without being run.
+    """
+    values: tuple[str, ...]
+    """One per call. Returned: the text of the value (see guest/canonical.py), of up to 2,000 printable characters, the same for
+    equal values; raised: the name of the exception's class; otherwise a short reason, or empty.
+    """
+    error: str  # why the code could not be loaded, so that no call ran; empty if it was loaded
+    seconds: float  # wall-clock, of loading and all calls
+    level: Level  # the isolation level that was used
+
+
 def run_all(
     programs: Iterable[Program],
     limits: ResourceLimits | None = None,
@@ -72,30 +115,68 @@ def run_all(
 
 
 def run_in(level: Level, programs: Iterable[Program], limits: ResourceLimits, workers: int) -> Iterator[Result]:
-    """`run_all` at a given level. Each worker scales the time limit by its `slowdown`."""
-    source, lock, stop = iter(programs), threading.Lock(), threading.Event()
-    results: queue.Queue[Result | BaseException | None] = queue.Queue()
+    """`run_all` at a given level."""
+
+    def judged(sandbox: Sandbox, program: Program) -> Result:
+        run = sandbox.run(program.code, program.checks)
+        return Result(program.key, tuple(run.outcomes), tuple(run.reasons), run.error, sum(run.seconds), level)
+
+    return in_sandboxes(level, programs, judged, limits, workers)
+
+
+def observe_all(
+    programs: Iterable[ObservedProgram],
+    limits: ResourceLimits | None = None,
+    *,
+    levels: tuple[Level, ...] = ISOLATING_LEVELS,
+    workers: int | None = None,
+) -> Iterator[Observation]:
+    """Observe what programs return, as `run_all` judges them: results as they are ready, few in memory, the same errors.
+
+    The limits hold for loading the code and for each call. What a call needs of time and memory is not taken from another.
+    """
+    return observe_in(best_level(levels), programs, limits or ResourceLimits(), workers or len(os.sched_getaffinity(0)))
+
+
+def observe_in(
+    level: Level, programs: Iterable[ObservedProgram], limits: ResourceLimits, workers: int
+) -> Iterator[Observation]:
+    """`observe_all` at a given level."""
+
+    def observed(sandbox: Sandbox, program: ObservedProgram) -> Observation:
+        run = observe(sandbox, program.code, program.calls)
+        calls = len(program.calls)
+        outcomes, values = (("not run",) * calls, ("",) * calls) if run.error else (tuple(run.outcomes), tuple(run.values))
+        return Observation(program.key, outcomes, values, run.error, run.seconds, level)
+
+    return in_sandboxes(level, programs, observed, limits, workers)
+
+
+def in_sandboxes(
+    level: Level, items: Iterable[Item], work: Callable[[Sandbox, Item], Done], limits: ResourceLimits, workers: int
+) -> Iterator[Done]:
+    """What `work` makes of each item, as it is ready. Each worker has a sandbox, whose time limit it scales by `slowdown`."""
+    source, lock, stop = iter(items), threading.Lock(), threading.Event()
+    results: queue.Queue[tuple[Done] | BaseException | None] = queue.Queue()
     slots = threading.Semaphore(4 * workers)
 
-    def work() -> None:
+    def run() -> None:
         sandbox = Sandbox(level, replace(limits, seconds=PROBE_SECONDS))
         try:
             sandbox.limits = replace(limits, seconds=limits.seconds * slowdown(sandbox))
             while slots.acquire() and not stop.is_set():
                 with lock:
-                    program = next(source, None)
-                if program is None:
+                    item = next(source, None)
+                if item is None:
                     break
-                run = sandbox.run(program.code, program.checks)
-                outcomes, reasons = tuple(run.outcomes), tuple(run.reasons)
-                results.put(Result(program.key, outcomes, reasons, run.error, sum(run.seconds), level))
+                results.put((work(sandbox, item),))
         except BaseException as error:  # raised again in the caller's thread
             results.put(error)
         finally:
             sandbox.close()
             results.put(None)
 
-    threads = [threading.Thread(target=work, name=f"sandbox-{number}", daemon=True) for number in range(workers)]
+    threads = [threading.Thread(target=run, name=f"sandbox-{number}", daemon=True) for number in range(workers)]
     for thread in threads:
         thread.start()
     try:
@@ -107,7 +188,7 @@ def run_in(level: Level, programs: Iterable[Program], limits: ResourceLimits, wo
             if result is None:
                 running -= 1
             else:
-                yield result
+                yield result[0]
             slots.release()
     finally:
         stop.set()

@@ -28,6 +28,10 @@ def run_answer(reading: int, writing: int) -> NoReturn:
         channel.reply(*channel.receive())
 
 
+def load(code: str, namespace: dict[str, Any]) -> None:
+    exec(compile(code, "answer.py", "exec", dont_inherit=True), namespace)
+
+
 class Callback:
     """A function or an iterator of the check."""
 
@@ -67,7 +71,7 @@ class AnswerEnd(Conversation):
         super().__init__(reading, writing)
         self.callbacks = dict[int, Callback]()
         self.operations: dict[str, Callable[..., Any]] = {
-            "load": lambda code: exec(compile(code, "answer.py", "exec", dont_inherit=True), namespace),
+            "load": lambda code: load(code, namespace),
             "known": lambda names: [name for name in names if name in namespace],
             "name": namespace.__getitem__,
             "call": lambda function, *operands, **keywords: function(*operands, **keywords),
