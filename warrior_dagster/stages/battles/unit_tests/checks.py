@@ -7,7 +7,7 @@ import polars as pl
 
 from warrior_dagster.materialization.recording import counted
 from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS
-from warrior_dagster.stages.battles.unit_tests import execution
+from warrior_dagster.stages.battles.sandbox_runs import NEEDS_MODULE, NOT_RUN, TIMEOUT
 
 ISOLATED_RUNS = (
     "runs_are_isolated",
@@ -28,8 +28,8 @@ def isolated(rows: pl.DataFrame) -> dg.AssetCheckResult:
 
 def few_timeouts(rows: pl.DataFrame, limit: float) -> dg.AssetCheckResult:
     """Whether the share of runs that timed out is within the arena's limit."""
-    ran = rows.filter(~pl.col("outcome").is_in([execution.NOT_RUN, execution.NEEDS_MODULE]))
-    late = ran.filter(outcome=execution.TIMEOUT).height
+    ran = rows.filter(~pl.col("outcome").is_in([NOT_RUN, NEEDS_MODULE]))
+    late = ran.filter(outcome=TIMEOUT).height
     rate = late / len(ran) if len(ran) else 0.0
     metadata = {"timeouts": late, "ran": len(ran), "rate": rate, "limit": limit}
     return dg.AssetCheckResult(check_name=FEW_TIMEOUTS[0], passed=rate <= limit, severity=WARN, metadata=metadata)
