@@ -46,6 +46,12 @@ def agreements(observed: pl.DataFrame) -> pl.DataFrame:
     ).sort("instruction_id", "one", "other")  # fmt: skip
 
 
+def with_agreement(outcomes: pl.DataFrame, observed: pl.DataFrame, left: str, right: str) -> pl.DataFrame:
+    """The battles of a matchup with the `agreement` of the two answers, null where these were not both run on any input."""
+    pairs = agreements(observed.filter(pl.col("competitor").is_in([left, right]))).filter(one=left)
+    return outcomes.join(pairs.select("instruction_id", "agreement"), on="instruction_id", how="left", maintain_order="left")
+
+
 def with_others(observed: pl.DataFrame, weights: Mapping[tuple[str, str], float] | None = None) -> pl.DataFrame:
     """The mean agreement of each answer with the others to its instruction: instruction_id, competitor, agreement, peers.
 
@@ -76,3 +82,21 @@ def with_others(observed: pl.DataFrame, weights: Mapping[tuple[str, str], float]
         .with_columns(pl.col("peers").fill_null(0))
         .sort("instruction_id", "competitor")
     )
+
+
+def by_model(observed: pl.DataFrame, models: Mapping[str, str]) -> dict[str, float | int | None]:
+    """The mean agreement of two answers of one model and of two models, and the number of pairs of each; None without any.
+
+    `models` has the model of each competitor. Answers that returned no plain value are left out. If answers of one model agree
+    much more than those of two, they may agree because they share mistakes.
+    """
+    speaks = (pl.col("outcome") == RETURNED).any().over("instruction_id", "competitor")
+    pairs = agreements(observed.filter(speaks)).filter(pl.col("one") < pl.col("other"))
+    same = pl.col("one").replace_strict(models, return_dtype=pl.String) == pl.col("other").replace_strict(
+        models, return_dtype=pl.String
+    )
+    found = dict[str, float | int | None]()
+    for name, shares in {"within_models": pairs.filter(same), "between_models": pairs.filter(~same)}.items():
+        found[f"agreement_{name}"] = float(shares["agreement"].sum()) / len(shares) if len(shares) else None
+        found[f"pairs_{name}"] = len(shares)
+    return found
