@@ -24,6 +24,7 @@ from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.progress import periodic_log
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.planning.preflight import missing_here, no_isolation
+from warrior_dagster.stages.battles.sandbox_runs import TIMEOUT
 from warrior_dagster.stages.battles.unit_tests import execution
 
 HERE = Path(__file__).parent
@@ -112,7 +113,7 @@ def counts(known: Evidence, truth: pl.DataFrame, matrix: rules.Hits) -> dict[str
         "answers_differ": int((matrix.min(axis=1) != matrix.max(axis=1)).sum()),
         "answers_right": grades.filter("right").height,
         "answers_that_do_not_load": grades.filter(~pl.col("loads")).height,
-        "hidden_timeouts": grades.filter(pl.col("why").str.starts_with(execution.TIMEOUT)).height,
+        "hidden_timeouts": grades.filter(pl.col("why").str.starts_with(TIMEOUT)).height,
         "tests_kept": len(kept),
         "tests_that_may_repeat": len(may_repeat(kept, known.tasks)),
         "tasks_with_tests": kept["instruction_id"].n_unique(),

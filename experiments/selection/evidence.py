@@ -15,6 +15,7 @@ from warrior_dagster.sandbox.isolation import ResourceLimits
 from warrior_dagster.sandbox.pool import Program, run_all
 from warrior_dagster.stages.battles import answering, pairing
 from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.sandbox_runs import TIMEOUT, limits
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
@@ -56,7 +57,7 @@ def gather(
     pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     one_judge = arena.model_copy(update={"battles": arena.battles.model_copy(update={"judges": OPINIONS})})
     given = rows(judging.vote(one_judge, engines, pairs if opinions else {}, LOG), VOTE_SCHEMA)
-    sandboxed = partial(run_all, limits=execution.limits(arena.execution))
+    sandboxed = partial(run_all, limits=limits(arena.execution))
     run, _ = execution.execute(answers, tests, before, sandboxed, arena.execution)
     by_matchup = {m: given.filter(left=sides(m)[0], right=sides(m)[1]) for m in pairs}
     return Evidence(tasks, answers, tests, run, pairs, by_matchup, executed(arena, tests, run, pairs))
@@ -90,7 +91,7 @@ def grade(answers: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
         if not code.reason:
             programs.append(Program(key, code.text, (checks[identity],)))
     for result in run_all(programs, ResourceLimits(HIDDEN_SECONDS)):
-        why = result.error or (execution.TIMEOUT if result.outcomes[0] == execution.TIMEOUT else result.reasons[0])
+        why = result.error or (TIMEOUT if result.outcomes[0] == TIMEOUT else result.reasons[0])
         found[result.key] = (not result.error, result.outcomes[0] == execution.PASSED, why)
     keys = answers.select("instruction_id", "competitor", key=pl.format("{}:{}", "instruction_id", "competitor"))
     columns = {"loads": pl.Boolean, "right": pl.Boolean, "why": pl.String}

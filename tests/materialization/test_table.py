@@ -23,7 +23,7 @@ from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 MakeArena = Callable[..., Arena]
 
 
-@pytest.mark.parametrize("evidence", [["opinion"], ["opinion", "execution"]])
+@pytest.mark.parametrize("evidence", [["opinion"], ["opinion", "execution", "behaviour"]])
 def test_every_step_reads_all_that_its_asset_declares(
     make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, evidence: list[str]
 ) -> None:
@@ -49,7 +49,7 @@ def test_every_step_reads_all_that_its_asset_declares(
 
 
 def test_the_assets_of_an_arena_are_its_tables(make_arena: MakeArena) -> None:
-    arena = make_arena(analysis={"categories": True}, battles={"evidence": ["opinion", "execution"], "combine": "sum"})
+    arena = make_arena(analysis={"categories": True}, battles={"evidence": ["opinion", "execution", "behaviour"]})
     assets = {asset.key.to_user_string(): asset for asset in arena_assets(Scope(arena))}
     assert list(dict.fromkeys(assets)) == list(assets)
     assert set(assets) == {one.name for one in tables_of(arena)}

@@ -12,7 +12,7 @@ from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError
 from warrior_dagster.sandbox.modules import ModuleMissing, module_files
 from warrior_dagster.sandbox.pool import Program, run_all
 from warrior_dagster.sandbox.probing import best_level
-from warrior_dagster.stages.battles.unit_tests.execution import limits
+from warrior_dagster.stages.battles.sandbox_runs import limits
 from warrior_dagster.warehouse.state import UnsafeFolder, local_folder
 
 

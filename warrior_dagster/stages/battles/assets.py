@@ -13,6 +13,7 @@ from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAM
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, table
 from warrior_dagster.stages.battles import answering
+from warrior_dagster.stages.battles.behaviours.agreement import with_agreement
 from warrior_dagster.stages.battles.evidence import KINDS, kinds_in
 from warrior_dagster.stages.battles.outcomes import outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.pairing import read_pairs
@@ -49,7 +50,8 @@ def outcome_columns(arena: Arena) -> tuple[str, ...]:
     """The columns of outcomes; where there are several kinds of evidence, also how much each contributed."""
     kinds = kinds_in(arena)
     columns = ("row_id", "instruction_id", "attacker", "left", "right", "votes_left", "votes_right", "decided", "tie", "failed")
-    return (*columns, "local_left", "outcome", "decided_by", *(f"from_{one.kind}" for one in kinds if len(kinds) > 1))
+    contributed = [f"from_{one.kind}" for one in kinds if len(kinds) > 1]
+    return (*columns, "local_left", "outcome", "decided_by", *contributed, *(["agreement"] if arena.observes else []))
 
 
 def outcome_origins(arena: Arena) -> dict[str, str]:
@@ -63,6 +65,7 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
         **dict.fromkeys(("decided", "tie", "failed"), of_status),
         **dict.fromkeys(("local_left", "outcome", "decided_by"), f"{of_share} answers.answer answers.usable"),
         **{f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds if len(kinds) > 1},
+        **({"agreement": "answer_behaviours.outcome answer_behaviours.value"} if arena.observes else {}),
     )
 
 
@@ -73,6 +76,7 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
         "selected_instructions": EVERYONE,
         "answers": BOTH_SIDES,
         **{one.votes.name: SAME for one in kinds_in(arena)},
+        **({"answer_behaviours": BOTH_SIDES} if arena.observes else {}),
     },
     settings=lambda arena: [
         [arena.battles.votes, arena.battles.instructions],
@@ -88,7 +92,7 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
 )
 def battle_outcomes(step: Step) -> dg.MaterializeResult:
     """Who won each battle of a matchup: the votes for both sides, the local score, and the outcome for the left side. Votes
-    are opinions, or what tests say, or both (battles.evidence).
+    are opinions, what tests say, and how far answers agree on what they return (battles.evidence).
     """
     arena, kinds, frames = step.arena, kinds_in(step.arena), {}
     votes = {one.votes.name: step.warehouse.read(one.votes.name, step.keys, COUNTED_OF_VOTES) for one in kinds}
@@ -101,6 +105,9 @@ def battle_outcomes(step: Step) -> dg.MaterializeResult:
             if len(kinds) > 1
             else outcomes(pairs, own[kinds[0].votes.name], *sides(m), arena.battles.votes)
         )
+    if arena.observes:
+        observed = step.warehouse.read("answer_behaviours", sorted({name for m in frames for name in sides(m)}))
+        frames = {m: with_agreement(frame, observed, *sides(m)) for m, frame in frames.items()}
     return record(step, frames, describe=tally)
 
 

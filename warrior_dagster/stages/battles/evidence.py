@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.materialization.table import Table
+from warrior_dagster.stages.battles.behaviours import assets as behaviours
 from warrior_dagster.stages.battles.opinions import assets as opinions
 from warrior_dagster.stages.battles.unit_tests import assets as unit_tests
-from warrior_dagster.stages.battles.votes import EXECUTION, OPINION, opinions_per_battle
+from warrior_dagster.stages.battles.votes import BEHAVIOUR, EXECUTION, OPINION, opinions_per_battle
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,7 @@ class Evidence:
 KINDS = (
     Evidence(OPINION, opinions.TABLES, opinions_per_battle),
     Evidence(EXECUTION, unit_tests.TABLES, lambda arena, matchup: len(arena.judges(*sides(matchup)))),
+    Evidence(BEHAVIOUR, behaviours.TABLES, lambda *_: 1),
 )
 
 

@@ -43,6 +43,16 @@ def vote_summary(votes: pl.DataFrame) -> dict[str, Any]:
     return {"statuses": statuses, "reasons": dict(reasons.most_common(10))}
 
 
+def shares_decided(votes: pl.DataFrame, decides: pl.Expr) -> tuple[dict[str, float], str]:
+    """How many battles and instructions have a vote that `decides`, of how many, and the same in words."""
+    metadata = dict[str, float]()
+    for what, columns in (("battles", ["instruction_id", "left", "right"]), ("instructions", ["instruction_id"])):
+        decided, total = (frame.n_unique(columns) if len(frame) else 0 for frame in (votes.filter(decides), votes))
+        metadata |= {what: total, f"{what}_decided": decided, f"share_of_{what}": decided / total if total else 0.0}
+    words = [f"{metadata[f'{what}_decided']} of {metadata[what]} {what}" for what in ("battles", "instructions")]
+    return metadata, " and ".join(words)
+
+
 def opinions_per_battle(arena: Arena, matchup: str) -> int:
     """The number of opinions on each battle of a matchup, abstentions included: one for each judge and order."""
     return len(arena.judges(*sides(matchup))) * (2 if arena.battles.orders == "both" else 1)

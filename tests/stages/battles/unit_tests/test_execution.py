@@ -11,6 +11,7 @@ from warrior_dagster.sandbox.code_extraction import extract_code
 from warrior_dagster.sandbox.host import Outcome
 from warrior_dagster.sandbox.pool import Program, Result, run_all
 from warrior_dagster.stages.battles import answering
+from warrior_dagster.stages.battles.sandbox_runs import ROUNDS, limits
 from warrior_dagster.stages.battles.unit_tests import execution, generation
 
 SETTINGS = Execution()
@@ -82,7 +83,7 @@ def test_a_changed_answer_or_limit_is_run_again(changed: str) -> None:
     settings = Execution(seconds=9) if changed == "limit" else SETTINGS
     sandbox = Sandbox()
     execution.execute(answers(ann=PLUS + "\n\n" if changed == "answer" else PLUS), written, before, sandbox, settings)
-    assert len(sandbox.ran) == execution.ROUNDS
+    assert len(sandbox.ran) == ROUNDS
 
 
 def test_two_runs_that_differ_are_unstable_in_either_order() -> None:
@@ -99,7 +100,7 @@ def test_two_runs_that_differ_are_unstable_in_either_order() -> None:
 def test_equal_code_is_run_once_for_all_its_answers() -> None:
     sandbox = Sandbox()
     rows, _ = execution.execute(answers(ann=PLUS, bob=PLUS), asserts_of(ann="assert add(1, 2) == 3"), EMPTY, sandbox, SETTINGS)
-    assert len(sandbox.ran) == execution.ROUNDS
+    assert len(sandbox.ran) == ROUNDS
     assert rows["answer_key"].to_list() == ["of ann", "of bob"]
 
 
@@ -134,7 +135,7 @@ def test_a_stored_result_of_a_whole_program_is_used_and_only_a_program_that_fail
     failed = before.with_columns(run_key=pl.lit(whole_key(READS_INPUT)), outcome=pl.lit("not run"), reason=pl.lit("EOFError: "))
     sandbox = Sandbox()
     rows, _ = execution.execute(answers(ann=READS_INPUT), written, failed, sandbox, SETTINGS)
-    assert [program.code for program in sandbox.ran] == [extract_code(READS_INPUT).definitions] * execution.ROUNDS
+    assert [program.code for program in sandbox.ran] == [extract_code(READS_INPUT).definitions] * ROUNDS
     assert rows["run_key"][0] != failed["run_key"][0]
 
 
@@ -156,7 +157,7 @@ def test_code_that_needs_a_module_which_the_sandbox_lacks_is_not_judged(place: s
     again, spent = execution.execute(answers(ann=code), written, rows, Sandbox(), SETTINGS)
     assert (again.equals(rows), spent.reused) == (True, 1)
     settings = Execution(modules=("numpy",))
-    with_numpy = partial(run_all, limits=execution.limits(settings))
+    with_numpy = partial(run_all, limits=limits(settings))
     named, spent = execution.execute(answers(ann=code), written, rows, with_numpy, settings)
     assert named.select("outcome", "reason").rows() == [("passed", "")]
     assert spent.runs == 1  # the modules are part of the run key

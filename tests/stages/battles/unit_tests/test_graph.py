@@ -27,7 +27,7 @@ from warrior_dagster.planning.cost import plan
 from warrior_dagster.report.lineage import lineages
 from warrior_dagster.report.page import report
 from warrior_dagster.report.terminal import show_lineage
-from warrior_dagster.stages.battles.unit_tests import execution
+from warrior_dagster.stages.battles import sandbox_runs
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -109,13 +109,13 @@ def test_every_usable_answer_is_run_and_an_appended_competitor_adds_only_its_own
 
 def runs_counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that receives the number of tests of each answer that is run from now on."""
-    ran, run_twice = list[int](), execution.run_twice
+    ran, verdicts = list[int](), sandbox_runs.verdicts
 
-    def counted(trials: list[execution.PendingProgram], *rest: Any) -> dict[str, execution.Verdict]:
-        ran.extend(len(trial.checks) for trial in trials)
-        return run_twice(trials, *rest)
+    def counted(pending: list[sandbox_runs.PendingProgram], *rest: Any) -> dict[str, sandbox_runs.Verdict]:
+        ran.extend(len(program.texts) for program in pending)
+        return verdicts(pending, *rest)
 
-    monkeypatch.setattr(execution, "run_twice", counted)
+    monkeypatch.setattr(sandbox_runs, "verdicts", counted)
     return ran
 
 

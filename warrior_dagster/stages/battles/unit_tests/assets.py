@@ -23,6 +23,7 @@ from warrior_dagster.sandbox.modules import module_files
 from warrior_dagster.sandbox.pool import run_all
 from warrior_dagster.sandbox.probing import best_level
 from warrior_dagster.stages.battles.pairing import read_pairs
+from warrior_dagster.stages.battles.sandbox_runs import limits
 from warrior_dagster.stages.battles.unit_tests import checks, execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 from warrior_dagster.warehouse.tables import Warehouse
@@ -84,7 +85,7 @@ def execution_results(step: Step) -> dg.MaterializeResult:
     """
     settings = step.arena.execution
     answers, tests = step.warehouse.read("answers", step.keys), step.warehouse.read("generated_tests", step.arena.roster)
-    run = partial(run_all, limits=execution.limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
+    run = partial(run_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
     rows, counts = execution.execute(answers, tests, earlier_results(step.warehouse, step.keys), run, settings)
     return record(
         step,

@@ -7,7 +7,8 @@ import polars as pl
 
 from warrior_dagster.materialization.recording import counted
 from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS
-from warrior_dagster.stages.battles.unit_tests import execution
+from warrior_dagster.stages.battles.sandbox_runs import NEEDS_MODULE, NOT_RUN, TIMEOUT
+from warrior_dagster.stages.battles.votes import shares_decided
 
 ISOLATED_RUNS = (
     "runs_are_isolated",
@@ -28,8 +29,8 @@ def isolated(rows: pl.DataFrame) -> dg.AssetCheckResult:
 
 def few_timeouts(rows: pl.DataFrame, limit: float) -> dg.AssetCheckResult:
     """Whether the share of runs that timed out is within the arena's limit."""
-    ran = rows.filter(~pl.col("outcome").is_in([execution.NOT_RUN, execution.NEEDS_MODULE]))
-    late = ran.filter(outcome=execution.TIMEOUT).height
+    ran = rows.filter(~pl.col("outcome").is_in([NOT_RUN, NEEDS_MODULE]))
+    late = ran.filter(outcome=TIMEOUT).height
     rate = late / len(ran) if len(ran) else 0.0
     metadata = {"timeouts": late, "ran": len(ran), "rate": rate, "limit": limit}
     return dg.AssetCheckResult(check_name=FEW_TIMEOUTS[0], passed=rate <= limit, severity=WARN, metadata=metadata)
@@ -38,16 +39,11 @@ def few_timeouts(rows: pl.DataFrame, limit: float) -> dg.AssetCheckResult:
 def tests_decide(frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult:
     """Whether the tests distinguish any two answers, and in which share of battles and instructions they do."""
     votes = pl.concat([frame.select("instruction_id", "left", "right", "status") for frame in frames.values()])
-    readable = votes.filter(pl.col("status") != "failed")
-    metadata = dict[str, float]()
-    for what, columns in (("battles", ["instruction_id", "left", "right"]), ("instructions", ["instruction_id"])):
-        decided, total = (frame.n_unique(columns) if len(frame) else 0 for frame in (readable, votes))
-        metadata |= {what: total, f"{what}_decided": decided, f"share_of_{what}": decided / total if total else 0.0}
-    shares = [f"{metadata[f'{what}_decided']} of {metadata[what]} {what}" for what in ("battles", "instructions")]
+    metadata, shares = shares_decided(votes, pl.col("status") != "failed")
     return dg.AssetCheckResult(
         check_name=TESTS_DECIDE[0],
-        passed=not readable.is_empty(),
+        passed=metadata["battles_decided"] > 0,
         severity=WARN,
-        description=f"tests decide {' and '.join(shares)}",
+        description=f"tests decide {shares}",
         metadata=metadata,
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from warrior_dagster.stages.battles.unit_tests.execution import ABSTAINED, NEEDS_MODULE, PASSED, UNSTABLE
+from warrior_dagster.stages.battles.sandbox_runs import NEEDS_MODULE, UNSTABLE
+from warrior_dagster.stages.battles.unit_tests.execution import ABSTAINED, PASSED
 from warrior_dagster.stages.battles.votes import EXECUTION, VOTE_SCHEMA, decision
 
 FAULTY_FROM = 2

@@ -1,0 +1,102 @@
+"""How far answers agree on what they return. An exception, or a value that is not plain, agrees with nothing."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+RETURNED = "returned"
+"""The outcome of an input on which an answer returned a plain value, the same twice."""
+PAIRS = {
+    **dict.fromkeys(("instruction_id", "one", "other"), pl.String),
+    "agreement": pl.Float64,
+    "inputs": pl.Int64,
+}
+
+
+def agreement(one: Mapping[str, str | None], other: Mapping[str, str | None]) -> float | None:
+    """The share of all inputs of two answers on which both returned the same plain value; None if there is no input.
+
+    Each answer is given as the text of what it returned by input, None where it returned no plain value.
+    """
+    inputs = one.keys() | other.keys()
+    same = sum(one.get(i) is not None and one.get(i) == other.get(i) for i in inputs)
+    return same / len(inputs) if inputs else None
+
+
+def agreements(observed: pl.DataFrame) -> pl.DataFrame:
+    """The agreement of every two answers to an instruction: a row of PAIRS in each direction, in the order of its keys.
+
+    `observed` has a row per answer and input: instruction_id, competitor, input, outcome and value.
+    """
+    seen = observed.select(
+        "instruction_id", "input", name="competitor", value=pl.when(pl.col("outcome") == RETURNED).then("value")
+    )
+    counts = seen.group_by("instruction_id", "name").len()
+    pairs = counts.join(counts, on="instruction_id", suffix="_other").filter(pl.col("name") != pl.col("name_other"))
+    shared = (
+        seen.join(seen, on=["instruction_id", "input"], suffix="_other")
+        .group_by("instruction_id", "name", "name_other")
+        .agg(shared=pl.len(), same=(pl.col("value") == pl.col("value_other")).sum())
+    )
+    found = pairs.join(shared, on=["instruction_id", "name", "name_other"], how="left")
+    found = found.with_columns(pl.col("shared", "same").fill_null(0).cast(pl.Int64), pl.col("^len.*$").cast(pl.Int64))
+    inputs = pl.col("len") + pl.col("len_other") - pl.col("shared")
+    return found.select(
+        "instruction_id", one="name", other="name_other", agreement=pl.col("same") / inputs, inputs=inputs
+    ).sort("instruction_id", "one", "other")  # fmt: skip
+
+
+def with_agreement(outcomes: pl.DataFrame, observed: pl.DataFrame, left: str, right: str) -> pl.DataFrame:
+    """The battles of a matchup with the `agreement` of the two answers, null where these were not both run on any input."""
+    pairs = agreements(observed.filter(pl.col("competitor").is_in([left, right]))).filter(one=left)
+    return outcomes.join(pairs.select("instruction_id", "agreement"), on="instruction_id", how="left", maintain_order="left")
+
+
+def with_others(observed: pl.DataFrame, weights: Mapping[tuple[str, str], float] | None = None) -> pl.DataFrame:
+    """The mean agreement of each answer with the others to its instruction: instruction_id, competitor, agreement, peers.
+
+    `observed` is that of `agreements`. An answer that returned no plain value on any input is nobody's peer: it says nothing
+    about the others. `agreement` is null without peers. `weights` has the weight of each peer by (competitor, peer); absent,
+    all weigh 1.
+    """
+    answers = observed.select("instruction_id", "competitor").unique()
+    peers = observed.filter(outcome=RETURNED).select("instruction_id", other="competitor").unique()
+    pairs = agreements(observed).join(peers, on=["instruction_id", "other"])
+    if weights is None:
+        pairs = pairs.with_columns(weight=pl.lit(1.0))
+    else:
+        table = pl.DataFrame(
+            [(*pair, weight) for pair, weight in weights.items()],
+            schema={"one": pl.String, "other": pl.String, "weight": pl.Float64},
+            orient="row",
+        )
+        pairs = pairs.join(table, on=["one", "other"])
+    total = (pl.col("agreement") * pl.col("weight")).sort_by("other").sum()
+    means = (
+        pairs.group_by("instruction_id", competitor="one").agg(
+            agreement=total / pl.col("weight").sort_by("other").sum(), peers=pl.len().cast(pl.Int64)
+        )
+    )  # fmt: skip
+    return (
+        answers.join(means, on=["instruction_id", "competitor"], how="left")
+        .with_columns(pl.col("peers").fill_null(0))
+        .sort("instruction_id", "competitor")
+    )
+
+
+def by_model(observed: pl.DataFrame, models: Mapping[str, str]) -> dict[str, float | int | None]:
+    """The mean agreement of two answers of one model and of two models, and the number of pairs of each; None without any.
+
+    `models` has the model of each competitor. Answers that returned no plain value are left out. If answers of one model agree
+    much more than those of two, they may agree because they share mistakes.
+    """
+    speaks = (pl.col("outcome") == RETURNED).any().over("instruction_id", "competitor")
+    pairs = agreements(observed.filter(speaks)).filter(pl.col("one") < pl.col("other"))
+    same = pl.col("one").replace_strict(models, return_dtype=pl.String) == pl.col("other").replace_strict(
+        models, return_dtype=pl.String
+    )
+    found = dict[str, float | int | None]()
+    for name, shares in {"within_models": pairs.filter(same), "between_models": pairs.filter(~same)}.items():
+        found[f"agreement_{name}"] = float(shares["agreement"].sum()) / len(shares) if len(shares) else None
+        found[f"pairs_{name}"] = len(shares)
+    return found

@@ -1,0 +1,115 @@
+"""Behaviour as evidence: all answers are run on inputs whose right value nobody knows, and those that agree are preferred.
+
+An arena has these tables if battles.evidence has `behaviour`.
+"""
+
+from functools import partial
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from warrior_dagster.config.matchups import sides
+from warrior_dagster.materialization import table as description
+from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
+from warrior_dagster.materialization.recording import Step, counted, record, split
+from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS
+from warrior_dagster.sandbox.pool import observe_all
+from warrior_dagster.stages.battles.behaviours import agreement, checks, observing, voting
+from warrior_dagster.stages.battles.behaviours.inputs import inputs
+from warrior_dagster.stages.battles.pairing import read_pairs
+from warrior_dagster.stages.battles.sandbox_runs import limits
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
+from warrior_dagster.warehouse.tables import Warehouse
+
+table = partial(description.table, enabled=lambda arena: arena.observes)
+
+
+@table(
+    partitioned_by="competitor",
+    columns=tuple(observing.SCHEMA),
+    reads={"answers": SAME, "generated_tests": EVERYONE},
+    settings=lambda arena: [
+        arena.execution.inputs,
+        arena.execution.seconds,
+        arena.execution.memory_mib,
+        *sorted(arena.execution.modules),
+    ],
+    kinds=("python", "lancedb"),
+    origins=origins(
+        competitor="answers.competitor",
+        answer_key="answers.completion_key",
+        input="generated_tests.test",
+        instruction_id="generated_tests.instruction_id",
+        row_id="generated_tests.instruction_id generated_tests.test",
+        **dict.fromkeys(("outcome", "value", "reason", "bound", "run_key"), "answers.answer generated_tests.test"),
+    ),
+    if_empty="ignore",
+)
+def answer_behaviours(step: Step) -> dg.MaterializeResult:
+    """What a competitor's answers return for the calls in everybody's tests and for variants of these calls, each run twice in
+    the sandbox. An input and an answer that were run before are not run again.
+    """
+    settings = step.arena.execution
+    answers, tests = step.warehouse.read("answers", step.keys), step.warehouse.read("generated_tests", step.arena.roster)
+    run = partial(observe_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
+    found, before = inputs(tests, settings.inputs), earlier_behaviours(step.warehouse, step.keys)
+    rows, counts = observing.observe(answers, found, before, run, settings)
+    runs = {"runs": counts.runs, "runs_reused": counts.reused, "seconds_running": round(counts.seconds, 3)}
+    return record(step, split(rows, step), describe=shares_of_outcomes, metadata={"inputs": len(found), **runs})
+
+
+@table(
+    partitioned_by="matchup",
+    columns=tuple(VOTE_SCHEMA),
+    reads={
+        "selected_instructions": EVERYONE,
+        "answers": BOTH_SIDES,
+        "generated_tests": EVERYONE,
+        "answer_behaviours": EVERYONE,
+    },
+    settings=lambda arena: [arena.battles.instructions, arena.battles.same_model, arena.execution.inputs],
+    ordered=lambda arena, _: [f"{one.name}: {one.model}" for one in arena.competitors],
+    origins=origins(
+        **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
+        **dict.fromkeys(("key_left", "key_right"), "answers.completion_key"),
+        reason="answer_behaviours.outcome answer_behaviours.reason generated_tests.reason",
+        **dict.fromkeys(
+            ("status", "verdict", "p_left", "p_right", "text"), "answer_behaviours.outcome answer_behaviours.value"
+        ),
+    ),
+    checks=[checks.BEHAVIOURS_DECIDE],
+    if_empty="ignore",
+)
+def behaviour_votes(step: Step) -> dg.MaterializeResult:
+    """The side of every battle of a matchup that agrees more with the other answers on what they return; answers of one model
+    count less to each other (battles.same_model). Where nothing can be run there is no vote, with the reason.
+    """
+    arena = step.arena
+    tests, observed = (step.warehouse.read(name, arena.roster) for name in ("generated_tests", "answer_behaviours"))
+    models = {one.name: one.model for one in arena.competitors}
+    found = voting.behaviours(observed, voting.peer_weights(models, arena.battles.same_model))
+    present, without = voting.inputs_of_each(inputs(tests, arena.execution.inputs)), voting.reasons_without_inputs(tests)
+    frames = {
+        m: voting.vote(pairs, found, present, without, *sides(m))
+        for m, pairs in read_pairs(arena, step.warehouse, step.keys).items()
+    }
+    audit = {name: "undefined" if value is None else value for name, value in agreement.by_model(observed, models).items()}
+    return record(step, frames, describe=vote_summary, metadata=audit, checks=[checks.behaviours_decide(frames)])
+
+
+def earlier_behaviours(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:
+    """What earlier runs observed, of the partitions that exist."""
+    found = warehouse.read_existing("answer_behaviours", names)
+    return pl.DataFrame(schema=observing.SCHEMA) if found is None or not set(observing.SCHEMA) <= set(found.columns) else found
+
+
+def shares_of_outcomes(rows: pl.DataFrame) -> dict[str, Any]:
+    """The share of each outcome, and the number of unstable ones."""
+    counts = counted(rows, "outcome")
+    shares = {outcome: count / len(rows) for outcome, count in counts.items()}
+    return {"shares_of_outcomes": shares, "unstable": counts.get("unstable", 0), "levels": counted(rows, "level")}
+
+
+TABLES = [answer_behaviours, behaviour_votes]

@@ -1,0 +1,125 @@
+"""Runs answers on inputs and keeps what they return. Earlier runs are reused."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from hashlib import blake2b
+from typing import Any
+
+import polars as pl
+
+from warrior_dagster.config.battles import Execution
+from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract_code
+from warrior_dagster.sandbox.pool import Observation, ObservedProgram
+from warrior_dagster.stages.battles.behaviours.agreement import RETURNED
+from warrior_dagster.stages.battles.sandbox_runs import (
+    MAX_REASON,
+    NEEDS_MODULE,
+    NOT_RUN,
+    UNSTABLE,
+    RunCounts,
+    Verdict,
+    runs_of,
+    settle,
+)
+
+SCHEMA = dict.fromkeys(
+    (
+        "row_id",
+        "instruction_id",
+        "competitor",
+        "input",
+        "outcome",
+        "value",
+        "reason",
+        "bound",
+        "level",
+        "answer_key",
+        "run_key",
+    ),
+    pl.String,
+)
+"""One row per answer and input. `outcome`: `returned` with the text of the plain value as `value`, the same for equal values,
+or why there is none: `raised`, with the class of the exception as `reason`; `timeout`; `not plain`; `error`; `unstable`, if two
+runs differ; `not run`; `needs module`. The other columns are those of test runs.
+"""
+RAISED = "raised"
+OBSERVED_BY = 1
+"""The version of the observing, part of each run key: raise it when the sandbox would observe the same run differently."""
+
+Run = Callable[[Iterable[ObservedProgram]], Iterator[Observation]]
+
+
+def observe(
+    answers: pl.DataFrame, inputs: pl.DataFrame, before: pl.DataFrame, run: Run, settings: Execution
+) -> tuple[pl.DataFrame, RunCounts]:
+    """Run usable answers on all inputs of their instructions, twice; rows of SCHEMA.
+
+    `answers` has instruction_id, competitor, answer, completion_key and usable; `inputs` has rows of inputs.SCHEMA, of which
+    equal ones count once, whoever wrote them. What `before`, rows of SCHEMA, knows is not run again. Raises IsolationError as
+    `run` does.
+    """
+    columns = before.select("run_key", "outcome", "reason", "level", "value")
+    known, rows = {key: Verdict(*found) for key, *found in columns.rows()}, list[dict[str, Any]]()
+    unique = inputs.select("instruction_id", "input").unique().sort("instruction_id", "input")
+    calls = dict(unique.group_by("instruction_id", maintain_order=True).agg("input").rows())
+    usable = answers.filter("usable").sort("competitor", "instruction_id")
+    for identity, competitor, answer, key in usable.select("instruction_id", "competitor", "answer", "completion_key").rows():
+        code = extract_code(answer) if identity in calls else Code()
+        of_answer = {"instruction_id": identity, "competitor": competitor, "answer_key": key}
+        bind = cache(partial(bound_name, code))
+        rows += [of_answer | observed_row(code, identity, call, bind, settings) for call in calls.get(identity, [])]
+    counts = settle(rows, known, run, ObservedProgram, verdict)
+    for row in rows:
+        if row["outcome"] == RAISED and row["reason"].endswith(ModuleNotFoundError.__name__):
+            row.update(without_modules(row["modules"], settings))
+    return pl.DataFrame(rows, schema=SCHEMA), counts
+
+
+def bound_name(code: Code, name: str) -> tuple[str, str]:
+    """The name of the answer's function that calls of `name` mean, and the renaming; bound once for all calls of it."""
+    if code.reason:
+        return name, ""
+    call, bound = bind_function(code, f"{name}()")
+    return call.removesuffix("()"), bound
+
+
+def observed_row(
+    code: Code, identity: str, call: str, bind: Callable[[str], tuple[str, str]], settings: Execution
+) -> dict[str, Any]:
+    """The row of an input and an answer's code, as `settle` takes it; `bind` is `bound_name` of the code."""
+    name, _, arguments = call.partition("(")
+    function, bound = bind(name)
+    text = f"{function}({arguments}"
+    runs = runs_of(code, ["observed", OBSERVED_BY, code.text, text], settings)
+    return {
+        "row_id": f"{identity}:{blake2b(call.encode(), digest_size=8).hexdigest()}",
+        "input": call,
+        "outcome": NOT_RUN if code.reason else None,
+        "value": None,
+        "reason": code.reason,
+        "bound": bound,
+        "level": "",
+        "run_key": next(iter(runs)),
+        "text": text,
+        "runs": runs,
+        "modules": code.modules,
+    }
+
+
+def verdict(one: Observation, other: Observation, place: int) -> Verdict:
+    """What two runs of one call gave, in any order."""
+    results = [(run.outcomes[place], run.error or run.values[place], run.level) for run in (one, other)]
+    (outcome, said, level), (second, said_then, _) = sorted(results, key=lambda result: (result[0] != NOT_RUN, result))
+    if outcome == NOT_RUN:  # code that could be loaded only once could not be loaded
+        return Verdict(NOT_RUN, said[:MAX_REASON], level)
+    if outcome != second or (outcome in (RETURNED, RAISED) and said != said_then):
+        differ = (outcome, second) if outcome != second else (said[: MAX_REASON // 2], said_then)
+        return Verdict(UNSTABLE, " and ".join(differ)[:MAX_REASON], level)
+    return Verdict(RETURNED, "", level, said) if outcome == RETURNED else Verdict(outcome, said[:MAX_REASON], level)
+
+
+def without_modules(imported: Iterable[str], settings: Execution) -> dict[str, str]:
+    """The outcome of a call that found no module, if its code imports one that neither Python nor the arena's sandbox has."""
+    missing = ", ".join(sorted({*imported} - sys.stdlib_module_names - {*settings.modules}))
+    return {"outcome": NEEDS_MODULE, "reason": f"needs module {missing}, which the sandbox does not have"} if missing else {}
