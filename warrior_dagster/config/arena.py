@@ -66,6 +66,8 @@ class Arena(Strict):
             raise ValueError(
                 "answers.samples: expected 1, or `execution` among battles.evidence, whose tests settle on one answer"
             )
+        if self.answers.samples > 1 and not any(self.answer_sampling(one).temperature for one in self.competitors):
+            raise ValueError("answers.samples: expected 1, or a competitor that answers with a temperature above 0")
         if self.execution.samples > 1 and self.execution.sampling.temperature == 0:
             raise ValueError("execution.samples: expected 1, or execution.sampling with a temperature above 0")
         if self.export.dpo_rejected == "own_sample" and self.answers.samples == 1:
@@ -154,6 +156,10 @@ class Arena(Strict):
     def answer_sampling(self, competitor: Competitor) -> Sampling:
         """How a competitor's answers are sampled."""
         return competitor.sampling or self.answers.sampling
+
+    def answer_samples(self, competitor: Competitor) -> int:
+        """How many answers to an instruction a competitor gives: one if it is greedy, since all would be the same."""
+        return self.answers.samples if self.answer_sampling(competitor).temperature else 1
 
     def judges(self, left: str, right: str) -> list[str]:
         return [name for name in self.roster if name not in (left, right)][: self.battles.judges]

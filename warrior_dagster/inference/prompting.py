@@ -69,15 +69,15 @@ class LoadedCompetitor:
         values = params(sampling, stop_token_ids=ids, stop=strings)
         return Request(self.model, prefix, values, samples, tag, chat_template.frame_stops(self.template))
 
-    def reply(self, prompt: Prompt, sampling: Sampling, tag: Any) -> Request:
-        """A request for the reply to a rendered prompt: reasoning, if the model writes any, and an answer."""
+    def reply(self, prompt: Prompt, sampling: Sampling, tag: Any, samples: tuple[int, ...] = (0,)) -> Request:
+        """A request for replies to a rendered prompt, one a sample: reasoning, if the model writes any, and an answer."""
         if self.template is None:
             values = chat_service.params(sampling, probabilities=False)
-            return Request(self.model, prompt.text, values, tag=tag, format=self.format)
+            return Request(self.model, prompt.text, values, samples, tag, format=self.format)
         ids, strings = chat_template.turn_end(self.template)
         ends = [i for i in ids if i not in self.format.inside]
         values = params(sampling, stop_token_ids=ends, stop=strings, special_tokens=bool(self.format.special))
-        return Request(self.model, prompt.text, values, tag=tag, format=self.format, refused=prompt.refused)
+        return Request(self.model, prompt.text, values, samples, tag, format=self.format, refused=prompt.refused)
 
     def choice(self, prompt: Prompt, words: tuple[str, ...], tag: Any) -> Request:
         """A request for one of some words and their probabilities, as the first token of the answer."""

@@ -51,6 +51,8 @@ class Requests:
     """The competitors whose completions a partition is made from; by default its own."""
     settings: Callable[[Arena, Competitor], Mapping[str, Any]] = text_settings
     """What these completions depend on of a competitor's own settings."""
+    samples: Callable[[Arena, Competitor], int] = lambda *_: 1
+    """How many samples each prompt has; mining counts them by itself."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

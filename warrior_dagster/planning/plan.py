@@ -150,13 +150,13 @@ def planned(table: Table, backend: DryRunBackend, result: DispatchResult, failur
     return StagePlan(table, backend.take_stage(), how=how, failures=new)
 
 
-def expect(stage: StagePlan, arena: Arena, names: Iterable[str], samples: int, failures: Collection[str]) -> None:
-    """Expect further samples of each of some competitors that can be prompted. Those that would send the same are one."""
-    assert stage.table.requests
-    settings = stage.table.requests.settings
+def expect(stage: StagePlan, arena: Arena, names: Iterable[str], prompts: int, failures: Collection[str]) -> None:
+    """Expect further prompts to each of some competitors that can be prompted. Those that would send the same are one."""
+    requests = stage.table.requests
+    assert requests
     possible = [arena.competitor(name) for name in names if name not in failures]
-    for one in {json.dumps(settings(arena, one), sort_keys=True): one for one in reversed(possible)}.values():
-        stage.expected[one.model] += samples
+    for one in {json.dumps(requests.settings(arena, one), sort_keys=True): one for one in reversed(possible)}.values():
+        stage.expected[one.model] += prompts * requests.samples(arena, one)
 
 
 def expected(to_come: Counter[str], passed: int, known: int, what: str) -> tuple[Counter[str], str]:

@@ -24,6 +24,8 @@ SCHEMA = {
     "tokens": pl.Int64,
     **REQUEST_COLUMNS,
 }
+SAMPLE_SCHEMA = {**SCHEMA, "sample": pl.Int64}
+"""A row of each sample, where competitors answer an instruction more than once; its row id ends in the sample's number."""
 USABLE = ("ok", "unfinished")
 """The statuses of answers that battle. An unfinished one, cut off at the token limit, is never exported to be imitated.
 A reply that is `unfinished_reasoning` has no answer.
@@ -31,23 +33,32 @@ A reply that is `unfinished_reasoning` has no answer.
 
 
 def answer(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> DispatchResult:
-    """The answers of some competitors to the selected instructions; rows of SCHEMA."""
+    """All samples of some competitors' answers to the selected instructions; rows of SCHEMA with the number of the sample."""
     ordered = selected.sort("row_id")
+    settings = {name: arena.competitor(name) for name in names}
+    samples = {name: arena.answer_samples(one) for name, one in settings.items()}
     return dispatch(
         arena,
         engines,
         names,
-        lambda competitor: requests(competitor, ordered, arena.answer_sampling(arena.competitor(competitor.name))),
+        lambda one: requests(one, ordered, arena.answer_sampling(settings[one.name]), samples[one.name]),
         read,
-        engines.progress("answers", len(selected) * len(names), log),
+        engines.progress("answers", len(selected) * sum(samples.values()), log),
         "answers",
     )
 
 
-def requests(competitor: LoadedCompetitor, selected: pl.DataFrame, sampling: Sampling) -> Iterator[Request]:
-    """One request per instruction; `selected` has instruction_id and instruction."""
+def requests(competitor: LoadedCompetitor, selected: pl.DataFrame, sampling: Sampling, samples: int = 1) -> Iterator[Request]:
+    """One request per instruction for some samples; `selected` has instruction_id and instruction."""
     for identity, instruction in selected.select("instruction_id", "instruction").iter_rows():
-        yield competitor.reply(user_prompt(competitor, instruction), sampling, (competitor.name, identity))
+        prompt = user_prompt(competitor, instruction)
+        yield competitor.reply(prompt, sampling, (competitor.name, identity), tuple(range(samples)))
+
+
+def sample_rows(answered: list[dict[str, Any]]) -> pl.DataFrame:
+    """The rows of all samples, with SAMPLE_SCHEMA."""
+    rows = pl.DataFrame(answered, schema=SAMPLE_SCHEMA)
+    return rows.with_columns(row_id=pl.format("{}:{}", "instruction_id", pl.col("sample").cast(pl.String).str.zfill(2)))
 
 
 def read(request: Request, completion: Completion) -> dict[str, Any]:
@@ -71,5 +82,6 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
         "reasoning": completion.reasoning,
         "usable": status in USABLE,
         "tokens": completion.completion_tokens,
+        "sample": completion.sample,
         **request_columns(completion),
     }

@@ -28,7 +28,7 @@ def answers(**texts: str) -> pl.DataFrame:
 
 
 def asserts_of(**written: str) -> pl.DataFrame:
-    completed = {"instruction_id": "00", "completion_key": "k", "attempts": 1, "error": None}
+    completed = {"instruction_id": "00", "sample": 0, "completion_key": "k", "attempts": 1, "error": None}
     rows = [row for name, text in written.items() for row in generation.rows_of(completed | {"writer": name, "text": text}, 8)]
     return pl.DataFrame(rows, schema=generation.SCHEMA)
 

@@ -71,6 +71,35 @@ def test_duplicate_tests_and_tests_beyond_the_limit_are_dropped() -> None:
     assert len({row["row_id"] for row in found}) == 4
 
 
+def written(*texts: str, most: int = 8) -> list[dict[str, Any]]:
+    """The rows of a writer's samples for one instruction."""
+    request: Any = Request(None, "p", "{}", tag=("ann", "00"))  # type: ignore[arg-type]
+    completions = [Completion(f"key {number}", number, text, "stop") for number, text in enumerate(texts)]
+    return generation.suite_rows([generation.read(request, one) for one in reversed(completions)], most)
+
+
+def test_samples_of_a_writer_are_one_suite_without_duplicates_each_test_with_its_own_completion() -> None:
+    first, second = "assert f(1) == 2\nassert f(2) == 3", "assert f(2)==3\nassert f(3) == 4\nassert f(4) == 5\nassert f(5) == 6"
+    found = written(first, second, "NONE", most=2)
+    assert [(row["row_id"], row["reason"], row["completion_key"]) for row in found] == [
+        ("00:ann:00", "", "key 0"),
+        ("00:ann:01", "", "key 0"),
+        ("00:ann:s01:00", "a duplicate", "key 1"),
+        ("00:ann:s01:01", "", "key 1"),
+        ("00:ann:s01:02", "", "key 1"),
+        ("00:ann:s01:03", "beyond 2 tests", "key 1"),
+        ("00:ann:s02:00", "not runnable: the judge said NONE", "key 2"),
+    ]
+
+
+@given(st.lists(st.sampled_from(["NONE", *(f"assert f({n}) == {n}" for n in range(4))]), max_size=6))
+def test_a_further_sample_of_tests_changes_no_row_of_those_before_it(texts: list[str]) -> None:
+    for count in range(len(texts)):
+        assert written(*texts[:count], most=1) == written(*texts, most=1)[:count]
+    kept = [row["test"] for row in written(*texts, most=1) if row["status"] == "ok"]
+    assert len(kept) == len(set(kept))
+
+
 @pytest.mark.parametrize(
     ("text", "error", "status", "reason"),
     [

@@ -20,7 +20,7 @@ Passed = Mapping[str, tuple[bool, ...]]
 
 
 def written(judge: str, count: int, reason: str = "") -> pl.DataFrame:
-    of_row = {"completion_key": f"tests of {judge}", "attempts": 1, "error": None}
+    of_row: dict[str, Any] = {"completion_key": f"tests of {judge}", "attempts": 1, "error": None}
     rows = [generation.row("00", judge, n, f"assert f({n}) == {n}", "ok", "", **of_row) for n in range(count)]
     return pl.DataFrame(rows or [generation.only_row("00", judge, "none", reason, **of_row)], schema=generation.SCHEMA)
 
@@ -53,6 +53,17 @@ def vote_by_outcomes(outcomes: Mapping[str, tuple[str, ...]], left: str = "left"
 
 def vote_by_passes(passed: Passed, left: str = "left", right: str = "right") -> dict[str, Any]:
     return vote_by_outcomes({n: tuple("passed" if p else "failed" for p in own) for n, own in passed.items()}, left, right)
+
+
+def test_a_suite_is_traced_to_the_sample_with_its_first_kept_test() -> None:
+    of_row: dict[str, Any] = {"attempts": 1, "error": None}
+    rows = [
+        generation.only_row("00", "judge", "none", "no test could be read", completion_key="first", **of_row),
+        generation.row("00", "judge", 0, "assert f(1)", "ok", "", sample=1, completion_key="second", **of_row),
+        generation.row("00", "judge", 0, "assert f(2)", "ok", "", sample=2, completion_key="third", **of_row),
+    ]
+    (report,) = voting.suite_reports(pl.DataFrame(rows, schema=generation.SCHEMA), ran("judge", {})).values()
+    assert (report.completion_key, report.kept, report.reason) == ("second", 2, "")
 
 
 @st.composite

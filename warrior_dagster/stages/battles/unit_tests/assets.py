@@ -40,7 +40,10 @@ def tokens_for_tests(arena: Arena, _: Competitor) -> tuple[int, int]:
     partitioned_by="competitor",
     columns=tuple(generation.SCHEMA),
     reads={"selected_instructions": EVERYONE},
-    settings=lambda arena: [arena.execution.model_dump(mode="json", include={"prompt", "sampling", "max_tests"})],
+    settings=lambda arena: [
+        arena.execution.model_dump(mode="json", include={"prompt", "sampling", "max_tests"}),
+        *([arena.execution.samples] if arena.execution.samples > 1 else []),
+    ],
     origins=origins(
         **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
         test="selected_instructions.instruction",
@@ -49,7 +52,7 @@ def tokens_for_tests(arena: Arena, _: Competitor) -> tuple[int, int]:
     usable=pl.col("status") == "ok",
     usable_row="a test that can be run",
     if_empty="warn",  # no code can show everything, and not every judge can write tests; then opinions decide
-    requests=Requests(tokens_for_tests),
+    requests=Requests(tokens_for_tests, samples=lambda arena, _: arena.execution.samples),
 )
 def generated_tests(step: Step) -> dg.MaterializeResult:
     """The tests that a competitor, as a judge, writes for every selected instruction without seeing an answer. Those that

@@ -4,9 +4,11 @@ import ast
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from io import StringIO
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any, TypeGuard
 
 import polars as pl
@@ -23,7 +25,7 @@ SCHEMA = {
     **dict.fromkeys(("row_id", "instruction_id", "writer", "test", "status", "reason"), pl.String),
     **REQUEST_COLUMNS,
 }
-"""`status`: ok; dropped; or, in the one row of an instruction and writer without any test, none or failed."""
+"""`status`: ok; dropped; or, in the one row of a completion without any test, none or failed."""
 RUNS = "Python"
 """The language that can be run."""
 LONGEST_TEST = 2_000
@@ -48,10 +50,10 @@ def write(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequenc
     """
     ordered = selected.sort("row_id")
     runnable = ordered.filter(pl.col("language") == RUNS)
-    progress = engines.progress("tests", len(runnable) * len(names), log)
+    progress = engines.progress("tests", len(runnable) * len(names) * arena.execution.samples, log)
     result = dispatch(arena, engines, names, lambda writer: requests(writer, runnable, arena), read, progress, "tests")
     others = ordered.filter(pl.col("language") != RUNS).select("instruction_id", "language").rows()
-    result.rows = [row for written in result.rows for row in rows_of(written, arena.execution.max_tests)] + [
+    result.rows = suite_rows(result.rows, arena.execution.max_tests) + [
         only_row(identity, name, "none", f"not runnable: {language}")
         for name in names
         if name not in result.failures
@@ -61,10 +63,11 @@ def write(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequenc
 
 
 def requests(writer: LoadedCompetitor, instructions: pl.DataFrame, arena: Arena) -> Iterator[Request]:
-    """One request per instruction."""
+    """One request per instruction, for all samples."""
+    samples = tuple(range(arena.execution.samples))
     for identity, instruction in instructions.select("instruction_id", "instruction").iter_rows():
         prompt = judge_prompt(writer, arena.execution.prompt, instruction=instruction)
-        yield writer.reply(prompt, arena.execution.sampling, (writer.name, identity))
+        yield writer.reply(prompt, arena.execution.sampling, (writer.name, identity), samples)
 
 
 def read(request: Request, completion: Completion) -> dict[str, Any]:
@@ -72,16 +75,30 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
     writer, identity = request.tag
     unfinished = UNFINISHED[ENDED_IN_REASONING] if completion.finish_reason == ENDED_IN_REASONING else ""
     known = {"instruction_id": identity, "writer": writer, "text": completion.text, "unfinished": unfinished}
-    return known | request_columns(completion)
+    return known | {"sample": completion.sample} | request_columns(completion)
 
 
-def rows_of(written: dict[str, Any], most: int) -> list[dict[str, Any]]:
-    """The rows of one completion, at least one: a row per test, dropped ones with the reason."""
-    request = {name: written[name] for name in REQUEST_COLUMNS}
+def suite_rows(written: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """The rows of all completions. Those of one writer for one instruction are one suite: a test that an earlier sample has is
+    dropped from a later one. `most` counts for each sample, so that a further sample changes no row of those before it.
+    """
+    rows, kept = list[dict[str, Any]](), defaultdict[tuple[str, str], set[str]](set)
+    for one in sorted(written, key=itemgetter("sample")):
+        suite = kept[one["instruction_id"], one["writer"]]
+        rows += (own := rows_of(one, most, suite))
+        suite |= {row["test"] for row in own if row["status"] == "ok"}
+    return rows
+
+
+def rows_of(written: dict[str, Any], most: int, earlier: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The rows of one completion, at least one: a row per test, dropped ones with the reason. `earlier` are the tests that are
+    kept of earlier samples.
+    """
+    request = {name: written[name] for name in ("sample", *REQUEST_COLUMNS)}
     identity, writer = written["instruction_id"], written["writer"]
     if written["error"] is not None:
         return [only_row(identity, writer, "failed", written["error"], **request)]
-    found = tests(written["text"], most)
+    found = tests(written["text"], most, earlier)
     if not found:
         none = "not runnable: the judge said NONE" if SAYS_NONE.search(written["text"]) else "no test could be read"
         reason = written["unfinished"] or none
@@ -92,20 +109,26 @@ def rows_of(written: dict[str, Any], most: int) -> list[dict[str, Any]]:
     ]
 
 
-def row(identity: str, writer: str, number: int, test: str | None, status: str, reason: str, **request: Any) -> dict[str, Any]:
-    """A row of SCHEMA."""
-    names = {"row_id": f"{identity}:{writer}:{number:02}", "instruction_id": identity, "writer": writer}
+def row(
+    identity: str, writer: str, number: int, test: str | None, status: str, reason: str, sample: int = 0, **request: Any
+) -> dict[str, Any]:
+    """A row of SCHEMA. Its id stays the same when further samples are asked for."""
+    suite = f"{identity}:{writer}:s{sample:02}" if sample else f"{identity}:{writer}"
+    names = {"row_id": f"{suite}:{number:02}", "instruction_id": identity, "writer": writer}
     return {**names, "test": test, "status": status, "reason": reason, **request}
 
 
 def only_row(identity: str, writer: str, status: str, reason: str, **request: Any) -> dict[str, Any]:
-    """The row of an instruction and a writer without any test."""
-    return row(identity, writer, 0, None, status, reason, **(dict.fromkeys(REQUEST_COLUMNS) | request))
+    """The row of a completion without any test, or of an instruction that nobody was asked about."""
+    columns: dict[str, Any] = dict.fromkeys(REQUEST_COLUMNS) | request
+    return row(identity, writer, 0, None, status, reason, **columns)
 
 
-def tests(text: str, most: int) -> list[tuple[str, str]]:
-    """The tests of a completion, normalised, each with the reason why it is not kept, or "". At most `most` are kept."""
-    found, seen, kept = list[tuple[str, str]](), set[str](), 0
+def tests(text: str, most: int, earlier: Collection[str]) -> list[tuple[str, str]]:
+    """The tests of a completion, normalised, each with the reason why it is not kept, or "". At most `most` are kept, and none
+    of those kept `earlier`.
+    """
+    found, seen, kept = list[tuple[str, str]](), {*earlier}, 0
     for statement in statements(text[:MAX_CHARS]):
         test, reason = checked(statement)
         if not reason and test in seen:

@@ -24,6 +24,7 @@ class SuiteReport:
     """The result of the tests that one writer wrote for one instruction."""
 
     completion_key: str | None
+    """That of the tests; of those with the first kept test if they were written several times."""
     kept: int = 0
     """The number of tests that were run."""
     reason: str = ""
@@ -45,11 +46,11 @@ class SuiteReport:
 
 def suite_reports(tests: pl.DataFrame, results: pl.DataFrame) -> dict[tuple[str, str], SuiteReport]:
     """The report of each instruction and writer, from all rows of generation.SCHEMA and execution.SCHEMA."""
+    # Of several samples of a suite, the first with a kept test is named: the first in this order is the last to be stored.
+    ordered = tests.sort(pl.col("status") == "ok", "row_id", descending=[False, True])
     found = {
         (identity, writer): SuiteReport(key, kept=0, reason=reason)
-        for identity, writer, key, reason in tests.sort("row_id", descending=True)
-        .select("instruction_id", "writer", "completion_key", "reason")
-        .rows()
+        for identity, writer, key, reason in ordered.select("instruction_id", "writer", "completion_key", "reason").rows()
     }
     kept = tests.filter(status="ok").select("row_id", "test", "instruction_id", "writer")
     for identity, writer, count in kept.group_by("instruction_id", "writer").len().rows():
