@@ -209,7 +209,7 @@ class Export(Strict):
     """Instructions whose best answer no evidence decided: not in SFT and DPO, or kept as in the paper."""
     dpo_rejected: Literal["last", "own_sample"] = "last"
     """The rejected answer: that of the last rank, or, if answers.samples is above 1, the chosen competitor's own sample that
-    agrees least with the chosen answer."""
+    agrees least with the chosen answer. Such a sample has no score, and dpo_margin does not apply."""
     dpo_margin: float = Field(0.0, ge=0)
     """A DPO pair needs a difference of final scores above this."""
     benchmarks: Annotated[tuple[ReferenceSet, ...], unique("name")] = (ReferenceSet(name=HUMANEVAL, source=HUMANEVAL),)

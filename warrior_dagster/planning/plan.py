@@ -22,11 +22,13 @@ from warrior_dagster.inference.dispatch import DispatchResult
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.planning.forecast import DryRunBackend, Forecast, MissingRequest
+from warrior_dagster.planning.settled import settled
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.assets import answers
 from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.opinions.assets import judge_votes
 from warrior_dagster.stages.battles.pairing import pairs
+from warrior_dagster.stages.battles.samples.assets import answer_samples
 from warrior_dagster.stages.battles.unit_tests import generation
 from warrior_dagster.stages.battles.unit_tests.assets import generated_tests
 from warrior_dagster.stages.battles.votes import opinions_per_battle
@@ -71,19 +73,24 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
     def one_judge(attacker: str) -> list[str]:
         return [categories.judge_of(arena, attacker)]
 
+    answer_table = answers if answers.enabled(arena) else answer_samples
     about_each: tuple[tuple[Table, Callable[[str], list[str]], Callable[[], DispatchResult]], ...] = (
         (task_categories, one_judge, lambda: categories.categorise(arena, backend, selected, LOG)),
         (generated_tests, everyone, lambda: generation.write(arena, backend, selected, arena.roster, LOG)),
-        (answers, everyone, lambda: answering.answer(arena, backend, selected, arena.roster, LOG)),  # last: votes need its rows
+        (answer_table, everyone, lambda: answering.answer(arena, backend, selected, arena.roster, LOG)),
     )
-    stages, answered = [mining, rating], list[dict[str, Any]]()
+    stages, rows = [mining, rating], dict[str, list[dict[str, Any]]]()
     for table, competitors_of, make_rows in about_each:
         if table.enabled(arena):
             made = make_rows()
-            answered, stage = made.rows, planned(table, backend, made, failures, how)
+            stage = planned(table, backend, made, failures, how)
+            rows[table.name] = made.rows
             for attacker, count in to_come.items():
                 expect(stage, arena, competitors_of(attacker), count, failures)
             stages.append(stage)
+    answered = rows[answer_table.name]
+    if answer_table is answer_samples:
+        answered = settled(arena, warehouse, answered, rows[generated_tests.name])
     return [*stages, votes_plan(arena, backend, selected, answered, to_come, how, failures)]
 
 
@@ -121,7 +128,7 @@ def votes_plan(
     how: str,
     failures: dict[str, str],
 ) -> StagePlan:
-    """The judges' opinions on the answers in the ledger; `to_come` are further instructions of each attacker.
+    """The judges' opinions on the answers that are known, the `rows`; `to_come` are further instructions of each attacker.
 
     Matchups of competitors that cannot be prompted are left out: there will be no answer to judge.
     """
@@ -132,7 +139,7 @@ def votes_plan(
     battles = {m: pairs(selected, given, *sides(m), arena.battles.instructions) for m in matchup_keys(arena.roster)}
     battles = {m: frame for m, frame in battles.items() if not failures.keys() & set(sides(m))}
     voted = judging.vote(arena, backend, battles, LOG)
-    stage = planned(judge_votes, backend, voted, failures, how or "one of two answers is not in the ledger yet")
+    stage = planned(judge_votes, backend, voted, failures, how or "one of two answers is not known yet")
     for matchup in battles:
         attackers = sides(matchup) if arena.battles.instructions == "attackers" else arena.roster
         in_scope = selected.filter(pl.col("competitor").is_in(attackers))["instruction_id"]

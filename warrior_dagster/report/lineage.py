@@ -14,6 +14,7 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.stages.battles.assets import answers, battle_outcomes
 from warrior_dagster.stages.battles.evidence import KINDS
+from warrior_dagster.stages.battles.samples.assets import settled_answers
 from warrior_dagster.stages.battles.unit_tests.assets import execution_results, generated_tests
 from warrior_dagster.stages.curation.assets import instruction_difficulty, selected_instructions, unique_instructions
 from warrior_dagster.stages.mining.assets import mined_instructions
@@ -25,7 +26,8 @@ VOTE = ("judge", "left", "right", "evidence", "order", "status", "reason", "verd
 RATING = ("judge", "score", "on_topic", "reason", "text", "reasoning", "completion_key")
 TABLES = (
     *(mined_instructions, unique_instructions, instruction_difficulty, selected_instructions),
-    *(answers, battle_outcomes, answer_scores, *(one.votes for one in KINDS), generated_tests, execution_results),
+    *(answers, settled_answers, battle_outcomes, answer_scores),
+    *(*(one.votes for one in KINDS), generated_tests, execution_results),
 )
 
 

@@ -17,6 +17,8 @@ from warrior_dagster.stages.battles.behaviours.agreement import with_agreement
 from warrior_dagster.stages.battles.evidence import KINDS, kinds_in
 from warrior_dagster.stages.battles.outcomes import outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.pairing import read_pairs
+from warrior_dagster.stages.battles.samples.assets import answer_samples, sample_behaviours, settled_answers
+from warrior_dagster.stages.battles.unit_tests.assets import generated_tests
 from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
 
 
@@ -24,7 +26,7 @@ from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
     partitioned_by="competitor",
     columns=tuple(answering.SCHEMA),
     reads={"selected_instructions": EVERYONE},
-    settings=lambda arena: [arena.answers],
+    settings=lambda arena: [arena.answers.model_dump(mode="json", exclude={"samples"})],
     origins=origins(
         "selected_instructions",
         competitor="",  # who answers, not who revealed the instruction
@@ -37,6 +39,7 @@ from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
     requests=Requests(
         lambda arena, one: (arena.mining.max_tokens, arena.answer_sampling(one).max_tokens), settings=answer_settings
     ),
+    enabled=lambda arena: arena.answers.samples == 1,
 )
 def answers(step: Step) -> dg.MaterializeResult:
     """A competitor's answer to every selected instruction, those of all attackers."""
@@ -121,4 +124,7 @@ def tally(battles: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-TABLES = [answers, *(table for one in KINDS for table in one.tables), battle_outcomes]
+BEFORE_BATTLES = [answers, answer_samples, generated_tests, sample_behaviours, settled_answers]
+"""What settling needs comes before the battles, each table after those that it reads."""
+OF_BATTLES = [table for one in KINDS for table in one.tables if table not in BEFORE_BATTLES]
+TABLES = [*BEFORE_BATTLES, *OF_BATTLES, battle_outcomes]

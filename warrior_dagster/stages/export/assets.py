@@ -15,15 +15,19 @@ from warrior_dagster.materialization.table import Table, table
 from warrior_dagster.stages.export import card, contamination, dpo, files, kto, publishing, records, sft, turn_tokens
 from warrior_dagster.warehouse.tables import WHOLE
 
-INSTRUCTION, ANSWER = "selected_instructions.instruction", "answers.answer"
-RECORDS = dict.fromkeys(("answer_scores", "answers", "selected_instructions"), SAME)
-"""What `records.records` reads."""
+INSTRUCTION, ANSWER, OWN_SAMPLE = "selected_instructions.instruction", "answers.answer", "answer_samples.answer"
+
+
+def read_by_records(arena: Arena) -> dict[str, str]:
+    """What `records.records` reads."""
+    samples = () if arena.export.dpo_rejected == "last" else ("answer_samples",)
+    return dict.fromkeys(("answer_scores", "answers", *samples, "selected_instructions"), SAME)
 
 
 @table(
     partitioned_by="nothing",
     columns=tuple(contamination.SCHEMA),
-    reads=RECORDS,
+    reads=read_by_records,
     settings=lambda arena: [
         arena.export.overlap_words,
         arena.export.reasoning,  # it would be part of the answers
@@ -34,7 +38,7 @@ RECORDS = dict.fromkeys(("answer_scores", "answers", "selected_instructions"), S
         instruction_id="answer_scores.instruction_id",
         competitor="answer_scores.competitor",
         row_id="answer_scores.instruction_id answer_scores.competitor",
-        **dict.fromkeys(("task", "ngram", "shared"), f"{INSTRUCTION} {ANSWER}"),
+        **dict.fromkeys(("task", "ngram", "shared"), f"{INSTRUCTION} {ANSWER} {OWN_SAMPLE}"),
     ),
     if_empty="ignore",
 )
@@ -70,7 +74,8 @@ def dataset(
 
     def exported(step: Step) -> dg.MaterializeResult:
         arena = step.arena
-        made = make(records.records(step.warehouse, arena), arena)
+        every = records.records(step.warehouse, arena)
+        made = make(every, arena)
         check_same_source(step, benchmark_overlap.name)
         rows = contamination.remove_overlapping(made, step.warehouse.read(benchmark_overlap.name, [WHOLE]))
         with_tokens = turn_tokens.rows_with_turn_tokens(rows)
@@ -79,6 +84,8 @@ def dataset(
         counts = {one.name: step.warehouse.count(one.name, one.partitions(arena)) for one in counted}
         if with_tokens:
             counts[f"{kind} rows with turn tokens ({arena.export.turn_tokens})"] = with_tokens
+        if kind == "dpo" and "own_sample" in every.columns:
+            counts["left out of dpo without a sample that returns something else"] = dpo.without_own_sample(every)
         text = card_of(arena, kind, rows, counts, len(made) - len(rows))
         paths = files.write_dataset(rows, Path(arena.export.folder), kind, text)
         keyed = rows.with_columns(pl.concat_str(identity, separator=":").alias("row_id"))
@@ -97,7 +104,10 @@ def dataset(
         name=f"{kind}_dataset",
         partitioned_by="nothing",
         columns=("row_id", "instruction_id", "attacker", *made_from),
-        reads={**RECORDS, benchmark_overlap.name: SAME, **{one.name: SAME for one in counted}},
+        reads=lambda arena: {
+            **read_by_records(arena),
+            **{one.name: SAME for one in (benchmark_overlap, *counted)},
+        },
         settings=lambda arena: [
             arena.export.model_dump(mode="json", exclude={"folder"}),  # where the files are changes no row
             arena.battles.evidence,  # the card names it
@@ -128,14 +138,19 @@ def datasets(counted: Sequence[Table]) -> list[Table]:
         ),
         dataset(
             "dpo",
-            lambda rows, arena: dpo.dpo_rows(rows, margin=arena.export.dpo_margin),
+            lambda rows, arena: (
+                dpo.dpo_rows(rows, margin=arena.export.dpo_margin)
+                if arena.export.dpo_rejected == "last"
+                else dpo.own_sample_rows(rows)
+            ),
             {
-                **{"prompt": INSTRUCTION, "chosen": ANSWER, "rejected": ANSWER},
+                **{"prompt": INSTRUCTION, "chosen": ANSWER, "rejected": f"{ANSWER} {OWN_SAMPLE}"},
                 **dict.fromkeys(("chosen_competitor", "rejected_competitor"), competitor),
                 **dict.fromkeys(("chosen_score", "rejected_score"), score),
             },
             counted,
-            "Each instruction with its best and its worst answer: `prompt`, `chosen`, `rejected`.",
+            "Each instruction with its best and its worst answer, or a worse sample of the best one (export.dpo_rejected):"
+            " `prompt`, `chosen`, `rejected`.",
         ),
         dataset(
             "kto",

@@ -69,10 +69,14 @@ def benchmark_overlap(
 ) -> pl.DataFrame:
     """The instructions and answers of `records` (as in `sft.py`) that overlap a benchmark, given as name and tasks by id.
 
-    Rows of SCHEMA, one per text and benchmark. `competitor` is the author of the answer, and "" for an instruction.
+    Rows of SCHEMA, one per text and benchmark. `competitor` is the author of the answer, and "" for an instruction. A gold
+    answer counts together with its `own_sample`, if there is one: they are one pair.
     """
     instructions = records.select("instruction_id", competitor=pl.lit(""), text="instruction").unique(maintain_order=True)
     texts = pl.concat([instructions, records.select("instruction_id", "competitor", text="answer")])
+    if "own_sample" in records.columns:
+        rejected = records.filter("gold").drop_nulls("own_sample")
+        texts = pl.concat([texts, rejected.select("instruction_id", "competitor", text="own_sample")])
     found = [pl.DataFrame(schema=SCHEMA)]
     for name, tasks in benchmarks:
         hits = overlaps(texts["text"], list(tasks.values()), words=words)
@@ -80,7 +84,7 @@ def benchmark_overlap(
         rows = texts[hits["text"]].select("instruction_id", "competitor", benchmark=pl.lit(name))
         rows = rows.with_columns(task.alias("task"), hits["ngram"], hits["shared"])
         found.append(rows.select(pl.format("{}:{}:{}", "instruction_id", "competitor", "benchmark").alias("row_id"), pl.all()))
-    return pl.concat(found)
+    return pl.concat(found).unique("row_id", keep="first", maintain_order=True)
 
 
 def remove_overlapping(rows: pl.DataFrame, overlap: pl.DataFrame) -> pl.DataFrame:

@@ -22,20 +22,31 @@ def shown_answer(export: Export) -> pl.Expr:
 
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
-    """One row for each instruction and usable answer, with its score. Raises LookupError if one is of another selection."""
+    """One row for each instruction and usable answer, with its score, and with export.dpo_rejected: own_sample also the text
+    `own_sample` of `with_own_samples`. Raises LookupError if one is of another selection."""
     scored = warehouse.read("answer_scores", [WHOLE])
     selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
     check_answers(answers, selected, arena.roster)
     check_rows("answer_scores", scored, answers.filter("usable").select("competitor", "instruction_id"))
     names = {"attacker": "competitor", "difficulty": "score"}
     instructions = selected.select("instruction_id", "instruction", "language", **names)
-    given = answers.select("instruction_id", "competitor", shown_answer(arena.export), finished=pl.col("status") == "ok")
+    own = [] if arena.export.dpo_rejected == "last" else ["own_sample"]
+    answers = with_own_samples(answers, warehouse, arena) if own else answers
+    shown, finished = shown_answer(arena.export), pl.col("status") == "ok"
+    given = answers.select("instruction_id", "competitor", shown, *own, finished=finished)
     return (
         scored.filter(pl.col("opponents") > 0)  # an answer without opponents was never judged
         .join(instructions, on="instruction_id", maintain_order="left")
         .join(given, on=["instruction_id", "competitor"], maintain_order="left")
         .select(
             "instruction_id", "instruction", "attacker", "language", "difficulty", "competitor", "answer", "finished",
-            "score", "rank", "gold", "advantage",
+            "score", "rank", "gold", "advantage", *own,
         )
     )  # fmt: skip
+
+
+def with_own_samples(answers: pl.DataFrame, warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
+    """The answers with `own_sample`, the text of their competitor's sample that agrees least with them, or null."""
+    text = shown_answer(arena.export).alias("own_sample")
+    samples = warehouse.read("answer_samples", arena.roster).select("instruction_id", "competitor", text, least_like="sample")
+    return answers.join(samples, on=["instruction_id", "competitor", "least_like"], how="left", maintain_order="left")
