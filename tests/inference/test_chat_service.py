@@ -119,6 +119,28 @@ def test_a_service_that_wants_another_name_of_max_tokens_gets_it() -> None:
     assert names.count("max_tokens") <= 4
 
 
+def test_several_samples_come_from_services_that_know_n_ignore_it_or_refuse_it_and_the_first_keeps_its_key() -> None:
+    competitor = service()
+    prompt = user_prompt(competitor, "Hi")
+    request = competitor.reply(prompt, Sampling(), None, (0, 1, 2))
+    assert request.keys()[:1] == competitor.reply(prompt, Sampling(), None).keys()
+
+    def knows(body: dict[str, Any], _: int) -> web.Response:
+        return web.json_response({"choices": choice()["choices"] * body.get("n", 1)})
+
+    def ignores(body: dict[str, Any], _: int) -> web.Response:
+        return web.json_response(choice())
+
+    def refuses(body: dict[str, Any], _: int) -> web.Response:
+        error = {"error": {"message": "unknown field", "param": "n"}}
+        return web.json_response(error, status=400) if "n" in body else web.json_response(choice())
+
+    for handler, requests_sent in ((knows, 1), (ignores, 3), (refuses, 4)):
+        done, (seen,) = asyncio.run(serve([handler], [request], chat=True, attempts=1))
+        assert {one.key: one.error for one in done} == dict.fromkeys(request.keys())
+        assert seen.total() == requests_sent
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_is_stored_in_front_of_the_answer(field: str) -> None:
     competitor = service()

@@ -1,6 +1,7 @@
 """A step reads exactly the tables that its asset declares, and writes exactly the columns that its table declares."""
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -22,10 +23,21 @@ from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
 
+EVERY_KIND = ["opinion", "execution", "behaviour"]
+SAMPLES: dict[str, Any] = {
+    "answers": {"sampling": {"max_tokens": 64}, "samples": 2}, "export": {"dpo_rejected": "own_sample", "undecided": "keep"}
+}  # fmt: skip
 
-@pytest.mark.parametrize("evidence", [["opinion"], ["opinion", "execution"]])
+
+@pytest.mark.parametrize(
+    ("evidence", "values"), [(["opinion"], {}), (EVERY_KIND, {}), (EVERY_KIND, SAMPLES)]
+)
 def test_every_step_reads_all_that_its_asset_declares(
-    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, evidence: list[str]
+    make_arena: MakeArena,
+    monkeypatch: pytest.MonkeyPatch,
+    evidence: list[str],
+    values: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
     steps: dict[str, tuple[set[str], Warehouse]] = {}
     for_step = Warehouse.for_step
@@ -38,7 +50,8 @@ def test_every_step_reads_all_that_its_asset_declares(
     monkeypatch.setattr(Warehouse, "for_step", watched)
     code_writers(monkeypatch)
     battles = {"verdict": "direct", "votes": "soft", "evidence": evidence, "combine": "sum"}
-    arena = make_arena(analysis={"categories": True}, battles=battles)
+    export = values.get("export", {}) | {"folder": str(tmp_path / "exports")}
+    arena = make_arena(analysis={"categories": True}, battles=battles, **(values | {"export": export}))
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, *EVERYTHING)
     plan = [arena_plan.make(Scope(arena))]
@@ -49,7 +62,8 @@ def test_every_step_reads_all_that_its_asset_declares(
 
 
 def test_the_assets_of_an_arena_are_its_tables(make_arena: MakeArena) -> None:
-    arena = make_arena(analysis={"categories": True}, battles={"evidence": ["opinion", "execution"], "combine": "sum"})
+    battles = {"evidence": EVERY_KIND, "combine": "sum"}
+    arena = make_arena(analysis={"categories": True}, battles=battles, **SAMPLES)
     assets = {asset.key.to_user_string(): asset for asset in arena_assets(Scope(arena))}
     assert list(dict.fromkeys(assets)) == list(assets)
     assert set(assets) == {one.name for one in tables_of(arena)}

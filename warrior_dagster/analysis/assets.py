@@ -17,7 +17,6 @@ from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Requests, tokens_of
-from warrior_dagster.stages.battles.evidence import kinds_in
 from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES
 from warrior_dagster.stages.curation.columns import topic_column
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
@@ -186,7 +185,7 @@ def audit_origins(arena: Arena) -> dict[str, str]:
 
 @table(
     columns=lambda arena: tuple(audit_origins(arena)),
-    reads=lambda arena: dict.fromkeys(["answers", *(one.votes.name for one in kinds_in(arena))], SAME),
+    reads=lambda arena: dict.fromkeys(["answers", "judge_votes", *(["execution_votes"] if arena.runs_tests else [])], SAME),
     settings=lambda arena: [arena.battles.votes, arena.runs_tests],
     origins=audit_origins,
     checks=[

@@ -25,7 +25,9 @@ SCHEMA = {
 @table(
     partitioned_by="nothing",
     columns=tuple(SCHEMA),
-    reads={"instruction_embeddings": UNTRACKED},  # a plan is made before anything else
+    reads=lambda arena: dict.fromkeys(  # a plan is made before anything else
+        ("instruction_embeddings", *(["sample_behaviours"] if arena.answers.samples > 1 else [])), UNTRACKED
+    ),
     origins=origins(),
     kinds=("lancedb",),
     group="plan",

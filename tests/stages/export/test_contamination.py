@@ -11,6 +11,7 @@ from tests.stages.export.examples import ROWS, arena
 from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.config.stages import Export
 from warrior_dagster.stages.export.contamination import SCHEMA, benchmark_overlap, overlaps, remove_overlapping
+from warrior_dagster.stages.export.dpo import own_sample_rows
 
 (HUMANEVAL,) = Export().benchmarks
 WORDS = st.sampled_from(["a", "B", "c_1", "7", "42", "x"])
@@ -116,6 +117,18 @@ def test_only_rows_that_overlap_a_benchmark_are_removed(kind: str, where: str, l
 
 def column_of(kind: str) -> pl.Expr:
     return pl.col("chosen_competitor" if kind == "dpo" else "competitor")
+
+
+def test_a_gold_answer_is_removed_with_its_own_sample_that_overlaps_a_benchmark() -> None:
+    tasks = tasks_of(HUMANEVAL)
+    copied = pl.when((pl.col("instruction_id") == "i00") & (pl.col("rank") <= 2)).then(pl.lit(tasks["HumanEval/3"]))
+    records = records_with(answer=tasks["HumanEval/3"]).with_columns(own_sample=copied.otherwise(pl.lit("other")))
+    found = benchmark_overlap(records, [("humaneval", tasks)], words=10)
+    assert found["row_id"].to_list() == ["i00:model-0:humaneval"]
+    found = benchmark_overlap(arena().with_columns(own_sample=copied), [("humaneval", tasks)], words=10)
+    assert found["row_id"].to_list() == ["i00:model-0:humaneval"]
+    made = own_sample_rows(arena().with_columns(own_sample=copied.otherwise(pl.lit("other"))))
+    assert set(made["instruction_id"]) - set(remove_overlapping(made, found)["instruction_id"]) == {"i00"}
 
 
 def test_without_benchmarks_no_row_is_removed() -> None:

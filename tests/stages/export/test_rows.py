@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stages.export.examples import ROWS, arena, group
-from warrior_dagster.stages.export.dpo import dpo_rows
+from warrior_dagster.stages.export.dpo import dpo_rows, own_sample_rows, without_own_sample
 from warrior_dagster.stages.export.kto import kto_rows
 from warrior_dagster.stages.export.sft import sft_rows
 
@@ -70,6 +70,33 @@ def test_dpo_leaves_out_pairs_without_a_clear_preference(records: pl.DataFrame, 
 def test_dpo_keeps_a_difference_above_the_margin() -> None:
     records = group("a", ("one", 0.65, True), ("other", 0.35, True))
     assert len(dpo_rows(records, margin=0.29)) == 1
+
+
+def with_own_sample(text: str | None, finished: bool = True) -> pl.DataFrame:
+    """An instruction with two answers; the gold one has this sample beside it."""
+    records = group("a", ("best", 1.5, finished), ("worst", 0.5, True))
+    return records.with_columns(own_sample=pl.when("gold").then(pl.lit(text, pl.String)).otherwise(pl.lit("other")))
+
+
+def test_dpo_can_reject_a_sample_of_the_chosen_competitor_which_has_no_score() -> None:
+    (row,) = own_sample_rows(with_own_sample("also tried")).to_dicts()
+    assert row["chosen"] == [{"role": "assistant", "content": "best"}]
+    assert row["rejected"] == [{"role": "assistant", "content": "also tried"}]
+    assert (row["chosen_competitor"], row["rejected_competitor"]) == ("model-0", "model-0")
+    assert (row["chosen_score"], row["rejected_score"]) == (1.5, None)
+    assert own_sample_rows(with_own_sample("x")).schema == dpo_rows(with_own_sample("x"), margin=0.0).schema
+
+
+@pytest.mark.parametrize(
+    ("records", "without"),
+    [(with_own_sample(None), 1), (with_own_sample("best\n"), 0), (with_own_sample("other", finished=False), 0)],
+    ids=["no other sample", "same text", "chosen unfinished"],
+)
+def test_dpo_leaves_out_a_chosen_answer_without_a_sample_that_differs_and_counts_it(
+    records: pl.DataFrame, without: int
+) -> None:
+    assert own_sample_rows(records).is_empty()
+    assert without_own_sample(records) == without
 
 
 def test_kto_labels_finished_answers_above_the_mean_desirable() -> None:

@@ -98,5 +98,4 @@ def weighted_outcomes(
 
 def weights_of(settings: Battles) -> dict[str, float]:
     """What one vote of each kind of an arena's evidence weighs."""
-    weights: dict[str, float] = settings.weights.model_dump(include={*settings.evidence})
-    return weights if settings.combine == "sum" else dict.fromkeys(weights, 1.0)
+    return {kind: getattr(settings.weights, kind) if settings.combine == "sum" else 1.0 for kind in settings.evidence}

@@ -54,7 +54,7 @@ def behaviours(draw: st.DrawFn) -> Returned:
 def test_the_answer_that_agrees_more_with_the_others_wins() -> None:
     row = vote(observed({"ann": ("1", "4"), "bob": ("1", "5"), "cyd": ("1", "4"), "dan": ("1", "4")}))
     assert (row["verdict"], row["p_left"], row["evidence"], row["judge"]) == ("left", 1.0, "behaviour", "")
-    assert row["text"] == "of 2 inputs, ann agrees with 3 other answers on 90%, bob agrees with 3 other answers on 50%"
+    assert row["text"] == "of 2 inputs: ann agrees with 3 others on 90%, bob agrees with 3 others on 50%"
     assert row["row_id"] == "00:behaviour"
 
 
@@ -98,9 +98,9 @@ def test_answers_of_one_model_count_less_to_each_other() -> None:
     ("returned", "outcome", "reason"),
     [
         ({"ann": ("1",), "bob": (None,), "cyd": ("1",)}, "needs module", "not runnable: bob why"),
-        ({"ann": ("1",), "bob": (None,)}, "raised", "no peers: no other answer returned a value on any of 1 inputs"),
+        ({"ann": ("1",), "bob": (None,)}, "raised", "no peers: no other answer returned a value on any of 1 input"),
         ({"ann": (None,), "bob": (None,), "cyd": (None,)}, "timeout",
-         "no peers: no other answer returned a value on any of 1 inputs"),
+         "no peers: no other answer returned a value on any of 1 input"),
         ({}, "", "not runnable: Go"),
     ],
 )  # fmt: skip

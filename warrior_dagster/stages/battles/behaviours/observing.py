@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from hashlib import blake2b
 from typing import Any
 
@@ -66,7 +67,8 @@ def observe(
     for identity, competitor, answer, key in usable.select("instruction_id", "competitor", "answer", "completion_key").rows():
         code = extract_code(answer) if identity in calls else Code()
         of_answer = {"instruction_id": identity, "competitor": competitor, "answer_key": key}
-        rows += [of_answer | observed_row(code, identity, call, settings) for call in calls.get(identity, [])]
+        bind = cache(partial(bound_name, code))
+        rows += [of_answer | observed_row(code, identity, call, bind, settings) for call in calls.get(identity, [])]
     counts = settle(rows, known, run, ObservedProgram, verdict)
     for row in rows:
         if row["outcome"] == RAISED and row["reason"].endswith(ModuleNotFoundError.__name__):
@@ -74,9 +76,21 @@ def observe(
     return pl.DataFrame(rows, schema=SCHEMA), counts
 
 
-def observed_row(code: Code, identity: str, call: str, settings: Execution) -> dict[str, Any]:
-    """The row of an input and an answer's code, as `settle` takes it."""
-    text, bound = (call, "") if code.reason else bind_function(code, call)
+def bound_name(code: Code, name: str) -> tuple[str, str]:
+    """The name of the answer's function that calls of `name` mean, and the renaming; bound once for all calls of it."""
+    if code.reason:
+        return name, ""
+    call, bound = bind_function(code, f"{name}()")
+    return call.removesuffix("()"), bound
+
+
+def observed_row(
+    code: Code, identity: str, call: str, bind: Callable[[str], tuple[str, str]], settings: Execution
+) -> dict[str, Any]:
+    """The row of an input and an answer's code, as `settle` takes it; `bind` is `bound_name` of the code."""
+    name, _, arguments = call.partition("(")
+    function, bound = bind(name)
+    text = f"{function}({arguments}"
     runs = runs_of(code, ["observed", OBSERVED_BY, code.text, text], settings)
     return {
         "row_id": f"{identity}:{blake2b(call.encode(), digest_size=8).hexdigest()}",

@@ -98,12 +98,17 @@ def preference(sides: Mapping[str, Behaviour]) -> tuple[float | None, str]:
     if impossible := [f"{name} {one.cannot_run}" for name, one in sides.items() if one.cannot_run]:
         return None, f"{NOT_RUNNABLE}: {'; '.join(impossible)}"
     if left.agreement is None or right.agreement is None:
-        return None, f"no peers: no other answer returned a value on any of {len(left.inputs)} inputs"
-    shares = ", ".join(f"{name} agrees with {one.peers} other answers on {one.agreement:.0%}" for name, one in sides.items())
-    text = f"of {len(left.inputs)} inputs, {shares}"
+        return None, f"no peers: no other answer returned a value on any of {counted(len(left.inputs), 'input')}"
+    shares = (f"{name} agrees with {counted(one.peers, 'other')} on {one.agreement:.0%}" for name, one in sides.items())
+    text = f"of {counted(len(left.inputs), 'input')}: {', '.join(shares)}"
     if abs(left.agreement - right.agreement) <= TIE_WITHIN:
         return 0.5, text
     return float(left.agreement > right.agreement), text
+
+
+def counted(number: int, what: str) -> str:
+    """Such as `1 input` or `2 inputs`."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def inputs_of_each(inputs: pl.DataFrame) -> dict[str, frozenset[str]]:
