@@ -49,7 +49,17 @@ def lineage_of(text: str) -> dict[str, Any]:
         "difficulty": {"score": 1.0, "band": text or "poor", "kept": True},
         "ratings": [{"judge": "j", "score": None, "on_topic": None, "reason": text, "text": text}],
         "rank": 0,
-        "answers": [{"competitor": "a", "answer": text, "status": text, "completion_key": "k", "score": 1.0, "gold": True}],
+        "answers": [
+            {
+                "competitor": "a",
+                "answer": text,
+                "status": text,
+                "completion_key": "k",
+                "score": 1.0,
+                "gold": True,
+                "decided_by": "execution",
+            }
+        ],
         "votes": [
             vote | {"reason": reason, "verdict": None, "p_left": None, "text": text, "completion_key": "k"}
             for reason in (text, "")

@@ -41,6 +41,10 @@ def explained(outcomes: pl.DataFrame, ratings: dict[str, float], texts: dict[str
     return with_deciders(scored, answers, outcomes, KINDS)
 
 
+def answer(instruction: str, name: str, text: str) -> dict[str, object]:
+    return {"instruction_id": instruction, "competitor": name, "usable": True, "answer": text, "completion_key": name}
+
+
 def gold_of(rows: pl.DataFrame) -> tuple[str, str]:
     """The gold answer's competitor, and what decided it."""
     (name, by) = rows.filter("gold").select("competitor", "decided_by").row(0)
@@ -154,22 +158,10 @@ def test_evidence_is_named_only_if_it_prefers_the_gold_answer_to_another(arena: 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.7])
 def test_an_instruction_changes_nothing_of_another(alpha: float) -> None:
-    one = decided(("wolf", "ant", 1.0, "execution", None), even("wolf", "bear"), even("ant", "bear"), alpha=alpha)
-    outcomes = pl.DataFrame(
-        [(i, "wolf", "ant", x, by, None) for i, x, by in (("i", 1.0, "execution"), ("j", 0.0, "opinion"))],
-        schema=BATTLES,
-        orient="row",
-    )
-    answers = pl.DataFrame(
-        [
-            {"instruction_id": i, "competitor": n, "usable": True, "answer": f"text of {n}", "completion_key": n}
-            for i in "ij"
-            for n in ROSTER
-        ]
-    )
-    more = pl.DataFrame(
-        [("i", "wolf", "bear", 0.5, "", None), ("i", "ant", "bear", 0.5, "", None)], schema=BATTLES, orient="row"
-    )
-    outcomes = pl.concat([outcomes, more])
+    battles: list[Battle] = [("wolf", "ant", 1.0, "execution", None), even("wolf", "bear"), even("ant", "bear")]
+    rows = [("i", *battle) for battle in battles] + [("j", "wolf", "ant", 0.0, "opinion", None)]
+    outcomes = pl.DataFrame(rows, schema=BATTLES, orient="row")
+    answers = pl.DataFrame([answer(one, name, f"text of {name}") for one in "ij" for name in ROSTER])
     both = with_deciders(final_scores(outcomes, EVEN, answers, ROSTER, alpha=alpha), answers, outcomes, KINDS)
-    assert_frame_equal(both.filter(instruction_id="i"), one)
+    assert_frame_equal(both.filter(instruction_id="i"), decided(*battles, alpha=alpha))
+    assert gold_of(both.filter(instruction_id="j")) == ("ant", "opinion")

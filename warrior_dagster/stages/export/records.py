@@ -3,6 +3,7 @@
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import UNDECIDED
 from warrior_dagster.config.stages import Export
 from warrior_dagster.materialization.agreement import check_answers, check_rows
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
@@ -36,6 +37,12 @@ def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
         .join(given, on=["instruction_id", "competitor"], maintain_order="left")
         .select(
             "instruction_id", "instruction", "attacker", "language", "difficulty", "competitor", "answer", "finished",
-            "score", "rank", "gold", "advantage",
+            "score", "rank", "gold", "advantage", "decided_by",
         )
     )  # fmt: skip
+
+
+def undecided(records: pl.DataFrame, export: Export) -> pl.DataFrame:
+    """The records that export.undecided leaves out: those of instructions whose best answer no evidence decided."""
+    left_out = export.undecided == "leave_out"
+    return records.filter(pl.lit(left_out) & pl.col("decided_by").is_in(UNDECIDED))

@@ -91,13 +91,7 @@ def execute(
     outcome is `unstable`. Raises IsolationError as `run` does.
     """
     known: dict[str, Verdict] = {run[0]: run[1:] for run in before.select("run_key", "outcome", "reason", "level").rows()}
-    rows, counts = list[dict[str, Any]](), RunCounts()
-    by_instruction = tests.filter(status="ok").sort("row_id").partition_by("instruction_id", as_dict=True)
-    usable = answers.filter("usable").sort("competitor", "instruction_id")
-    for identity, competitor, answer, key in usable.select("instruction_id", "competitor", "answer", "completion_key").rows():
-        code = extract_code(answer)
-        for test in by_instruction.get((identity,), tests.clear()).iter_rows(named=True):
-            rows.append(result_row(code, test, settings) | {"competitor": competitor, "answer_key": key})
+    rows, counts = result_rows(answers, tests, settings), RunCounts()
     waiting = [row for row in rows if row["outcome"] is None]
     counts.reused = sum(settled(row["runs"], known) is not None for row in waiting)
     while pending := pending_programs(waiting, known):
@@ -106,6 +100,29 @@ def execute(
         row["run_key"] = settled(row["runs"], known)
         row["outcome"], row["reason"], row["level"] = without_module(known[row["run_key"]], row["modules"])
     return pl.DataFrame(rows, schema=SCHEMA), counts
+
+
+def forecast(answers: pl.DataFrame, tests: pl.DataFrame, before: pl.DataFrame, settings: Execution) -> tuple[int, int, int]:
+    """What `execute` would do: the pairs of an answer and a test that can be run, those of them that are not known from
+    `before`, and the answers that these are pairs of. Programs that cannot be loaded take a second run of their definitions.
+    """
+    known = {key: (outcome, "", "") for key, outcome in before.select("run_key", "outcome").rows()}
+    waiting = [row for row in result_rows(answers, tests, settings) if row["outcome"] is None]
+    pending = [row for row in waiting if settled(row["runs"], known) is None]
+    programs = pending_programs(pending, known)
+    return len(waiting), sum(len(program.checks) for program in programs), len(programs)
+
+
+def result_rows(answers: pl.DataFrame, tests: pl.DataFrame, settings: Execution) -> list[dict[str, Any]]:
+    """The row of each usable answer and kept test, in order."""
+    rows = list[dict[str, Any]]()
+    by_instruction = tests.filter(status="ok").sort("row_id").partition_by("instruction_id", as_dict=True)
+    usable = answers.filter("usable").sort("competitor", "instruction_id")
+    for identity, competitor, answer, key in usable.select("instruction_id", "competitor", "answer", "completion_key").rows():
+        code = extract_code(answer)
+        for test in by_instruction.get((identity,), tests.clear()).iter_rows(named=True):
+            rows.append(result_row(code, test, settings) | {"competitor": competitor, "answer_key": key})
+    return rows
 
 
 def result_row(code: Code, test: dict[str, Any], settings: Execution) -> dict[str, Any]:
