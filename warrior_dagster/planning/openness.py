@@ -8,6 +8,8 @@ from warrior_dagster.config.battles import Battles
 from warrior_dagster.stages.battles.open_battles import BATTLE, closing_tables, open_battles
 from warrior_dagster.warehouse.tables import Warehouse
 
+AT_MOST = "at most, if running code decides none of these battles"
+
 
 class Openness(NamedTuple):
     """The battles with two answers, by matchup."""
@@ -18,14 +20,8 @@ class Openness(NamedTuple):
     """Those whose answers have not met the tests yet, so that they may need no opinion."""
     closed: int
     """The number of the others."""
-
-    @property
-    def how(self) -> str:
-        """The basis of estimates from the unknown ones."""
-        count = sum(map(len, self.unknown.values()))
-        return f"at most, if running code decides none of {count} battles where the votes of earlier evidence are missing" * (
-            count > 0
-        )
+    how: str = ""
+    """The basis of estimates, where not all battles need opinions."""
 
     @property
     def saves(self) -> str:
@@ -53,4 +49,4 @@ def openness(warehouse: Warehouse, battles: dict[str, pl.DataFrame], settings: B
         if len(missing := different.join(met, on="instruction_id", how="anti", maintain_order="left")):
             unknown[matchup] = missing
         closed += len(fought) - len(known[matchup]) - len(missing)
-    return Openness(known, unknown, closed)
+    return Openness(known, unknown, closed, AT_MOST)

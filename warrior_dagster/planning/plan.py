@@ -143,7 +143,8 @@ def votes_plan(
     battles = {m: frame for m, frame in battles.items() if not failures.keys() & set(sides(m))}
     parts = openness(warehouse, battles, arena.battles)
     voted = judging.vote(arena, backend, parts.open, LOG)
-    stage = planned(judge_votes, backend, voted, failures, how or parts.how or "one of two answers is not in the ledger yet")
+    unanswered = how or ("one of two answers is not in the ledger yet" if missing else "")
+    stage = planned(judge_votes, backend, voted, failures, "; ".join(filter(None, (unanswered, parts.how))))
     stage.saves = parts.saves
     expect_at_most(stage, arena, backend, parts)
     for matchup in battles:

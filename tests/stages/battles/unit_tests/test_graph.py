@@ -178,7 +178,7 @@ def test_an_arena_with_opinions_alone_has_no_execution_in_its_assets_rows_and_ve
     unused = {"evidence": ["opinion"], "weights": {"execution": 5.0}}
     assert versions(battles=unused, execution={"seconds": 9.0, "prompt": "$instruction"}) == plain
     changed = versions(battles={"evidence": ["opinion", "execution"], "combine": "sum"})
-    read_votes, with_cards = {"battle_outcomes", "judge_audit"}, {"sft_dataset", "dpo_dataset", "kto_dataset"}
+    read_votes, with_cards = {"battle_outcomes", "judge_audit", "answer_scores"}, {"sft_dataset", "dpo_dataset", "kto_dataset"}
     assert {name for name in plain if plain[name] != changed[name]} == read_votes | with_cards
     assert changed != versions(battles={"evidence": ["opinion", "execution"], "combine": "sum", "weights": {"execution": 5.0}})
     assert "from_execution" not in rows(finished_run.arena, "battle_outcomes").columns
@@ -211,7 +211,7 @@ def test_judges_are_asked_about_open_battles_alone_and_a_newcomer_repeats_nothin
     requested(arena, ("competitors", None))
     first = {line.stage: line for line in plan(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))}["judge_votes"]
     assert first.estimated == first.to_send > 0
-    assert "at most, if running code decides none of" in first.basis
+    assert "expected: at most, if running code decides none of these battles" in first.basis
     requested(arena, ("execution_votes", None))
     planned = {line.stage: line for line in plan(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))}[
         "judge_votes"
@@ -242,13 +242,18 @@ def test_judges_are_asked_about_open_battles_alone_and_a_newcomer_repeats_nothin
     assert set(to_send(grown).values()) == {0}
 
 
-def test_the_plan_says_how_many_runs_are_left(battled_copy: MakeArena, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_says_how_many_runs_are_left(
+    battled_copy: MakeArena, make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code_writers(monkeypatch)
 
     def planned(arena: Arena) -> RunsLine:
         (found,) = plan_with_runs(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))[1]()
         return found
 
+    fresh = planned(make_arena(battles=BOTH, warehouse=str(tmp_path / "empty")))
+    assert fresh.to_run == fresh.expected == 9 * 3 * 3 * 8  # instructions, answers, writers, tests
+    assert "at most 24 runs an answer" in fresh.basis
     small = battled_copy()
     done = planned(small)
     assert (done.to_run, done.expected, done.seconds) == (0, 0, 0.0)
