@@ -107,6 +107,14 @@ def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, An
         console.print(visible(basis), soft_wrap=True)
 
 
+def undecided_left_out(warehouse: Warehouse, dataset: pl.DataFrame) -> int:
+    """The instructions that no evidence decided, if the SFT data set has none of them."""
+    undecided = pl.col("decided_by").is_in(UNDECIDED)
+    if "decided_by" not in dataset.columns or dataset.select(undecided.any()).item():  # of an earlier version, or kept
+        return 0
+    return warehouse.read("answer_scores", [WHOLE], ["gold", "decided_by"]).filter("gold", undecided).height
+
+
 def show_runs(console: Console, lines: "Sequence[RunsLine]") -> None:
     """A line for each table that runs code."""
     for line in lines:
@@ -161,9 +169,8 @@ def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) 
     console.print(table)
     if result["rows"].get("sft_dataset"):
         selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
-        dataset, undecided = warehouse.read("sft_dataset", [WHOLE]), pl.col("decided_by").is_in(UNDECIDED)
-        scored = warehouse.read("answer_scores", [WHOLE], ["gold", "decided_by"])
-        count = 0 if dataset.select(undecided.any()).item() else scored.filter("gold", undecided).height  # they may be kept
+        dataset = warehouse.read("sft_dataset", [WHOLE])
+        count = undecided_left_out(warehouse, dataset)
         console.print(
             f"{exported} of {selected} instructions are exported: gold answers that hit the token limit, and rows that"
             " overlap a benchmark, are left out."

@@ -5,7 +5,7 @@ import polars as pl
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.battles import UNDECIDED
 from warrior_dagster.config.stages import Export
-from warrior_dagster.materialization.agreement import check_answers, check_rows
+from warrior_dagster.materialization.agreement import check_answers, check_columns, check_rows
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 
@@ -23,8 +23,12 @@ def shown_answer(export: Export) -> pl.Expr:
 
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
-    """One row for each instruction and usable answer, with its score. Raises LookupError if one is of another selection."""
+    """One row for each instruction and usable answer, with its score.
+
+    Raises LookupError if one is of another selection, or the scores are of an earlier version.
+    """
     scored = warehouse.read("answer_scores", [WHOLE])
+    check_columns("answer_scores", scored, "decided_by")
     selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
     check_answers(answers, selected, arena.roster)
     check_rows("answer_scores", scored, answers.filter("usable").select("competitor", "instruction_id"))

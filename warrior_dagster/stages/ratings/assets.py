@@ -5,7 +5,7 @@ import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
-from warrior_dagster.materialization.agreement import check_answers, check_outcomes
+from warrior_dagster.materialization.agreement import check_answers, check_columns, check_outcomes
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, check_same_source, counted, record
@@ -82,6 +82,7 @@ def answer_scores(step: Step) -> dg.MaterializeResult:
     answers = warehouse.read("answers", arena.roster)
     check_answers(answers, selected, arena.roster)
     outcomes = warehouse.read("battle_outcomes", matchup_keys(arena.roster))
+    check_columns("battle_outcomes", outcomes, "decided_by")
     check_outcomes(outcomes, selected, arena.roster, arena.battles.instructions)
     ratings = dict(warehouse.read("elo_ratings", [WHOLE]).select("competitor", "rating").iter_rows())
     check_same_source(step, "elo_ratings")

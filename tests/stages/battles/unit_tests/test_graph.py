@@ -219,9 +219,7 @@ def test_judges_are_asked_about_open_battles_alone_and_a_newcomer_repeats_nothin
     assert planned.estimated == 0
     assert "battles need no opinion" in planned.basis
     assert planned.to_send < first.to_send
-    with scripted_engines(arena, log := [], []) as engines:
-        materialize(arena, engines, ("matchups", None))
-    assert sum(len(request.samples) for request in log) == planned.to_send
+    assert keys(requested(arena, ("matchups", None))).total() == planned.to_send
     votes, outcomes = rows(arena, "judge_votes"), rows(arena, "battle_outcomes")
     judged = outcomes.join(votes, on=["instruction_id", "left", "right"], how="semi")
     assert 0 < len(judged) < len(outcomes.drop_nulls("outcome"))
