@@ -18,6 +18,7 @@ from tests.hostile_text import TEXTS, obeyed
 from warrior_dagster.cli import output
 from warrior_dagster.inference.progress import Progress, periodic_log, progress_bars
 from warrior_dagster.planning.cost import PlanLine, totals
+from warrior_dagster.planning.runs import RunsLine
 from warrior_dagster.report import terminal
 
 STYLE = re.compile(r"\x1b\[[\d;]*m")
@@ -49,7 +50,17 @@ def lineage_of(text: str) -> dict[str, Any]:
         "difficulty": {"score": 1.0, "band": text or "poor", "kept": True},
         "ratings": [{"judge": "j", "score": None, "on_topic": None, "reason": text, "text": text}],
         "rank": 0,
-        "answers": [{"competitor": "a", "answer": text, "status": text, "completion_key": "k", "score": 1.0, "gold": True}],
+        "answers": [
+            {
+                "competitor": "a",
+                "answer": text,
+                "status": text,
+                "completion_key": "k",
+                "score": 1.0,
+                "gold": True,
+                "decided_by": "execution",
+            }
+        ],
         "votes": [
             vote | {"reason": reason, "verdict": None, "p_left": None, "text": text, "completion_key": "k"}
             for reason in (text, "")
@@ -144,3 +155,15 @@ def test_no_reason_of_a_server_is_obeyed_in_a_progress(text: str) -> None:
     assert not obeyed("".join(lines))
     assert "votes" in printed(on)
     assert not obeyed(re.sub(r"\x1b\[(?:\?25[lh]|\d*[A-K])|\r", "", printed(on)))  # what a bar needs to be drawn again
+
+
+def test_runs_of_code_are_shown_with_their_time_or_with_a_question_mark_if_it_is_unknown() -> None:
+    known = RunsLine("execution_results", 5, 0, 0, 0.0, "")
+    slow = RunsLine("execution_results", 0, 90, 60, 30.0, "seconds: at least")
+    unknown = RunsLine("execution_results", 0, 90, 0, None, "seconds: unknown")
+    terminal.show_runs(on := console(), [known, slow, unknown])
+    assert printed(on).splitlines() == [
+        "execution_results: 5 runs of code are done, 0 to do",
+        "execution_results: 0 runs of code are done, 90 to do, 60 of them expected; 30 s (seconds: at least)",
+        "execution_results: 0 runs of code are done, 90 to do; ? s (seconds: unknown)",
+    ]

@@ -59,24 +59,27 @@ def task_categories(step: Step) -> dg.MaterializeResult:
 
 COUNTED = (
     *("mined_instructions.status", "unique_instructions.kept", "instruction_difficulty.kept"),
-    *("selected_instructions.instruction_id", "battle_outcomes.outcome", "sft_dataset.attacker"),
+    *("selected_instructions.instruction_id", "battle_outcomes.outcome", "answer_scores.decided_by", "sft_dataset.attacker"),
 )
 """The columns that the funnel counts."""
 
 
+def counted_in(arena: Arena) -> list[str]:
+    """The tables that the funnel counts in an arena."""
+    unused = {"sft_dataset": "sft" not in arena.export.formats, "answer_scores": arena.export.undecided == "keep"}
+    return [name for name in (column.split(".")[0] for column in COUNTED) if not unused.get(name)]
+
+
 @table(
     columns=tuple(instruction_flow.FUNNEL),
-    reads=lambda arena: {
-        name: SAME
-        for name in (column.split(".")[0] for column in COUNTED)
-        if name != "sft_dataset" or "sft" in arena.export.formats
-    },
+    reads=lambda arena: dict.fromkeys(counted_in(arena), SAME),
     settings=lambda arena: [
         arena.deduplication.threshold,
         arena.difficulty.keep,
         *topic_column(arena),
         arena.selection.centres,
         arena.export.formats,
+        arena.export.undecided,
     ],
     origins=origins(
         competitor="mined_instructions.competitor",

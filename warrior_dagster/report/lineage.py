@@ -41,8 +41,8 @@ def lineages(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, instructi
 
     Keys: instruction_id, instruction, attacker, `mined` (language, temperature, top_p, sample), `kept` and `duplicate_of`,
     `difficulty` (score, band), `ratings` of the difficulty by judge, `rank` among the selected, `answers` (best first:
-    competitor, answer, score, gold), `votes` (by opinions and by tests), `tests` and `outcomes`. Each completion has `asked`,
-    its request: model, prompt, params and sample. That of a vote by tests is the request for the tests.
+    competitor, answer, score, gold, decided_by), `votes` (by opinions and by tests), `tests` and `outcomes`. Each completion
+    has `asked`, its request: model, prompt, params and sample. That of a vote by tests is the request for the tests.
     """
     rows = {}
     for table in tables(arena):
@@ -79,7 +79,7 @@ def lineage(rows: dict[str, list[dict[str, Any]]], one: str, roster: Sequence[st
     answered = [
         {
             **picked(row, "competitor", "answer", "reasoning", "status", "completion_key"),
-            **picked(scores.get(row["competitor"], {}), "score", "rank", "gold", "opponents"),
+            **picked(scores.get(row["competitor"], {}), "score", "rank", "gold", "opponents", "decided_by"),
         }
         for row in of(answers)
     ]

@@ -15,11 +15,12 @@ from warrior_dagster.materialization.table import Requests, table
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.behaviours.agreement import with_agreement
 from warrior_dagster.stages.battles.evidence import KINDS, kinds_in
+from warrior_dagster.stages.battles.open_battles import closing_tables, open_battles
 from warrior_dagster.stages.battles.outcomes import outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.samples.assets import answer_samples, sample_behaviours, settled_answers
 from warrior_dagster.stages.battles.unit_tests.assets import generated_tests
-from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
+from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, OPINION, check_votes
 
 
 @table(
@@ -86,6 +87,7 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
         arena.battles.model_dump(
             mode="json", include={"evidence", "combine", "weights"} if len(kinds_in(arena)) > 1 else set()
         ),
+        *closing_tables(arena.battles),
     ],
     origins=outcome_origins,
     usable=pl.col("outcome").is_not_null(),
@@ -101,8 +103,10 @@ def battle_outcomes(step: Step) -> dg.MaterializeResult:
     votes = {one.votes.name: step.warehouse.read(one.votes.name, step.keys, COUNTED_OF_VOTES) for one in kinds}
     for m, pairs in read_pairs(arena, step.warehouse, step.keys).items():
         own = {name: rows.filter(partition=m) for name, rows in votes.items()}
+        asked = open_battles(pairs, [own[name] for name in closing_tables(arena.battles)], arena.battles)
         for one in kinds:
-            check_votes(pairs, own[one.votes.name], one.per_battle(arena, m), one.votes.name)
+            voted_on = asked if one.kind == OPINION and closing_tables(arena.battles) else None
+            check_votes(pairs, own[one.votes.name], one.per_battle(arena, m), one.votes.name, voted_on)
         frames[m] = (
             weighted_outcomes(pairs, own.values(), *sides(m), arena.battles)
             if len(kinds) > 1
@@ -126,5 +130,6 @@ def tally(battles: pl.DataFrame) -> dict[str, Any]:
 
 BEFORE_BATTLES = [answers, answer_samples, generated_tests, sample_behaviours, settled_answers]
 """What settling needs comes before the battles, each table after those that it reads."""
-OF_BATTLES = [table for one in KINDS for table in one.tables if table not in BEFORE_BATTLES]
+LAST_OPINIONS = sorted(KINDS, key=lambda one: one.kind == OPINION)  # judges may be asked only where the others do not decide
+OF_BATTLES = [table for one in LAST_OPINIONS for table in one.tables if table not in BEFORE_BATTLES]
 TABLES = [*BEFORE_BATTLES, *OF_BATTLES, battle_outcomes]

@@ -72,28 +72,38 @@ def weighted_outcomes(
     together = pl.concat([vote_shares(frame, settings.votes) for frame in votes])
     weight = pl.col("evidence").replace_strict(weights, return_dtype=pl.Float64)
     together = together.with_columns(pl.col("p_left", "p_right") * weight).sort("row_id")
-    of_kind = {kind: (pl.col("p_left") - pl.col("p_right")).filter(pl.col("evidence") == kind).sum() for kind in kinds}
-    leads = together.group_by("instruction_id", maintain_order=True).agg(**of_kind)
-    decisive = pl.coalesce(*(pl.when(pl.col(kind).abs() > TIE_WITHIN).then(pl.lit(kind)) for kind in kinds), pl.lit(""))
+    deciders = leads(together, kinds)
     if settings.combine == "first":
-        leads = leads.with_columns(decided_by=decisive)
-        together = together.join(leads.select("instruction_id", "decided_by"), on="instruction_id", maintain_order="left")
+        deciders = deciders.with_columns(decided_by=preferring(kinds))
+        together = together.join(deciders.select("instruction_id", "decided_by"), on="instruction_id", maintain_order="left")
         together = together.filter((pl.col("decided_by") == "") | (pl.col("evidence") == pl.col("decided_by")))
     else:
         side = pl.sum_horizontal(kinds).sign()
         most = pl.max_horizontal(pl.col(kind) * side for kind in kinds)
         largest = pl.coalesce(*(pl.when(pl.col(kind) * side == most).then(pl.lit(kind)) for kind in kinds))
-        leads = leads.with_columns(decided_by=largest)
+        deciders = deciders.with_columns(decided_by=largest)
     amounts = together.group_by("instruction_id").agg(
         (pl.col("p_left") + pl.col("p_right")).filter(pl.col("evidence") == kind).sum().alias(f"from_{kind}") for kind in kinds
     )
     found = outcomes(pairs, together, left, right, "soft").drop("decided_by")
-    for more in (leads.select("instruction_id", "decided_by"), amounts):
+    for more in (deciders.select("instruction_id", "decided_by"), amounts):
         found = found.join(more, on="instruction_id", how="left", maintain_order="left")
     tied = pl.col("outcome").is_null() | (pl.col("outcome") == 0.5)
     return found.with_columns(
         pl.col("^from_.*$").fill_null(0.0), decided_by=pl.when(tied).then(pl.lit("")).otherwise("decided_by")
     )
+
+
+def leads(shares: pl.DataFrame, kinds: Iterable[str]) -> pl.DataFrame:
+    """How far the votes of each kind lead for the left side, a column for each, by instruction; `shares` are in order."""
+    lead = pl.col("p_left") - pl.col("p_right")
+    of_kind = {kind: lead.filter(pl.col("evidence") == kind).sum() for kind in kinds}
+    return shares.group_by("instruction_id", maintain_order=True).agg(**of_kind)
+
+
+def preferring(kinds: Iterable[str]) -> pl.Expr:
+    """The first kind whose lead prefers a side, from the columns of `leads`; "" if none does."""
+    return pl.coalesce(*(pl.when(pl.col(kind).abs() > TIE_WITHIN).then(pl.lit(kind)) for kind in kinds), pl.lit(""))
 
 
 def weights_of(settings: Battles) -> dict[str, float]:

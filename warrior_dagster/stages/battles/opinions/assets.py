@@ -7,9 +7,10 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.config.serving import Competitor
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE
+from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
 from warrior_dagster.materialization.recording import Step, record
 from warrior_dagster.materialization.table import Requests, table, tokens_of
+from warrior_dagster.stages.battles.open_battles import closing_tables, read_open
 from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
@@ -27,8 +28,12 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
 @table(
     partitioned_by="matchup",
     columns=tuple(VOTE_SCHEMA),
-    reads={"selected_instructions": EVERYONE, "answers": BOTH_SIDES},
-    settings=lambda arena: [arena.battles.model_dump(mode="json", exclude=NOT_OF_VOTES)],
+    reads=lambda arena: {
+        "selected_instructions": EVERYONE,
+        "answers": BOTH_SIDES,
+        **dict.fromkeys(closing_tables(arena.battles), SAME),
+    },
+    settings=lambda arena: [arena.battles.model_dump(mode="json", exclude=NOT_OF_VOTES), *closing_tables(arena.battles)],
     origins=origins(
         **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
         **dict.fromkeys(("key_left", "key_right"), "answers.completion_key"),
@@ -39,15 +44,17 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     ),
     usable=pl.col("status") != "failed",
     usable_row="a vote that could be read",
+    if_empty=lambda arena: "ignore" if closing_tables(arena.battles) else "fail",  # no battle may be open
     no_empty_partition=True,
     on_card=True,
     requests=Requests(verdict_tokens, asked=lambda arena, matchup: arena.judges(*sides(matchup))),
 )
 def judge_votes(step: Step) -> dg.MaterializeResult:
     """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot be
-    read abstains, with the reason.
+    read abstains, with the reason. With battles.opinions: open only on battles that running code leaves open.
     """
-    judged = judging.vote(step.arena, step.engines, read_pairs(step.arena, step.warehouse, step.keys), step.log)
+    battles = read_open(step.warehouse, read_pairs(step.arena, step.warehouse, step.keys), step.arena.battles)
+    judged = judging.vote(step.arena, step.engines, battles, step.log)
     votes = pl.DataFrame(judged.rows, schema=VOTE_SCHEMA)
     return record(
         step,

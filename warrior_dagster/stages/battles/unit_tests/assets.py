@@ -17,11 +17,12 @@ from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
-from warrior_dagster.materialization.table import Requests, tokens_of
+from warrior_dagster.materialization.table import Requests, RunForecast, Runs, tokens_of
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS
 from warrior_dagster.sandbox.modules import module_files
 from warrior_dagster.sandbox.pool import run_all
 from warrior_dagster.sandbox.probing import best_level
+from warrior_dagster.stages.battles import sandbox_runs
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.sandbox_runs import limits
 from warrior_dagster.stages.battles.unit_tests import checks, execution, generation, voting
@@ -79,6 +80,11 @@ def generated_tests(step: Step) -> dg.MaterializeResult:
         answer_key="answers.completion_key",
         **dict.fromkeys(("outcome", "reason", "bound", "run_key"), "answers.answer generated_tests.test"),
     ),
+    runs=Runs(
+        lambda arena, warehouse, rows: runs_of(arena, warehouse, rows["answers"], rows["generated_tests"]),
+        most=lambda arena: len(arena.roster) * arena.execution.max_tests,
+        processes=lambda pairs, _: sandbox_runs.ROUNDS * pairs,
+    ),
     checks=[checks.ISOLATED_RUNS, checks.FEW_TIMEOUTS],
     if_empty="ignore",
 )
@@ -134,6 +140,11 @@ def execution_votes(step: Step) -> dg.MaterializeResult:
         for m, pairs in read_pairs(arena, step.warehouse, step.keys).items()
     }
     return record(step, frames, describe=vote_summary, checks=[checks.tests_decide(frames)])
+
+
+def runs_of(arena: Arena, warehouse: Warehouse, answers: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
+    """The runs of known answers on known tests."""
+    return RunForecast(*execution.forecast(answers, tests, earlier_results(warehouse, arena.roster), arena.execution))
 
 
 def earlier_results(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:
