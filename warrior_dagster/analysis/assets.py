@@ -7,7 +7,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from warrior_dagster.analysis import agreement_with_tests, audit, categories, instruction_flow, novelty, pictures, standings
+from warrior_dagster.analysis import (
+    agreement_with_tests,
+    audit,
+    categories,
+    exam_scores,
+    instruction_flow,
+    novelty,
+    pictures,
+    standings,
+)
 from warrior_dagster.config import reference_sets
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
@@ -169,6 +178,13 @@ def of_shares(name: str, made_from: str) -> dict[str, str]:
     return dict.fromkeys((name, f"{name}_of", f"{name}_low", f"{name}_high"), made_from)
 
 
+def exam_origins() -> dict[str, str]:
+    """The origins of what the audit says of exams."""
+    verdicts = "judge_exams.p_better judge_exams.verdict"
+    found = {name: column for share in exam_scores.SHARES for name, column in of_shares(share, verdicts).items()}
+    return found | {"weight": verdicts}
+
+
 def audit_origins(arena: Arena) -> dict[str, str]:
     """The origins of the judge audit's columns; with tests as evidence also of each judge's agreement with them."""
     preference = f"judge_votes.{'p_left' if arena.battles.votes == 'soft' else 'verdict'}"
@@ -181,26 +197,29 @@ def audit_origins(arena: Arena) -> dict[str, str]:
         **of_shares("agrees", preference),
         **of_shares("longer", "judge_votes.verdict answers.answer"),
         **(of_shares(agreement_with_tests.SHARE, with_tests) | {"accuracy": with_tests} if arena.runs_tests else {}),
+        **(exam_origins() if arena.battles.exam else {}),
     )
 
 
 @table(
     columns=lambda arena: tuple(audit_origins(arena)),
-    reads=lambda arena: dict.fromkeys(["answers", *(one.votes.name for one in kinds_in(arena))], SAME),
-    settings=lambda arena: [arena.battles.votes, arena.runs_tests],
+    reads=lambda arena: dict.fromkeys(
+        ["answers", *(one.votes.name for one in kinds_in(arena)), *(["judge_exams"] if arena.battles.exam else [])], SAME
+    ),
+    settings=lambda arena: [arena.battles.votes, arena.runs_tests, *(["exam"] if arena.battles.exam else [])],
     origins=audit_origins,
     checks=[
         (
             JUDGES_ARE_SOUND,
             "Whether no judge decides by the position of an answer, and none contradicts itself or the others more often than"
-            " chance would.",
+            " chance would, and whether each has a vote after its exam.",
         )
     ],
 )
 def judge_audit(step: Step) -> dg.MaterializeResult:
     """Which judges to trust: whether one decides by the position of an answer or by its length, says the same in both
-    orders, and agrees with the others and, where answers are run, with the tests. A judge that is worse than chance, or
-    always says A, fails the check, as a warning.
+    orders, and agrees with the others and, where answers are run, with the tests. A judge that is worse than chance, always
+    says A, or has no vote after its exam, fails the check, as a warning.
     """
     arena, warehouse, soft = step.arena, step.warehouse, step.arena.battles.votes == "soft"
     votes = warehouse.read("judge_votes", matchup_keys(arena.roster), COUNTED_OF_VOTES)
@@ -210,6 +229,9 @@ def judge_audit(step: Step) -> dg.MaterializeResult:
     if arena.runs_tests:
         executed = warehouse.read("execution_votes", matchup_keys(arena.roster), COUNTED_OF_VOTES)
         audited = agreement_with_tests.with_tests(audited, votes, executed, soft=soft)
+    if arena.battles.exam:
+        exams = warehouse.read("judge_exams", arena.roster)
+        audited = exam_scores.with_exam(audited, exams, arena.battles.votes)
     faults = audit.faults(audited)
     # A finding about the models, not about the run: nothing has to be repeated.
     sound = dg.AssetCheckResult(
