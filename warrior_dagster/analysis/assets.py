@@ -29,6 +29,7 @@ from warrior_dagster.materialization.table import Requests, tokens_of
 from warrior_dagster.stages.battles.evidence import kinds_in
 from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES
 from warrior_dagster.stages.curation.columns import topic_column
+from warrior_dagster.stages.ratings.assets import rated_votes, read_votes
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
@@ -158,8 +159,8 @@ def head_to_head(step: Step) -> dg.MaterializeResult:
 
 @table(
     columns=("row_id", "competitor", "rating", "low", "high", "battles"),
-    reads={"battle_outcomes": SAME},
-    settings=lambda arena: [arena.ratings],
+    reads=lambda arena: dict.fromkeys(("battle_outcomes", *rated_votes(arena)), SAME),
+    settings=lambda arena: [arena.ratings, *([arena.battles.votes] if rated_votes(arena) else [])],
     origins=origins(
         **dict.fromkeys(
             ("rating", "low", "high", "battles"),
@@ -170,7 +171,8 @@ def head_to_head(step: Step) -> dg.MaterializeResult:
 def rating_history(step: Step) -> dg.MaterializeResult:
     """The ratings from more and more of the battles, with their intervals: whether more battles would still change them."""
     arena = step.arena
-    return pictured(step, standings.rating_history(fought(arena, step.warehouse), arena.roster, arena.ratings))
+    votes_on = partial(read_votes, arena, step.warehouse)
+    return pictured(step, standings.rating_history(fought(arena, step.warehouse), arena.roster, arena.ratings, votes_on))
 
 
 def of_shares(name: str, made_from: str) -> dict[str, str]:
