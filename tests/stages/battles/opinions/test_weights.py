@@ -1,5 +1,6 @@
 """What judges' opinions weigh: nothing for a judge that guesses, more the surer it is that a judge is right."""
 
+from collections.abc import Sequence
 from math import log
 from typing import Any
 
@@ -18,7 +19,7 @@ from warrior_dagster.stages.battles.outcomes import outcomes
 ORDERS = (exam.BETTER_FIRST, exam.WORSE_FIRST)
 
 
-def sat(judge: str, preferences: list[tuple[float | None, float | None]], kind: str = exam.BROKEN) -> list[dict[str, Any]]:
+def sat(judge: str, preferences: Sequence[tuple[float | None, float | None]], kind: str = exam.BROKEN) -> list[dict[str, Any]]:
     """The rows of a judge that gives the better side these probabilities, in both orders; None cannot be read."""
     return [
         dict.fromkeys(exam.SCHEMA)
