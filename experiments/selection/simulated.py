@@ -4,7 +4,7 @@ No model is called and no code is run. Right answers, votes and test outcomes ar
 count the votes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from statistics import NormalDist
@@ -18,10 +18,12 @@ from experiments.selection.rules import PAPER_ALPHA, Hits, Rule, hits, judges_of
 from warrior_dagster.config.battles import Battles
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.config.stages import Ratings
-from warrior_dagster.stages.battles import pairing
-from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles import outcomes, pairing
+from warrior_dagster.stages.battles.opinions import exam, judging, weights
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
+from warrior_dagster.stages.ratings import scores
+from warrior_dagster.stages.ratings.elo import bradley_terry
 
 ROSTER = ["ann", "bob", "cyd", "dan", "eve"]
 SKILLS = (0.55, 0.5, 0.45, 0.4, 0.1)
@@ -98,6 +100,22 @@ def random_to_oracle(judges: Judges, repeats: int = REPEATS) -> dict[str, list[f
 def arena(judges: Judges, seed: int) -> dict[str, Hits]:
     """The hits of each rule in one simulated arena; see rules.hits."""
     chance = np.random.default_rng(seed)
+    ids, truth, lengths, answers = drawn_answers(chance)
+    selected = pl.DataFrame({"instruction_id": ids, "competitor": ROSTER[0], "instruction": ""})
+    pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(ROSTER)}
+    opinions = {m: opinion_votes(judges, m, truth, lengths, ids, chance) for m in pairs}
+    reports = suite_reports(judges, truth, ids, chance)
+    executed = {m: voting.vote(pairs[m], reports, judges_of(m, ROSTER), *sides(m)) for m in pairs}
+    battles = Battles.model_validate(
+        {"verdict": "direct", "votes": "soft", "evidence": ["opinion", "execution"], "combine": "sum"}
+    )
+    chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, Ratings(orders="one"), rules=SHOWN, seeds=(seed,))
+    loads = answers.select("instruction_id", "competitor", loads=True)
+    return hits(truth.astype(float), answers, loads, chosen, ids, ROSTER)
+
+
+def drawn_answers(chance: np.random.Generator) -> tuple[list[str], Drawn, NDArray[np.int64], pl.DataFrame]:
+    """The tasks, which answers are right and how long they are (tasks, competitors), and the answers."""
     ids = [f"{place:032x}" for place in range(TASKS)]
     common = CORRELATION**0.5 * chance.standard_normal((TASKS, 1))
     hard = common + (1 - CORRELATION) ** 0.5 * chance.standard_normal((TASKS, len(ROSTER)))
@@ -114,28 +132,67 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
         for place, identity in enumerate(ids)
         for column, name in enumerate(ROSTER)
     )
+    return ids, truth, lengths, answers
+
+
+def weighing(accuracies: Mapping[str, float], asked: int, seed: int, alpha: float = 0.0) -> dict[str, float]:
+    """How far opinions of judges with these accuracies get from a random pick (0) to the oracle (1) in one simulated arena:
+    `equal` votes, and votes `weighted` by an exam of so many questions for each judge. Judges that compete do not judge
+    themselves; judges by other names judge every battle. `alpha` is the weight of Bradley-Terry's ratings.
+    """
+    chance = np.random.default_rng(seed)
+    ids, truth, lengths, answers = drawn_answers(chance)
     selected = pl.DataFrame({"instruction_id": ids, "competitor": ROSTER[0], "instruction": ""})
-    pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(ROSTER)}
-    opinions = {m: opinion_votes(judges, m, truth, lengths, ids, chance) for m in pairs}
-    reports = suite_reports(judges, truth, ids, chance)
-    executed = {m: voting.vote(pairs[m], reports, judges_of(m, ROSTER), *sides(m)) for m in pairs}
-    battles = Battles.model_validate(
-        {"verdict": "direct", "votes": "soft", "evidence": ["opinion", "execution"], "combine": "sum"}
-    )
-    chosen = picks(answers, pairs, opinions, executed, ROSTER, battles, Ratings(orders="one"), rules=SHOWN, seeds=(seed,))
+    exams = exam_rows(accuracies, asked, chance)
+    given = {"equal": None, "weighted": weights.weights(exams, accuracies, "hard")}
+    counted = dict[str, list[pl.DataFrame]]((name, []) for name in given)
+    for m in matchup_keys(ROSTER):
+        pairs = pairing.pairs(selected, answers, *sides(m), "all")
+        votes = pl.concat(
+            opinion_votes(Judges(accuracy=own), m, truth, lengths, ids, chance, [name])
+            for name, own in accuracies.items()
+            if name not in sides(m)
+        )
+        for name, of_judges in given.items():
+            counted[name].append(outcomes.outcomes(pairs, votes, *sides(m), "hard", of_judges))
+    chosen = dict[str, list[pl.DataFrame]]()
+    for name, frames in counted.items():
+        battles = pl.concat(frames)
+        ratings = bradley_terry(battles.select("left", "right", "outcome"), ROSTER, initial=0.0)
+        chosen[name] = [scores.final_scores(battles, ratings, answers, ROSTER, alpha=alpha).filter("gold")]
     loads = answers.select("instruction_id", "competitor", loads=True)
-    return hits(truth.astype(float), answers, loads, chosen, ids, ROSTER)
+    found = {name: own.mean() for name, own in hits(truth.astype(float), answers, loads, chosen, ids, ROSTER).items()}
+    return {name: float((found[name] - found["random"]) / (found["oracle"] - found["random"])) for name in given}
+
+
+def exam_rows(accuracies: Mapping[str, float], asked: int, chance: np.random.Generator) -> pl.DataFrame:
+    """The exam of each judge, which says the same in both orders."""
+    rows = [
+        dict.fromkeys(exam.SCHEMA)
+        | {"question": f"{number}", "judge": judge, "kind": exam.BROKEN, "order": order, "status": "decided"}
+        | {"verdict": "better" if right else "worse", "p_better": float(right)}
+        for judge, accuracy in accuracies.items()
+        for number, right in enumerate(chance.random(asked) < accuracy)
+        for order in (exam.BETTER_FIRST, exam.WORSE_FIRST)
+    ]
+    return pl.DataFrame(rows, schema=exam.SCHEMA)
 
 
 def opinion_votes(
-    judges: Judges, matchup: str, truth: Drawn, lengths: NDArray[np.int64], ids: list[str], chance: np.random.Generator
+    judges: Judges,
+    matchup: str,
+    truth: Drawn,
+    lengths: NDArray[np.int64],
+    ids: list[str],
+    chance: np.random.Generator,
+    panel: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """Every judge's two votes on every battle of a matchup."""
+    """Two votes on every battle of a matchup of each judge of a panel; by default of every other competitor."""
     left, right = (ROSTER.index(name) for name in sides(matchup))
     differs, is_longer = truth[:, left] != truth[:, right], lengths[:, left] > lengths[:, right]
     is_shared, common_accuracy, common_side = chance.random((3, len(ids)))
     rows = list[dict[str, Any]]()
-    for judge in judges_of(matchup, ROSTER):
+    for judge in panel or judges_of(matchup, ROSTER):
         own_accuracy, own_side = chance.random((2, len(ids)))
         is_right = np.where(is_shared < judges.shared, common_accuracy, own_accuracy) < judges.accuracy
         prefers_left = np.where(is_shared < judges.shared, common_side, own_side) < 0.5  # if both are right or wrong

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from experiments.selection.simulated import Judges, arena, random_to_oracle
+from experiments.selection.simulated import ROSTER, Judges, arena, random_to_oracle, weighing
 
 PERFECT = Judges(accuracy=1.0, understood=1.0, strict=1.0)
 VOTES, TESTS, RATINGS = "opinions, hard; votes only", "tests alone; votes only", "opinions, hard; ratings only"
@@ -42,3 +42,14 @@ def test_ratings_alone_always_pick_the_same_competitor() -> None:
 def test_writers_that_misunderstand_together_do_not_correct_each_other() -> None:
     alone, together = (random_to_oracle(Judges(understood=0.5, writers_shared=share), 2)[TESTS] for share in (0.0, 1.0))
     assert max(together) < min(alone)
+
+
+def test_with_one_good_judge_among_four_that_guess_weighted_votes_go_at_least_twice_as_far_as_equal_ones() -> None:
+    found = [weighing(dict.fromkeys(ROSTER, 0.5) | {good: 0.9}, 36, seed) for good in ROSTER for seed in range(6)]
+    equal, weighted = (np.mean([one[name] for one in found]) for name in ("equal", "weighted"))
+    assert weighted >= 2 * equal > 0
+
+
+def test_judges_that_are_equally_good_lose_little_by_their_exam() -> None:
+    found = [weighing(dict.fromkeys(ROSTER, 0.75), 36, seed) for seed in range(6)]
+    assert np.mean([one["weighted"] - one["equal"] for one in found]) > -0.05

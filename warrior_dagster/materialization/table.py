@@ -90,7 +90,7 @@ class Table:
     columns: PerArena[Sequence[str]]
     """The columns of every partition, besides `partition`."""
     reads: PerArena[Mapping[str, str]]
-    """The tables that are read, each with how its partitions are: SAME, EARLIER, BOTH_SIDES, EVERYONE or UNTRACKED."""
+    """The tables that are read, each with how its partitions are (see materialization.partitions)."""
     origins: PerArena[Mapping[str, str]]
     """Which columns each column is made from (column_lineage.origins)."""
     settings: Callable[[Arena], Sequence[Any]] = lambda _: ()

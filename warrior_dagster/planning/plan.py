@@ -26,8 +26,8 @@ from warrior_dagster.planning.openness import Openness, openness
 from warrior_dagster.planning.settled import settled
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.assets import answers
-from warrior_dagster.stages.battles.opinions import judging
-from warrior_dagster.stages.battles.opinions.assets import judge_votes
+from warrior_dagster.stages.battles.opinions import exam, judging
+from warrior_dagster.stages.battles.opinions.assets import judge_exams, judge_votes
 from warrior_dagster.stages.battles.pairing import pairs
 from warrior_dagster.stages.battles.samples.assets import answer_samples
 from warrior_dagster.stages.battles.unit_tests import generation
@@ -107,6 +107,8 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
     if of_answers is answer_samples:
         answered = settled(arena, warehouse, answered, rows[generated_tests.name])
     stages[-1].battling = pl.DataFrame(answered, schema=answering.SAMPLE_SCHEMA)
+    if judge_exams.enabled(arena):
+        stages.append(exams_plan(arena, backend, warehouse, selected, answered, to_come, how, failures))
     return [*stages, votes_plan(arena, backend, warehouse, selected, answered, to_come, how, failures)]
 
 
@@ -133,6 +135,42 @@ def until_rated(
     kept = known.filter("kept")
     to_come, how = expected(to_come, len(kept), len(known), "instructions were kept for their difficulty")
     return mining, rating, kept, to_come, how
+
+
+def exams_plan(
+    arena: Arena,
+    backend: DryRunBackend,
+    warehouse: Warehouse,
+    selected: pl.DataFrame,
+    rows: list[dict[str, Any]],
+    to_come: Counter[str],
+    how: str,
+    failures: dict[str, str],
+) -> StagePlan:
+    """The judges' exams: exactly if all that their questions are made from is there, else as many questions as there may be.
+
+    The answers' `rows` are those in the ledger; what tests say of them is read from the warehouse.
+    """
+    of_founders = selected.filter(pl.col("competitor").is_in(arena.founders))
+    answers = pl.DataFrame(rows, schema=answering.SCHEMA).filter(pl.col("competitor").is_in(arena.founders))
+    answers = answers.join(of_founders, on="instruction_id", how="semi")
+    tables = ("execution_results", "broken_answers") if arena.runs_tests else ()
+    run = [warehouse.read_existing(table, arena.founders) for table in tables]
+    known = not any(to_come[name] for name in arena.founders) and len(answers) == len(of_founders) * len(arena.founders)
+    try:
+        given = (
+            None if not known or any(one is None for one in run) else exam.material(of_founders, answers, arena.founders, *run)
+        )
+    except LookupError:
+        given = None
+    papers = [] if given is None else arena.roster
+    sat = exam.sit(arena, backend, given or exam.Material({}, answers), papers, LOG)
+    stage = planned(
+        judge_exams, backend, sat, failures, how or "at most; its questions are made of answers and results to come"
+    )
+    if given is None:
+        expect(stage, arena, arena.possible_judges, 2 * arena.battles.exam, failures)
+    return stage
 
 
 def votes_plan(

@@ -57,6 +57,10 @@ class RunCounts:
     """Pairs whose outcome came from an earlier row."""
     seconds: float = 0.0
 
+    def add(self, other: "RunCounts") -> None:
+        """Add the counts of further runs to these."""
+        self.runs, self.reused, self.seconds = self.runs + other.runs, self.reused + other.reused, self.seconds + other.seconds
+
 
 @dataclass(slots=True)
 class PendingProgram:
