@@ -14,8 +14,9 @@ def did(text: str, **outcomes: str) -> list[dict[str, Any]]:
     """Rows of one input: a value by competitor, or an outcome and what it says, as `raised: ValueError`."""
     found = []
     for name, said in outcomes.items():
-        outcome, _, value = said.rpartition(": ") if ": " in said else ("returned", "", said)
-        found.append({"input": text, "competitor": name, "outcome": outcome, "value": value})
+        outcome, _, reason = said.partition(": ")
+        value = {"value": None, "reason": reason} if ": " in said else {"outcome": "returned", "value": said, "reason": ""}
+        found.append({"input": text, "competitor": name, "outcome": outcome} | value)
     return found
 
 
@@ -41,7 +42,8 @@ def test_equal_values_have_one_number_and_that_of_the_first_competitor_is_0() ->
         "bob": {"shown": "2", "same": 1},
         "cyd": {"shown": "2", "same": 1},
     }
-    (one,) = compared(did("f(1)", ann="raised: KeyError", bob="2", cyd="2"), NAMES)["inputs"]
+    rows = did("f(1)", ann="raised: definitions only (EOFError: x): KeyError", bob="2", cyd="2")
+    (one,) = compared(rows, NAMES)["inputs"]
     assert one["values"]["ann"] == {"shown": "raised KeyError", "same": None}
     assert {one["values"][name]["same"] for name in ("bob", "cyd")} == {1}
 

@@ -152,7 +152,13 @@ def test_values_that_answers_return_are_data_and_never_markup(make_arena: MakeAr
         "selected_instructions": [told],
         "answers": [blank | {"competitor": name} for name in names],
         "answer_behaviours": [
-            {"competitor": name, "input": f"f({HOSTILE!r})", "outcome": outcome, "value": HOSTILE + "x" * 2_000}
+            {
+                "competitor": name,
+                "input": f"f({HOSTILE!r})",
+                "outcome": outcome,
+                "value": HOSTILE + "x" * 2_000,
+                "reason": HOSTILE,
+            }
             for name, outcome in zip(names, ("returned", "raised"), strict=True)
         ],
     }

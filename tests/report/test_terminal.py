@@ -58,9 +58,9 @@ def lineage_of(text: str) -> dict[str, Any]:
         ],
         "tests": [{"writer": "j", "test": text, "outcomes": {"a": text}}],
         "outcomes": [
-            {"left": "a", "right": "b", "outcome": 1.0, "decided_by": text, "opinions": None, "agreement": 0.5},
+            {"left": "a", "right": "b", "outcome": 1.0, "decided_by": text, "opinions_for_left": None, "agreement": 0.5},
         ],
-        "behaviours": compared([{"input": text, "competitor": "a", "outcome": "returned", "value": text}], ["a"]),
+        "behaviours": compared([{"input": text, "competitor": "a", "outcome": "returned", "value": text, "reason": ""}], ["a"]),
     }
 
 
@@ -79,7 +79,7 @@ def test_no_text_of_a_model_is_obeyed_by_the_terminal(text: str) -> None:
 def test_a_value_of_many_characters_is_shown_harmlessly_and_cut() -> None:
     value = "\x1b[31m\x1b]0;title\x07[bold]<b>" + "x" * 2_000
     blank = {"answer": "", "status": "ok", "completion_key": "k", "score": None}
-    rows = [{"input": "f()", "competitor": name, "outcome": "returned", "value": value} for name in "ab"]
+    rows = [{"input": "f()", "competitor": name, "outcome": "returned", "value": value, "reason": ""} for name in "ab"]
     one = lineage_of("") | {
         "answers": [blank | {"competitor": name, "gold": name == "a"} for name in "ab"],
         "behaviours": compared(rows, "ab"),
@@ -93,14 +93,14 @@ def test_a_value_of_many_characters_is_shown_harmlessly_and_cut() -> None:
 
 def test_the_reason_comes_before_the_answers_and_equal_values_of_the_best_are_marked() -> None:
     did = {"a": ("returned", "41"), "b": ("returned", "7"), "c": ("raised", "ValueError"), "d": ("returned", "41")}
-    rows = [{"input": "f(1)", "competitor": name, "outcome": o, "value": v} for name, (o, v) in did.items()]
+    rows = [{"input": "f(1)", "competitor": name, "outcome": o, "value": v, "reason": v} for name, (o, v) in did.items()]
     blank = {"answer": "TEXT", "status": "ok", "completion_key": "k", "score": None}
     one = lineage_of("") | {
         "why": ["a won: decided by tests.", "Weights of the judges."],
         "answers": [blank | {"competitor": name, "gold": name == "a"} for name in did],
         "behaviours": compared(rows, list(did)),
         "outcomes": [
-            {"left": "b", "right": "a", "outcome": 0.0, "decided_by": "execution", "opinions": 0.25, "agreement": 0.5},
+            {"left": "b", "right": "a", "outcome": 0.0, "decided_by": "execution", "opinions_for_left": 0.25, "agreement": 0.5},
         ],
     }
     terminal.show_lineage(on := console(), one)

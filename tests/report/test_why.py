@@ -8,7 +8,7 @@ from warrior_dagster.report.why import reasons
 
 
 def answer(competitor: str, gold: bool = False, **values: Any) -> dict[str, Any]:
-    blank = dict.fromkeys(("decided_by", "agreement", "sample", "settled_by", "own_agreement"))
+    blank = dict.fromkeys(("decided_by", "agreement", "sample", "settled_by", "own_agreement", "least_like", "least_agreement"))
     return {"competitor": competitor, "gold": gold, "opponents": 2, "samples": [], **blank, **values}
 
 
@@ -21,7 +21,7 @@ def written(writer: str, **outcomes: str) -> dict[str, Any]:
 
 
 def battle(left: str, right: str, opinions: float | None) -> dict[str, Any]:
-    return {"left": left, "right": right, "opinions": opinions}
+    return {"left": left, "right": right, "opinions_for_left": opinions}
 
 
 def test_the_first_sentence_says_what_decided_and_what_each_kind_of_evidence_says() -> None:
@@ -86,10 +86,14 @@ def test_weights_of_judges_and_the_samples_that_competitors_settled_on_are_sente
         {"sample": 1, "settled": True, "added": 0, "removed": 0},
         {"sample": 2, "settled": False, "added": 3, "removed": 1},
     ]
-    settled = answer("ann", gold=True, sample=1, settled_by="behaviour", own_agreement=2 / 3, samples=samples)
-    one = lineage(settled, answer("bob"), judges={"bob": 1.25, "cyd": 0.0})
+    compared = {"settled_by": "agreement", "own_agreement": 2 / 3, "least_like": 2, "least_agreement": 0.1}
+    settled = answer("ann", gold=True, sample=1, samples=samples, **compared)
+    first = answer("bob", sample=1, settled_by="first sample", samples=samples)
+    one = lineage(settled, first, judges={"bob": 1.25, "cyd": 0.0})
     assert reasons(one, "keep")[1:] == [
-        "Weights of the judges by their exams: bob 1.25, cyd 0 (no better than chance).",
-        "ann settled on sample 1 of 3 by behaviour, which agrees with its others on 67% of the inputs;"
-        " sample 0: the same lines, sample 2: lines added: 3, removed: 1.",
+        "Weights of the judges by their exams: bob 1.25, cyd 0 (may be guessing, so its opinions do not count).",
+        "ann settled on sample 1 of 3, which agrees with its others on 67% of the inputs (least with sample 2, 10%);"
+        " other lines: sample 0 none, sample 2 +3 -1.",
+        "bob settled on sample 1 of 3, the first that can be used, because none returned a plain value;"
+        " other lines: sample 0 none, sample 2 +3 -1.",
     ]

@@ -21,7 +21,8 @@ def compared(rows: Iterable[dict[str, Any]], competitors: Sequence[str], most: i
     """
     by_input: dict[str, dict[str, tuple[str, str]]] = {}
     for row in rows:
-        by_input.setdefault(row["input"], {})[row["competitor"]] = (row["outcome"], row["value"] or "")
+        said = row["value"] if row["outcome"] == RETURNED else exception(row["reason"]) if row["outcome"] == RAISED else ""
+        by_input.setdefault(row["input"], {})[row["competitor"]] = (row["outcome"], said)
     found = sorted(by_input.items(), key=lambda item: (*_alike(item[1].values()), len(item[0]), item[0]))
     differing = [_differs(did) for _, did in found]
     return {
@@ -34,15 +35,22 @@ def compared(rows: Iterable[dict[str, Any]], competitors: Sequence[str], most: i
     }
 
 
+def exception(reason: str) -> str:
+    """The class of the exception, from a reason that may begin with a note on how the answer was loaded."""
+    return reason.rpartition(": ")[2]
+
+
 def cut(text: str) -> str:
     """A text of at most LONGEST characters; a longer one says how long it is."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
 
 
-def _alike(did: Iterable[tuple[str, str]]) -> tuple[int, int]:
-    """How little an input tells answers apart: minus the numbers of different values, and of different outcomes or values."""
+def _alike(did: Iterable[tuple[str, str]]) -> tuple[bool, int, int]:
+    """How little an input tells answers apart: whether all do the same, and minus the numbers of different values and of all that
+    differs.
+    """
     different = set(did)
-    return -sum(outcome == RETURNED for outcome, _ in different), -len(different)
+    return len(different) < 2, -sum(outcome == RETURNED for outcome, _ in different), -len(different)
 
 
 def _differs(did: dict[str, tuple[str, str]]) -> bool:
@@ -69,7 +77,5 @@ def _grouped(did: dict[str, tuple[str, str]], competitors: Sequence[str]) -> dic
     }
 
 
-def _shown(outcome: str, value: str) -> str:
-    if outcome == RETURNED:
-        return cut(value)
-    return cut(f"{outcome} {value}") if value and outcome == RAISED else outcome
+def _shown(outcome: str, said: str) -> str:
+    return cut(said if outcome == RETURNED else f"{outcome} {said}".strip())

@@ -104,7 +104,8 @@ def evidence(arena: Arena, rows: Rows, weights: Mapping[str, float]) -> dict[str
     scores = {row["competitor"]: row for row in rows.get("answer_scores", [])}
     answered = [
         {
-            **picked(row, "competitor", "answer", "reasoning", "status", "completion_key", "sample", "settled_by"),
+            **picked(row, "competitor", "answer", "reasoning", "status", "completion_key"),
+            **picked(row, "sample", "settled_by", "least_like", "least_agreement"),
             "own_agreement": row.get("agreement"),
             **picked(scores.get(row["competitor"], {}), "score", "rank", "gold", "opponents", "decided_by", "agreement"),
             "samples": samples(row, rows.get("answer_samples", [])),
@@ -119,7 +120,7 @@ def evidence(arena: Arena, rows: Rows, weights: Mapping[str, float]) -> dict[str
         "votes": [picked(row, *VOTE, "completion_key", "key_left", "key_right") for row in votes],
         "outcomes": [
             picked(row, "left", "right", "local_left", "outcome", "decided_by", "agreement")
-            | {"opinions": opinions(row, votes, weights, arena.battles.votes, texts)}
+            | {"opinions_for_left": opinions_for_left(row, votes, weights, arena.battles.votes, texts)}
             for row in rows.get("battle_outcomes", [])
         ],
         "tests": tests(rows.get("generated_tests", []), rows.get("execution_results", [])),
@@ -128,7 +129,7 @@ def evidence(arena: Arena, rows: Rows, weights: Mapping[str, float]) -> dict[str
     }
 
 
-def opinions(
+def opinions_for_left(
     battle: Mapping[str, Any],
     votes: Sequence[Mapping[str, Any]],
     weights: Mapping[str, float],
@@ -140,7 +141,7 @@ def opinions(
     """
     hard, sides = {"left": 1.0, "tie": 0.5, "right": 0.0}, (battle["left"], battle["right"])
     counted = [
-        (weights.get(vote["judge"], 1.0), vote["p_left"] if how == "soft" else hard[vote["verdict"]])
+        (weights.get(vote["judge"], 0.0) if weights else 1.0, vote["p_left"] if how == "soft" else hard[vote["verdict"]])
         for vote in votes
         if (vote["evidence"], vote["left"], vote["right"]) == (OPINION, *sides) and vote["verdict"] is not None
     ]

@@ -11,6 +11,9 @@ NAMES = {OPINION: "opinions of judges", EXECUTION: "tests", BEHAVIOUR: "behaviou
 ONLY = {"rating": "its competitor has the better rating", "length": "its answer is the shortest"}
 """What puts an answer first where no evidence does."""
 
+FIRST_SAMPLE = "first sample"
+"""The value of `settled_by` where samples could not be compared."""
+
 
 def reasons(one: Mapping[str, Any], undecided: str) -> list[str]:
     """Sentences on why the first answer of a lineage won, the most important one first; empty without scores.
@@ -77,42 +80,43 @@ def agreed(inputs: int, first: Mapping[str, Any], others: Sequence[Mapping[str, 
         return ""
     known = sorted((a for a in others if a["agreement"] is not None), key=lambda a: -a["agreement"])
     best = [f" (best other answer: {answer['competitor']}, {answer['agreement']:.0%})" for answer in known]
-    return (
-        f"it returns what another answer returns on {first['agreement']:.0%} of {inputs} inputs on average{''.join(best[:1])}"
-    )
+    of = f"{inputs} inputs" if inputs > 1 else "1 input"
+    return f"it returns what another answer returns on {first['agreement']:.0%} of {of} on average{''.join(best[:1])}"
 
 
 def preferred(battles: Sequence[Mapping[str, Any]], first: Mapping[str, Any]) -> str:
     """In how many of an answer's battles the judges' opinions prefer it."""
     name = first["competitor"]
     shares = [
-        battle["opinions"] if battle["left"] == name else 1 - battle["opinions"]
+        battle["opinions_for_left"] if battle["left"] == name else 1 - battle["opinions_for_left"]
         for battle in battles
-        if name in (battle["left"], battle["right"]) and battle["opinions"] is not None
+        if name in (battle["left"], battle["right"]) and battle["opinions_for_left"] is not None
     ]
     return f"judges preferred it in {sum(share > 0.5 for share in shares)} of {len(shares)} battles" if shares else ""
 
 
 def judges(weights: Mapping[str, float]) -> list[str]:
     """What the opinions of each judge weigh; empty where judges sat no exam."""
-    words = [f"{name} {weight:.2f}" if weight else f"{name} 0 (no better than chance)" for name, weight in weights.items()]
+    guesses = "0 (may be guessing, so its opinions do not count)"
+    words = [f"{name} {f'{weight:.2f}' if weight else guesses}" for name, weight in weights.items()]
     return [f"Weights of the judges by their exams: {', '.join(words)}."] if words else []
 
 
 def settled(answer: Mapping[str, Any]) -> str:
-    """Which of a competitor's own samples battles, and how the others differ from it."""
-    others = [f"sample {sample['sample']}: {difference(sample)}" for sample in answer["samples"] if not sample["settled"]]
-    by = f" by {answer['settled_by']}" if answer["settled_by"] else ""
-    own = answer["own_agreement"]
-    share = "" if own is None else f", which agrees with its others on {own:.0%} of the inputs"
-    return (
-        f"{answer['competitor']} settled on sample {answer['sample']} of {len(answer['samples'])}{by}{share};"
-        f" {', '.join(others)}."
-    )
+    """Which of a competitor's own samples battles, why, and how the lines of the others differ."""
+    if answer["settled_by"] == FIRST_SAMPLE:
+        why = ", the first that can be used, because none returned a plain value"
+    else:
+        own = answer["own_agreement"]
+        why = "" if own is None else f", which agrees with its others on {own:.0%} of the inputs"
+        if answer["least_like"] is not None:
+            why += f" (least with sample {answer['least_like']}, {answer['least_agreement']:.0%})"
+    lines = [f"sample {sample['sample']} {difference(sample)}" for sample in answer["samples"] if not sample["settled"]]
+    name, number, of = answer["competitor"], answer["sample"], len(answer["samples"])
+    return f"{name} settled on sample {number} of {of}{why}; other lines: {', '.join(lines)}."
 
 
 def difference(sample: Mapping[str, Any]) -> str:
-    """How a sample's text differs from that of the one that battles."""
-    if not (sample["added"] or sample["removed"]):
-        return "the same lines"
-    return f"lines added: {sample['added']}, removed: {sample['removed']}"
+    """How many lines a sample has that the one that battles lacks, and the other way round."""
+    changed = sample["added"] or sample["removed"]
+    return f"+{sample['added']} -{sample['removed']}" if changed else "none"
