@@ -46,9 +46,7 @@ def cut(text: str) -> str:
 
 
 def _alike(did: Iterable[tuple[str, str]]) -> tuple[bool, int, int]:
-    """How little an input tells answers apart: whether all do the same, and minus the numbers of different values and of all that
-    differs.
-    """
+    """How little an input tells answers apart: whether all do the same; minus the numbers of values and of outcomes."""
     different = set(did)
     return len(different) < 2, -sum(outcome == RETURNED for outcome, _ in different), -len(different)
 

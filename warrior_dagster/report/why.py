@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from warrior_dagster.stages.battles.unit_tests.execution import ABSTAINED, NEEDS_MODULE, PASSED
+from warrior_dagster.stages.battles.unit_tests.execution import PASSED
 from warrior_dagster.stages.battles.votes import BEHAVIOUR, EXECUTION, OPINION
 
 NAMES = {OPINION: "opinions of judges", EXECUTION: "tests", BEHAVIOUR: "behaviour, what the answers return"}
@@ -11,6 +11,8 @@ NAMES = {OPINION: "opinions of judges", EXECUTION: "tests", BEHAVIOUR: "behaviou
 ONLY = {"rating": "its competitor has the better rating", "length": "its answer is the shortest"}
 """What puts an answer first where no evidence does."""
 
+UNKNOWN = ("abstained", "needs module")
+"""Outcomes of tests that say nothing of an answer (unit_tests/execution.py)."""
 FIRST_SAMPLE = "first sample"
 """The value of `settled_by` where samples could not be compared."""
 
@@ -62,7 +64,7 @@ def tests_passed(tests: Sequence[Mapping[str, Any]], first: Mapping[str, Any], o
     def count(answer: Mapping[str, Any]) -> tuple[int, int]:
         name = answer["competitor"]
         outcomes = [test["outcomes"].get(name) for test in tests if test["writer"] != name]
-        known = [outcome for outcome in outcomes if outcome not in (None, ABSTAINED, NEEDS_MODULE)]
+        known = [outcome for outcome in outcomes if outcome not in (None, *UNKNOWN)]
         return known.count(PASSED), len(known)
 
     passed, of = count(first)
