@@ -12,7 +12,7 @@ from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Request
-from warrior_dagster.report.lineage import by_meaning, by_text, lineage, lineages, opinions_for_left, whole_id
+from warrior_dagster.report.lineage import Rows, by_meaning, by_text, lineage, lineages, opinions_for_left, whole_id
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -90,7 +90,7 @@ def test_the_evidence_on_an_instruction_comes_from_all_tables_and_absent_ones_ar
     settled = {"sample": 1, "settled_by": "agreement", "agreement": 0.5, "least_like": 0, "least_agreement": 0.25}
     agreements = {"ann": 0.25, "bob": 0.75, "cyd": 0.5}
     told = {"instruction_id": "1", "competitor": "ann", "instruction": "Do it.", "status": "ok", "rank": 0}
-    rows = {
+    rows: Rows = {
         "selected_instructions": [told],
         "answers": [blank | {"competitor": n} | settled for n in names],
         "answer_samples": [blank | {"competitor": "bob", "sample": i, "answer": t} for i, t in enumerate(["x\nz\nz", "x\ny"])],
@@ -121,7 +121,7 @@ def test_the_evidence_on_an_instruction_comes_from_all_tables_and_absent_ones_ar
 
 
 def test_opinions_are_counted_with_the_weights_of_judges_and_not_on_equal_texts() -> None:
-    battle = {"left": "ann", "right": "bob"}
+    battle: dict[str, Any] = {"left": "ann", "right": "bob"}
     texts = {"ann": "x", "bob": "y"}
     votes = [
         battle | {"evidence": "opinion", "judge": judge, "verdict": verdict, "p_left": p_left}

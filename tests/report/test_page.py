@@ -148,7 +148,7 @@ def test_values_that_answers_return_are_data_and_never_markup(make_arena: MakeAr
     names = ("ann", "bob")
     told = {"instruction_id": "1", "competitor": "ann", "instruction": "Do it.", "rank": 0}
     blank = {"status": "ok", "answer": "", "reasoning": "", "completion_key": None}
-    rows = {
+    rows: lineage.Rows = {
         "selected_instructions": [told],
         "answers": [blank | {"competitor": name} for name in names],
         "answer_behaviours": [

@@ -91,7 +91,8 @@ def test_weights_of_judges_and_the_samples_that_competitors_settled_on_are_sente
     first = answer("bob", sample=1, settled_by="first sample", samples=samples)
     one = lineage(settled, first, judges={"bob": 1.25, "cyd": 0.0})
     assert reasons(one, "keep")[1:] == [
-        "Weights of the judges by their exams: bob 1.25, cyd 0 (may be guessing, so its opinions do not count).",
+        "Weights of the judges by their exams: bob 1.25.",
+        "Opinions do not count of judges that may be guessing: cyd.",
         "ann settled on sample 1 of 3, which agrees with its others on 67% of the inputs (least with sample 2, 10%);"
         " other lines: sample 0 none, sample 2 +3 -1.",
         "bob settled on sample 1 of 3, the first that can be used, because none returned a plain value;"

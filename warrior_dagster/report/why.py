@@ -99,9 +99,12 @@ def preferred(battles: Sequence[Mapping[str, Any]], first: Mapping[str, Any]) ->
 
 def judges(weights: Mapping[str, float]) -> list[str]:
     """What the opinions of each judge weigh; empty where judges sat no exam."""
-    guesses = "0 (may be guessing, so its opinions do not count)"
-    words = [f"{name} {f'{weight:.2f}' if weight else guesses}" for name, weight in weights.items()]
-    return [f"Weights of the judges by their exams: {', '.join(words)}."] if words else []
+    words = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items() if weight)
+    guessing = ", ".join(name for name, weight in weights.items() if not weight)
+    return [
+        *([f"Weights of the judges by their exams: {words}."] if words else []),
+        *([f"Opinions do not count of judges that may be guessing: {guessing}."] if guessing else []),
+    ]
 
 
 def settled(answer: Mapping[str, Any]) -> str:
