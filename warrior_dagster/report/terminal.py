@@ -18,6 +18,7 @@ from rich.text import Text
 
 from warrior_dagster.config.battles import UNDECIDED
 from warrior_dagster.config.messages import all_visible, visible
+from warrior_dagster.report import evidence_shown
 from warrior_dagster.report.lineage import Lineage
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
@@ -36,10 +37,12 @@ def show_found(console: Console, found: pl.DataFrame) -> None:
 
 
 def show_lineage(console: Console, one: Lineage) -> None:
-    """An instruction, its answers side by side, the votes with their reasons, and how it was mined."""
+    """An instruction, why the best answer won, how it was mined, its answers side by side, and the evidence on them."""
     one = all_visible(one)
     mined, difficulty = one["mined"], one["difficulty"]
     console.print(Panel(one["instruction"], title=Text(f"{one['instruction_id']}, revealed by {one['attacker']}")))
+    for place, sentence in enumerate(one["why"]):
+        console.print(Text(sentence, style="" if place else "bold"), soft_wrap=True)
     console.print(
         f"mined: {mined['language']}, temperature {mined['temperature']}, top-p {mined['top_p']}, sample {mined['sample']};"
         f" model {mined['asked']['model'] if mined['asked'] else 'unknown'}; completion {mined['completion_key']}",
@@ -59,21 +62,8 @@ def show_lineage(console: Console, one: Lineage) -> None:
         subtitle = f"{a['status']}, completion {(a['completion_key'] or '')[:12]}"
         panels.append(Panel(a["answer"] or "", title=Text(title), subtitle=Text(subtitle)))
     console.print(Columns(panels, equal=True, expand=True, width=max(30, console.width // max(len(panels), 1) - 1)))
-    votes = Table("judge", "left", "right", "order", "verdict", "for left", "text, or why it abstained", "completion")
-    for vote in one["votes"]:
-        share = "" if vote["p_left"] is None else f"{vote['p_left']:.2f}"
-        words = " ".join((vote["reason"] or vote["text"] or "").split())[:200]
-        order, verdict = vote["order"] or vote["evidence"], vote["verdict"] or vote["status"]
-        votes.add_row(
-            vote["judge"], vote["left"], vote["right"], order, verdict, share, words, (vote["completion_key"] or "")[:12]
-        )
-    console.print(votes)
-    if one["tests"]:
-        names = [answer["competitor"] for answer in one["answers"]]
-        run = Table("test", "by", *names)
-        for test in one["tests"]:
-            run.add_row(test["test"], test["writer"], *(test["outcomes"].get(name, "") for name in names))
-        console.print(run)
+    for table in evidence_shown.tables(one):
+        console.print(table)
 
 
 def rating_of(rating: dict[str, Any]) -> str:
