@@ -17,6 +17,7 @@ from warrior_dagster.report.behaviours import compared
 from warrior_dagster.report.why import reasons
 from warrior_dagster.stages.battles import assets as battles
 from warrior_dagster.stages.battles.evidence import KINDS
+from warrior_dagster.stages.battles.opinions.weights import weights as opinion_weights
 from warrior_dagster.stages.battles.votes import OPINION
 from warrior_dagster.stages.curation.assets import instruction_difficulty, selected_instructions, unique_instructions
 from warrior_dagster.stages.mining.assets import mined_instructions
@@ -52,13 +53,13 @@ def lineages(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, instructi
     weights of `judges`, if they sat exams. Each completion has `asked`, its request: model, prompt, params and sample. That of
     a vote by tests is the request for the tests.
     """
-    rows = {}
+    rows, weights = {}, judge_weights(arena, warehouse)
     for table in tables(arena):
         if table.name != EXAMS:
             found = warehouse.read_existing(table.name, table.partitions(arena), instructions=instruction_ids)
             rows[table.name] = {} if found is None else found.rows_by_key("instruction_id", named=True, include_key=True)
     made = [
-        lineage(arena, {name: by_instruction.get(one, []) for name, by_instruction in rows.items()}, {}, one)
+        lineage(arena, {name: by_instruction.get(one, []) for name, by_instruction in rows.items()}, weights, one)
         for one in instruction_ids
     ]
     holders = [holder for one in made for holder in (one["mined"], *one["ratings"], *one["answers"], *one["votes"]) if holder]
@@ -67,6 +68,12 @@ def lineages(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, instructi
         request = requests.get(holder["completion_key"])
         holder["asked"] = request and {**picked(request, "model", "prompt", "sample"), "params": json.loads(request["params"])}
     return made
+
+
+def judge_weights(arena: Arena, warehouse: Warehouse) -> dict[str, float]:
+    """The weights of the judges that sat exams; empty without exams."""
+    exams = warehouse.read_existing(EXAMS, arena.roster) if arena.battles.exam else None
+    return {} if exams is None else opinion_weights(exams, arena.possible_judges, arena.battles.votes)
 
 
 def lineage(arena: Arena, rows: Rows, weights: Mapping[str, float], one: str) -> Lineage:
