@@ -28,7 +28,9 @@ COMPUTED_HERE = ("vector", "radius")
 JUDGED_ANEW = ("run_key", "reason", "level")
 """The columns of execution_results that change once: the sandbox now judges outside of the code's process. No outcome does."""
 REASONING = "reasoning"
-"""The column that is new since then; no competitor of that time wrote any."""
+"""A column that is new since then; no competitor of that time wrote any."""
+DECIDED_BY = "decided_by"
+"""A column that is new since then: what decided a battle or put an answer first."""
 
 
 SAME_TEXT = "d533247e2105917d"
@@ -46,6 +48,7 @@ def unpacked(folder: Path, embedder: Path, **ratings: str) -> Arena:
         archive.extractall(folder, filter="data")
     values = yaml.safe_load((FIXTURE / "arena.yaml").read_text()) | {"embedding": {"model": str(embedder)}}
     values["ratings"] |= ratings
+    values["export"] = values.get("export", {}) | {"undecided": "keep"}  # as that version did
     (folder / "arena.yaml").write_text(yaml.safe_dump(values))
     return load_arena(folder / "arena.yaml")
 
@@ -76,11 +79,11 @@ def without_reasoning(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def materialized(arena: Arena) -> Tables:
-    """All rows after everything is materialized, for which no request is sent, without the new column."""
+    """All rows after everything is materialized, for which no request is sent, without the new columns."""
     with open_engines(arena) as engines:  # its endpoint does not exist: a request would fail
         materialize(arena, engines, *EVERYTHING)
     assert {usage.sent for usage in engines.total.values()} == {0}
-    return {name: without_reasoning(table) for name, table in rows(arena).items()}
+    return {name: without_reasoning(table).drop(DECIDED_BY, strict=False) for name, table in rows(arena).items()}
 
 
 def without_same_text(table: pl.DataFrame) -> pl.DataFrame:

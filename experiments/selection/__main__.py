@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from experiments.selection import drawing, evidence, measures, rules
-from experiments.selection.evidence import Made
+from experiments.selection.evidence import Battled, Made
 from experiments.selection.measures import Hits
 from experiments.selection.simulated import sweep
 from experiments.selection.tasks import tasks
@@ -26,6 +26,7 @@ from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.progress import periodic_log
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.planning.preflight import missing_here, no_isolation
+from warrior_dagster.stages.battles.votes import EXECUTION, OPINION
 
 HERE = Path(__file__).parent
 VARIANTS = {"whole": "instruction", "stripped": "stripped"}
@@ -61,8 +62,16 @@ def battle(arena: Arena, engines: Engines, every: pl.DataFrame, count: int, judg
     chosen = every.sort("instruction_id").head(count)  # the ids are hashes, so this is a random sample
     made = {variant: evidence.make(arena, engines, chosen, column) for variant, column in VARIANTS.items()}
     truth = evidence.grade(made["whole"].samples, chosen)
+    found = dict[str, dict[str, Hits]]()
     for variant, own in made.items():
-        report(variant, evaluate(arena, own, truth), own, truth, arena.roster, folder)
+        found[variant] = evaluate(arena, own, truth)
+        report(variant, found[variant], own, truth, arena.roster, folder)
+        write(judges(arena, own, truth), folder / f"judges_{variant}.csv")
+    if judged:
+        own = made["whole"].of(chosen.head(judged))
+        of_tests = {name: hits[:judged] for name, hits in found["whole"].items()}
+        with_opinions = opinionated(arena, engines, own, truth)
+        report("judged", {**of_tests, **with_opinions}, own, truth, arena.roster, folder)
 
 
 def evaluate(arena: Arena, made: Made, truth: pl.DataFrame) -> dict[str, Hits]:
@@ -71,10 +80,27 @@ def evaluate(arena: Arena, made: Made, truth: pl.DataFrame) -> dict[str, Hits]:
     found = dict[str, list[Hits]]()
     for suffix, suites in (("", [(draw,) for draw in draws]), ("; all tests", [tuple(draws)])):
         for drawn in suites:
-            for number in range(samples):
-                add(found, arena, made, evidence.nth(made.samples, number), truth, drawn, f"; one sample{suffix}")
-            add(found, arena, made, evidence.settled(arena, made, drawn), truth, drawn, f"; {samples} samples{suffix}")
+            given = [(evidence.nth(made.samples, number), "one sample") for number in range(samples)]
+            for answers, of in (*given, (evidence.settled(arena, made, drawn), "several samples")):
+                add(found, arena, made, answers, truth, evidence.battles(arena, made, answers, drawn), f"; {of}{suffix}")
     return {name: np.mean(own, axis=0) for name, own in found.items()}
+
+
+def opinionated(arena: Arena, engines: Engines, made: Made, truth: pl.DataFrame) -> dict[str, Hits]:
+    """The share right of each task, by rule, with opinions too, of settled answers and with the first draw of tests."""
+    answers, found = evidence.settled(arena, made, [0]), dict[str, list[Hits]]()
+    battled = evidence.battles(arena, made, answers, [0])
+    votes = {**battled.votes, OPINION: evidence.opinions(arena, engines, battled.pairs)}
+    add(found, arena, made, answers, truth, Battled(battled.pairs, votes), "; several samples")
+    return {name: hits for name, (hits,) in found.items()}
+
+
+def judges(arena: Arena, made: Made, truth: pl.DataFrame) -> pl.DataFrame:
+    """How often tests of each writer, and behaviour, prefer the right one of two answers that were settled on."""
+    answers = evidence.settled(arena, made, [0])
+    votes = evidence.battles(arena, made, answers, [0]).votes
+    right = answers.join(truth, on=["instruction_id", "completion_key"]).select("instruction_id", "competitor", "right")
+    return measures.verdicts({m: pl.concat([own[m] for own in votes.values()]) for m in votes[EXECUTION]}, right)
 
 
 def add(
@@ -83,14 +109,13 @@ def add(
     made: Made,
     answers: pl.DataFrame,
     truth: pl.DataFrame,
-    drawn: tuple[int, ...],
+    battled: Battled,
     suffix: str,
 ) -> None:
-    """Add the hits of each rule, each competitor and each baseline with some answers, one of each competitor, and some tests."""
+    """Add the hits of each rule and baseline with some answers, one of each competitor, and the votes on their battles."""
     ids, roster = made.tasks["instruction_id"].to_list(), arena.roster
     right = measures.matrix(answers, truth, ids, roster)
-    battles = evidence.battles(arena, made, answers, drawn)
-    chosen = rules.picks(answers, battles.pairs, battles.votes, roster, arena.battles, arena.ratings)
+    chosen = rules.picks(answers, battled.pairs, battled.votes, roster, arena.battles, arena.ratings)
     own = measures.baselines(right, answers, truth, ids, roster)
     for name, hits in {**own, **{name: measures.hits_of(one, right, ids, roster) for name, one in chosen.items()}}.items():
         found.setdefault(f"{name}{suffix}", []).append(hits)

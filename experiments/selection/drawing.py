@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vPX*"
 BASELINES = ("random", "shortest", "shortest that loads", "oracle")
-SAMPLES = ("; one sample", "; 4 samples")
+SAMPLES = ("; one sample", "; several samples")
 
 
 def bars(rows: pl.DataFrame, roster: list[str]) -> "Figure":

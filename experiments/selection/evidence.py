@@ -1,5 +1,7 @@
-"""The evidence of this experiment: answers, tests, what answers return, and opinions. Requests go through the ledger, so none is
-sent twice; runs and observations are kept in the warehouse's folder, so none is repeated.
+"""The evidence of this experiment: answers, tests, what answers return, and opinions.
+
+Requests go through the ledger, so none is sent twice; runs and observations are kept in the warehouse's folder, so none is
+repeated.
 """
 
 import logging
@@ -40,8 +42,8 @@ TEST = ["instruction_id", "writer", "test"]
 class Made:
     """Everything that was made for the tasks with one way of showing them to those who write tests.
 
-    `samples` has all answers, rows of answering.SAMPLE_SCHEMA; `tests` the tests of all draws, rows of generation.SCHEMA with the
-    column `draw`; `run` and `observed` the outcomes of all of these answers under all tests and on all inputs.
+    `samples` has all answers, rows of answering.SAMPLE_SCHEMA; `tests` the tests of all draws, rows of generation.SCHEMA with
+    the column `draw`; `run` and `observed` the outcomes of all of these answers under all tests and on all inputs.
     """
 
     tasks: pl.DataFrame
@@ -49,6 +51,11 @@ class Made:
     tests: pl.DataFrame
     run: pl.DataFrame
     observed: pl.DataFrame
+
+    def of(self, tasks: pl.DataFrame) -> "Made":
+        """The part that is about some of the tasks."""
+        parts = (self.samples, self.tests, self.run, self.observed)
+        return Made(tasks, *(frame.join(tasks, on="instruction_id", how="semi") for frame in parts))
 
 
 @dataclass(frozen=True)
@@ -157,8 +164,10 @@ def opinions(arena: Arena, engines: Engines, pairs: dict[str, pl.DataFrame]) -> 
 
 
 def grade(samples: pl.DataFrame, tasks: pl.DataFrame) -> pl.DataFrame:
-    """Run the hidden tests on unchanged answers, equal texts once. Columns: instruction_id, completion_key, `loads` (whether the
-    code loads), `right` (whether it passes) and `why` (the reason if not).
+    """Run the hidden tests on unchanged answers, equal texts once.
+
+    Columns: instruction_id, completion_key, `loads` (whether the code loads), `right` (whether it passes) and `why` (the reason
+    if not).
     """
     checks = dict(tasks.select("instruction_id", "hidden").iter_rows())
     found, programs = dict[tuple[str, str], tuple[bool, bool, str]](), []

@@ -16,7 +16,7 @@ Hits = NDArray[np.float64]
 
 
 def matrix(answers: pl.DataFrame, right: pl.DataFrame, ids: list[str], roster: list[str]) -> Hits:
-    """1 for a right answer, 0 for a wrong or unusable one; shape (tasks, competitors). `right` has the rows of evidence.grade."""
+    """1 for a right answer, 0 for a wrong or unusable one; shape (tasks, competitors). `right` has rows of evidence.grade."""
     found = np.zeros((len(ids), len(roster)))
     graded = answers.filter("usable").join(right, on=["instruction_id", "completion_key"])
     for identity, name, is_right in graded.select("instruction_id", "competitor", "right").iter_rows():
@@ -25,8 +25,8 @@ def matrix(answers: pl.DataFrame, right: pl.DataFrame, ids: list[str], roster: l
 
 
 def baselines(truth: Hits, answers: pl.DataFrame, right: pl.DataFrame, ids: list[str], roster: list[str]) -> dict[str, Hits]:
-    """The share right of each task: each competitor alone, a random answer, the shortest, the shortest that loads, and the oracle
-    of these answers.
+    """The share right of each task: each competitor alone, a random answer, the shortest, the shortest that loads, and the
+    oracle of these answers.
     """
     usable = answers.filter("usable")
     counts = dict(usable.group_by("instruction_id").len().iter_rows())

@@ -76,8 +76,7 @@ def picks(
     *,
     rules: Sequence[Rule] = RULES,
 ) -> dict[str, pl.DataFrame]:
-    """The competitor whose answer each rule picks, by instruction, for the rules whose kinds of evidence are all in `votes`. The
-    product's own functions decide.
+    """The competitor whose answer each rule picks, by instruction, for the rules whose kinds of evidence are all in `votes`.
 
     If votes are added, the kinds are weighted by their numbers of votes, so that each has the same weight.
     """

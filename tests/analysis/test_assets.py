@@ -75,12 +75,12 @@ def test_judges_that_always_choose_a_fail_the_check_that_names_them(make_arena: 
     assert Warehouse(arena.warehouse).read("judge_audit", [WHOLE])["first"].to_list() == [1.0, 1.0, 1.0]
 
 
-def test_without_sft_the_funnel_ends_with_the_instructions_of_battles(finished_copy: MakeArena, tmp_path: Path) -> None:
+def test_without_sft_the_funnel_ends_with_what_evidence_decided(finished_copy: MakeArena, tmp_path: Path) -> None:
     arena = finished_copy(export={"formats": ["kto"], "folder": str(tmp_path / "exports")})
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, ("funnel", None))
     funnel = Warehouse(arena.warehouse).read("funnel", [WHOLE])
-    assert funnel.filter(pl.col("step") == funnel["step"].max())["stage"].unique().to_list() == ["fought over"]
+    assert funnel.filter(pl.col("step") == funnel["step"].max())["stage"].unique().to_list() == ["decided"]
 
 
 @pytest.mark.parametrize("sets", [[], [{"name": "own", "source": "humaneval"}, {"name": "twice", "source": "humaneval"}]])

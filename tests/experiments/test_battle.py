@@ -61,18 +61,15 @@ def pass_rates(rows: pl.DataFrame, *rules: str) -> list[float]:
 
 @pytest.fixture
 def arena(tmp_path: Path, bundled_model: Path) -> Arena:
-    """The experiment's own arena, on the bundled model."""
+    """The experiment's own arena, on the bundled model, with two samples."""
     loaded = load_arena(HERE / "arena.yaml")
-    competitors = [c.model_copy(update={"model": str(bundled_model)}) for c in loaded.competitors]
-    small = {"system_prompt": "You know nothing."}
-    competitors[-1] = competitors[-1].model_copy(update=small)
-    return loaded.model_copy(update={"competitors": tuple(competitors), "warehouse": str(tmp_path / "warehouse")})
+    competitors = tuple(c.model_copy(update={"model": str(bundled_model)}) for c in loaded.competitors)
+    answers = loaded.answers.model_copy(update={"samples": 2})
+    changed = {"competitors": competitors, "warehouse": str(tmp_path / "warehouse"), "answers": answers}
+    return loaded.model_copy(update=changed)
 
 
-def test_tests_pick_right_answers_if_judges_see_only_the_order(
-    arena: Arena, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("experiments.selection.__main__.SEEDS", (0, 1))
+def test_tests_pick_right_answers_if_judges_see_only_the_order(arena: Arena, tmp_path: Path, capsys: Any) -> None:
     problems = tasks().filter(pl.col("task_id").is_in(CHOSEN))
     backend = ScriptedBackend()
     with (
@@ -80,20 +77,24 @@ def test_tests_pick_right_answers_if_judges_see_only_the_order(
         Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: backend) as engines,
     ):
         battle(arena, engines, problems, 4, 3, tmp_path)
-    assert backend.judged == {"HumanEval/60", "HumanEval/23", "HumanEval/53"}
-    alone = pl.read_csv(tmp_path / "rules_whole_all_tasks.csv")
-    assert pass_rates(alone, "terse", "careful", "oracle", "tests alone; votes only") == [0.5, 0.5, 1, 1]
-    assert not alone["rule"].str.contains("opinions|both").any()
-    assert set(pl.read_csv(tmp_path / "judges_whole_all_tasks.csv")["evidence"]) == {"execution"}
-    for variant in ("whole", "stripped", "unseen"):
+    assert len(backend.judged) == 3
+    for variant in ("whole", "stripped"):
         rows = pl.read_csv(tmp_path / f"rules_{variant}.csv")
-        assert pass_rates(rows, "terse", "careful", "oracle", "tests alone; votes only") == [0.3333, 0.6667, 1, 1]
-        assert pass_rates(rows, "opinions, soft; votes only") == pass_rates(rows, "shortest")  # all tie
-        judges = pl.read_csv(tmp_path / f"judges_{variant}.csv")
-        assert set(judges.filter(evidence="opinion")["right_where_said"]) == {0.5}
-        assert set(judges.filter(evidence="execution")["right_where_said"]) == {1.0}
+        for suffix in ("; one sample", "; several samples", "; several samples; all tests"):
+            names = [f"{name}{suffix}" for name in ("terse", "careful", "oracle", "tests; votes only")]
+            assert pass_rates(rows, *names) == [0.5, 0.5, 1, 1]
+        assert pass_rates(rows, "the oracle of all answers") == [1]
+        assert not rows["rule"].str.contains("opinions|added").any()
+        writers = pl.read_csv(tmp_path / f"judges_{variant}.csv")
+        assert set(writers["evidence"]) == {"execution", "behaviour"}
+        assert set(writers.filter(evidence="execution")["right_where_said"]) == {1.0}
+    judged = pl.read_csv(tmp_path / "rules_judged.csv")
+    assert pass_rates(judged, "tests, behaviour, then opinions; votes only; several samples") == [1]
+    assert judged["rule"].str.contains("opinions, hard").any()
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {(row["experiment"], row["tests"]) for row in printed} == {
-        ("selection", variant) for variant in ("whole_all_tasks", "whole", "stripped", "unseen")
+        ("selection", variant) for variant in ("whole", "stripped", "judged")
     }
-    assert all((tmp_path / f"{name}_whole.svg").read_text().startswith("<svg") for name in ("rules", "alpha"))
+    assert all(
+        (tmp_path / f"rules_{variant}.svg").read_text().startswith("<svg") for variant in ("whole", "stripped", "judged")
+    )

@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 
-from experiments.selection.rules import RULES, Rule, hits, missed, picks, table, verdicts
+from experiments.selection.measures import baselines, hits_of, missed, table, verdicts
+from experiments.selection.rules import RULES, Rule, picks
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.inference.request import Request
@@ -17,22 +18,26 @@ ROSTER = ["ann", "bob", "cyd"]
 IDS = ["a", "b", "c", "d"]
 TRUTH = np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
 ANSWERS = pl.DataFrame(
-    {"instruction_id": identity, "competitor": name, "answer": "x" * length, "usable": (identity, name) != ("a", "cyd")}
+    {
+        "instruction_id": identity,
+        "competitor": name,
+        "answer": "x" * length,
+        "usable": (identity, name) != ("a", "cyd"),
+        "completion_key": f"{identity}:{name}",
+    }
     for identity in IDS
     for name, length in zip(ROSTER, (3, 2, 1), strict=True)
 )
 RIGHT = pl.DataFrame(
-    {"instruction_id": identity, "competitor": name, "loads": (identity, name) != ("c", "cyd")}
+    {"instruction_id": identity, "completion_key": f"{identity}:{name}", "loads": (identity, name) != ("c", "cyd")}
     for identity in IDS
     for name in ROSTER
 )
 
 
 def found() -> dict[str, NDArray[np.float64]]:
-    picked = [
-        pl.DataFrame({"instruction_id": IDS, "competitor": names}) for names in (["ann", "ann", "bob", "ann"], ["ann"] * 4)
-    ]
-    return hits(TRUTH, ANSWERS, RIGHT, {"clever": picked[:1], "seeds": picked}, IDS, ROSTER)
+    picked = pl.DataFrame({"instruction_id": IDS, "competitor": ["ann", "ann", "bob", "ann"]})
+    return {**baselines(TRUTH, ANSWERS, RIGHT, IDS, ROSTER), "clever": hits_of(picked, TRUTH, IDS, ROSTER)}
 
 
 def test_a_rule_is_right_if_its_picked_answer_is_right() -> None:
@@ -45,26 +50,26 @@ def test_a_rule_is_right_if_its_picked_answer_is_right() -> None:
         "shortest": [0, 1, 0, 0],
         "shortest that loads": [0, 1, 1, 0],
         "clever": [1, 1, 1, 0],
-        "seeds": [1, 1, 0.5, 0],
         "oracle": [1, 1, 1, 0],
     }
 
 
 def test_the_gap_to_the_oracle_starts_at_the_best_competitor() -> None:
-    rows = {row["rule"]: row for row in table(found(), TRUTH, ROSTER).iter_rows(named=True)}
+    hits = found()
+    rows = {row["rule"]: row for row in table(hits, hits["ann"], hits["oracle"], hits["shortest"]).iter_rows(named=True)}
     assert rows["ann"]["over_best"] == rows["ann"]["best_to_oracle"] == 0
     assert (rows["clever"]["pass_rate"], rows["clever"]["over_best"], rows["clever"]["best_to_oracle"]) == (0.75, 0.25, 1)
-    assert rows["clever"]["right_where_they_differ"] == 1
-    assert [(rows[name]["won"], rows[name]["lost"]) for name in ("clever", "seeds", "bob")] == [(1, 0), (0.5, 0), (1, 1)]
+    assert rows["clever"]["over_before"] == 0.5
+    assert [(rows[name]["won"], rows[name]["lost"]) for name in ("clever", "bob")] == [(1, 0), (1, 1)]
     assert rows["clever"]["best_to_oracle_low"] == 1  # although some resamples have no gap
     for row in rows.values():
         assert row["pass_rate_low"] <= row["pass_rate"] <= row["pass_rate_high"]
 
 
 def test_without_a_gap_to_the_oracle_its_share_is_null() -> None:
-    same = np.ones((4, 3))
-    rows = table(hits(same, ANSWERS, RIGHT, {}, IDS, ROSTER), same, ROSTER)
-    assert rows["best_to_oracle"].null_count() == rows["right_where_they_differ"].null_count() == len(rows)
+    same = np.ones(4)
+    rows = table({"one": same}, same, same, same)
+    assert rows["best_to_oracle"].null_count() == len(rows)
 
 
 def test_missed_right_answers_are_counted_with_and_without_a_test_that_distinguishes_them() -> None:
@@ -99,9 +104,8 @@ def test_the_picks_are_the_gold_answers_of_the_graph(finished: tuple[Arena, list
     selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
     pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     votes = {m: warehouse.read("judge_votes", [m]).select(list(VOTE_SCHEMA)) for m in pairs}
-    none = {m: frame.clear() for m, frame in votes.items()}
     rule = Rule("opinions, soft", arena.ratings.alpha)
-    (frame,) = picks(answers, pairs, votes, none, arena.roster, arena.battles, arena.ratings, rules=[rule])[rule.name]
+    frame = picks(answers, pairs, {"opinion": votes}, arena.roster, arena.battles, arena.ratings, rules=[rule])[rule.name]
     gold = warehouse.read("answer_scores", [WHOLE]).filter("gold").select("instruction_id", "competitor").rows()
     assert sorted(frame.select("instruction_id", "competitor").rows()) == sorted(gold)
 

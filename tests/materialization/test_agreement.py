@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from tests.conftest import scripted_engines
 from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.materialization.agreement import check_columns
 from warrior_dagster.materialization.table import open_warehouse
 
 MakeArena = Callable[..., Arena]
@@ -61,3 +63,10 @@ def test_each_asset_on_the_way_to_the_exports_is_named_in_its_turn(finished_copy
     with scripted_engines(arena, [], []) as engines:
         materialize(arena, engines, *((name, None) for name in LAST))
     assert content(arena) != before
+
+
+def test_a_table_of_an_earlier_version_is_named_with_the_column_that_it_lacks() -> None:
+    rows = pl.DataFrame({"score": [1.0]})
+    check_columns("answer_scores", rows, "score")
+    with pytest.raises(LookupError, match="answer_scores: an earlier version made it, without decided_by; materialize"):
+        check_columns("answer_scores", rows, "score", "decided_by")

@@ -17,8 +17,9 @@ from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.writer import LedgerWriter
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.report import page
+from warrior_dagster.report import lineage, page
 from warrior_dagster.report.assets import FILE, write_report
+from warrior_dagster.report.behaviours import LONGEST
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -87,6 +88,7 @@ def test_the_asset_writes_one_file_that_loads_nothing_else_and_shows_every_figur
     selected = Warehouse(arena.warehouse).read("selected_instructions", arena.roster)
     assert {row["instruction_id"] for row in data["rows"]} == set(selected["instruction_id"])
     assert all(row["answers"] and row["votes"] and row["mined"]["asked"]["prompt"] for row in data["rows"])
+    assert all(row["answers"][0]["competitor"] in row["why"][0] for row in data["rows"])
     assert all(len(near) == page.NEIGHBOURS and one not in near for one, near in data["near"].items())
     assert "default-src 'none'" in text
 
@@ -140,6 +142,39 @@ def test_any_text_of_a_model_is_data_and_never_markup(make_arena: MakeArena) -> 
     assert "img" not in {tag for tag, _ in page_of.found}
     said: list[dict[str, Any]] = json.loads(page_of.data)["rows"]
     assert any("<img src=x onerror=alert(2)>" in answer["answer"] for row in said for answer in row["answers"])
+
+
+def test_values_that_answers_return_are_data_and_never_markup(make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("ann", "bob")
+    told = {"instruction_id": "1", "competitor": "ann", "instruction": "Do it.", "rank": 0}
+    blank = {"status": "ok", "answer": "", "reasoning": "", "completion_key": None}
+    rows: lineage.Rows = {
+        "selected_instructions": [told],
+        "answers": [blank | {"competitor": name} for name in names],
+        "answer_behaviours": [
+            {
+                "competitor": name,
+                "input": f"f({HOSTILE!r})",
+                "outcome": outcome,
+                "value": HOSTILE + "x" * 2_000,
+                "reason": HOSTILE,
+            }
+            for name, outcome in zip(names, ("returned", "raised"), strict=True)
+        ],
+    }
+    arena = make_arena()
+    monkeypatch.setattr(page, "within", lambda *_: ([lineage.lineage(arena, rows, {}, "1")], 0))
+    text = written(arena)
+    assert not obeyed(text)
+    assert not obeyed(page_data(text))
+    page_of = Elements(text)
+    assert [tag for tag, _ in page_of.found].count("script") == 2
+    assert "img" not in {tag for tag, _ in page_of.found}
+    (shown,) = json.loads(page_of.data)["rows"]
+    (one,) = shown["behaviours"]["inputs"]
+    assert one["values"]["ann"]["shown"].startswith("</script><script>alert(1)")
+    assert one["values"]["bob"]["shown"].startswith("raised </script>")
+    assert "x" * (LONGEST + 1) not in text
 
 
 def test_a_report_without_tables_says_so_in_every_section(make_arena: MakeArena) -> None:

@@ -18,7 +18,9 @@ from tests.hostile_text import TEXTS, obeyed
 from warrior_dagster.cli import output
 from warrior_dagster.inference.progress import Progress, periodic_log, progress_bars
 from warrior_dagster.planning.cost import PlanLine, totals
+from warrior_dagster.planning.runs import RunsLine
 from warrior_dagster.report import terminal
+from warrior_dagster.report.behaviours import compared
 
 STYLE = re.compile(r"\x1b\[[\d;]*m")
 """What the program itself sends for colours; `\\x1b]8` would be a link."""
@@ -49,13 +51,17 @@ def lineage_of(text: str) -> dict[str, Any]:
         "difficulty": {"score": 1.0, "band": text or "poor", "kept": True},
         "ratings": [{"judge": "j", "score": None, "on_topic": None, "reason": text, "text": text}],
         "rank": 0,
+        "why": [text, text],
         "answers": [{"competitor": "a", "answer": text, "status": text, "completion_key": "k", "score": 1.0, "gold": True}],
         "votes": [
             vote | {"reason": reason, "verdict": None, "p_left": None, "text": text, "completion_key": "k"}
             for reason in (text, "")
         ],
         "tests": [{"writer": "j", "test": text, "outcomes": {"a": text}}],
-        "outcomes": [],
+        "outcomes": [
+            {"left": "a", "right": "b", "outcome": 1.0, "decided_by": text, "opinions_for_left": None, "agreement": 0.5},
+        ],
+        "behaviours": compared([{"input": text, "competitor": "a", "outcome": "returned", "value": text, "reason": ""}], ["a"]),
     }
 
 
@@ -69,6 +75,42 @@ def test_no_text_of_a_model_is_obeyed_by_the_terminal(text: str) -> None:
     lines = [PlanLine("mining", f"org/{text}", 1, 1, 0, 1, 1, None, None, text)]
     terminal.show_plan(on, lines, totals(lines))
     assert not obeyed(printed(on))
+
+
+def test_a_value_of_many_characters_is_shown_harmlessly_and_cut() -> None:
+    value = "\x1b[31m\x1b]0;title\x07[bold]<b>" + "x" * 2_000
+    blank = {"answer": "", "status": "ok", "completion_key": "k", "score": None}
+    rows = [{"input": "f()", "competitor": name, "outcome": "returned", "value": value, "reason": ""} for name in "ab"]
+    one = lineage_of("") | {
+        "answers": [blank | {"competitor": name, "gold": name == "a"} for name in "ab"],
+        "behaviours": compared(rows, "ab"),
+    }
+    terminal.show_lineage(on := console(), one)
+    shown = printed(on)
+    assert not obeyed(shown)
+    assert shown.count("= \\u001b[31m\\u001b]0;title\\u0007[bold]<b>x") == 2
+    assert shown.count("x") < 400
+
+
+def test_the_reason_comes_before_the_answers_and_equal_values_of_the_best_are_marked() -> None:
+    did = {"a": ("returned", "41"), "b": ("returned", "7"), "c": ("raised", "ValueError"), "d": ("returned", "41")}
+    rows = [{"input": "f(1)", "competitor": name, "outcome": o, "value": v, "reason": v} for name, (o, v) in did.items()]
+    blank = {"answer": "TEXT", "status": "ok", "completion_key": "k", "score": None}
+    one = lineage_of("") | {
+        "why": ["a won: decided by tests.", "Weights of the judges."],
+        "answers": [blank | {"competitor": name, "gold": name == "a"} for name in did],
+        "behaviours": compared(rows, list(did)),
+        "outcomes": [
+            {"left": "b", "right": "a", "outcome": 0.0, "decided_by": "execution", "opinions_for_left": 0.25, "agreement": 0.5},
+        ],
+    }
+    terminal.show_lineage(on := console(), one)
+    shown = printed(on)
+    assert shown.index("a won: decided by tests.") < shown.index("TEXT")
+    (cells,) = [re.split(r"\s*│\s*", line)[1:-1] for line in shown.splitlines() if "f(1)" in line]
+    assert cells == ["f(1)", "= 41", "7", "raised ValueError", "= 41"]
+    (battle,) = [re.split(r"\s*│\s*", line)[1:-1] for line in shown.splitlines() if "b and a" in line]
+    assert battle == ["b and a", "a", "execution", "25%", "50%"]
 
 
 class OneRow:
@@ -144,3 +186,15 @@ def test_no_reason_of_a_server_is_obeyed_in_a_progress(text: str) -> None:
     assert not obeyed("".join(lines))
     assert "votes" in printed(on)
     assert not obeyed(re.sub(r"\x1b\[(?:\?25[lh]|\d*[A-K])|\r", "", printed(on)))  # what a bar needs to be drawn again
+
+
+def test_runs_of_code_are_shown_with_their_time_or_with_a_question_mark_if_it_is_unknown() -> None:
+    known = RunsLine("execution_results", 5, 0, 0, 0.0, "")
+    slow = RunsLine("execution_results", 0, 90, 60, 30.0, "seconds: at least")
+    unknown = RunsLine("execution_results", 0, 90, 0, None, "seconds: unknown")
+    terminal.show_runs(on := console(), [known, slow, unknown])
+    assert printed(on).splitlines() == [
+        "execution_results: 5 runs of code are done, 0 to do",
+        "execution_results: 0 runs of code are done, 90 to do, 60 of them expected; 30 s (seconds: at least)",
+        "execution_results: 0 runs of code are done, 90 to do; ? s (seconds: unknown)",
+    ]

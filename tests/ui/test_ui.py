@@ -125,7 +125,11 @@ def test_the_report_opens_offline_shows_every_figure_and_is_accessible(browser: 
             expect(page.get_by_role("img", name=section.title)).to_be_visible()
         page.get_by_label("Find instructions").fill("a")
         page.get_by_role("article").first.locator("summary").first.click()
-        expect(page.get_by_role("article").first.get_by_role("heading", name=re.compile("^Gold: "))).to_be_visible()
+        article = page.get_by_role("article").first
+        expect(article.get_by_role("heading", name=re.compile("^Gold: "))).to_be_visible()
+        expect(article.locator(".why")).to_contain_text(re.compile("won|is first"))
+        article.get_by_text(re.compile(r"^Battles \(")).click()
+        expect(article.get_by_role("columnheader", name="won by")).to_be_visible()
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
         shoot(page, f"report_{scheme}")

@@ -7,7 +7,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from warrior_dagster.analysis import agreement_with_tests, audit, categories, instruction_flow, novelty, pictures, standings
+from warrior_dagster.analysis import (
+    agreement_with_tests,
+    audit,
+    categories,
+    exam_scores,
+    instruction_flow,
+    novelty,
+    pictures,
+    standings,
+)
 from warrior_dagster.config import reference_sets
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
@@ -19,6 +28,7 @@ from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Requests, tokens_of
 from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES
 from warrior_dagster.stages.curation.columns import topic_column
+from warrior_dagster.stages.ratings.assets import rated_votes, read_votes
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
@@ -59,24 +69,27 @@ def task_categories(step: Step) -> dg.MaterializeResult:
 
 COUNTED = (
     *("mined_instructions.status", "unique_instructions.kept", "instruction_difficulty.kept"),
-    *("selected_instructions.instruction_id", "battle_outcomes.outcome", "sft_dataset.attacker"),
+    *("selected_instructions.instruction_id", "battle_outcomes.outcome", "answer_scores.decided_by", "sft_dataset.attacker"),
 )
 """The columns that the funnel counts."""
 
 
+def counted_in(arena: Arena) -> list[str]:
+    """The tables that the funnel counts in an arena."""
+    unused = {"sft_dataset": "sft" not in arena.export.formats, "answer_scores": arena.export.undecided == "keep"}
+    return [name for name in (column.split(".")[0] for column in COUNTED) if not unused.get(name)]
+
+
 @table(
     columns=tuple(instruction_flow.FUNNEL),
-    reads=lambda arena: {
-        name: SAME
-        for name in (column.split(".")[0] for column in COUNTED)
-        if name != "sft_dataset" or "sft" in arena.export.formats
-    },
+    reads=lambda arena: dict.fromkeys(counted_in(arena), SAME),
     settings=lambda arena: [
         arena.deduplication.threshold,
         arena.difficulty.keep,
         *topic_column(arena),
         arena.selection.centres,
         arena.export.formats,
+        arena.export.undecided,
     ],
     origins=origins(
         competitor="mined_instructions.competitor",
@@ -148,8 +161,8 @@ def head_to_head(step: Step) -> dg.MaterializeResult:
 
 @table(
     columns=("row_id", "competitor", "rating", "low", "high", "battles"),
-    reads={"battle_outcomes": SAME},
-    settings=lambda arena: [arena.ratings],
+    reads=lambda arena: dict.fromkeys(("battle_outcomes", *rated_votes(arena)), SAME),
+    settings=lambda arena: [arena.ratings, *([arena.battles.votes] if rated_votes(arena) else [])],
     origins=origins(
         **dict.fromkeys(
             ("rating", "low", "high", "battles"),
@@ -160,12 +173,20 @@ def head_to_head(step: Step) -> dg.MaterializeResult:
 def rating_history(step: Step) -> dg.MaterializeResult:
     """The ratings from more and more of the battles, with their intervals: whether more battles would still change them."""
     arena = step.arena
-    return pictured(step, standings.rating_history(fought(arena, step.warehouse), arena.roster, arena.ratings))
+    votes_on = partial(read_votes, arena, step.warehouse)
+    return pictured(step, standings.rating_history(fought(arena, step.warehouse), arena.roster, arena.ratings, votes_on))
 
 
 def of_shares(name: str, made_from: str) -> dict[str, str]:
     """The origins of one of the audit's shares, of its number of cases and of its interval."""
     return dict.fromkeys((name, f"{name}_of", f"{name}_low", f"{name}_high"), made_from)
+
+
+def exam_origins() -> dict[str, str]:
+    """The origins of what the audit says of exams."""
+    verdicts = "judge_exams.p_better judge_exams.verdict"
+    found = {name: column for share in exam_scores.SHARES for name, column in of_shares(share, verdicts).items()}
+    return found | {"weight": verdicts}
 
 
 def audit_origins(arena: Arena) -> dict[str, str]:
@@ -180,26 +201,34 @@ def audit_origins(arena: Arena) -> dict[str, str]:
         **of_shares("agrees", preference),
         **of_shares("longer", "judge_votes.verdict answers.answer"),
         **(of_shares(agreement_with_tests.SHARE, with_tests) | {"accuracy": with_tests} if arena.runs_tests else {}),
+        **(exam_origins() if arena.battles.exam else {}),
     )
 
 
 @table(
     columns=lambda arena: tuple(audit_origins(arena)),
-    reads=lambda arena: dict.fromkeys(["answers", "judge_votes", *(["execution_votes"] if arena.runs_tests else [])], SAME),
-    settings=lambda arena: [arena.battles.votes, arena.runs_tests],
+    reads=lambda arena: dict.fromkeys(
+        [
+            *("answers", "judge_votes"),
+            *(["execution_votes"] if arena.runs_tests else []),
+            *(["judge_exams"] if arena.battles.exam else []),
+        ],
+        SAME,
+    ),
+    settings=lambda arena: [arena.battles.votes, arena.runs_tests, *(["exam"] if arena.battles.exam else [])],
     origins=audit_origins,
     checks=[
         (
             JUDGES_ARE_SOUND,
             "Whether no judge decides by the position of an answer, and none contradicts itself or the others more often than"
-            " chance would.",
+            " chance would, and whether each has a vote after its exam.",
         )
     ],
 )
 def judge_audit(step: Step) -> dg.MaterializeResult:
     """Which judges to trust: whether one decides by the position of an answer or by its length, says the same in both
-    orders, and agrees with the others and, where answers are run, with the tests. A judge that is worse than chance, or
-    always says A, fails the check, as a warning.
+    orders, and agrees with the others and, where answers are run, with the tests. A judge that is worse than chance, always
+    says A, or has no vote after its exam, fails the check, as a warning.
     """
     arena, warehouse, soft = step.arena, step.warehouse, step.arena.battles.votes == "soft"
     votes = warehouse.read("judge_votes", matchup_keys(arena.roster), COUNTED_OF_VOTES)
@@ -209,6 +238,9 @@ def judge_audit(step: Step) -> dg.MaterializeResult:
     if arena.runs_tests:
         executed = warehouse.read("execution_votes", matchup_keys(arena.roster), COUNTED_OF_VOTES)
         audited = agreement_with_tests.with_tests(audited, votes, executed, soft=soft)
+    if arena.battles.exam:
+        exams = warehouse.read("judge_exams", arena.roster)
+        audited = exam_scores.with_exam(audited, exams, arena.battles.votes)
     faults = audit.faults(audited)
     # A finding about the models, not about the run: nothing has to be repeated.
     sound = dg.AssetCheckResult(

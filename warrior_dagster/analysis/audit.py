@@ -4,6 +4,7 @@ order of the answers, and with the other judges.
 
 import polars as pl
 
+from warrior_dagster.analysis.exam_scores import without_vote
 from warrior_dagster.analysis.intervals import wilson
 from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST
 from warrior_dagster.stages.battles.outcomes import vote_shares
@@ -90,7 +91,9 @@ def krippendorff_alpha(preferences: pl.DataFrame) -> float | None:
 
 
 def faults(audited: pl.DataFrame) -> dict[str, str]:
-    """Each unreliable judge with the reasons: it has a position bias, or is less consistent or agrees less than chance."""
+    """Each unreliable judge with the reasons: it has a position bias, is less consistent or agrees less than chance, or
+    has no vote after its exam.
+    """
     found: dict[str, str] = {}
     for row in audited.iter_rows(named=True):
         reasons = []
@@ -101,6 +104,8 @@ def faults(audited: pl.DataFrame) -> dict[str, str]:
             reasons.append(f"only {row['consistent']:.0%} of its verdicts are the same in both orders, less than chance")
         if row["agrees"] is not None and row["agrees_high"] < 0.5:
             reasons.append(f"it agrees with the other judges in only {row['agrees']:.0%} of battles, less than chance")
+        if silent := without_vote(row):
+            reasons.append(silent)
         if reasons:
             found[row["judge"]] = "; ".join(reasons)
     return found

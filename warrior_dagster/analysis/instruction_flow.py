@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import UNDECIDED
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.stages.curation.columns import topic_column
 from warrior_dagster.stages.curation.difficulty import BANDS, ON_TOPIC
@@ -72,6 +73,10 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         "selected": selected,
         "fought over": selected.join(decided, on="instruction_id", how="semi"),
     }
+    if arena.export.undecided == "leave_out":
+        scored = warehouse.read("answer_scores", [WHOLE], ["instruction_id", "decided_by"])
+        by_evidence = scored.filter(~pl.col("decided_by").is_in(["", *UNDECIDED]))
+        stages["decided"] = stages["fought over"].join(by_evidence, on="instruction_id", how="semi")
     if "sft" in arena.export.formats:
         stages["exported (sft)"] = warehouse.read("sft_dataset", [WHOLE], ["attacker"]).select(competitor="attacker")
     reasons = {
@@ -81,6 +86,7 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         "difficult enough": f"scored below {arena.difficulty.keep:g}, or not at all",
         "selected": f"beyond {arena.selection.centres} centres a competitor",
         "fought over": "no two usable answers",
+        "decided": "no evidence put the best answer first, but only a rating or its length",
         "exported (sft)": "the gold answer was cut off at the token limit, or a benchmark is in the row",
     }
     return stages, reasons

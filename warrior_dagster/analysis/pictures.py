@@ -29,6 +29,7 @@ SHARE_TITLES = {
     "agrees": "agrees with other judges",
     "longer": "votes for the longer answer",
     agreement_with_tests.SHARE: "agrees with the tests",
+    "exam": "right in its exam",
 }
 STYLE: dict[Any, Any] = {"svg.fonttype": "path", "svg.hashsalt": "warrior", "font.size": 9}
 
@@ -134,7 +135,7 @@ def funnel(rows: pl.DataFrame) -> "Figure":
 
 def judges(rows: pl.DataFrame) -> "Figure":
     """Each judge's shares with their intervals, and a line at 50 %."""
-    shares = [share for share in (*SHARES, agreement_with_tests.SHARE) if share in rows.columns]
+    shares = [share for share in (*SHARES, agreement_with_tests.SHARE, "exam") if share in rows.columns]
     figure, panels = canvas(2.25 * len(shares), 0.4 * len(rows) + 1.6, 1, len(shares))
     for axes, name in zip(panels, shares, strict=True):
         own = rows.with_row_index("place").drop_nulls(name)

@@ -1,11 +1,13 @@
 """Win rates of all pairs of competitors, and the ratings as battles are added."""
 
+from collections.abc import Callable
+
 import numpy as np
 import polars as pl
 
 from warrior_dagster.analysis.intervals import wilson
 from warrior_dagster.config.stages import Ratings
-from warrior_dagster.stages.ratings import leaderboard
+from warrior_dagster.stages.ratings import judge_aware, leaderboard
 from warrior_dagster.stages.ratings.results import by_results
 
 POINTS = 10
@@ -26,18 +28,24 @@ def head_to_head(outcomes: pl.DataFrame) -> pl.DataFrame:
     return counted.select(row_id, "competitor", "opponent", **counts, win_rate=win_rate, low=low, high=high)
 
 
-def rating_history(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
+def rating_history(
+    outcomes: pl.DataFrame,
+    roster: list[str],
+    settings: Ratings,
+    votes_on: Callable[[pl.DataFrame], judge_aware.Counted | None] = lambda _: None,
+) -> pl.DataFrame:
     """The ratings from growing subsets of the battles, drawn with the ratings' seed: one row per point and competitor. Subsets
-    depend on names where the ratings do, in one pass.
+    depend on names where the ratings do, in one pass. `votes_on` gives the votes on some battles, for judge-aware ratings.
 
     Returns row_id (which sorts by point), battles (their number), competitor, rating, and low and high of its interval (null
     without bootstrap). The last point uses all battles, so it equals the ratings.
     """
-    outcomes = outcomes if settings.one_pass else by_results(outcomes, roster)[0]
+    by_row = settings.one_pass or settings.method == "judge_aware"
+    outcomes = outcomes if by_row else by_results(outcomes, roster)[0]
     order = np.random.default_rng(settings.seed).permutation(len(outcomes))
     points = sorted({round(len(outcomes) * step / POINTS) for step in range(1, POINTS + 1)} - {0})
     found = [
-        leaderboard.rate(outcomes[np.sort(order[:count])], roster, settings).select(
+        leaderboard.rate(part := outcomes[np.sort(order[:count])], roster, settings, votes_on(part)).select(
             pl.format("{}:{}", pl.lit(f"{count:012}"), "competitor").alias("row_id"), "competitor", "rating", "low", "high",
             battles=pl.lit(count, pl.Int64),
         )

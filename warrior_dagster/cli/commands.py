@@ -125,25 +125,25 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
 
 @app.command()
 def plan(config: Config, as_json: AsJson = False) -> None:
-    """Show what materializing everything would need now: requests, tokens, GPU hours, cost. Sends nothing."""
+    """Show what materializing everything would need now: requests, tokens, GPU hours, cost, runs of code. Sends nothing."""
     arena = ready(config)
     from warrior_dagster.planning.adoption import asked_again
-    from warrior_dagster.planning.cost import plan as make_plan
-    from warrior_dagster.planning.cost import totals
+    from warrior_dagster.planning.cost import plan_with_runs, totals
     from warrior_dagster.report import terminal
 
     warehouse, ledger = open_warehouse(arena), LedgerReader(arena.warehouse)
     try:
-        lines = make_plan(arena, ledger, warehouse)
-        again = asked_again(arena, lines, ledger, warehouse)
+        lines, of_code = plan_with_runs(arena, ledger, warehouse)
+        again, runs = asked_again(arena, lines, ledger, warehouse), of_code()
     except LedgerError as error:
         fail(str(error))
     total, broken = totals(lines), unpromptable(arena, also_of_a_hub=True)
     if as_json:
-        found = {"lines": list(map(asdict, lines)), "totals": total, "asked_again": again, "cannot_be_prompted": broken}
-        say_json(found)
+        found = {"lines": list(map(asdict, lines)), "totals": total, "runs": list(map(asdict, runs))}
+        say_json(found | {"asked_again": again, "cannot_be_prompted": broken})
     else:
         terminal.show_plan(plain_console(), lines, total)
+        terminal.show_runs(plain_console(), runs)
         for line in again:
             say(line)
         mined = warehouse.partitions("mined_instructions")

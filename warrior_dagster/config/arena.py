@@ -20,6 +20,8 @@ from warrior_dagster.config.serving import (
 )
 
 MATCHUP_SEPARATOR = "__"
+FOUNDERS = 3
+"""The fewest competitors of an arena. Exams are made of the material of this many, the first, so no newcomer changes one."""
 
 
 class Arena(Strict):
@@ -27,7 +29,7 @@ class Arena(Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)
     """Lower-case letters, digits and underscores; its tables go to data/NAME unless `warehouse` says otherwise."""
-    competitors: Annotated[tuple[Competitor, ...], Field(min_length=3), unique("name")]
+    competitors: Annotated[tuple[Competitor, ...], Field(min_length=FOUNDERS), unique("name")]
     """The roster. Append new competitors at the end, so that no row of the others changes."""
     languages: Annotated[tuple[str, ...], Field(min_length=1), unique("language")] = ("Python",)
     """Programming languages that instructions are mined for. Languages other than Python are unpublished."""
@@ -82,9 +84,8 @@ class Arena(Strict):
             if isinstance(self.server(one), ChatService) and (one.revision or one.template_arguments != TemplateArguments()):
                 reason = "the service has its own weights and template"
                 raise ValueError(f"competitors: expected no revision or template_arguments of {one.name}: {reason}")
-        judges, everyone = self.battles.judges, len(self.roster)
         asked = {
-            "battles.verdict: direct": (self.battles.verdict == "direct", everyone if judges is None else judges + 2),
+            "battles.verdict: direct": (self.battles.verdict == "direct", len(self.possible_judges)),
             "difficulty.verdict: direct": (self.difficulty.verdict == "direct", self.difficulty.panel + 1),
             "analysis.categories": (self.analysis.categories, 2),
         }
@@ -104,6 +105,16 @@ class Arena(Strict):
 
     def competitor(self, name: str) -> Competitor:
         return self.competitors[self.roster.index(name)]
+
+    @property
+    def founders(self) -> list[str]:
+        """The competitors that every exam is made from: the first of the roster."""
+        return self.roster[:FOUNDERS]
+
+    @property
+    def possible_judges(self) -> list[str]:
+        """The competitors that judge any matchup."""
+        return self.roster if self.battles.judges is None else self.roster[: self.battles.judges + 2]
 
     def panel(self, attacker: str) -> list[str]:
         """The judges that rate the instructions of `attacker`: the first of the roster without the attacker."""

@@ -12,6 +12,10 @@ Kind = Literal["opinion", "execution", "behaviour"]
 on what they return.
 """
 
+RATING, LENGTH = "rating", "length"
+UNDECIDED = (RATING, LENGTH)
+"""What puts an answer first where no evidence does: its competitor's rating, then that it is shorter."""
+
 
 class Weights(Strict):
     """The weight of one vote of each kind of evidence, if votes are added up."""

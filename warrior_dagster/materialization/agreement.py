@@ -14,6 +14,12 @@ def check_rows(table: str, rows: pl.DataFrame, expected: pl.DataFrame) -> None:
         raise LookupError(f"{table}: {counts} ({', '.join(whose)}); materialize {table} first")
 
 
+def check_columns(table: str, rows: pl.DataFrame, *columns: str) -> None:
+    """Raise LookupError if a table was made by an earlier version, which had not all of these columns."""
+    if missing := [column for column in columns if column not in rows.columns]:
+        raise LookupError(f"{table}: an earlier version made it, without {', '.join(missing)}; materialize {table} first")
+
+
 def check_answers(answers: pl.DataFrame, selected: pl.DataFrame, roster: list[str]) -> None:
     """Raise LookupError unless every competitor has an answer, usable or not, to each selected instruction and to no other."""
     everybody = pl.DataFrame({"competitor": roster}, schema={"competitor": pl.String})

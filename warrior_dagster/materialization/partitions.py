@@ -17,8 +17,10 @@ RANGE_END_TAG = "dagster/asset_partition_range_end"
 """Dagster's own names of the tags that make one run of a range of partitions."""
 
 SAME, EARLIER, BOTH_SIDES, EVERYONE, UNTRACKED = "same", "earlier", "both_sides", "everyone", "untracked"
+FIRST, JUDGES = "first", "judges"
 """How an asset reads another table's partitions: the one with its own key; that of its competitor and of all before it in the
-roster; those of a matchup's two competitors; all of them; or whatever exists, without depending on it.
+roster; those of a matchup's two competitors; all of them; or whatever exists, without depending on it; those of the arena's
+founders; those of a matchup's judges.
 """
 
 
@@ -51,6 +53,11 @@ class Scope:
             return dg.StaticPartitionMapping({name: roster[i:] for i, name in enumerate(roster)})
         if how == BOTH_SIDES:
             return dg.StaticPartitionMapping({name: [m for m in matchups if name in sides(m)] for name in roster})
+        if how == FIRST:
+            return dg.StaticPartitionMapping(dict.fromkeys(self.arena.founders, roster))
+        if how == JUDGES:
+            judged = {name: [m for m in matchups if name in self.arena.judges(*sides(m))] for name in roster}
+            return dg.StaticPartitionMapping({name: own for name, own in judged.items() if own})
         return dg.AllPartitionMapping() if how == EVERYONE else None
 
     def key(self, table: str) -> dg.AssetKey:

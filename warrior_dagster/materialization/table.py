@@ -55,6 +55,30 @@ class Requests:
     """How many samples each prompt has; mining counts them by itself."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunForecast:
+    """The runs of code that a table needs, as far as its inputs are known."""
+
+    needed: int
+    """Pairs of an answer and what it is run on, such as a test."""
+    to_run: int
+    """Those of them that no earlier run has decided."""
+    answers: int
+    """The answers that these are runs of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The runs of code in the sandbox that filling a table takes."""
+
+    forecast: Callable[[Arena, Warehouse, Mapping[str, pl.DataFrame]], RunForecast]
+    """From the rows of `answers` and `generated_tests` that are known, by table."""
+    most: Callable[[Arena], int]
+    """The most runs of one answer, before any test is known."""
+    processes: Callable[[int, int], int]
+    """How many processes start for some runs of some answers."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Table:
     """The description of a table, and the asset that fills it."""
@@ -66,7 +90,7 @@ class Table:
     columns: PerArena[Sequence[str]]
     """The columns of every partition, besides `partition`."""
     reads: PerArena[Mapping[str, str]]
-    """The tables that are read, each with how its partitions are: SAME, EARLIER, BOTH_SIDES, EVERYONE or UNTRACKED."""
+    """The tables that are read, each with how its partitions are (see materialization.partitions)."""
     origins: PerArena[Mapping[str, str]]
     """Which columns each column is made from (column_lineage.origins)."""
     settings: Callable[[Arena], Sequence[Any]] = lambda _: ()
@@ -75,6 +99,8 @@ class Table:
     """Modules that the rows depend on and that `compute` does not name, for the code version."""
     requests: Requests | None = None
     """Set where the rows come from models."""
+    runs: Runs | None = None
+    """Set where code is run."""
     ordered: Callable[[Arena, str], Sequence[str]] = lambda *_: ()
     """The competitors on whose names and order the rows of a partition depend, besides the rows that it reads."""
     uses_gpu: bool = False
@@ -90,7 +116,7 @@ class Table:
     """The rows that later stages work with."""
     usable_row: str = "present"
     """What messages call such a row: "no row is ..."."""
-    if_empty: Literal["fail", "warn", "ignore"] = "fail"
+    if_empty: PerArena[Literal["fail", "warn", "ignore"]] = "fail"
     """What the check `not_empty` does where no partition has a usable row."""
     no_empty_partition: bool = False
     """Whether a partition with rows, none of which is usable, fails that check too."""

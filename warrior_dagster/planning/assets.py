@@ -36,15 +36,18 @@ SCHEMA = {
 def arena_plan(step: Step) -> dg.MaterializeResult:
     """What materializing everything would send now, a row for each stage and model: requests in the ledger and to be sent,
     tokens, GPU hours and their cost. No engine is started and nothing is sent; estimated numbers say how they are made.
-    `asked_again` says which requests were sent before, under an earlier identity of their model, and how to use those.
+    `runs` are those of code in the sandbox, with the least time that they take on this machine. `asked_again` says which
+    requests were sent before, under an earlier identity of their model, and how to use those.
     """
-    lines = cost.plan(step.arena, step.ledger, step.warehouse)
+    lines, runs = cost.plan_with_runs(step.arena, step.ledger, step.warehouse)
     rows = pl.DataFrame([{"row_id": f"{x.stage}:{x.model}", **asdict(x)} for x in lines], schema=SCHEMA)
     metadata: dict[str, Any] = {
         **cost.totals(lines),
         **({"not_mined": names} if (names := step.arena.not_mined) else {}),
         "plan": dg.MetadataValue.table([dg.TableRecord(row) for row in cells(rows)]),
     }
+    if of_code := runs():
+        metadata["runs"] = dg.MetadataValue.table([dg.TableRecord(row) for row in cells(pl.DataFrame(of_code))])
     if again := asked_again(step.arena, lines, step.ledger, step.warehouse):
         metadata["asked_again"] = dg.MetadataValue.md("\n\n".join(again))
     return record(step, {WHOLE: rows}, metadata=metadata)

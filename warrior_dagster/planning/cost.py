@@ -1,6 +1,6 @@
 """The plan: for each stage and model the requests in the ledger, those to send, and their tokens, GPU hours and cost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -11,6 +11,7 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.planning.changed_parameters import changed_parameters
 from warrior_dagster.planning.forecast import Forecast
 from warrior_dagster.planning.plan import StagePlan, walk
+from warrior_dagster.planning.runs import RunsLine, planned_runs
 from warrior_dagster.warehouse.tables import Warehouse
 
 IDLE_SECONDS = 60.0
@@ -46,10 +47,18 @@ def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanL
 
     A competitor that cannot be prompted is named in a line's basis.
     """
+    return plan_with_runs(arena, ledger, warehouse)[0]
+
+
+def plan_with_runs(
+    arena: Arena, ledger: LedgerReader, warehouse: Warehouse
+) -> tuple[list[PlanLine], Callable[[], list[RunsLine]]]:
+    """The lines of `plan`, and a function that gives those of the code to run, which tries how fast this machine does that."""
     arena = with_earlier_folders(arena, ledger)
     paces, stages = measured_paces(ledger), walk(arena, ledger, warehouse)
     reasons = changed_parameters(stages, ledger)
-    return [explained(line, reasons) for stage in stages for line in lines(arena, stage, paces)]
+    costs = [explained(line, reasons) for stage in stages for line in lines(arena, stage, paces)]
+    return costs, lambda: planned_runs(arena, warehouse, stages)
 
 
 def explained(line: PlanLine, reasons: Mapping[tuple[str, str], str]) -> PlanLine:
@@ -72,7 +81,8 @@ def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[PlanLine]:
         hours, pace_from = gpu_hours(arena, model, forecast, known + more, completion, paces)
         cost = arena.cost(model, hours, prompt, completion)
         expected = [f"expected: {stage.how}"] if more else []
-        basis = "; ".join([*failed, *expected, *((tokens_from, pace_from) if known + more else ())])
+        saves = [stage.saves] if stage.saves else []
+        basis = "; ".join([*failed, *expected, *((tokens_from, pace_from) if known + more else ()), *saves])
         counts = (forecast.in_ledger, known + more, more, prompt, completion)
         result.append(PlanLine(stage.table.name, model, *counts, hours, cost, basis))
     return result

@@ -40,6 +40,15 @@ class Forecast:
     examples: dict[tuple[str, str], Request] = field(default_factory=dict)
     """One missing request of each model identity and sampling parameters."""
 
+    def add(self, other: "Forecast") -> None:
+        """Add the requests of another part of the stage."""
+        self.params |= other.params
+        self.in_ledger += other.in_ledger
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.missing += other.missing
+        self.examples = other.examples | self.examples
+
 
 class DryRunBackend:
     """A backend that replaces Engines to forecast a stage."""

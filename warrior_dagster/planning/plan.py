@@ -22,11 +22,12 @@ from warrior_dagster.inference.dispatch import DispatchResult
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.planning.forecast import DryRunBackend, Forecast, MissingRequest
+from warrior_dagster.planning.openness import Openness, openness
 from warrior_dagster.planning.settled import settled
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.assets import answers
-from warrior_dagster.stages.battles.opinions import judging
-from warrior_dagster.stages.battles.opinions.assets import judge_votes
+from warrior_dagster.stages.battles.opinions import exam, judging
+from warrior_dagster.stages.battles.opinions.assets import judge_exams, judge_votes
 from warrior_dagster.stages.battles.pairing import pairs
 from warrior_dagster.stages.battles.samples.assets import answer_samples
 from warrior_dagster.stages.battles.unit_tests import generation
@@ -51,6 +52,14 @@ class StagePlan:
     expected: Counter[str] = field(default_factory=Counter)
     how: str = ""
     """How the expected numbers are estimated."""
+    saves: str = ""
+    """Which requests are not needed, and why."""
+    rows: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """The rows of answers and tests that the ledger gives."""
+    battling: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """Of answers, those that are known to battle."""
+    asked_about: int = 0
+    """The instructions, known or still expected, that the stage has requests about."""
     failures: dict[str, str] = field(default_factory=dict)
     """Why competitors cannot be prompted, by name, at the first stage that finds it out. The plan is that of the others."""
 
@@ -73,25 +82,34 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
     def one_judge(attacker: str) -> list[str]:
         return [categories.judge_of(arena, attacker)]
 
-    answer_table = answers if answers.enabled(arena) else answer_samples
-    about_each: tuple[tuple[Table, Callable[[str], list[str]], Callable[[], DispatchResult]], ...] = (
-        (task_categories, one_judge, lambda: categories.categorise(arena, backend, selected, LOG)),
-        (generated_tests, everyone, lambda: generation.write(arena, backend, selected, arena.roster, LOG)),
-        (answer_table, everyone, lambda: answering.answer(arena, backend, selected, arena.roster, LOG)),
+    of_answers = answers if answers.enabled(arena) else answer_samples
+    about_each: tuple[tuple[Table, dict[str, Any], Callable[[str], list[str]], Callable[[], DispatchResult]], ...] = (
+        (task_categories, categories.SCHEMA, one_judge, lambda: categories.categorise(arena, backend, selected, LOG)),
+        (generated_tests, generation.SCHEMA, everyone, lambda: generation.write(arena, backend, selected, arena.roster, LOG)),
+        (
+            of_answers,
+            answering.SAMPLE_SCHEMA,
+            everyone,
+            lambda: answering.answer(arena, backend, selected, arena.roster, LOG),
+        ),
     )
     stages, rows = [mining, rating], dict[str, list[dict[str, Any]]]()
-    for table, competitors_of, make_rows in about_each:
+    for table, schema, competitors_of, make_rows in about_each:
         if table.enabled(arena):
             made = make_rows()
             stage = planned(table, backend, made, failures, how)
             rows[table.name] = made.rows
+            stage.rows, stage.asked_about = pl.DataFrame(made.rows, schema=schema), len(selected) + to_come.total()
             for attacker, count in to_come.items():
                 expect(stage, arena, competitors_of(attacker), count, failures)
             stages.append(stage)
-    answered = rows[answer_table.name]
-    if answer_table is answer_samples:
+    answered = rows[of_answers.name]
+    if of_answers is answer_samples:
         answered = settled(arena, warehouse, answered, rows[generated_tests.name])
-    return [*stages, votes_plan(arena, backend, selected, answered, to_come, how, failures)]
+    stages[-1].battling = pl.DataFrame(answered, schema=answering.SAMPLE_SCHEMA)
+    if judge_exams.enabled(arena):
+        stages.append(exams_plan(arena, backend, warehouse, selected, answered, to_come, how, failures))
+    return [*stages, votes_plan(arena, backend, warehouse, selected, answered, to_come, how, failures)]
 
 
 def until_rated(
@@ -119,9 +137,46 @@ def until_rated(
     return mining, rating, kept, to_come, how
 
 
+def exams_plan(
+    arena: Arena,
+    backend: DryRunBackend,
+    warehouse: Warehouse,
+    selected: pl.DataFrame,
+    rows: list[dict[str, Any]],
+    to_come: Counter[str],
+    how: str,
+    failures: dict[str, str],
+) -> StagePlan:
+    """The judges' exams: exactly if all that their questions are made from is there, else as many questions as there may be.
+
+    The answers' `rows` are those in the ledger; what tests say of them is read from the warehouse.
+    """
+    of_founders = selected.filter(pl.col("competitor").is_in(arena.founders))
+    answers = pl.DataFrame(rows, schema=answering.SCHEMA).filter(pl.col("competitor").is_in(arena.founders))
+    answers = answers.join(of_founders, on="instruction_id", how="semi")
+    tables = ("execution_results", "broken_answers") if arena.runs_tests else ()
+    run = [warehouse.read_existing(table, arena.founders) for table in tables]
+    known = not any(to_come[name] for name in arena.founders) and len(answers) == len(of_founders) * len(arena.founders)
+    try:
+        given = (
+            None if not known or any(one is None for one in run) else exam.material(of_founders, answers, arena.founders, *run)
+        )
+    except LookupError:
+        given = None
+    papers = [] if given is None else arena.roster
+    sat = exam.sit(arena, backend, given or exam.Material({}, answers), papers, LOG)
+    stage = planned(
+        judge_exams, backend, sat, failures, how or "at most; its questions are made of answers and results to come"
+    )
+    if given is None:
+        expect(stage, arena, arena.possible_judges, 2 * arena.battles.exam, failures)
+    return stage
+
+
 def votes_plan(
     arena: Arena,
     backend: DryRunBackend,
+    warehouse: Warehouse,
     selected: pl.DataFrame,
     rows: list[dict[str, Any]],
     to_come: Counter[str],
@@ -138,8 +193,12 @@ def votes_plan(
     given = pl.DataFrame([*rows, *placeholders], schema=answering.SCHEMA)
     battles = {m: pairs(selected, given, *sides(m), arena.battles.instructions) for m in matchup_keys(arena.roster)}
     battles = {m: frame for m, frame in battles.items() if not failures.keys() & set(sides(m))}
-    voted = judging.vote(arena, backend, battles, LOG)
-    stage = planned(judge_votes, backend, voted, failures, how or "one of two answers is not known yet")
+    parts = openness(warehouse, battles, arena.battles)
+    voted = judging.vote(arena, backend, parts.open, LOG)
+    unanswered = how or ("one of two answers is not known yet" if missing else "")
+    stage = planned(judge_votes, backend, voted, failures, "; ".join(filter(None, (unanswered, parts.how))))
+    stage.saves = parts.saves
+    expect_at_most(stage, arena, backend, parts)
     for matchup in battles:
         attackers = sides(matchup) if arena.battles.instructions == "attackers" else arena.roster
         in_scope = selected.filter(pl.col("competitor").is_in(attackers))["instruction_id"]
@@ -148,6 +207,17 @@ def votes_plan(
         judges = arena.judges(*sides(matchup))
         expect(stage, arena, judges, count * opinions_per_battle(arena, matchup) // len(judges), failures)
     return stage
+
+
+def expect_at_most(stage: StagePlan, arena: Arena, backend: DryRunBackend, parts: Openness) -> None:
+    """Expect opinions on the battles of which it is not known yet whether they need any."""
+    if not parts.unknown:
+        return
+    judging.vote(arena, backend, parts.unknown, LOG)
+    for model, possible in backend.take_stage().items():
+        stage.expected[model] += sum(one.samples for one in possible.missing)
+        possible.missing.clear()
+        stage.forecasts.setdefault(model, Forecast()).add(possible)
 
 
 def planned(table: Table, backend: DryRunBackend, result: DispatchResult, failures: dict[str, str], how: str = "") -> StagePlan:

@@ -4,7 +4,8 @@ Everything is looked up by key in the warehouse and in the ledger; a missing val
 """
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,10 +13,12 @@ import polars as pl
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
-from warrior_dagster.stages.battles.assets import answers, battle_outcomes
+from warrior_dagster.report.behaviours import compared
+from warrior_dagster.report.why import reasons
+from warrior_dagster.stages.battles import assets as battles
 from warrior_dagster.stages.battles.evidence import KINDS
-from warrior_dagster.stages.battles.samples.assets import settled_answers
-from warrior_dagster.stages.battles.unit_tests.assets import execution_results, generated_tests
+from warrior_dagster.stages.battles.opinions.weights import weights as opinion_weights
+from warrior_dagster.stages.battles.votes import OPINION
 from warrior_dagster.stages.curation.assets import instruction_difficulty, selected_instructions, unique_instructions
 from warrior_dagster.stages.mining.assets import mined_instructions
 from warrior_dagster.stages.ratings.assets import answer_scores
@@ -24,11 +27,15 @@ from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, Warehouse
 Lineage = dict[str, Any]
 VOTE = ("judge", "left", "right", "evidence", "order", "status", "reason", "verdict", "p_left", "p_right", "text", "reasoning")
 RATING = ("judge", "score", "on_topic", "reason", "text", "reasoning", "completion_key")
+EXAMS = "judge_exams"
+"""The table of what judges scored in their exams. It is of judges, not of instructions."""
 TABLES = (
     *(mined_instructions, unique_instructions, instruction_difficulty, selected_instructions),
-    *(answers, settled_answers, battle_outcomes, answer_scores),
-    *(*(one.votes for one in KINDS), generated_tests, execution_results),
+    *battles.TABLES,
+    answer_scores,
 )
+Rows = dict[str, list[dict[str, Any]]]
+"""The rows of one instruction by the name of their table."""
 
 
 def tables(arena: Arena) -> list[Table]:
@@ -41,15 +48,18 @@ def lineages(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, instructi
 
     Keys: instruction_id, instruction, attacker, `mined` (language, temperature, top_p, sample), `kept` and `duplicate_of`,
     `difficulty` (score, band), `ratings` of the difficulty by judge, `rank` among the selected, `answers` (best first:
-    competitor, answer, score, gold), `votes` (by opinions and by tests), `tests` and `outcomes`. Each completion has `asked`,
-    its request: model, prompt, params and sample. That of a vote by tests is the request for the tests.
+    competitor, answer, score, gold, decided_by, and its other `samples`), `why` the first of them won, in sentences, `votes`
+    of all kinds of evidence, `outcomes` of battles, `tests` with their outcomes, `behaviours` (`behaviours.compared`), and the
+    weights of `judges`, if they sat exams. Each completion has `asked`, its request: model, prompt, params and sample. That of
+    a vote by tests is the request for the tests.
     """
-    rows = {}
+    rows, weights = {}, judge_weights(arena, warehouse)
     for table in tables(arena):
-        found = warehouse.read_existing(table.name, table.partitions(arena), instructions=instruction_ids)
-        rows[table.name] = {} if found is None else found.rows_by_key("instruction_id", named=True, include_key=True)
+        if table.name != EXAMS:
+            found = warehouse.read_existing(table.name, table.partitions(arena), instructions=instruction_ids)
+            rows[table.name] = {} if found is None else found.rows_by_key("instruction_id", named=True, include_key=True)
     made = [
-        lineage({name: by_instruction.get(one, []) for name, by_instruction in rows.items()}, one, arena.roster)
+        lineage(arena, {name: by_instruction.get(one, []) for name, by_instruction in rows.items()}, weights, one)
         for one in instruction_ids
     ]
     holders = [holder for one in made for holder in (one["mined"], *one["ratings"], *one["answers"], *one["votes"]) if holder]
@@ -60,8 +70,16 @@ def lineages(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, instructi
     return made
 
 
-def lineage(rows: dict[str, list[dict[str, Any]]], one: str, roster: Sequence[str]) -> Lineage:
-    """The lineage of one instruction from its rows in each table, without the requests. Raises LookupError."""
+def judge_weights(arena: Arena, warehouse: Warehouse) -> dict[str, float]:
+    """The weights of the judges that sat exams; empty without exams."""
+    exams = warehouse.read_existing(EXAMS, arena.roster) if arena.battles.exam else None
+    return {} if exams is None else opinion_weights(exams, arena.possible_judges, arena.battles.votes)
+
+
+def lineage(arena: Arena, rows: Rows, weights: Mapping[str, float], one: str) -> Lineage:
+    """The lineage of one instruction from its rows in each table, without the requests. `weights` are those of judges; without
+    any all weigh the same. Raises LookupError.
+    """
 
     def of(table: Table) -> list[dict[str, Any]]:
         return rows.get(table.name, [])
@@ -75,16 +93,7 @@ def lineage(rows: dict[str, list[dict[str, Any]]], one: str, roster: Sequence[st
     unique = max(of(unique_instructions), key=lambda row: bool(row["kept"]), default={})
     mined = next((row for row in revealed if row["competitor"] == unique.get("competitor")), next(iter(revealed), {}))
     known = mined or curated[0]  # its sample may be missing: invalidated, or mined again with other settings
-    scores = {row["competitor"]: row for row in of(answer_scores)}
-    answered = [
-        {
-            **picked(row, "competitor", "answer", "reasoning", "status", "completion_key"),
-            **picked(scores.get(row["competitor"], {}), "score", "rank", "gold", "opponents"),
-        }
-        for row in of(answers)
-    ]
-    votes = [row for kind in KINDS for row in of(kind.votes)]
-    return {
+    found = {
         **picked(known, "instruction_id", "instruction"),
         "attacker": known["competitor"],
         "mined": picked(mined, "competitor", "language", "temperature", "top_p", "sample", "completion_key"),
@@ -92,23 +101,88 @@ def lineage(rows: dict[str, list[dict[str, Any]]], one: str, roster: Sequence[st
         "difficulty": picked(rated, "score", "band", "kept"),
         "ratings": [picked(r, *RATING) for r in rated.get("ratings") or []],
         "rank": selected.get("rank"),
-        "answers": sorted(answered, key=lambda a: (a["rank"] is None, a["rank"] or 0, roster.index(a["competitor"]))),
+        **evidence(arena, rows, weights),
+    }
+    return found | {"why": reasons(found, arena.export.undecided)}
+
+
+def evidence(arena: Arena, rows: Rows, weights: Mapping[str, float]) -> dict[str, Any]:
+    """The part of a lineage that says how its answers compare."""
+    scores = {row["competitor"]: row for row in rows.get("answer_scores", [])}
+    answered = [
+        {
+            **picked(row, "competitor", "answer", "reasoning", "status", "completion_key"),
+            **picked(row, "sample", "settled_by", "least_like", "least_agreement"),
+            "own_agreement": row.get("agreement"),
+            **picked(scores.get(row["competitor"], {}), "score", "rank", "gold", "opponents", "decided_by", "agreement"),
+            "samples": samples(row, rows.get("answer_samples", [])),
+        }
+        for row in rows.get("answers", [])
+    ]
+    answered.sort(key=lambda a: (a["rank"] is None, a["rank"] or 0, arena.roster.index(a["competitor"])))
+    votes = [row for kind in KINDS for row in rows.get(kind.votes.name, [])]
+    texts = {answer["competitor"]: answer["answer"] for answer in answered}
+    return {
+        "answers": answered,
         "votes": [picked(row, *VOTE, "completion_key", "key_left", "key_right") for row in votes],
-        "tests": tests(of(generated_tests), of(execution_results)),
-        "outcomes": [picked(row, "left", "right", "local_left", "outcome") for row in of(battle_outcomes)],
+        "outcomes": [
+            picked(row, "left", "right", "local_left", "outcome", "decided_by", "agreement")
+            | {"opinions_for_left": opinions_for_left(row, votes, weights, arena.battles.votes, texts)}
+            for row in rows.get("battle_outcomes", [])
+        ],
+        "tests": tests(rows.get("generated_tests", []), rows.get("execution_results", [])),
+        "behaviours": compared(rows.get("answer_behaviours", []), list(texts)),
+        "judges": dict(weights),
     }
 
 
+def opinions_for_left(
+    battle: Mapping[str, Any],
+    votes: Sequence[Mapping[str, Any]],
+    weights: Mapping[str, float],
+    how: str,
+    texts: Mapping[str, str | None],
+) -> float | None:
+    """The weighted share of the judges' opinions on a battle that are for its left side; null without any that count, as where
+    both answers are the same text.
+    """
+    hard, sides = {"left": 1.0, "tie": 0.5, "right": 0.0}, (battle["left"], battle["right"])
+    counted = [
+        (weights.get(vote["judge"], 0.0) if weights else 1.0, vote["p_left"] if how == "soft" else hard[vote["verdict"]])
+        for vote in votes
+        if (vote["evidence"], vote["left"], vote["right"]) == (OPINION, *sides) and vote["verdict"] is not None
+    ]
+    total = sum(weight for weight, _ in counted)
+    same_text = len({texts.get(side) for side in sides}) == 1
+    return sum(weight * share for weight, share in counted) / total if total and not same_text else None
+
+
+def samples(answer: Mapping[str, Any], made: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A competitor's samples of an answer: sample, answer (null if it is that which battles), whether it `settled` on it, and
+    how many lines that one lacks (`added`) and has besides (`removed`).
+    """
+    own, found = Counter((answer["answer"] or "").splitlines()), []
+    for row in made:
+        if row["competitor"] == answer["competitor"]:
+            lines, settled = Counter((row["answer"] or "").splitlines()), row["sample"] == answer.get("sample")
+            counts = {"added": (lines - own).total(), "removed": (own - lines).total()}
+            shown = None if settled else row["answer"]
+            found.append({**picked(row, "sample", "status"), "answer": shown, "settled": settled, **counts})
+    return sorted(found, key=lambda sample: sample["sample"])
+
+
 def tests(generated: list[dict[str, Any]], results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The kept tests of an instruction: writer, test, and the outcome of each competitor that they were run on."""
+    """The kept tests of an instruction: writer, test, and the outcome of each competitor that they were run on. Those that tell
+    answers apart come first.
+    """
     kept = {row["row_id"]: {**picked(row, "writer", "test"), "outcomes": {}} for row in generated if row["status"] == "ok"}
     for row in results:
         if row["row_id"] in kept and kept[row["row_id"]]["test"] == row["test"]:
             kept[row["row_id"]]["outcomes"][row["competitor"]] = row["outcome"]
-    return list(kept.values())
+    return sorted(kept.values(), key=lambda test: len(set(test["outcomes"].values())) < 2)
 
 
-def picked(row: dict[str, Any], *names: str) -> dict[str, Any]:
+def picked(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Some values of a row; null if it has none."""
     return {name: row.get(name) for name in names}
 

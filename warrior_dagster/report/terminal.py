@@ -16,12 +16,15 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from warrior_dagster.config.battles import UNDECIDED
 from warrior_dagster.config.messages import all_visible, visible
+from warrior_dagster.report import evidence_shown
 from warrior_dagster.report.lineage import Lineage
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 if TYPE_CHECKING:
     from warrior_dagster.planning.cost import PlanLine
+    from warrior_dagster.planning.runs import RunsLine
 
 
 def show_found(console: Console, found: pl.DataFrame) -> None:
@@ -34,10 +37,12 @@ def show_found(console: Console, found: pl.DataFrame) -> None:
 
 
 def show_lineage(console: Console, one: Lineage) -> None:
-    """An instruction, its answers side by side, the votes with their reasons, and how it was mined."""
+    """An instruction, why the best answer won, how it was mined, its answers side by side, and the evidence on them."""
     one = all_visible(one)
     mined, difficulty = one["mined"], one["difficulty"]
     console.print(Panel(one["instruction"], title=Text(f"{one['instruction_id']}, revealed by {one['attacker']}")))
+    for place, sentence in enumerate(one["why"]):
+        console.print(Text(sentence, style="" if place else "bold"), soft_wrap=True)
     console.print(
         f"mined: {mined['language']}, temperature {mined['temperature']}, top-p {mined['top_p']}, sample {mined['sample']};"
         f" model {mined['asked']['model'] if mined['asked'] else 'unknown'}; completion {mined['completion_key']}",
@@ -53,24 +58,12 @@ def show_lineage(console: Console, one: Lineage) -> None:
     panels = []
     for a in one["answers"]:
         title = ("gold: " if a["gold"] else "") + a["competitor"] + ("" if a["score"] is None else f", score {a['score']:.3f}")
+        title += f", decided by {a['decided_by']}" if a["gold"] and a["decided_by"] else ""
         subtitle = f"{a['status']}, completion {(a['completion_key'] or '')[:12]}"
         panels.append(Panel(a["answer"] or "", title=Text(title), subtitle=Text(subtitle)))
     console.print(Columns(panels, equal=True, expand=True, width=max(30, console.width // max(len(panels), 1) - 1)))
-    votes = Table("judge", "left", "right", "order", "verdict", "for left", "text, or why it abstained", "completion")
-    for vote in one["votes"]:
-        share = "" if vote["p_left"] is None else f"{vote['p_left']:.2f}"
-        words = " ".join((vote["reason"] or vote["text"] or "").split())[:200]
-        order, verdict = vote["order"] or vote["evidence"], vote["verdict"] or vote["status"]
-        votes.add_row(
-            vote["judge"], vote["left"], vote["right"], order, verdict, share, words, (vote["completion_key"] or "")[:12]
-        )
-    console.print(votes)
-    if one["tests"]:
-        names = [answer["competitor"] for answer in one["answers"]]
-        run = Table("test", "by", *names)
-        for test in one["tests"]:
-            run.add_row(test["test"], test["writer"], *(test["outcomes"].get(name, "") for name in names))
-        console.print(run)
+    for table in evidence_shown.tables(one):
+        console.print(table)
 
 
 def rating_of(rating: dict[str, Any]) -> str:
@@ -102,6 +95,25 @@ def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, An
         console.print("`expected` is the part of `send` that cannot be known yet; `prompt` and `new` are the tokens of `send`.")
     for basis in dict.fromkeys(f"{line.stage}: {line.basis}" for line in lines if line.basis):
         console.print(visible(basis), soft_wrap=True)
+
+
+def undecided_left_out(warehouse: Warehouse, dataset: pl.DataFrame) -> int:
+    """The instructions that no evidence decided, if the SFT data set has none of them."""
+    undecided = pl.col("decided_by").is_in(UNDECIDED)
+    if "decided_by" not in dataset.columns or dataset.select(undecided.any()).item():  # of an earlier version, or kept
+        return 0
+    return warehouse.read("answer_scores", [WHOLE], ["gold", "decided_by"]).filter("gold", undecided).height
+
+
+def show_runs(console: Console, lines: "Sequence[RunsLine]") -> None:
+    """A line for each table that runs code."""
+    for line in lines:
+        expected = f", {line.expected} of them expected" if line.expected else ""
+        took = "" if not line.to_run else f"; {'? s' if line.seconds is None else duration(line.seconds / 3600)}"
+        basis = f" ({line.basis})" if line.basis else ""
+        console.print(
+            f"{line.stage}: {line.done} runs of code are done, {line.to_run} to do{expected}{took}{basis}", soft_wrap=True
+        )
 
 
 def compact(number: float) -> str:
@@ -147,11 +159,13 @@ def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) 
     console.print(table)
     if result["rows"].get("sft_dataset"):
         selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
+        dataset = warehouse.read("sft_dataset", [WHOLE])
+        count = undecided_left_out(warehouse, dataset)
         console.print(
             f"{exported} of {selected} instructions are exported: gold answers that hit the token limit, and rows that"
             " overlap a benchmark, are left out."
+            + (f" So are {count} whose best answer no evidence decided, but only a rating or its length." if count else "")
         )
-        dataset = warehouse.read("sft_dataset", [WHOLE])
         for row in all_visible(dataset.sort("score", descending=True).head(1).to_dicts()):
             console.rule(f"best of {len(dataset)} rows: mined from {row['attacker']}, answered by {row['competitor']}")
             for message in row["messages"]:

@@ -22,6 +22,7 @@ SCHEMA = {
     "rank": pl.Int64,
     "gold": pl.Boolean,
     "advantage": pl.Float64,
+    "decided_by": pl.String,
 }
 
 ROWS: dict[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
@@ -35,7 +36,7 @@ def group(instruction_id: str, *answers: tuple[str, float, bool]) -> pl.DataFram
     """The records of one instruction: text, score and finished of each answer, the best first."""
     instruction = (instruction_id, f"Ask {instruction_id}?", "ada", "Python", 7.0)
     rows = [
-        (*instruction, f"model-{i}", text, finished, score, i + 1, i == 0, 0.0)
+        (*instruction, f"model-{i}", text, finished, score, i + 1, i == 0, 0.0, "opinion")
         for i, (text, score, finished) in enumerate(answers)
     ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")

@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stages.export.examples import ROWS, arena, group
+from warrior_dagster.config.stages import Export
 from warrior_dagster.stages.export.dpo import dpo_rows, own_sample_rows, without_own_sample
 from warrior_dagster.stages.export.kto import kto_rows
+from warrior_dagster.stages.export.records import undecided
 from warrior_dagster.stages.export.sft import sft_rows
 
 
@@ -20,6 +22,7 @@ def test_sft_uses_the_gold_answer() -> None:
             "attacker": "ada",
             "competitor": "model-0",
             "score": 0.0,
+            "decided_by": "opinion",
         },
         {
             "instruction_id": "b",
@@ -27,6 +30,7 @@ def test_sft_uses_the_gold_answer() -> None:
             "attacker": "ada",
             "competitor": "model-0",
             "score": 1.0,
+            "decided_by": "opinion",
         },
     ]
 
@@ -48,6 +52,7 @@ def test_dpo_prefers_the_best_answer_to_the_worst() -> None:
             "rejected_competitor": "model-2",
             "chosen_score": 1.5,
             "rejected_score": 0.5,
+            "decided_by": "opinion",
         }
     ]
 
@@ -164,3 +169,12 @@ def test_the_order_of_the_records_does_not_matter(kind: str) -> None:
 def test_without_records_the_rows_are_empty_with_the_same_types(kind: str) -> None:
     assert ROWS[kind](arena().clear()).schema == ROWS[kind](arena()).schema
     assert ROWS[kind](arena().clear()).is_empty()
+
+
+def test_what_no_evidence_decided_is_undecided_unless_the_arena_keeps_it() -> None:
+    deciders = ("opinion", "execution", "behaviour", "rating", "length")
+    records = pl.concat(
+        group(by, ("best", 1.0, True), ("worst", 0.0, True)).with_columns(decided_by=pl.lit(by)) for by in deciders
+    )
+    assert undecided(records, Export())["instruction_id"].to_list() == ["rating", "rating", "length", "length"]
+    assert undecided(records, Export(undecided="keep")).is_empty()

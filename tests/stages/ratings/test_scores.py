@@ -66,7 +66,8 @@ def naive_scores(arena: dict[str, Any], alpha: float) -> list[dict[str, Any]]:
             copies = [parts[row[1]] for row in group if row[3] == text]
             elo_part, local_part = (sum(values) / len(copies) for values in zip(*copies, strict=True))
             score = round(alpha * elo_part + (1 - alpha) * local_part, 9)
-            scored.append((name, score, elo_part, local_part, (len(text), key), len(group) - 1))
+            place = (-round(elo_part, 9), len(text), key)
+            scored.append((name, score, elo_part, local_part, place, len(group) - 1))
         mean = sum(row[1] for row in scored) / len(scored)
         std = sqrt(sum((row[1] - mean) ** 2 for row in scored) / len(scored))
         order = sorted(scored, key=lambda row: (-row[1], row[4]))
@@ -155,8 +156,11 @@ def test_with_alpha_zero_only_the_votes_count(arena: dict[str, Any], rating: int
     ids = [i for i in arena["answers"]["instruction_id"].unique() if sum(row[0] == i for row in met) == 6]
     arena["answers"] = arena["answers"].filter(pl.col("instruction_id").is_in(ids))
     other = arena | {"ratings": {**arena["ratings"], "ant": float(rating)}}
-    columns = ["instruction_id", "competitor", "score", "local_part", "rank", "gold", "advantage"]
-    assert scores_of(arena, 0.0).select(columns).equals(scores_of(other, 0.0).select(columns))
+    of_votes = ["instruction_id", "competitor", "score", "local_part", "advantage"]
+    before, after = scores_of(arena, 0.0), scores_of(other, 0.0)
+    assert before.select(of_votes).equals(after.select(of_votes))
+    alone = ~pl.struct("instruction_id", "score").is_duplicated()  # ratings break ties
+    assert before.filter(alone).select("rank", "gold").equals(after.filter(alone).select("rank", "gold"))
 
 
 @some
@@ -187,7 +191,15 @@ def test_a_rating_gap_above_159_points_outweighs_a_unanimous_vote(gap: float, go
     assert scores.filter("gold")["competitor"].to_list() == [gold]
 
 
-def test_equal_scores_are_ranked_by_length_then_completion_key() -> None:
+def test_equal_scores_are_ranked_by_rating_before_length() -> None:
+    three = answers(("i", "bear", True, 5), ("i", "ant", True, 7), ("i", "wolf", True, 6))
+    votes = outcomes(*(("i", *pair, 0.5) for pair in combinations(("wolf", "ant", "bear"), 2)))
+    scores = final_scores(votes, RATINGS, three, ROSTER, alpha=0.0)
+    assert scores["score"].to_list() == [1.0] * 3
+    assert scores.sort("rank")["competitor"].to_list() == ["ant", "wolf", "bear"]
+
+
+def test_equal_scores_and_ratings_are_ranked_by_length_then_completion_key() -> None:
     three = answers(("i", "bear", True, 5), ("i", "ant", True, 7), ("i", "wolf", True, 7))
     scores = final_scores(outcomes(), dict.fromkeys(ROSTER, 1000.0), three, ROSTER, alpha=0.7)
     assert scores.sort("rank")["competitor"].to_list() == ["bear", "ant", "wolf"]
@@ -227,7 +239,7 @@ def test_sums_of_the_same_votes_in_a_different_order_are_equal_scores() -> None:
         ("i", "wolf", "ant", 0.0), ("i", "wolf", "bear", 0.2), ("i", "wolf", "lynx", 1.0),
         ("i", "ant", "bear", 0.1), ("i", "ant", "lynx", 0.1), ("i", "bear", "lynx", 0.5),
     )  # fmt: skip
-    scores = final_scores(votes, RATINGS, four, ROSTER, alpha=0.0)
+    scores = final_scores(votes, dict.fromkeys(ROSTER, 1000.0), four, ROSTER, alpha=0.0)
     wolf, ant = (scores.row(by_predicate=pl.col("competitor") == name, named=True) for name in ("wolf", "ant"))
     assert wolf["local_part"] != ant["local_part"]
     assert wolf["score"] == ant["score"]

@@ -18,7 +18,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.messages import visible
 from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.materialization.table import Table
+from warrior_dagster.materialization.table import Table, in_arena
 from warrior_dagster.orchestration.catalog import STAGE_TABLES, tables_of
 from warrior_dagster.orchestration.checks import row_rules
 from warrior_dagster.orchestration.checks.row_rules import Problems
@@ -73,13 +73,14 @@ def row_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
     tables = tables_of(arena, STAGE_TABLES)
     if unknown := set(own) - {table.name for table in STAGE_TABLES}:
         raise ValueError(f"rules of unknown tables: {', '.join(sorted(unknown))}")
-    return [check(scope, table, {**general_rules(table), **own.get(table.name, {})}) for table in tables]
+    return [check(scope, table, {**general_rules(table, arena), **own.get(table.name, {})}) for table in tables]
 
 
-def general_rules(table: Table) -> dict[str, Rule]:
+def general_rules(table: Table, arena: Arena) -> dict[str, Rule]:
     """The rules of every table."""
+    if_empty = in_arena(table.if_empty, arena)
     unique = Rule(lambda asset: row_rules.repeated_ids(asset.read("row_id")))
-    filled = {"not_empty": Rule(not_empty, blocking=table.if_empty == "fail")} if table.if_empty != "ignore" else {}
+    filled = {"not_empty": Rule(not_empty, blocking=if_empty == "fail")} if if_empty != "ignore" else {}
     return {"rows_are_unique": unique, **filled}
 
 

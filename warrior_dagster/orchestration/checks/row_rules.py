@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from warrior_dagster.stages.battles.votes import OPINION
+
 Problems = dict[str, str]
 SHOWN = 5
 """Rows that a problem names; it counts the others."""
@@ -53,11 +55,17 @@ def shares(outcomes: pl.DataFrame, weights: Mapping[str, float] | None = None) -
     """Battles whose local score is not the left side's share of the votes, and pairs that occur twice (METHOD 5).
 
     A row without a battle has a null `local_left`. With several kinds of votes, `weights` has the weight of one vote of each
-    kind, and a column `from_KIND` the sum of that kind's votes.
+    kind, and a column `from_KIND` the sum of that kind's votes. Where judges sit an exam, opinions weigh differently, and a
+    column `opinions` has their number.
     """
     left, right, x = pl.col("votes_left"), pl.col("votes_right"), pl.col("local_left")
     total = left + right
-    number = pl.sum_horizontal(pl.col(f"from_{kind}") / weight for kind, weight in weights.items()) if weights else total
+    sums = {kind: pl.col(f"from_{kind}") for kind in weights} if weights else {OPINION: total}
+    numbers = {kind: of_kind / (weights or {}).get(kind, 1.0) for kind, of_kind in sums.items()}
+    examined, opinions = "opinions" in outcomes.columns, numbers[OPINION]
+    if examined:
+        numbers[OPINION] = pl.col("opinions")
+    number = pl.sum_horizontal(numbers.values())
     whole = pl.sum_horizontal(f"from_{kind}" for kind in weights) if weights else total
     share = pl.when(total > 0).then(left / total).otherwise(0.5)
     fought = outcomes.drop_nulls("local_left")
@@ -66,6 +74,7 @@ def shares(outcomes: pl.DataFrame, weights: Mapping[str, float] | None = None) -
         & ((x - share).abs() <= WITHIN)
         & ((number - pl.col("decided") - pl.col("tie")).abs() <= WITHIN)
         & ((total - whole).abs() <= WITHIN)
+        & ((opinions > 0) == (numbers[OPINION] > 0))
     )
     pair = pl.concat_list("left", "right").list.sort()
     return {

@@ -1,5 +1,6 @@
 """Battles: everybody answers, every pair of competitors meets, and all evidence together decides."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -9,17 +10,20 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.text_settings import answer_settings
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
+from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, JUDGES, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, table
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.behaviours.agreement import with_agreement
 from warrior_dagster.stages.battles.evidence import KINDS, kinds_in
-from warrior_dagster.stages.battles.outcomes import outcomes, weighted_outcomes
+from warrior_dagster.stages.battles.open_battles import closing_tables, open_battles
+from warrior_dagster.stages.battles.opinions.weights import weights
+from warrior_dagster.stages.battles.outcomes import STATUSES, outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.samples.assets import answer_samples, sample_behaviours, settled_answers
 from warrior_dagster.stages.battles.unit_tests.assets import generated_tests
-from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
+from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, OPINION, check_votes
+from warrior_dagster.warehouse.tables import Warehouse
 
 
 @table(
@@ -52,20 +56,29 @@ def answers(step: Step) -> dg.MaterializeResult:
 def outcome_columns(arena: Arena) -> tuple[str, ...]:
     """The columns of outcomes; where there are several kinds of evidence, also how much each contributed."""
     kinds = kinds_in(arena)
-    columns = ("row_id", "instruction_id", "attacker", "left", "right", "votes_left", "votes_right", "decided", "tie", "failed")
-    contributed = [f"from_{one.kind}" for one in kinds if len(kinds) > 1]
-    return (*columns, "local_left", "outcome", "decided_by", *contributed, *(["agreement"] if arena.observes else []))
+    columns = ("row_id", "instruction_id", "attacker", "left", "right", "votes_left", "votes_right", *STATUSES)
+    return (
+        *columns,
+        *(["opinions"] if arena.battles.exam else []),
+        "local_left",
+        "outcome",
+        "decided_by",
+        *(f"from_{one.kind}" for one in kinds if len(kinds) > 1),
+        *(["agreement"] if arena.observes else []),
+    )
 
 
 def outcome_origins(arena: Arena) -> dict[str, str]:
     """The origins of these columns."""
     share, kinds = "p_left" if arena.battles.votes == "soft" else "verdict", kinds_in(arena)
     of_share, of_status = (" ".join(f"{one.votes.name}.{column}" for one in kinds) for column in (share, "status"))
+    of_share += " judge_exams.p_better judge_exams.verdict" if arena.battles.exam else ""
     return origins(
         **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
         attacker="selected_instructions.competitor",
         **dict.fromkeys(("votes_left", "votes_right"), f"{of_share} answers.answer"),
-        **dict.fromkeys(("decided", "tie", "failed"), of_status),
+        **dict.fromkeys(STATUSES, of_status),
+        **({"opinions": "judge_votes.status judge_exams.verdict"} if arena.battles.exam else {}),
         **dict.fromkeys(("local_left", "outcome", "decided_by"), f"{of_share} answers.answer answers.usable"),
         **{f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds if len(kinds) > 1},
         **({"agreement": "answer_behaviours.outcome answer_behaviours.value"} if arena.observes else {}),
@@ -80,12 +93,15 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
         "answers": BOTH_SIDES,
         **{one.votes.name: SAME for one in kinds_in(arena)},
         **({"answer_behaviours": BOTH_SIDES} if arena.observes else {}),
+        **({"judge_exams": JUDGES} if arena.battles.exam else {}),
     },
     settings=lambda arena: [
         [arena.battles.votes, arena.battles.instructions],
         arena.battles.model_dump(
             mode="json", include={"evidence", "combine", "weights"} if len(kinds_in(arena)) > 1 else set()
         ),
+        *closing_tables(arena.battles),
+        *(["exam"] if arena.battles.exam else []),
     ],
     origins=outcome_origins,
     usable=pl.col("outcome").is_not_null(),
@@ -95,23 +111,35 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
 )
 def battle_outcomes(step: Step) -> dg.MaterializeResult:
     """Who won each battle of a matchup: the votes for both sides, the local score, and the outcome for the left side. Votes
-    are opinions, what tests say, and how far answers agree on what they return (battles.evidence).
+    are opinions, what tests say, and how far answers agree on what they return (battles.evidence). After an exam, opinions
+    weigh what their judge scored.
     """
     arena, kinds, frames = step.arena, kinds_in(step.arena), {}
+    of_judges = judge_weights(arena, step.warehouse, step.keys)
     votes = {one.votes.name: step.warehouse.read(one.votes.name, step.keys, COUNTED_OF_VOTES) for one in kinds}
     for m, pairs in read_pairs(arena, step.warehouse, step.keys).items():
         own = {name: rows.filter(partition=m) for name, rows in votes.items()}
+        asked = open_battles(pairs, [own[name] for name in closing_tables(arena.battles)], arena.battles)
         for one in kinds:
-            check_votes(pairs, own[one.votes.name], one.per_battle(arena, m), one.votes.name)
+            voted_on = asked if one.kind == OPINION and closing_tables(arena.battles) else None
+            check_votes(pairs, own[one.votes.name], one.per_battle(arena, m), one.votes.name, voted_on)
         frames[m] = (
-            weighted_outcomes(pairs, own.values(), *sides(m), arena.battles)
+            weighted_outcomes(pairs, own.values(), *sides(m), arena.battles, of_judges)
             if len(kinds) > 1
-            else outcomes(pairs, own[kinds[0].votes.name], *sides(m), arena.battles.votes)
+            else outcomes(pairs, own[kinds[0].votes.name], *sides(m), arena.battles.votes, of_judges)
         )
     if arena.observes:
         observed = step.warehouse.read("answer_behaviours", sorted({name for m in frames for name in sides(m)}))
         frames = {m: with_agreement(frame, observed, *sides(m)) for m, frame in frames.items()}
     return record(step, frames, describe=tally)
+
+
+def judge_weights(arena: Arena, warehouse: Warehouse, matchups: Sequence[str]) -> dict[str, float] | None:
+    """The weights of the judges of some matchups, by their exams; None in an arena without exams."""
+    if not arena.battles.exam:
+        return None
+    judges = sorted({judge for m in matchups for judge in arena.judges(*sides(m))})
+    return weights(warehouse.read("judge_exams", judges), judges, arena.battles.votes)
 
 
 def tally(battles: pl.DataFrame) -> dict[str, Any]:
@@ -126,5 +154,6 @@ def tally(battles: pl.DataFrame) -> dict[str, Any]:
 
 BEFORE_BATTLES = [answers, answer_samples, generated_tests, sample_behaviours, settled_answers]
 """What settling needs comes before the battles, each table after those that it reads."""
-OF_BATTLES = [table for one in KINDS for table in one.tables if table not in BEFORE_BATTLES]
+LAST_OPINIONS = sorted(KINDS, key=lambda one: one.kind == OPINION)  # judges may be asked only where the others do not decide
+OF_BATTLES = [table for one in LAST_OPINIONS for table in one.tables if table not in BEFORE_BATTLES]
 TABLES = [*BEFORE_BATTLES, *OF_BATTLES, battle_outcomes]

@@ -57,6 +57,10 @@ class RunCounts:
     """Pairs whose outcome came from an earlier row."""
     seconds: float = 0.0
 
+    def add(self, other: "RunCounts") -> None:
+        """Add the counts of further runs to these."""
+        self.runs, self.reused, self.seconds = self.runs + other.runs, self.reused + other.reused, self.seconds + other.seconds
+
 
 @dataclass(slots=True)
 class PendingProgram:
@@ -120,6 +124,15 @@ def settle(
     return counts
 
 
+def forecast(rows: Iterable[dict[str, Any]], known: Mapping[str, Verdict]) -> tuple[int, int, int]:
+    """What `settle` would do: the pairs of an answer and a text that can be run, those of them that are not known, and the
+    programs that these are run on. A program that cannot be loaded takes a second run, of its definitions.
+    """
+    waiting = [row for row in rows if row["outcome"] is None]
+    programs = pending_programs(waiting, known)
+    return len(waiting), sum(len(one.texts) for one in programs), len(programs)
+
+
 def settled(runs: Iterable[str], known: Mapping[str, Verdict]) -> str | None:
     """The run key that gives the outcome, of the run keys of an answer and a text; None while another run is needed.
 
@@ -130,7 +143,7 @@ def settled(runs: Iterable[str], known: Mapping[str, Verdict]) -> str | None:
     return next((key for key in keys if key in known and (key == keys[-1] or known[key].outcome != NOT_RUN)), None)
 
 
-def pending_programs(rows: list[dict[str, Any]], known: Mapping[str, Verdict]) -> list[PendingProgram]:
+def pending_programs(rows: Iterable[dict[str, Any]], known: Mapping[str, Verdict]) -> list[PendingProgram]:
     """The programs to run next, each with the texts that have no outcome on it."""
     found, queued = dict[str, PendingProgram](), set[str]()
     for row in rows:

@@ -27,6 +27,11 @@ OPINION, EXECUTION, BEHAVIOUR = "opinion", "execution", "behaviour"
 """The kinds of evidence, values of the column `evidence`."""
 
 
+def votes_table(kind: str) -> str:
+    """The table with the votes of a kind of evidence."""
+    return "judge_votes" if kind == OPINION else f"{kind}_votes"
+
+
 def decision(p_left: float | None, p_right: float | None, reason: str) -> dict[str, Any]:
     """The columns of a vote that follow from its probabilities. Without them it failed for the `reason`."""
     if p_left is None or p_right is None:
@@ -58,11 +63,15 @@ def opinions_per_battle(arena: Arena, matchup: str) -> int:
     return len(arena.judges(*sides(matchup))) * (2 if arena.battles.orders == "both" else 1)
 
 
-def check_votes(pairs: pl.DataFrame, votes: pl.DataFrame, expected: int, table: str) -> None:
+def check_votes(pairs: pl.DataFrame, votes: pl.DataFrame, expected: int, table: str, asked: pl.DataFrame | None = None) -> None:
     """Raise LookupError unless every battle has the `expected` number of votes of a table, abstentions included, on its present
     answers. Otherwise the votes are older than the answers, and a battle without votes would count as a tie.
+
+    `asked` are the battles that get votes, if not all do; the others must have none.
     """
-    on = ["instruction_id", "key_left", "key_right"]
-    counts = pairs.drop_nulls().join(votes, on=on, how="left").group_by("instruction_id").agg(pl.col("judge").count())
-    if wrong := len(counts.filter(pl.col("judge") != expected)):
-        raise LookupError(f"{table}: {wrong} battles lack votes on their present answers; materialize {table} first")
+    on, battles = ["instruction_id", "key_left", "key_right"], pairs.drop_nulls()
+    counts = battles.join(votes, on=on, how="left").group_by("instruction_id").agg(pl.col("judge").count())
+    gets_votes = pl.col("instruction_id").is_in((battles if asked is None else asked)["instruction_id"].implode())
+    if wrong := len(counts.filter(pl.col("judge") != pl.when(gets_votes).then(expected).otherwise(0))):
+        lacking = f"{wrong} battles lack votes on their present answers" + (", or need none" if asked is not None else "")
+        raise LookupError(f"{table}: {lacking}; materialize {table} first")

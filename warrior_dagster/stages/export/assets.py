@@ -75,13 +75,16 @@ def dataset(
     def exported(step: Step) -> dg.MaterializeResult:
         arena = step.arena
         every = records.records(step.warehouse, arena)
-        made = make(every, arena)
+        undecided = records.undecided(every, arena.export)["instruction_id"].unique()
+        made = make(every.filter(~pl.col("instruction_id").is_in(undecided.implode())), arena)
         check_same_source(step, benchmark_overlap.name)
         rows = contamination.remove_overlapping(made, step.warehouse.read(benchmark_overlap.name, [WHOLE]))
         with_tokens = turn_tokens.rows_with_turn_tokens(rows)
         if arena.export.turn_tokens == "neutralise":
             rows = turn_tokens.neutralised(rows)
         counts = {one.name: step.warehouse.count(one.name, one.partitions(arena)) for one in counted}
+        if arena.export.undecided == "leave_out":
+            counts[f"left out of {kind}: undecided"] = len(undecided)
         if with_tokens:
             counts[f"{kind} rows with turn tokens ({arena.export.turn_tokens})"] = with_tokens
         if kind == "dpo" and "own_sample" in every.columns:
@@ -93,12 +96,17 @@ def dataset(
         return record(
             step,
             {WHOLE: keyed},
-            metadata={**where, "left_out_for_benchmarks": len(made) - len(rows), "with_turn_tokens": with_tokens},
+            metadata={
+                **where,
+                "left_out_undecided": len(undecided),
+                "left_out_for_benchmarks": len(made) - len(rows),
+                "with_turn_tokens": with_tokens,
+            },
         )
 
     exported.__doc__ = (
         f"{description} Parquet, JSON Lines and a card; answers cut off at the token limit are never shown as good ones, and"
-        " what overlaps a benchmark is left out."
+        " what overlaps a benchmark is left out, as are instructions whose best answer no evidence decided (export.undecided)."
     )
     return table(
         name=f"{kind}_dataset",
@@ -119,7 +127,7 @@ def dataset(
             **made_from,
         ),
         kinds=("huggingface", "parquet"),
-        if_empty="warn",  # all answers may be cut off, or have equal scores
+        if_empty="warn",  # all answers may be cut off, have equal scores, or be decided by no evidence
         invalidate_files=lambda arena: files.invalidate_dataset(Path(arena.export.folder), kind),
         enabled=lambda arena: kind in arena.export.formats,
     )(exported)
@@ -127,12 +135,12 @@ def dataset(
 
 def datasets(counted: Sequence[Table]) -> list[Table]:
     """The table of each format; the cards count the rows of some tables."""
-    competitor, score = "answer_scores.competitor", "answer_scores.score"
+    competitor, score, decided_by = "answer_scores.competitor", "answer_scores.score", "answer_scores.decided_by"
     return [
         dataset(
             "sft",
             lambda rows, _: sft.sft_rows(rows),
-            {"messages": f"{INSTRUCTION} {ANSWER}", "competitor": competitor, "score": score},
+            {"messages": f"{INSTRUCTION} {ANSWER}", "competitor": competitor, "score": score, "decided_by": decided_by},
             counted,
             "Each instruction with its gold answer, as `messages`, for supervised fine-tuning.",
         ),
@@ -147,6 +155,7 @@ def datasets(counted: Sequence[Table]) -> list[Table]:
                 **{"prompt": INSTRUCTION, "chosen": ANSWER, "rejected": f"{ANSWER} {OWN_SAMPLE}"},
                 **dict.fromkeys(("chosen_competitor", "rejected_competitor"), competitor),
                 **dict.fromkeys(("chosen_score", "rejected_score"), score),
+                "decided_by": decided_by,
             },
             counted,
             "Each instruction with its best and its worst answer, or a worse sample of the best one (export.dpo_rejected):"

@@ -8,10 +8,15 @@ import yaml
 
 from warrior_dagster.stages.export.publishing import public
 
+DECIDED_BY = (
+    "`decided_by` names the kind of evidence that put the best answer first. Where none did, it is `rating`, its competitor's, "
+    "or `length`: the answer is the shortest."
+)
 FORMATS = {
-    "sft": "`messages`: the instruction and its best answer. For supervised fine-tuning, such as TRL's `SFTTrainer`.",
+    "sft": "`messages`: the instruction and its best answer. For supervised fine-tuning, such as TRL's `SFTTrainer`. "
+    + DECIDED_BY,
     "dpo": "`prompt`, `chosen`, `rejected`: the best and the worst answer. For preference training, such as TRL's "
-    "`DPOTrainer`.",
+    f"`DPOTrainer`. {DECIDED_BY}",
     "kto": "`prompt`, `completion`, `label`: single answers, desirable or not. For unpaired preference training, such "
     "as TRL's `KTOTrainer`. Keep the order of the rows: neighbours answer different instructions.",
 }

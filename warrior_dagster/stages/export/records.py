@@ -3,8 +3,9 @@
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import UNDECIDED
 from warrior_dagster.config.stages import Export
-from warrior_dagster.materialization.agreement import check_answers, check_rows
+from warrior_dagster.materialization.agreement import check_answers, check_columns, check_rows
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 
@@ -23,8 +24,12 @@ def shown_answer(export: Export) -> pl.Expr:
 
 def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
     """One row for each instruction and usable answer, with its score, and with export.dpo_rejected: own_sample also the text
-    `own_sample` of `with_own_samples`. Raises LookupError if one is of another selection."""
+    `own_sample` of `with_own_samples`.
+
+    Raises LookupError if one is of another selection, or the scores are of an earlier version.
+    """
     scored = warehouse.read("answer_scores", [WHOLE])
+    check_columns("answer_scores", scored, "decided_by")
     selected, answers = (warehouse.read(table, arena.roster) for table in ("selected_instructions", "answers"))
     check_answers(answers, selected, arena.roster)
     check_rows("answer_scores", scored, answers.filter("usable").select("competitor", "instruction_id"))
@@ -40,7 +45,7 @@ def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
         .join(given, on=["instruction_id", "competitor"], maintain_order="left")
         .select(
             "instruction_id", "instruction", "attacker", "language", "difficulty", "competitor", "answer", "finished",
-            "score", "rank", "gold", "advantage", *own,
+            "score", "rank", "gold", "advantage", "decided_by", *own,
         )
     )  # fmt: skip
 
@@ -50,3 +55,9 @@ def with_own_samples(answers: pl.DataFrame, warehouse: Warehouse, arena: Arena) 
     text = shown_answer(arena.export).alias("own_sample")
     samples = warehouse.read("answer_samples", arena.roster).select("instruction_id", "competitor", text, least_like="sample")
     return answers.join(samples, on=["instruction_id", "competitor", "least_like"], how="left", maintain_order="left")
+
+
+def undecided(records: pl.DataFrame, export: Export) -> pl.DataFrame:
+    """The records that export.undecided leaves out: those of instructions whose best answer no evidence decided."""
+    left_out = export.undecided == "leave_out"
+    return records.filter(pl.lit(left_out) & pl.col("decided_by").is_in(UNDECIDED))

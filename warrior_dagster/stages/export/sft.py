@@ -2,7 +2,7 @@
 
 `records`, which all formats are made from, has one row for each instruction and usable answer: `instruction_id`, `instruction`,
 `attacker`, `language`, `difficulty`, `competitor`, `answer`, `finished` (not cut off at the token limit), `score`, `rank`,
-`gold` and `advantage`.
+`gold`, `advantage` and `decided_by` (what put the gold answer of the instruction first).
 """
 
 import polars as pl
@@ -16,7 +16,7 @@ def messages(**columns: str) -> pl.Expr:
 
 
 def sft_rows(records: pl.DataFrame) -> pl.DataFrame:
-    """One row per instruction with a finished gold answer: `messages`, competitors and score.
+    """One row per instruction with a finished gold answer: `messages`, competitors, score and `decided_by`.
 
     An unfinished answer would teach a model to stop in mid-sentence. If the gold answer is unfinished, the instruction is left
     out, because the other answers are worse.
@@ -27,6 +27,6 @@ def sft_rows(records: pl.DataFrame) -> pl.DataFrame:
         .select(
             "instruction_id",
             messages(user="instruction", assistant="answer").alias("messages"),
-            *("attacker", "competitor", "score"),
+            *("attacker", "competitor", "score", "decided_by"),
         )
     )

@@ -3,58 +3,88 @@
 import dagster as dg
 import polars as pl
 
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
-from warrior_dagster.materialization.agreement import check_answers, check_outcomes
+from warrior_dagster.materialization.agreement import check_answers, check_columns, check_outcomes
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, check_same_source, counted, record
 from warrior_dagster.materialization.table import table
-from warrior_dagster.stages.ratings import leaderboard, scores
-from warrior_dagster.warehouse.tables import WHOLE
+from warrior_dagster.stages.ratings import deciding, judge_aware, leaderboard, scores
+from warrior_dagster.warehouse.tables import WHOLE, Warehouse
+
+VOTES = {"opinion": "judge_votes", "execution": "execution_votes", "behaviour": "behaviour_votes"}
+"""The table of votes of each kind of evidence."""
+
+
+def rated_votes(arena: Arena) -> list[str]:
+    """The tables of votes that ratings are fitted to; none where they are of outcomes."""
+    return [VOTES[kind] for kind in arena.battles.evidence] if arena.ratings.method == "judge_aware" else []
+
+
+def read_votes(arena: Arena, warehouse: Warehouse, outcomes: pl.DataFrame) -> judge_aware.Counted | None:
+    """The votes on the battles of `outcomes` that ratings are fitted to; None where ratings are of outcomes."""
+    if arena.ratings.method != "judge_aware":
+        return None
+    columns = ["row_id", "instruction_id", "left", "right", "judge", "evidence", "status", "verdict", "p_left"]
+    frames = [warehouse.read(name, matchup_keys(arena.roster), columns) for name in rated_votes(arena)]
+    return judge_aware.counted(pl.concat(frames), outcomes, arena.roster, arena.battles.votes)
 
 
 @table(
     partitioned_by="nothing",
     columns=lambda arena: tuple(leaderboard.rating_schema(arena.ratings)),
-    reads={"battle_outcomes": SAME},
-    settings=lambda arena: [arena.ratings],
+    reads=lambda arena: dict.fromkeys(("battle_outcomes", *rated_votes(arena)), SAME),
+    settings=lambda arena: [arena.ratings, *([arena.battles.votes] if rated_votes(arena) else [])],
     kinds=("python", "lancedb"),
     origins=lambda arena: origins(
         **dict.fromkeys(
             [name for name in leaderboard.rating_schema(arena.ratings) if name not in ("row_id", "competitor", "method")],
-            "battle_outcomes.left battle_outcomes.right battle_outcomes.outcome",
+            " ".join(
+                [
+                    "battle_outcomes.left battle_outcomes.right battle_outcomes.outcome",
+                    *(f"{name}.p_left {name}.verdict {name}.judge" for name in rated_votes(arena)),
+                ]
+            ),
         ),
     ),
 )
 def elo_ratings(step: Step) -> dg.MaterializeResult:
     """Each competitor's rating over all battles, with a 95 % bootstrap interval. Elo is the mean over many orders of the
-    battles, with its standard deviation over single orders; the seed fixes the orders.
+    battles, with its standard deviation over single orders; the seed fixes the orders. Judge-aware ratings are fitted to
+    votes instead, with how well each judge tells competitors apart.
     """
     arena = step.arena
     outcomes = step.warehouse.read("battle_outcomes", matchup_keys(arena.roster)).drop_nulls("outcome")
-    rated = leaderboard.rate(outcomes, arena.roster, arena.ratings)
+    votes = read_votes(arena, step.warehouse, outcomes)
+    rated = leaderboard.rate(outcomes, arena.roster, arena.ratings, votes)
     standings = {row["competitor"]: round(row["rating"], 1) for row in rated.iter_rows(named=True)}
     plotted = {f"rating {name}": rating for name, rating in standings.items()}  # the UI draws numbers over time
     metadata = {"ratings": standings, **plotted, "battles": len(outcomes), "seed": arena.ratings.seed}
     if "order_deviation" in rated.columns:
         deviations = rated.select("competitor", pl.col("order_deviation").round(1)).iter_rows()
         metadata["standard deviation over single orders"] = dict(deviations)
+    if votes is not None:
+        _, metadata["discrimination"] = judge_aware.rate(votes, len(arena.roster), initial=arena.ratings.initial)
     return record(step, {WHOLE: rated}, metadata=metadata)
 
 
 SCORE = "elo_ratings.rating battle_outcomes.local_left answers.answer"
 
 
+def score_columns(arena: Arena) -> tuple[str, ...]:
+    """The columns of scores; where it is observed what answers return, also how far they agree."""
+    columns = ("row_id", "instruction_id", "competitor", "score", "elo_part", "local_part", "rank", "gold", "advantage")
+    return (*columns, "opponents", "decided_by", *(["agreement"] if arena.observes else []))
+
+
 @table(
     partitioned_by="nothing",
-    columns=(
-        *("row_id", "instruction_id", "competitor", "score", "elo_part", "local_part"),
-        *("rank", "gold", "advantage", "opponents"),
-    ),
+    columns=score_columns,
     reads={"elo_ratings": SAME, "battle_outcomes": SAME, "answers": SAME, "selected_instructions": SAME},
-    settings=lambda arena: [arena.ratings],
+    settings=lambda arena: [arena.ratings, arena.battles.evidence],
     kinds=("numpy", "lancedb"),
-    origins=origins(
+    origins=lambda arena: origins(
         row_id="answers.instruction_id answers.competitor",
         instruction_id="answers.instruction_id",
         competitor="answers.competitor",
@@ -65,24 +95,30 @@ SCORE = "elo_ratings.rating battle_outcomes.local_left answers.answer"
         rank=f"{SCORE} answers.completion_key",
         gold=f"{SCORE} answers.completion_key",
         opponents="answers.usable",
+        decided_by=f"{SCORE} battle_outcomes.decided_by answers.completion_key",
+        **({"agreement": "battle_outcomes.agreement"} if arena.observes else {}),
     ),
 )
 def answer_scores(step: Step) -> dg.MaterializeResult:
     """The final score of every answer, alpha times what the ratings expect plus (1 - alpha) times what the votes say, and
-    the gold answer of each instruction.
+    the gold answer of each instruction, with what decided it: a kind of evidence, or only the rating or the length.
     """
     arena, warehouse = step.arena, step.warehouse
     selected = warehouse.read("selected_instructions", arena.roster, ["instruction_id", "competitor"])
     answers = warehouse.read("answers", arena.roster)
     check_answers(answers, selected, arena.roster)
     outcomes = warehouse.read("battle_outcomes", matchup_keys(arena.roster))
+    check_columns("battle_outcomes", outcomes, "decided_by")
     check_outcomes(outcomes, selected, arena.roster, arena.battles.instructions)
     ratings = dict(warehouse.read("elo_ratings", [WHOLE]).select("competitor", "rating").iter_rows())
     check_same_source(step, "elo_ratings")
     fought = outcomes.drop_nulls("outcome")
     scored = scores.final_scores(fought, ratings, answers, arena.roster, alpha=arena.ratings.alpha)
-    keyed = scored.with_columns(pl.format("{}:{}", "instruction_id", "competitor").alias("row_id"))
-    return record(step, {WHOLE: keyed}, metadata={"gold": counted(keyed.filter("gold"), "competitor")})
+    explained = deciding.with_deciders(scored, answers, fought, arena.battles.evidence)
+    keyed = explained.with_columns(pl.format("{}:{}", "instruction_id", "competitor").alias("row_id"))
+    gold = keyed.filter("gold")
+    metadata = {"gold": counted(gold, "competitor"), "decided_by": counted(gold, "decided_by")}
+    return record(step, {WHOLE: keyed.select(score_columns(arena))}, metadata=metadata)
 
 
 TABLES = [elo_ratings, answer_scores]

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from warrior_dagster.config.stages import Ratings
-from warrior_dagster.stages.ratings import bootstrap, elo
+from warrior_dagster.stages.ratings import bootstrap, elo, judge_aware
 from warrior_dagster.stages.ratings.many_orders import elo_over_orders
 from warrior_dagster.stages.ratings.results import by_results
 
@@ -27,14 +27,19 @@ def rating_schema(settings: Ratings) -> dict[str, type[pl.DataType]]:
     return {name: kind for name, kind in RATING_SCHEMA.items() if over_orders or name != "order_deviation"}
 
 
-def rate(outcomes: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:
+def rate(
+    outcomes: pl.DataFrame, roster: list[str], settings: Ratings, votes: judge_aware.Counted | None = None
+) -> pl.DataFrame:
     """Ratings with intervals and counts, one row per competitor in roster order. No intervals without bootstrap rounds.
 
-    Except for one pass of Elo, names, the roster's order, sides and the order of rows change nothing: competitors with the same
-    results have the same rating and interval.
+    Judge-aware ratings are of the `votes`, those on the same battles. Except for one pass of Elo, names, the roster's order,
+    sides and the order of rows change nothing: competitors with the same results have the same rating and interval.
     """
     battles, schema = outcomes.select("left", "right", "outcome"), rating_schema(settings)
-    rated = in_one_pass(battles, roster, settings) if settings.one_pass else by_results_alone(battles, roster, settings)
+    if settings.method == "judge_aware":
+        rated = by_votes(votes, roster, settings)
+    else:
+        rated = in_one_pass(battles, roster, settings) if settings.one_pass else by_results_alone(battles, roster, settings)
     return (
         pl.DataFrame({"competitor": roster})
         .with_columns(row_id="competitor", method=pl.lit(settings.method))
@@ -52,6 +57,16 @@ def in_one_pass(battles: pl.DataFrame, roster: list[str], settings: Ratings) -> 
     found = elo.elo(battles, roster, k=k, initial=initial, seed=seed)
     samples = bootstrap.elo_samples(battles, roster, k=k, initial=initial, rounds=rounds, seed=seed)
     return with_intervals({"competitor": roster, "rating": [found[name] for name in roster]}, samples)
+
+
+def by_votes(votes: judge_aware.Counted | None, roster: list[str], settings: Ratings) -> pl.DataFrame:
+    """The columns of `in_one_pass` by who voted for whom. Raises ValueError without votes."""
+    if votes is None:
+        raise ValueError("judge-aware ratings need the votes")
+    initial, rounds, seed = settings.initial, settings.bootstrap_rounds, settings.seed
+    found, _ = judge_aware.rate(votes, len(roster), initial=initial)
+    samples = judge_aware.samples(votes, len(roster), initial=initial, rounds=rounds, seed=seed)
+    return with_intervals({"competitor": roster, "rating": found}, samples)
 
 
 def by_results_alone(battles: pl.DataFrame, roster: list[str], settings: Ratings) -> pl.DataFrame:

@@ -38,8 +38,9 @@ def final_scores(
 
     Returns one row for each instruction and member of its group, sorted by instruction, then by roster: `instruction_id`,
     `competitor`, `score` (e), `elo_part` (the sum of X), `local_part` (the sum of x), `rank` (1 is best; of equal scores the
-    shorter answer is better, then the lower completion key, which is a hash), `gold` (rank 1, once per instruction),
-    `advantage` ((e - mean) / population standard deviation of the group; 0 if all scores are equal) and `opponents` (n - 1).
+    one with the higher `elo_part` is better, then the shorter answer, then the lower completion key, which is a hash), `gold`
+    (rank 1, once per instruction), `advantage` ((e - mean) / population standard deviation of the group; 0 if all scores are
+    equal) and `opponents` (n - 1).
 
     Raises ValueError if alpha or x is not from 0 to 1, a rating is not finite, a pair or answer is repeated, or a name is not
     in the roster; KeyError if a competitor of the roster has no rating.
@@ -75,7 +76,7 @@ def final_scores(
         .with_columns(score=(alpha * pl.col("elo_part") + (1.0 - alpha) * pl.col("local_part")).round(DECIMALS))
     )
     score, place = np.zeros(in_group.shape), np.zeros(in_group.shape, dtype=np.int64)
-    score[positions], place[positions] = usable["score"], usable["place"]
+    score[positions], place[positions] = usable["score"], _places(usable)
     rank = _ranks(score, place, in_group)[positions]
     return usable.select(
         *("instruction_id", "competitor", "score", "elo_part", "local_part"),
@@ -84,6 +85,12 @@ def final_scores(
         advantage=_advantages(score, in_group)[positions],
         opponents=in_group.sum(axis=0)[positions[1]] - 1,
     )
+
+
+def _places(usable: pl.DataFrame) -> pl.Series:
+    """The place of each answer among those with the same score: by rating, then length, then completion key."""
+    order = -pl.col("elo_part").round(DECIMALS), pl.col("answer").str.len_chars(), "completion_key", "column"
+    return usable.sort(*order).with_row_index("place").sort("row", "column")["place"]
 
 
 def _advantages(score: Matrix, in_group: NDArray[np.bool_]) -> Matrix:
@@ -107,16 +114,13 @@ def _ranks(score: Matrix, place: NDArray[np.int64], in_group: NDArray[np.bool_])
 
 
 def _indexed_answers(answers: pl.DataFrame, roster: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The usable answers, sorted, with `row` (instruction), `column` (competitor) and `place` (among answers with equal
-    scores); and the instruction ids with `row`.
-    """
+    """The usable answers, sorted, with `row` (instruction) and `column` (competitor); and the instruction ids with `row`."""
     usable = answers.filter("usable").select("instruction_id", "competitor", "answer", "completion_key")
     ids = usable.select(pl.col("instruction_id").unique().sort()).with_row_index("row")
     indexed = usable.join(ids, on="instruction_id").with_columns(column=_column("competitor", roster))
     if indexed["column"].has_nulls():
         raise ValueError("an answer of a competitor that is not in the roster")
-    placed = indexed.sort(pl.col("answer").str.len_chars(), "completion_key", "column").with_row_index("place")
-    return placed.sort("row", "column"), ids
+    return indexed.sort("row", "column"), ids
 
 
 def _indexed_outcomes(

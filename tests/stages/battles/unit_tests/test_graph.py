@@ -23,7 +23,8 @@ from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.orchestration.catalog import arena_assets
-from warrior_dagster.planning.cost import plan
+from warrior_dagster.planning.cost import plan, plan_with_runs
+from warrior_dagster.planning.runs import RunsLine
 from warrior_dagster.report.lineage import lineages
 from warrior_dagster.report.page import report
 from warrior_dagster.report.terminal import show_lineage
@@ -177,7 +178,7 @@ def test_an_arena_with_opinions_alone_has_no_execution_in_its_assets_rows_and_ve
     unused = {"evidence": ["opinion"], "weights": {"execution": 5.0}}
     assert versions(battles=unused, execution={"seconds": 9.0, "prompt": "$instruction"}) == plain
     changed = versions(battles={"evidence": ["opinion", "execution"], "combine": "sum"})
-    read_votes, with_cards = {"battle_outcomes", "judge_audit"}, {"sft_dataset", "dpo_dataset", "kto_dataset"}
+    read_votes, with_cards = {"battle_outcomes", "judge_audit", "answer_scores"}, {"sft_dataset", "dpo_dataset", "kto_dataset"}
     assert {name for name in plain if plain[name] != changed[name]} == read_votes | with_cards
     assert changed != versions(battles={"evidence": ["opinion", "execution"], "combine": "sum", "weights": {"execution": 5.0}})
     assert "from_execution" not in rows(finished_run.arena, "battle_outcomes").columns
@@ -196,6 +197,78 @@ def test_judges_without_any_test_cause_a_warning_and_opinions_decide(make_arena:
     assert rows(arena, "execution_results").is_empty()
     assert set(rows(arena, "execution_votes")["status"]) == {"failed"}
     assert rows(arena, "battle_outcomes")["from_execution"].sum() == 0
+
+
+OPEN = {"verdict": "direct", "votes": "soft", "evidence": ["execution", "opinion"]}
+
+
+def test_judges_are_asked_about_open_battles_alone_and_a_newcomer_repeats_nothing(
+    make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_writers(monkeypatch)
+    roster = ("ann", "bob", "cyd")
+    arena = make_arena(roster, battles=OPEN | {"opinions": "open"})
+    requested(arena, ("competitors", None))
+    first = {line.stage: line for line in plan(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))}["judge_votes"]
+    assert first.estimated == first.to_send > 0
+    assert "expected: at most, if running code decides none of these battles" in first.basis
+    requested(arena, ("execution_votes", None))
+    planned = {line.stage: line for line in plan(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))}[
+        "judge_votes"
+    ]
+    assert planned.estimated == 0
+    assert "battles need no opinion" in planned.basis
+    assert planned.to_send < first.to_send
+    assert keys(requested(arena, ("matchups", None))).total() == planned.to_send
+    votes, outcomes = rows(arena, "judge_votes"), rows(arena, "battle_outcomes")
+    judged = outcomes.join(votes, on=["instruction_id", "left", "right"], how="semi")
+    assert 0 < len(judged) < len(outcomes.drop_nulls("outcome"))
+    assert (judged["decided_by"] != "execution").all()
+    assert (outcomes.filter(decided_by="opinion")["from_opinion"] > 0).all()
+    assert (outcomes.filter(decided_by="execution")["from_opinion"] == 0).all()
+
+    everyone = make_arena(roster, battles=OPEN, warehouse=str(tmp_path / "everyone"))
+    shutil.copytree(arena.warehouse, everyone.warehouse)
+    requested(everyone, ("matchups", None))
+    columns = ["instruction_id", "left", "right", "local_left", "outcome", "decided_by"]
+    assert rows(everyone, "battle_outcomes").select(columns).equals(outcomes.select(columns))
+
+    grown, had = make_arena((*roster, "dan"), battles=OPEN | {"opinions": "open"}), paid(arena)
+    sent = battles(grown)
+    assert set(sent) == needed(grown) - had
+    assert max(sent.values()) == 1
+    assert set(to_send(grown).values()) == {0}
+
+
+def test_the_plan_says_how_many_runs_are_left(
+    battled_copy: MakeArena, make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_writers(monkeypatch)
+
+    def planned(arena: Arena) -> RunsLine:
+        (found,) = plan_with_runs(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))[1]()
+        return found
+
+    fresh = planned(make_arena(battles=BOTH, warehouse=str(tmp_path / "empty")))
+    assert fresh.to_run == fresh.expected == 9 * 3 * 3 * 8  # instructions, answers, writers, tests
+    assert "at most 24 runs an answer" in fresh.basis
+    small = battled_copy()
+    done = planned(small)
+    assert (done.to_run, done.expected, done.seconds) == (0, 0, 0.0)
+    assert done.done == len(rows(small, "execution_results").filter(pl.col("outcome") != "not run"))
+    grown = battled_copy((*small.roster, "dan"))
+    before = planned(grown)
+    assert before.expected > 0
+    assert "runs an answer, as so far" in before.basis
+    requested(grown, *((name, None) for name in ("mined_instructions", "unique_instructions", "instruction_difficulty")))
+    requested(grown, *((name, None) for name in ("instruction_embeddings", "selected_instructions")))
+    requested(grown, ("answers", None), ("generated_tests", None))
+    known, ran = planned(grown), runs_counted(monkeypatch)
+    assert known.expected == 0
+    assert known.seconds
+    requested(grown, ("execution_results", None))
+    assert sum(ran) >= known.to_run > 0  # an answer that cannot be loaded runs once more as its definitions
+    assert planned(grown).to_run == 0
 
 
 def test_a_missing_request_or_run_is_an_error_that_names_the_asset(

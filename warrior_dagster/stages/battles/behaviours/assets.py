@@ -9,17 +9,19 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
+from warrior_dagster.materialization.table import RunForecast, Runs
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS
 from warrior_dagster.sandbox.pool import observe_all
 from warrior_dagster.stages.battles.behaviours import agreement, checks, observing, voting
 from warrior_dagster.stages.battles.behaviours.inputs import inputs
 from warrior_dagster.stages.battles.pairing import read_pairs
-from warrior_dagster.stages.battles.sandbox_runs import limits
+from warrior_dagster.stages.battles.sandbox_runs import ROUNDS, limits
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -44,6 +46,11 @@ table = partial(description.table, enabled=lambda arena: arena.observes)
         instruction_id="generated_tests.instruction_id",
         row_id="generated_tests.instruction_id generated_tests.test",
         **dict.fromkeys(("outcome", "value", "reason", "bound", "run_key"), "answers.answer generated_tests.test"),
+    ),
+    runs=Runs(
+        lambda arena, warehouse, rows: runs_of(arena, warehouse, rows["answers"], rows["generated_tests"]),
+        most=lambda arena: len(arena.roster) * arena.execution.inputs,
+        processes=lambda inputs, answers: ROUNDS * (inputs + answers),
     ),
     if_empty="ignore",
 )
@@ -97,6 +104,12 @@ def behaviour_votes(step: Step) -> dg.MaterializeResult:
     }
     audit = {name: "undefined" if value is None else value for name, value in agreement.by_model(observed, models).items()}
     return record(step, frames, describe=vote_summary, metadata=audit, checks=[checks.behaviours_decide(frames)])
+
+
+def runs_of(arena: Arena, warehouse: Warehouse, answers: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
+    """The runs of known answers on the inputs of known tests."""
+    found, before = inputs(tests, arena.execution.inputs), earlier_behaviours(warehouse, arena.roster)
+    return RunForecast(*observing.forecast(answers, found, before, arena.execution))
 
 
 def earlier_behaviours(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract_code
 from warrior_dagster.sandbox.pool import Observation, ObservedProgram
+from warrior_dagster.stages.battles import sandbox_runs
 from warrior_dagster.stages.battles.behaviours.agreement import RETURNED
 from warrior_dagster.stages.battles.sandbox_runs import (
     MAX_REASON,
@@ -59,8 +60,28 @@ def observe(
     equal ones count once, whoever wrote them. What `before`, rows of SCHEMA, knows is not run again. Raises IsolationError as
     `run` does.
     """
+    rows = observed_rows(answers, inputs, settings)
+    counts = settle(rows, known_verdicts(before), run, ObservedProgram, verdict)
+    for row in rows:
+        if row["outcome"] == RAISED and row["reason"].endswith(ModuleNotFoundError.__name__):
+            row.update(without_modules(row["modules"], settings))
+    return pl.DataFrame(rows, schema=SCHEMA), counts
+
+
+def forecast(answers: pl.DataFrame, inputs: pl.DataFrame, before: pl.DataFrame, settings: Execution) -> tuple[int, int, int]:
+    """What `observe` would do, as sandbox_runs.forecast counts it."""
+    return sandbox_runs.forecast(observed_rows(answers, inputs, settings), known_verdicts(before))
+
+
+def known_verdicts(before: pl.DataFrame) -> dict[str, Verdict]:
+    """The verdicts of earlier rows by run key."""
     columns = before.select("run_key", "outcome", "reason", "level", "value")
-    known, rows = {key: Verdict(*found) for key, *found in columns.rows()}, list[dict[str, Any]]()
+    return {key: Verdict(*found) for key, *found in columns.rows()}
+
+
+def observed_rows(answers: pl.DataFrame, inputs: pl.DataFrame, settings: Execution) -> list[dict[str, Any]]:
+    """The row of each usable answer and input, in order."""
+    rows = list[dict[str, Any]]()
     unique = inputs.select("instruction_id", "input").unique().sort("instruction_id", "input")
     calls = dict(unique.group_by("instruction_id", maintain_order=True).agg("input").rows())
     usable = answers.filter("usable").sort("competitor", "instruction_id")
@@ -69,11 +90,7 @@ def observe(
         of_answer = {"instruction_id": identity, "competitor": competitor, "answer_key": key}
         bind = cache(partial(bound_name, code))
         rows += [of_answer | observed_row(code, identity, call, bind, settings) for call in calls.get(identity, [])]
-    counts = settle(rows, known, run, ObservedProgram, verdict)
-    for row in rows:
-        if row["outcome"] == RAISED and row["reason"].endswith(ModuleNotFoundError.__name__):
-            row.update(without_modules(row["modules"], settings))
-    return pl.DataFrame(rows, schema=SCHEMA), counts
+    return rows
 
 
 def bound_name(code: Code, name: str) -> tuple[str, str]:

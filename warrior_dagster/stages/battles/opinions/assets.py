@@ -1,5 +1,8 @@
 """Opinions: what judges say of two answers that they see."""
 
+from functools import partial
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
@@ -7,10 +10,11 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.config.serving import Competitor
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE
-from warrior_dagster.materialization.recording import Step, record
+from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, FIRST, SAME
+from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, table, tokens_of
-from warrior_dagster.stages.battles.opinions import judging
+from warrior_dagster.stages.battles.open_battles import closing_tables, read_open
+from warrior_dagster.stages.battles.opinions import exam, judging, weights
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 
@@ -27,8 +31,12 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
 @table(
     partitioned_by="matchup",
     columns=tuple(VOTE_SCHEMA),
-    reads={"selected_instructions": EVERYONE, "answers": BOTH_SIDES},
-    settings=lambda arena: [arena.battles.model_dump(mode="json", exclude=NOT_OF_VOTES)],
+    reads=lambda arena: {
+        "selected_instructions": EVERYONE,
+        "answers": BOTH_SIDES,
+        **dict.fromkeys(closing_tables(arena.battles), SAME),
+    },
+    settings=lambda arena: [arena.battles.model_dump(mode="json", exclude=NOT_OF_VOTES), *closing_tables(arena.battles)],
     origins=origins(
         **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
         **dict.fromkeys(("key_left", "key_right"), "answers.completion_key"),
@@ -39,15 +47,17 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     ),
     usable=pl.col("status") != "failed",
     usable_row="a vote that could be read",
+    if_empty=lambda arena: "ignore" if closing_tables(arena.battles) else "fail",  # no battle may be open
     no_empty_partition=True,
     on_card=True,
     requests=Requests(verdict_tokens, asked=lambda arena, matchup: arena.judges(*sides(matchup))),
 )
 def judge_votes(step: Step) -> dg.MaterializeResult:
     """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot be
-    read abstains, with the reason.
+    read abstains, with the reason. With battles.opinions: open only on battles that running code leaves open.
     """
-    judged = judging.vote(step.arena, step.engines, read_pairs(step.arena, step.warehouse, step.keys), step.log)
+    battles = read_open(step.warehouse, read_pairs(step.arena, step.warehouse, step.keys), step.arena.battles)
+    judged = judging.vote(step.arena, step.engines, battles, step.log)
     votes = pl.DataFrame(judged.rows, schema=VOTE_SCHEMA)
     return record(
         step,
@@ -57,4 +67,53 @@ def judge_votes(step: Step) -> dg.MaterializeResult:
     )
 
 
-TABLES = [judge_votes]
+@table(
+    partitioned_by="competitor",
+    columns=tuple(exam.SCHEMA),
+    reads=lambda arena: {
+        **dict.fromkeys(("selected_instructions", "answers"), FIRST),
+        **dict.fromkeys(("execution_results", "broken_answers") if arena.runs_tests else (), FIRST),
+    },
+    settings=lambda arena: [
+        arena.battles.model_dump(mode="json", include={"exam", "verdict", "prompt", "sampling"}),
+        arena.runs_tests,
+    ],
+    origins=origins(
+        **dict.fromkeys(("question", "row_id", "how"), "answers.answer execution_results.outcome broken_answers.outcome"),
+        instruction_id="selected_instructions.instruction_id",
+        **dict.fromkeys(("author_better", "author_worse"), "answers.competitor"),
+        **dict.fromkeys(("key_better", "key_worse"), "answers.completion_key"),
+        made="answers.answer broken_answers.broken",
+        **dict.fromkeys(
+            ("status", "reason", "verdict", "p_better", "text", "reasoning"),
+            "selected_instructions.instruction answers.answer broken_answers.broken",
+        ),
+    ),
+    usable=pl.col("status") != "failed",
+    usable_row="a verdict that could be read",
+    no_empty_partition=True,
+    if_empty="warn",
+    requests=Requests(verdict_tokens),
+    enabled=lambda arena: arena.battles.exam > 0,
+)
+def judge_exams(step: Step) -> dg.MaterializeResult:
+    """What each judge says of battles whose better side is known, in both orders: an answer against one to another
+    instruction, against itself cut off or with its code broken, and answers that tests tell apart. What it scores is the weight
+    of its opinions; one that guesses has none.
+    """
+    arena = step.arena
+    given = exam.read_material(arena, step.warehouse)
+    sat = exam.sit(arena, step.engines, given, step.keys, step.log)
+    rows = pl.DataFrame(sat.rows, schema=exam.SCHEMA).sort("row_id")
+    return record(step, split(rows, step, "judge"), describe=partial(exam_summary, arena), result=sat)
+
+
+def exam_summary(arena: Arena, rows: pl.DataFrame) -> dict[str, Any]:
+    """The number of a judge's questions, by kind, and what it scored. There are fewer than asked for if material is short."""
+    asked = rows.unique("question")
+    shares = weights.scores(rows, arena.battles.votes).select(pl.exclude("judge")).to_dicts()
+    scored = {name: value for name, value in shares[0].items() if value is not None} if shares else {}
+    return {"questions": len(asked), "questions_at_most": arena.battles.exam, "kinds": counted(asked, "kind"), **scored}
+
+
+TABLES = [judge_exams, judge_votes]

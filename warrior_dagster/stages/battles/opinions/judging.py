@@ -52,16 +52,16 @@ def requests(judge: LoadedCompetitor, matchups: dict[str, pl.DataFrame], setting
         left, right = sides(row["matchup"])
         battle = {"left": left, "right": right} | {key: row[key] for key in ("instruction_id", "key_left", "key_right")}
         for order in orders(row["instruction_id"], settings.orders):
-            first, second = ("left", "right") if order == LEFT_FIRST else ("right", "left")
-            prompt = judge_prompt(
-                judge,
-                settings.prompt,
-                instruction=row["instruction"],
-                answer_a=row[f"answer_{first}"],
-                answer_b=row[f"answer_{second}"],
-            )
+            shown = [row[f"answer_{side}"] for side in ("left", "right")]
+            first, second = shown if order == LEFT_FIRST else reversed(shown)
             tag = battle | {"judge": judge.name, "order": order}
-            yield judge.verdict(prompt, settings, LETTERS, tag)
+            yield question(judge, settings, row["instruction"], first, second, tag)
+
+
+def question(judge: LoadedCompetitor, settings: Battles, instruction: str, first: str, second: str, tag: Any) -> Request:
+    """The request to a judge which of two answers to an instruction is better."""
+    prompt = judge_prompt(judge, settings.prompt, instruction=instruction, answer_a=first, answer_b=second)
+    return judge.verdict(prompt, settings, LETTERS, tag)
 
 
 def orders(instruction_id: str, how: str) -> tuple[str, ...]:

@@ -9,19 +9,20 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.text_settings import answer_settings
 from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import EVERYONE, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
-from warrior_dagster.materialization.table import Requests
+from warrior_dagster.materialization.table import Requests, RunForecast, Runs
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS
 from warrior_dagster.sandbox.pool import observe_all
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.behaviours import observing
 from warrior_dagster.stages.battles.behaviours.inputs import inputs
 from warrior_dagster.stages.battles.samples import settling
-from warrior_dagster.stages.battles.sandbox_runs import limits
+from warrior_dagster.stages.battles.sandbox_runs import ROUNDS, limits
 from warrior_dagster.warehouse.tables import Warehouse
 
 table = partial(description.table, enabled=lambda arena: arena.answers.samples > 1)
@@ -71,6 +72,11 @@ def answer_samples(step: Step) -> dg.MaterializeResult:
         input="generated_tests.test",
         row_id="answer_samples.row_id generated_tests.test",
         **dict.fromkeys(("outcome", "value", "reason", "bound", "run_key"), "answer_samples.answer generated_tests.test"),
+    ),
+    runs=Runs(
+        lambda arena, warehouse, rows: runs_of(arena, warehouse, rows["answer_samples"], rows["generated_tests"]),
+        most=lambda arena: arena.answers.samples * arena.execution.inputs,
+        processes=lambda inputs, answers: ROUNDS * (inputs + answers),
     ),
     if_empty="ignore",
 )
@@ -134,6 +140,17 @@ def described(rows: pl.DataFrame) -> dict[str, Any]:
 
 SAMPLES_AND_TESTS = (("answer_samples", "competitor"), ("generated_tests", "writer"))
 """The tables that settling reads, with the column of the competitor."""
+
+
+def runs_of(arena: Arena, warehouse: Warehouse, samples: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
+    """The runs of known samples on the inputs of their competitors' known tests."""
+    before, found = earlier_behaviours(warehouse, arena.roster), [(0, 0, 0)]
+    for name in arena.roster:
+        own = settling.several(samples.filter(competitor=name))
+        found.append(
+            observing.forecast(own, inputs(tests.filter(writer=name), arena.execution.inputs), before, arena.execution)
+        )
+    return RunForecast(*(sum(counts) for counts in zip(*found, strict=True)))
 
 
 def earlier_behaviours(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:

@@ -41,13 +41,17 @@ def observe(
     Only where there is a choice: an answer with one usable sample is not run. `samples` has rows of answering.SAMPLE_SCHEMA;
     the rest is as in observing.observe.
     """
-    several = samples.filter(pl.col("usable").sum().over("instruction_id") > 1)
-    rows, counts = observing.observe(several, inputs, before, run, settings)
+    rows, counts = observing.observe(several(samples), inputs, before, run, settings)
     numbers = samples.select("instruction_id", "sample", answer_key="completion_key")
     rows = rows.join(numbers, on=["instruction_id", "answer_key"], how="left", maintain_order="left")
     number = pl.col("sample").cast(pl.String).str.zfill(2)
     of_sample = pl.format("{}:{}:{}", "instruction_id", number, pl.col("row_id").str.split(":").list.last())
     return rows.with_columns(row_id=of_sample).select(list(OBSERVED_SCHEMA)), counts
+
+
+def several(samples: pl.DataFrame) -> pl.DataFrame:
+    """The samples of one competitor to instructions of which several are usable."""
+    return samples.filter(pl.col("usable").sum().over("instruction_id") > 1)
 
 
 def settle(samples: pl.DataFrame, observed: pl.DataFrame) -> pl.DataFrame:

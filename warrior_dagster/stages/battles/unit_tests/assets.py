@@ -15,16 +15,17 @@ from warrior_dagster.config.matchups import sides
 from warrior_dagster.config.serving import Competitor
 from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
-from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
+from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, FIRST, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
-from warrior_dagster.materialization.table import Requests, tokens_of
+from warrior_dagster.materialization.table import Requests, RunForecast, Runs, tokens_of
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS
 from warrior_dagster.sandbox.modules import module_files
 from warrior_dagster.sandbox.pool import run_all
 from warrior_dagster.sandbox.probing import best_level
+from warrior_dagster.stages.battles import sandbox_runs
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.sandbox_runs import limits
-from warrior_dagster.stages.battles.unit_tests import checks, execution, generation, voting
+from warrior_dagster.stages.battles.unit_tests import breaking, checks, execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -79,6 +80,11 @@ def generated_tests(step: Step) -> dg.MaterializeResult:
         answer_key="answers.completion_key",
         **dict.fromkeys(("outcome", "reason", "bound", "run_key"), "answers.answer generated_tests.test"),
     ),
+    runs=Runs(
+        lambda arena, warehouse, rows: runs_of(arena, warehouse, rows["answers"], rows["generated_tests"]),
+        most=lambda arena: len(arena.roster) * arena.execution.max_tests,
+        processes=lambda pairs, _: sandbox_runs.ROUNDS * pairs,
+    ),
     checks=[checks.ISOLATED_RUNS, checks.FEW_TIMEOUTS],
     if_empty="ignore",
 )
@@ -97,6 +103,43 @@ def execution_results(step: Step) -> dg.MaterializeResult:
         metadata={"runs": counts.runs, "runs_reused": counts.reused, "seconds_running": round(counts.seconds, 3)},
         checks=[checks.isolated(rows), checks.few_timeouts(rows, settings.max_timeout_rate)],
     )
+
+
+@description.table(
+    partitioned_by="competitor",
+    columns=tuple(breaking.SCHEMA),
+    reads={"selected_instructions": FIRST, "answers": SAME, "execution_results": SAME},
+    settings=lambda arena: [arena.execution.seconds, arena.execution.memory_mib, arena.execution.modules, arena.battles.exam],
+    kinds=("python", "lancedb"),
+    origins=origins(
+        "execution_results",
+        row_id="execution_results.row_id answers.answer",
+        competitor="answers.competitor",
+        answer_key="answers.completion_key",
+        **dict.fromkeys(("broken", "change"), "answers.answer"),
+        **dict.fromkeys(("outcome", "reason", "level", "bound", "run_key"), "answers.answer execution_results.test"),
+    ),
+    enabled=lambda arena: arena.runs_tests and arena.battles.exam > 0,
+    if_empty="ignore",
+)
+def broken_answers(step: Step) -> dg.MaterializeResult:
+    """Answers that pass tests, changed in one place, and the outcome of the same tests: questions of the judges' exam. Only
+    answers and tests of the first three competitors of the roster are used, so that no newcomer changes a question.
+    """
+    arena, warehouse, settings = step.arena, step.warehouse, step.arena.execution
+    run = partial(run_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
+    selected = warehouse.read("selected_instructions", arena.founders, ["instruction_id"])
+    frames, total = dict[str, pl.DataFrame](), sandbox_runs.RunCounts()
+    for name in step.keys:
+        others = [founder for founder in arena.founders if founder != name] if name in arena.founders else []
+        answers = warehouse.read("answers", [name]).join(selected, on="instruction_id", how="semi")
+        results = warehouse.read("execution_results", [name]).filter(pl.col("writer").is_in(others))
+        before = earlier_results(warehouse, [name], "broken_answers")
+        most = breaking.most_answers(arena.battles.exam)
+        frames[name], counts = breaking.break_answers(answers, results, before, most, run, settings)
+        total.add(counts)
+    metadata = {"runs": total.runs, "runs_reused": total.reused, "seconds_running": round(total.seconds, 3)}
+    return record(step, frames, describe=lambda f: {"outcomes": counted(f, "outcome")}, metadata=metadata)
 
 
 @table(
@@ -136,9 +179,14 @@ def execution_votes(step: Step) -> dg.MaterializeResult:
     return record(step, frames, describe=vote_summary, checks=[checks.tests_decide(frames)])
 
 
-def earlier_results(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:
-    """The results of earlier runs, of the partitions that exist."""
-    found = warehouse.read_existing("execution_results", names)
+def runs_of(arena: Arena, warehouse: Warehouse, answers: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
+    """The runs of known answers on known tests."""
+    return RunForecast(*execution.forecast(answers, tests, earlier_results(warehouse, arena.roster), arena.execution))
+
+
+def earlier_results(warehouse: Warehouse, names: list[str], table: str = "execution_results") -> pl.DataFrame:
+    """The results of earlier runs in a table, of the partitions that exist."""
+    found = warehouse.read_existing(table, names)
     return pl.DataFrame(schema=execution.SCHEMA) if found is None or not set(execution.SCHEMA) <= set(found.columns) else found
 
 
@@ -153,4 +201,4 @@ def kept_and_dropped(tests: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-TABLES = [generated_tests, execution_results, execution_votes]
+TABLES = [generated_tests, execution_results, broken_answers, execution_votes]

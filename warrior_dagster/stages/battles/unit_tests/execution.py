@@ -9,6 +9,7 @@ import polars as pl
 from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract_code
 from warrior_dagster.sandbox.pool import Program, Result
+from warrior_dagster.stages.battles import sandbox_runs
 from warrior_dagster.stages.battles.sandbox_runs import MAX_REASON, NOT_RUN, UNSTABLE, RunCounts, Verdict, runs_of, settle
 
 SCHEMA = dict.fromkeys(
@@ -48,7 +49,23 @@ def execute(
     outcomes in `before` are kept and only new tests and new answers are run. Each pair is run twice; if the runs differ, the
     outcome is `unstable`. Raises IsolationError as `run` does.
     """
-    known = {key: Verdict(*found) for key, *found in before.select("run_key", "outcome", "reason", "level").rows()}
+    rows = result_rows(answers, tests, settings)
+    counts = settle(rows, known_verdicts(before), run, Program, verdict)
+    return pl.DataFrame(rows, schema=SCHEMA), counts
+
+
+def forecast(answers: pl.DataFrame, tests: pl.DataFrame, before: pl.DataFrame, settings: Execution) -> tuple[int, int, int]:
+    """What `execute` would do, as sandbox_runs.forecast counts it."""
+    return sandbox_runs.forecast(result_rows(answers, tests, settings), known_verdicts(before))
+
+
+def known_verdicts(before: pl.DataFrame) -> dict[str, Verdict]:
+    """The verdicts of earlier rows by run key."""
+    return {key: Verdict(*found) for key, *found in before.select("run_key", "outcome", "reason", "level").rows()}
+
+
+def result_rows(answers: pl.DataFrame, tests: pl.DataFrame, settings: Execution) -> list[dict[str, Any]]:
+    """The row of each usable answer and kept test, in order."""
     rows = list[dict[str, Any]]()
     by_instruction = tests.filter(status="ok").sort("row_id").partition_by("instruction_id", as_dict=True)
     usable = answers.filter("usable").sort("competitor", "instruction_id")
@@ -56,8 +73,7 @@ def execute(
         code = extract_code(answer)
         for test in by_instruction.get((identity,), tests.clear()).iter_rows(named=True):
             rows.append(result_row(code, test, settings) | {"competitor": competitor, "answer_key": key})
-    counts = settle(rows, known, run, Program, verdict)
-    return pl.DataFrame(rows, schema=SCHEMA), counts
+    return rows
 
 
 def result_row(code: Code, test: dict[str, Any], settings: Execution) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""Why an answer won, in words."""
+
+from typing import Any
+
+import pytest
+
+from warrior_dagster.report.why import reasons
+
+
+def answer(competitor: str, gold: bool = False, **values: Any) -> dict[str, Any]:
+    blank = dict.fromkeys(("decided_by", "agreement", "sample", "settled_by", "own_agreement", "least_like", "least_agreement"))
+    return {"competitor": competitor, "gold": gold, "opponents": 2, "samples": [], **blank, **values}
+
+
+def lineage(*answers: dict[str, Any], **values: Any) -> dict[str, Any]:
+    return {"answers": answers, "tests": [], "outcomes": [], "behaviours": {"total": 0}, "judges": {}, **values}
+
+
+def written(writer: str, **outcomes: str) -> dict[str, Any]:
+    return {"writer": writer, "test": "assert f(1)", "outcomes": outcomes}
+
+
+def battle(left: str, right: str, opinions: float | None) -> dict[str, Any]:
+    return {"left": left, "right": right, "opinions_for_left": opinions}
+
+
+def test_the_first_sentence_says_what_decided_and_what_each_kind_of_evidence_says() -> None:
+    one = lineage(
+        answer("ann", gold=True, decided_by="execution", agreement=0.9),
+        answer("bob", agreement=0.5),
+        answer("cyd", agreement=0.75),
+        tests=[
+            written("ann", ann="failed", bob="passed", cyd="failed"),
+            written("bob", ann="passed", bob="passed", cyd="passed"),
+            written("cyd", ann="passed", bob="failed", cyd="passed"),
+            written("cyd", ann="abstained", bob="failed", cyd="passed"),
+        ],
+        behaviours={"total": 24},
+        outcomes=[battle("ann", "bob", 0.6), battle("cyd", "ann", 0.7), battle("bob", "cyd", 1.0)],
+    )
+    assert reasons(one, "leave_out") == [
+        "ann won: decided by tests. It passes 2 of 2 tests of the others (best other answer: cyd, 1 of 2);"
+        " it returns what another answer returns on 90% of 24 inputs on average (best other answer: cyd, 75%);"
+        " judges preferred it in 1 of 2 battles."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("decided_by", "words"),
+    [
+        ("opinion", "ann won: decided by opinions of judges."),
+        ("behaviour", "ann won: decided by behaviour, what the answers return."),
+        (None, "ann won."),
+    ],
+)
+def test_what_is_not_known_is_not_mentioned(decided_by: str | None, words: str) -> None:
+    one = lineage(answer("ann", gold=True, decided_by=decided_by), answer("bob"))
+    assert reasons(one, "leave_out") == [words]
+
+
+@pytest.mark.parametrize(
+    ("decided_by", "because"),
+    [("rating", "its competitor has the better rating"), ("length", "its answer is the shortest")],
+)
+def test_where_no_evidence_decided_it_says_so_and_what_becomes_of_it(decided_by: str, because: str) -> None:
+    one = lineage(answer("ann", gold=True, decided_by=decided_by), answer("bob"))
+    first, second = reasons(one, "leave_out")
+    assert first == f"No evidence decided: ann is first only because {because}."
+    assert second.startswith("It is left out of SFT and DPO: what no evidence prefers")
+    assert reasons(one, "keep")[1] == "It is exported all the same (export.undecided: keep)."
+
+
+def test_an_answer_without_opponents_won_without_a_decision() -> None:
+    one = lineage(answer("ann", gold=True, decided_by="", opponents=0))
+    assert reasons(one, "leave_out") == ["ann won: no other competitor has a usable answer."]
+
+
+def test_without_scores_there_is_no_reason() -> None:
+    assert reasons(lineage(answer("ann"), answer("bob")), "leave_out") == []
+    assert reasons(lineage(), "leave_out") == []
+
+
+def test_weights_of_judges_and_the_samples_that_competitors_settled_on_are_sentences() -> None:
+    samples = [
+        {"sample": 0, "settled": False, "added": 0, "removed": 0},
+        {"sample": 1, "settled": True, "added": 0, "removed": 0},
+        {"sample": 2, "settled": False, "added": 3, "removed": 1},
+    ]
+    compared = {"settled_by": "agreement", "own_agreement": 2 / 3, "least_like": 2, "least_agreement": 0.1}
+    settled = answer("ann", gold=True, sample=1, samples=samples, **compared)
+    first = answer("bob", sample=1, settled_by="first sample", samples=samples)
+    one = lineage(settled, first, judges={"bob": 1.25, "cyd": 0.0})
+    assert reasons(one, "keep")[1:] == [
+        "Weights of the judges by their exams: bob 1.25.",
+        "Opinions do not count of judges that may be guessing: cyd.",
+        "ann settled on sample 1 of 3, which agrees with its others on 67% of the inputs (least with sample 2, 10%);"
+        " other lines: sample 0 none, sample 2 +3 -1.",
+        "bob settled on sample 1 of 3, the first that can be used, because none returned a plain value;"
+        " other lines: sample 0 none, sample 2 +3 -1.",
+    ]
