@@ -55,14 +55,14 @@ def test_with_one_good_judge_among_four_that_guess_weighted_votes_go_much_furthe
 
 def test_judges_that_are_equally_good_lose_little_by_their_exam() -> None:
     found = [weighing(dict.fromkeys(ROSTER, 0.75), 36, seed) for seed in range(6)]
-    assert np.mean([one["weighted"] - one["equal"] for one in found]) > -0.05
+    assert np.mean([one["weighted"] - one["equal"] for one in found]) > -0.1
 
 
-def test_behaviour_picks_right_answers_if_mistakes_differ_and_show_and_wrong_ones_if_they_are_shared() -> None:
-    apart, together = (replace(PERFECT, telling=1.0, common_mistake=share) for share in (0.0, 1.0))
+def test_behaviour_picks_right_answers_if_mistakes_differ_and_is_at_chance_if_all_are_shared() -> None:
+    apart, together = (replace(PERFECT, telling=0.5, common_mistake=share) for share in (0.0, 1.0))
     alone, shared = (np.mean(random_to_oracle(judges, 4)[BEHAVIOUR]) for judges in (apart, together))
     assert alone > 0.8
-    assert shared < alone - 0.3
+    assert shared < 0.3
 
 
 def test_behaviour_says_nothing_if_no_input_tells_right_from_wrong() -> None:
