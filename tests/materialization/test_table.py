@@ -60,7 +60,7 @@ def test_every_step_reads_all_that_its_asset_declares(
 
 
 def test_the_assets_of_an_arena_are_its_tables(make_arena: MakeArena) -> None:
-    battles = {"evidence": EVERY_KIND, "combine": "sum"}
+    battles = {"evidence": EVERY_KIND, "combine": "sum", "exam": 4}
     arena = make_arena(analysis={"categories": True}, battles=battles, **SAMPLES)
     assets = {asset.key.to_user_string(): asset for asset in arena_assets(Scope(arena))}
     assert list(dict.fromkeys(assets)) == list(assets)

@@ -58,7 +58,6 @@ def show_lineage(console: Console, one: Lineage) -> None:
     panels = []
     for a in one["answers"]:
         title = ("gold: " if a["gold"] else "") + a["competitor"] + ("" if a["score"] is None else f", score {a['score']:.3f}")
-        title += f", decided by {a['decided_by']}" if a["gold"] and a["decided_by"] else ""
         subtitle = f"{a['status']}, completion {(a['completion_key'] or '')[:12]}"
         panels.append(Panel(a["answer"] or "", title=Text(title), subtitle=Text(subtitle)))
     console.print(Columns(panels, equal=True, expand=True, width=max(30, console.width // max(len(panels), 1) - 1)))
