@@ -47,7 +47,8 @@ def test_every_step_reads_all_that_its_asset_declares(
 
     monkeypatch.setattr(Warehouse, "for_step", watched)
     code_writers(monkeypatch)
-    battles = {"verdict": "direct", "votes": "soft", "evidence": evidence, "combine": "sum"}
+    exam = 4 if "execution" in evidence else 0
+    battles = {"verdict": "direct", "votes": "soft", "evidence": evidence, "combine": "sum", "exam": exam}
     export = values.get("export", {}) | {"folder": str(tmp_path / "exports")}
     arena = make_arena(analysis={"categories": True}, battles=battles, **(values | {"export": export}))
     with scripted_engines(arena, [], []) as engines:
