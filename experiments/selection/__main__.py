@@ -22,11 +22,11 @@ from experiments.selection.tasks import tasks
 from warrior_dagster.analysis.pictures import as_svg
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import load_arena
+from warrior_dagster.config.battles import EXECUTION, OPINION
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.progress import periodic_log
 from warrior_dagster.orchestration.definitions import open_engines
 from warrior_dagster.planning.preflight import missing_here, no_isolation
-from warrior_dagster.stages.battles.votes import EXECUTION, OPINION
 
 HERE = Path(__file__).parent
 VARIANTS = {"whole": "instruction", "stripped": "stripped"}

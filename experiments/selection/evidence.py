@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.inference.dispatch import DispatchResult, dispatch
 from warrior_dagster.inference.engines import Engines
@@ -28,7 +29,7 @@ from warrior_dagster.stages.battles.behaviours import voting as behaviour_voting
 from warrior_dagster.stages.battles.opinions import judging
 from warrior_dagster.stages.battles.samples import settling
 from warrior_dagster.stages.battles.unit_tests import execution, generation, voting
-from warrior_dagster.stages.battles.votes import BEHAVIOUR, EXECUTION, VOTE_SCHEMA
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA
 
 OPINIONS = 1
 """Judges per matchup that give opinions: the first of the roster outside it. Without a GPU, opinions take most of the time."""

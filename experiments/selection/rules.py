@@ -7,11 +7,10 @@ from typing import Literal
 
 import polars as pl
 
-from warrior_dagster.config.battles import Battles, Weights
+from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, OPINION, Battles, Weights
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.config.stages import Ratings
 from warrior_dagster.stages.battles import outcomes as counting
-from warrior_dagster.stages.battles.votes import BEHAVIOUR, EXECUTION, OPINION
 from warrior_dagster.stages.ratings import leaderboard, scores
 
 ALPHAS = (0.0, 0.1, 0.3, 0.5, 0.7, 1.0)

@@ -21,13 +21,12 @@ from experiments.selection.drawn import (
 )
 from experiments.selection.measures import Hits, baselines, hits_of
 from experiments.selection.rules import PAPER_ALPHA, Rule, judges_of, picks
-from warrior_dagster.config.battles import Battles
+from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, OPINION, Battles
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.config.stages import Ratings
 from warrior_dagster.stages.battles import outcomes, pairing
 from warrior_dagster.stages.battles.opinions import weights
 from warrior_dagster.stages.battles.unit_tests import voting
-from warrior_dagster.stages.battles.votes import BEHAVIOUR, EXECUTION, OPINION
 from warrior_dagster.stages.ratings import scores
 from warrior_dagster.stages.ratings.elo import bradley_terry
 

@@ -1,6 +1,6 @@
 """The settings of battles: what decides them, and how answers are tested and observed. Defaults are the method's."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -9,12 +9,18 @@ from warrior_dagster.config.serving import Sampling, Strict, unique
 
 Kind = Literal["opinion", "execution", "behaviour"]
 """A kind of evidence: opinions of judges; results of tests that judges write without seeing an answer; how far answers agree
-on what they return.
+on what they return. It is the value of the votes' column `evidence`.
 """
+OPINION, EXECUTION, BEHAVIOUR = get_args(Kind)
 
 RATING, LENGTH = "rating", "length"
 UNDECIDED = (RATING, LENGTH)
 """What puts an answer first where no evidence does: its competitor's rating, then that it is shorter."""
+
+
+def votes_table(kind: str) -> str:
+    """The table with the votes of a kind of evidence."""
+    return "judge_votes" if kind == OPINION else f"{kind}_votes"
 
 
 class Weights(Strict):

@@ -8,9 +8,10 @@ import polars as pl
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.sandbox.pool import Observation, ObservedProgram
 from warrior_dagster.stages.battles.answering import sample_rows
+from warrior_dagster.stages.battles.behaviours import observing
 from warrior_dagster.stages.battles.behaviours.inputs import inputs
 from warrior_dagster.stages.battles.samples import settling
-from warrior_dagster.stages.battles.samples.assets import earlier_behaviours
+from warrior_dagster.stages.battles.sandbox_runs import earlier
 from warrior_dagster.stages.battles.unit_tests import generation
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -27,7 +28,7 @@ def settled(
     `answered` and `written` are the rows of the samples and of the tests that the ledger has.
     """
     samples, tests = sample_rows(answered), pl.DataFrame(written, schema=generation.SCHEMA)
-    before = earlier_behaviours(warehouse, arena.roster)
+    before = earlier(warehouse, "sample_behaviours", arena.roster, observing.SCHEMA)
     found = [pl.DataFrame(schema=settling.SETTLED_SCHEMA)]
     for one in arena.competitors:
         own, of_writer = samples.filter(competitor=one.name), tests.filter(writer=one.name)

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from warrior_dagster.stages.battles.behaviours.agreement import RETURNED
+from warrior_dagster.stages.battles.behaviours.observing import RAISED
+
 SHOWN = 10
 """Inputs that are shown; the others are counted."""
 LONGEST = 300
 """The most characters of an input or a value that are shown."""
-RETURNED, RAISED = "returned", "raised"
 
 
 def compared(rows: Iterable[dict[str, Any]], competitors: Sequence[str], most: int = SHOWN) -> dict[str, Any]:

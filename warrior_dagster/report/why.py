@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, OPINION
 from warrior_dagster.stages.battles.unit_tests.execution import PASSED
-from warrior_dagster.stages.battles.votes import BEHAVIOUR, EXECUTION, OPINION
 
 NAMES = {OPINION: "opinions of judges", EXECUTION: "tests", BEHAVIOUR: "behaviour, what the answers return"}
 """The kinds of evidence as the report calls them."""

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.config.battles import Battles
+from warrior_dagster.config.battles import Battles, votes_table
 from warrior_dagster.stages.battles.evidence import KINDS
 from warrior_dagster.stages.battles.open_battles import closing_tables, open_battles
 from warrior_dagster.stages.battles.outcomes import weighted_outcomes
-from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, check_votes, decision, votes_table
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, check_votes, decision
 
 SETTINGS = {"evidence": ["execution", "opinion"], "combine": "first", "verdict": "direct", "votes": "soft"}
 OPEN, ALL = (Battles.model_validate(SETTINGS | {"opinions": which}) for which in ("open", "all"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from warrior_dagster.stages.battles.votes import OPINION
+from warrior_dagster.config.battles import OPINION
 
 Problems = dict[str, str]
 SHOWN = 5

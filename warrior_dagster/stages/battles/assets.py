@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import OPINION
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.text_settings import answer_settings
 from warrior_dagster.materialization.column_lineage import origins
@@ -22,7 +23,7 @@ from warrior_dagster.stages.battles.outcomes import STATUSES, outcomes, weighted
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.samples.assets import answer_samples, sample_behaviours, settled_answers
 from warrior_dagster.stages.battles.unit_tests.assets import generated_tests
-from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, OPINION, check_votes
+from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
 from warrior_dagster.warehouse.tables import Warehouse
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, OPINION
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.stages.battles.behaviours import assets as behaviours
 from warrior_dagster.stages.battles.opinions import assets as opinions
 from warrior_dagster.stages.battles.unit_tests import assets as unit_tests
-from warrior_dagster.stages.battles.votes import BEHAVIOUR, EXECUTION, OPINION, opinions_per_battle
+from warrior_dagster.stages.battles.votes import opinions_per_battle
 
 
 @dataclass(frozen=True, eq=False)

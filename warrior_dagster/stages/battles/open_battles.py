@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from warrior_dagster.config.battles import Battles
+from warrior_dagster.config.battles import OPINION, Battles, votes_table
 from warrior_dagster.stages.battles.outcomes import leads, preferring, vote_shares
-from warrior_dagster.stages.battles.votes import OPINION, votes_table
 from warrior_dagster.warehouse.tables import Warehouse
 
 BATTLE = ["instruction_id", "key_left", "key_right"]

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from warrior_dagster.config.battles import Battles
-from warrior_dagster.stages.battles.votes import OPINION
+from warrior_dagster.config.battles import OPINION, Battles
 
 TIE_WITHIN = 1e-9
 """Local scores this near one half are ties: sums of probabilities are not exact."""

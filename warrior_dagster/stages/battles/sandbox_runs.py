@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import polars as pl
+
 from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import Code
 from warrior_dagster.sandbox.isolation import ResourceLimits
+from warrior_dagster.warehouse.tables import Warehouse
 
 NOT_RUN, TIMEOUT, UNSTABLE = "not run", "timeout", "unstable"
 NEEDS_MODULE = "needs module"
@@ -77,6 +80,14 @@ def limits(settings: Execution) -> ResourceLimits:
     return ResourceLimits(settings.seconds, memory=settings.memory_mib << 20, modules=settings.modules)
 
 
+def earlier(
+    warehouse: Warehouse, table: str, names: list[str], schema: Mapping[str, pl.DataType | type[pl.DataType]]
+) -> pl.DataFrame:
+    """The rows that earlier runs made, of the partitions that exist; none if the table lacks a column of `schema`."""
+    found = warehouse.read_existing(table, names)
+    return pl.DataFrame(schema=schema) if found is None or not set(schema) <= set(found.columns) else found
+
+
 def run_key(determines: list[Any]) -> str:
     """The hash of all inputs of a run."""
     return blake2b(json.dumps(determines).encode(), digest_size=16).hexdigest()
@@ -96,7 +107,7 @@ def runs_of(code: Code, determines: list[Any], settings: Execution) -> dict[str,
     return runs
 
 
-def settle(
+def run_missing(
     rows: Iterable[dict[str, Any]],
     known: dict[str, Verdict],
     run: Callable[[Iterable[P]], Iterator[R]],
@@ -110,7 +121,7 @@ def settle(
     `verdict` gives that of two results at the place of one text.
     """
     waiting = [row for row in rows if row["outcome"] is None]
-    counts = RunCounts(reused=sum(settled(row["runs"], known) is not None for row in waiting))
+    counts = RunCounts(reused=sum(deciding_key(row["runs"], known) is not None for row in waiting))
     while pending := pending_programs(waiting, known):
         programs = (
             program(f"{number}:{again}", one.code, tuple(one.texts.values()))
@@ -119,13 +130,13 @@ def settle(
         )
         known |= verdicts(pending, run(programs), verdict, counts)
     for row in waiting:
-        row["run_key"] = settled(row["runs"], known)
+        row["run_key"] = deciding_key(row["runs"], known)
         row.update(without_module(known[row["run_key"]], row["modules"])._asdict())
     return counts
 
 
 def forecast(rows: Iterable[dict[str, Any]], known: Mapping[str, Verdict]) -> tuple[int, int, int]:
-    """What `settle` would do: the pairs of an answer and a text that can be run, those of them that are not known, and the
+    """What `run_missing` would do: the pairs of an answer and a text that can be run, those of them that are not known, and the
     programs that these are run on. A program that cannot be loaded takes a second run, of its definitions.
     """
     waiting = [row for row in rows if row["outcome"] is None]
@@ -133,7 +144,7 @@ def forecast(rows: Iterable[dict[str, Any]], known: Mapping[str, Verdict]) -> tu
     return len(waiting), sum(len(one.texts) for one in programs), len(programs)
 
 
-def settled(runs: Iterable[str], known: Mapping[str, Verdict]) -> str | None:
+def deciding_key(runs: Iterable[str], known: Mapping[str, Verdict]) -> str | None:
     """The run key that gives the outcome, of the run keys of an answer and a text; None while another run is needed.
 
     It is the first whose program could be loaded, or the last. That of the definitions depends on the whole program too, so it
@@ -147,7 +158,7 @@ def pending_programs(rows: Iterable[dict[str, Any]], known: Mapping[str, Verdict
     """The programs to run next, each with the texts that have no outcome on it."""
     found, queued = dict[str, PendingProgram](), set[str]()
     for row in rows:
-        if settled(row["runs"], known) is not None:
+        if deciding_key(row["runs"], known) is not None:
             continue
         key = next(key for key in row["runs"] if key not in known)
         if key not in queued:

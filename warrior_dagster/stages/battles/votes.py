@@ -23,13 +23,6 @@ completion keys of the two answers.
 
 COUNTED_OF_VOTES = [name for name in VOTE_SCHEMA if name not in ("text", "reasoning", "reason", *REQUEST_COLUMNS)]
 """The columns that votes are counted by; the others are most of the table."""
-OPINION, EXECUTION, BEHAVIOUR = "opinion", "execution", "behaviour"
-"""The kinds of evidence, values of the column `evidence`."""
-
-
-def votes_table(kind: str) -> str:
-    """The table with the votes of a kind of evidence."""
-    return "judge_votes" if kind == OPINION else f"{kind}_votes"
 
 
 def decision(p_left: float | None, p_right: float | None, reason: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import votes_table
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.materialization.agreement import check_answers, check_columns, check_outcomes
 from warrior_dagster.materialization.column_lineage import origins
@@ -13,13 +14,10 @@ from warrior_dagster.materialization.table import table
 from warrior_dagster.stages.ratings import deciding, judge_aware, leaderboard, scores
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
-VOTES = {"opinion": "judge_votes", "execution": "execution_votes", "behaviour": "behaviour_votes"}
-"""The table of votes of each kind of evidence."""
-
 
 def rated_votes(arena: Arena) -> list[str]:
     """The tables of votes that ratings are fitted to; none where they are of outcomes."""
-    return [VOTES[kind] for kind in arena.battles.evidence] if arena.ratings.method == "judge_aware" else []
+    return [votes_table(kind) for kind in arena.battles.evidence] if arena.ratings.method == "judge_aware" else []
 
 
 def read_votes(arena: Arena, warehouse: Warehouse, outcomes: pl.DataFrame) -> judge_aware.Counted | None:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from warrior_dagster.config.battles import LENGTH, RATING
+from warrior_dagster.config.battles import BEHAVIOUR, LENGTH, RATING
 
 WITHIN = 1e-9
 """Sums of local scores this near are equal: their floats are not exact."""
-BEHAVIOUR = "behaviour"
 ANSWER = ["instruction_id", "competitor"]
 
 

@@ -21,11 +21,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from warrior_dagster.config.battles import OPINION
 from warrior_dagster.stages.ratings.elo import SCALE
 
 Vector = NDArray[np.float64]
 Index = NDArray[np.int64]
-OPINION = "opinion"
 STEPS, SMALL = 200, 1e-11
 FLAT = 1e-6
 """The precision of the prior of strengths: it only decides where no judge tells a competitor from another."""

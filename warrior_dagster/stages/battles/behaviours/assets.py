@@ -21,7 +21,7 @@ from warrior_dagster.sandbox.pool import observe_all
 from warrior_dagster.stages.battles.behaviours import agreement, checks, observing, voting
 from warrior_dagster.stages.battles.behaviours.inputs import inputs
 from warrior_dagster.stages.battles.pairing import read_pairs
-from warrior_dagster.stages.battles.sandbox_runs import ROUNDS, limits
+from warrior_dagster.stages.battles.sandbox_runs import ROUNDS, earlier, limits
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -48,7 +48,7 @@ table = partial(description.table, enabled=lambda arena: arena.observes)
         **dict.fromkeys(("outcome", "value", "reason", "bound", "run_key"), "answers.answer generated_tests.test"),
     ),
     runs=Runs(
-        lambda arena, warehouse, rows: runs_of(arena, warehouse, rows["answers"], rows["generated_tests"]),
+        lambda arena, warehouse, rows: forecast_runs(arena, warehouse, rows["answers"], rows["generated_tests"]),
         most=lambda arena: len(arena.roster) * arena.execution.inputs,
         processes=lambda inputs, answers: ROUNDS * (inputs + answers),
     ),
@@ -61,7 +61,7 @@ def answer_behaviours(step: Step) -> dg.MaterializeResult:
     settings = step.arena.execution
     answers, tests = step.warehouse.read("answers", step.keys), step.warehouse.read("generated_tests", step.arena.roster)
     run = partial(observe_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
-    found, before = inputs(tests, settings.inputs), earlier_behaviours(step.warehouse, step.keys)
+    found, before = inputs(tests, settings.inputs), earlier(step.warehouse, "answer_behaviours", step.keys, observing.SCHEMA)
     rows, counts = observing.observe(answers, found, before, run, settings)
     runs = {"runs": counts.runs, "runs_reused": counts.reused, "seconds_running": round(counts.seconds, 3)}
     return record(step, split(rows, step), describe=shares_of_outcomes, metadata={"inputs": len(found), **runs})
@@ -106,16 +106,10 @@ def behaviour_votes(step: Step) -> dg.MaterializeResult:
     return record(step, frames, describe=vote_summary, metadata=audit, checks=[checks.behaviours_decide(frames)])
 
 
-def runs_of(arena: Arena, warehouse: Warehouse, answers: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
+def forecast_runs(arena: Arena, warehouse: Warehouse, answers: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
     """The runs of known answers on the inputs of known tests."""
-    found, before = inputs(tests, arena.execution.inputs), earlier_behaviours(warehouse, arena.roster)
-    return RunForecast(*observing.forecast(answers, found, before, arena.execution))
-
-
-def earlier_behaviours(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:
-    """What earlier runs observed, of the partitions that exist."""
-    found = warehouse.read_existing("answer_behaviours", names)
-    return pl.DataFrame(schema=observing.SCHEMA) if found is None or not set(observing.SCHEMA) <= set(found.columns) else found
+    before = earlier(warehouse, "answer_behaviours", arena.roster, observing.SCHEMA)
+    return RunForecast(*observing.forecast(answers, inputs(tests, arena.execution.inputs), before, arena.execution))
 
 
 def shares_of_outcomes(rows: pl.DataFrame) -> dict[str, Any]:

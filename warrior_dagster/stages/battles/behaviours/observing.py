@@ -20,8 +20,8 @@ from warrior_dagster.stages.battles.sandbox_runs import (
     UNSTABLE,
     RunCounts,
     Verdict,
+    run_missing,
     runs_of,
-    settle,
 )
 
 SCHEMA = dict.fromkeys(
@@ -61,7 +61,7 @@ def observe(
     `run` does.
     """
     rows = observed_rows(answers, inputs, settings)
-    counts = settle(rows, known_verdicts(before), run, ObservedProgram, verdict)
+    counts = run_missing(rows, known_verdicts(before), run, ObservedProgram, verdict)
     for row in rows:
         if row["outcome"] == RAISED and row["reason"].endswith(ModuleNotFoundError.__name__):
             row.update(without_modules(row["modules"], settings))
@@ -104,7 +104,7 @@ def bound_name(code: Code, name: str) -> tuple[str, str]:
 def observed_row(
     code: Code, identity: str, call: str, bind: Callable[[str], tuple[str, str]], settings: Execution
 ) -> dict[str, Any]:
-    """The row of an input and an answer's code, as `settle` takes it; `bind` is `bound_name` of the code."""
+    """The row of an input and an answer's code, as `run_missing` takes it; `bind` is `bound_name` of the code."""
     name, _, arguments = call.partition("(")
     function, bound = bind(name)
     text = f"{function}({arguments}"

@@ -6,10 +6,11 @@ from itertools import permutations
 
 import polars as pl
 
+from warrior_dagster.config.battles import BEHAVIOUR
 from warrior_dagster.stages.battles.behaviours.agreement import with_others
 from warrior_dagster.stages.battles.outcomes import TIE_WITHIN
 from warrior_dagster.stages.battles.sandbox_runs import NEEDS_MODULE
-from warrior_dagster.stages.battles.votes import BEHAVIOUR, VOTE_SCHEMA, decision
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, decision
 
 NOT_RUNNABLE = "not runnable"
 NO_INPUTS = "no inputs: no test calls a function with literal arguments"

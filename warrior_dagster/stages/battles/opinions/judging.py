@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.battles import Battles
+from warrior_dagster.config.battles import OPINION, Battles
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
 from warrior_dagster.inference.prompting import (
@@ -19,7 +19,7 @@ from warrior_dagster.inference.prompting import (
     request_columns,
 )
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.stages.battles.votes import OPINION, decision, opinions_per_battle
+from warrior_dagster.stages.battles.votes import decision, opinions_per_battle
 
 LETTERS = ("A", "B")
 LEFT_FIRST, RIGHT_FIRST = "left_first", "right_first"

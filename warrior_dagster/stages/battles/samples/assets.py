@@ -22,7 +22,7 @@ from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.behaviours import observing
 from warrior_dagster.stages.battles.behaviours.inputs import inputs
 from warrior_dagster.stages.battles.samples import settling
-from warrior_dagster.stages.battles.sandbox_runs import ROUNDS, limits
+from warrior_dagster.stages.battles.sandbox_runs import ROUNDS, earlier, limits
 from warrior_dagster.warehouse.tables import Warehouse
 
 table = partial(description.table, enabled=lambda arena: arena.answers.samples > 1)
@@ -74,7 +74,7 @@ def answer_samples(step: Step) -> dg.MaterializeResult:
         **dict.fromkeys(("outcome", "value", "reason", "bound", "run_key"), "answer_samples.answer generated_tests.test"),
     ),
     runs=Runs(
-        lambda arena, warehouse, rows: runs_of(arena, warehouse, rows["answer_samples"], rows["generated_tests"]),
+        lambda arena, warehouse, rows: forecast_runs(arena, warehouse, rows["answer_samples"], rows["generated_tests"]),
         most=lambda arena: arena.answers.samples * arena.execution.inputs,
         processes=lambda inputs, answers: ROUNDS * (inputs + answers),
     ),
@@ -87,7 +87,7 @@ def sample_behaviours(step: Step) -> dg.MaterializeResult:
     settings, read = step.arena.execution, step.warehouse.read
     run = partial(observe_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
     samples, tests = (split(read(name, step.keys), step, by) for name, by in SAMPLES_AND_TESTS)
-    before = earlier_behaviours(step.warehouse, step.keys)
+    before = earlier(step.warehouse, "sample_behaviours", step.keys, observing.SCHEMA)
     observed = {
         name: settling.observe(samples[name], inputs(tests[name], settings.inputs), before, run, settings) for name in step.keys
     }
@@ -142,18 +142,12 @@ SAMPLES_AND_TESTS = (("answer_samples", "competitor"), ("generated_tests", "writ
 """The tables that settling reads, with the column of the competitor."""
 
 
-def runs_of(arena: Arena, warehouse: Warehouse, samples: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
+def forecast_runs(arena: Arena, warehouse: Warehouse, samples: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
     """The runs of known samples on the inputs of their competitors' known tests."""
-    before, found = earlier_behaviours(warehouse, arena.roster), [(0, 0, 0)]
+    before, found = earlier(warehouse, "sample_behaviours", arena.roster, observing.SCHEMA), [(0, 0, 0)]
     for name in arena.roster:
         own = settling.several(samples.filter(competitor=name))
         found.append(
             observing.forecast(own, inputs(tests.filter(writer=name), arena.execution.inputs), before, arena.execution)
         )
     return RunForecast(*(sum(counts) for counts in zip(*found, strict=True)))
-
-
-def earlier_behaviours(warehouse: Warehouse, names: list[str]) -> pl.DataFrame:
-    """What earlier runs observed of samples, of the partitions that exist."""
-    found = warehouse.read_existing("sample_behaviours", names)
-    return pl.DataFrame(schema=observing.SCHEMA) if found is None or not set(observing.SCHEMA) <= set(found.columns) else found

@@ -1,6 +1,6 @@
 """Tests as evidence: judges write tests blind, all answers are run against them, and the results become votes.
 
-An arena has these tables unless battles.evidence is `opinion`.
+An arena has these tables if battles.evidence has `execution`.
 """
 
 from collections import Counter
@@ -24,7 +24,7 @@ from warrior_dagster.sandbox.pool import run_all
 from warrior_dagster.sandbox.probing import best_level
 from warrior_dagster.stages.battles import sandbox_runs
 from warrior_dagster.stages.battles.pairing import read_pairs
-from warrior_dagster.stages.battles.sandbox_runs import limits
+from warrior_dagster.stages.battles.sandbox_runs import earlier, limits
 from warrior_dagster.stages.battles.unit_tests import breaking, checks, execution, generation, voting
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 from warrior_dagster.warehouse.tables import Warehouse
@@ -81,7 +81,7 @@ def generated_tests(step: Step) -> dg.MaterializeResult:
         **dict.fromkeys(("outcome", "reason", "bound", "run_key"), "answers.answer generated_tests.test"),
     ),
     runs=Runs(
-        lambda arena, warehouse, rows: runs_of(arena, warehouse, rows["answers"], rows["generated_tests"]),
+        lambda arena, warehouse, rows: forecast_runs(arena, warehouse, rows["answers"], rows["generated_tests"]),
         most=lambda arena: len(arena.roster) * arena.execution.max_tests,
         processes=lambda pairs, _: sandbox_runs.ROUNDS * pairs,
     ),
@@ -95,7 +95,8 @@ def execution_results(step: Step) -> dg.MaterializeResult:
     settings = step.arena.execution
     answers, tests = step.warehouse.read("answers", step.keys), step.warehouse.read("generated_tests", step.arena.roster)
     run = partial(run_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
-    rows, counts = execution.execute(answers, tests, earlier_results(step.warehouse, step.keys), run, settings)
+    before = earlier(step.warehouse, "execution_results", step.keys, execution.SCHEMA)
+    rows, counts = execution.execute(answers, tests, before, run, settings)
     return record(
         step,
         split(rows, step),
@@ -134,7 +135,7 @@ def broken_answers(step: Step) -> dg.MaterializeResult:
         others = [founder for founder in arena.founders if founder != name] if name in arena.founders else []
         answers = warehouse.read("answers", [name]).join(selected, on="instruction_id", how="semi")
         results = warehouse.read("execution_results", [name]).filter(pl.col("writer").is_in(others))
-        before = earlier_results(warehouse, [name], "broken_answers")
+        before = earlier(warehouse, "broken_answers", [name], execution.SCHEMA)
         most = breaking.most_answers(arena.battles.exam)
         frames[name], counts = breaking.break_answers(answers, results, before, most, run, settings)
         total.add(counts)
@@ -179,15 +180,10 @@ def execution_votes(step: Step) -> dg.MaterializeResult:
     return record(step, frames, describe=vote_summary, checks=[checks.tests_decide(frames)])
 
 
-def runs_of(arena: Arena, warehouse: Warehouse, answers: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
+def forecast_runs(arena: Arena, warehouse: Warehouse, answers: pl.DataFrame, tests: pl.DataFrame) -> RunForecast:
     """The runs of known answers on known tests."""
-    return RunForecast(*execution.forecast(answers, tests, earlier_results(warehouse, arena.roster), arena.execution))
-
-
-def earlier_results(warehouse: Warehouse, names: list[str], table: str = "execution_results") -> pl.DataFrame:
-    """The results of earlier runs in a table, of the partitions that exist."""
-    found = warehouse.read_existing(table, names)
-    return pl.DataFrame(schema=execution.SCHEMA) if found is None or not set(execution.SCHEMA) <= set(found.columns) else found
+    before = earlier(warehouse, "execution_results", arena.roster, execution.SCHEMA)
+    return RunForecast(*execution.forecast(answers, tests, before, arena.execution))
 
 
 def kept_and_dropped(tests: pl.DataFrame) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract_code
 from warrior_dagster.sandbox.pool import Program, Result
 from warrior_dagster.stages.battles import sandbox_runs
-from warrior_dagster.stages.battles.sandbox_runs import MAX_REASON, NOT_RUN, UNSTABLE, RunCounts, Verdict, runs_of, settle
+from warrior_dagster.stages.battles.sandbox_runs import MAX_REASON, NOT_RUN, UNSTABLE, RunCounts, Verdict, run_missing, runs_of
 
 SCHEMA = dict.fromkeys(
     (
@@ -50,7 +50,7 @@ def execute(
     outcome is `unstable`. Raises IsolationError as `run` does.
     """
     rows = result_rows(answers, tests, settings)
-    counts = settle(rows, known_verdicts(before), run, Program, verdict)
+    counts = run_missing(rows, known_verdicts(before), run, Program, verdict)
     return pl.DataFrame(rows, schema=SCHEMA), counts
 
 
@@ -77,7 +77,7 @@ def result_rows(answers: pl.DataFrame, tests: pl.DataFrame, settings: Execution)
 
 
 def result_row(code: Code, test: dict[str, Any], settings: Execution) -> dict[str, Any]:
-    """The row of a test and an answer's code, as `settle` takes it."""
+    """The row of a test and an answer's code, as `run_missing` takes it."""
     check, bound = (test["test"], "") if code.reason else bind_function(code, test["test"])
     runs = runs_of(code, [JUDGED_BY, code.text, check], settings)
     return {

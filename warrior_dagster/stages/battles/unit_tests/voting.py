@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from warrior_dagster.config.battles import EXECUTION
 from warrior_dagster.stages.battles.sandbox_runs import NEEDS_MODULE, UNSTABLE
 from warrior_dagster.stages.battles.unit_tests.execution import ABSTAINED, PASSED
-from warrior_dagster.stages.battles.votes import EXECUTION, VOTE_SCHEMA, decision
+from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, decision
 
 FAULTY_FROM = 2
 """A test that is unstable on the answers of this many competitors, or abstains on them, is faulty and is dropped. If it is so
