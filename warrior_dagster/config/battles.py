@@ -27,7 +27,7 @@ class Weights(Strict):
     """The weight of one vote of each kind of evidence, if votes are added up."""
 
     opinion: float = Field(1.0, gt=0)
-    """Weight of an opinion. A judge gives two per battle, one for each order."""
+    """Weight of an opinion, times that of its judge after an exam. A judge gives two per battle, one for each order."""
     execution: float = Field(2.0, gt=0)
     """Weight of the vote by a judge's tests, one per battle: 2 equals the judge's two opinions."""
     behaviour: float = Field(2.0, gt=0)
@@ -107,25 +107,27 @@ class Battles(Strict):
 
 
 class Execution(Strict):
-    """Tests that judges write, and how answers are run against them; unused if battles.evidence is `opinion` alone."""
+    """Tests that judges write, and how answers are run against them; unused if battles.evidence has no `execution`."""
 
     prompt: Annotated[str, with_placeholders("instruction")] = Field(default_factory=lambda: packaged_prompt("tests"))
     """Asks for assert statements, or for NONE if running code cannot check an answer."""
     sampling: Sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=1024)
-    """Greedy by default, because each judge writes the tests of an instruction only once."""
+    """Greedy by default; several samples need a temperature."""
     samples: int = Field(1, ge=1)
-    """Times that each judge writes tests for an instruction; more than once needs a temperature."""
+    """Times that each judge writes tests for an instruction."""
     max_tests: int = Field(8, ge=1)
-    """The most tests of one judge and instruction that are kept. Changing it sends no request again."""
+    """The most tests of one sample that are kept. Changing it sends no request again."""
     inputs: int = Field(12, ge=1)
-    """The most inputs of one judge and instruction on which answers are observed: the calls in its tests and variants."""
+    """The most inputs from one judge's tests of an instruction: the calls in them, then variants. Answers are observed on those
+    of all judges, samples on those of their own competitor."""
     seconds: float = Field(2.0, gt=0)
-    """Time limit of one test, in seconds of an idle reference machine; slower machines get more."""
+    """Time limit of one test, or of one observed call, in seconds of an idle reference machine; slower machines get more."""
     memory_mib: int = Field(512, ge=64)
-    """Memory limit of each process of a test, and of all of them together, in MiB."""
+    """Memory limit of each process of a run, and of all of them together, in MiB; where answers are observed, all together may
+    hold twice as much."""
     modules: Annotated[tuple[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], ...], unique("module")] = ()
     """Installed modules, such as `numpy`, that answers may import beside the standard library; what these need comes along."""
     isolation: Literal["required", "limits"] = "required"
     """`required`: refuse to run code on a machine that cannot isolate it. `limits`: run it there with resource limits only."""
     max_timeout_rate: float = Field(0.1, ge=0, le=1)
-    """Share of runs that may reach their time limit; above it a check warns."""
+    """Share of tests' runs that may reach their time limit; above it a check warns."""

@@ -206,8 +206,8 @@ class Export(Strict):
     reasoning: bool = False
     """Whether a good or bad answer begins with its reasoning between <think> and </think>, if the model wrote any."""
     undecided: Literal["leave_out", "keep"] = "leave_out"
-    """Instructions whose best answer no evidence decided, but only a rating or its length: in no data set, or kept as in the
-    paper (docs/selection.md)."""
+    """Instructions whose best answer no evidence put first, but only a rating or its length: left out of SFT, DPO and KTO, or
+    kept as in the paper (docs/selection.md)."""
     dpo_rejected: Literal["last", "own_sample"] = "last"
     """The rejected answer: that of the last rank, or, if answers.samples is above 1, the chosen competitor's own sample that
     agrees least with the chosen answer. Such a sample has no score, and dpo_margin does not apply."""

@@ -16,11 +16,11 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 """Dagster's own names of the tags that make one run of a range of partitions."""
 
-SAME, EARLIER, BOTH_SIDES, EVERYONE, UNTRACKED = "same", "earlier", "both_sides", "everyone", "untracked"
-FIRST, JUDGES = "first", "judges"
+SAME, EARLIER, BOTH_SIDES, EVERYONE = "same", "earlier", "both_sides", "everyone"
+FIRST, JUDGES, UNTRACKED = "first", "judges", "untracked"
 """How an asset reads another table's partitions: the one with its own key; that of its competitor and of all before it in the
-roster; those of a matchup's two competitors; all of them; or whatever exists, without depending on it; those of the arena's
-founders; those of a matchup's judges.
+roster; those of a matchup's two competitors; all of them; those of the founders, the first competitors of the roster;
+those of a matchup's judges; or whatever exists, without depending on it.
 """
 
 

@@ -20,10 +20,10 @@ loading count towards the limits of time and memory. All processes of a check to
 Code is also observed: `observe_all` says what it returns for calls that the caller gives. There the code is believed, as
 nothing is judged: a value is what the code's own process says that it is. It may recognise calls and answer them as it likes,
 but it finds nothing there of other programs or of what they returned, can report for none of them, and what is believed is a
-short printable text. Code is loaded once, and each call runs in a fork of the loaded process, so that it sees nothing of
-another call; where a call leaves more than that process itself (a process, a file), or the loaded code has threads, open files
-or mapped memory, the code is loaded again for the next one. The loaded process and a call may together hold twice the memory of
-one.
+short printable text. Code is loaded once, and each call runs in a fork of the loaded process, so a call sees nothing of another
+one unless the code arranges it, and then only its own observations are wrong. Where a call leaves more than that process itself
+(a process, a file), or the loaded code has threads, open files or mapped memory, the code is loaded again for the next one. The
+loaded process and a call may together hold twice the memory of one.
 """
 
 import os

@@ -14,13 +14,13 @@ from warrior_dagster.sandbox.guest import kernel
 from warrior_dagster.sandbox.guest.folders import MAX_FILES, Broken, empty, has_too_many_files, temporary_folder
 
 HEADER = 16  # bytes of each word and number on descriptor 0
-TICK = 0.05  # seconds between looks at the folder of a check
+TICK = 0.05  # seconds between looks at the folder of a check or of loaded code
 START_SECONDS = 10.0  # until a process has read what it runs
-MAX_REPORT = 10_000  # bytes
+MAX_REPORT = 10_000  # bytes of a report, and of what one call returns: MAX_TEXT characters fit
 
 
 class OverLimit(Exception):
-    """A check has reached a limit. The arguments are its outcome and the reason."""
+    """A check, a call or the loading of code has reached a limit. The arguments are its outcome and the reason."""
 
 
 def send(*message: Any) -> None:

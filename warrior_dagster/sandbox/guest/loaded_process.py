@@ -1,7 +1,8 @@
 """The process that loads some code, and runs each call in a fork of itself, so that no call sees what another one did.
 
 Nothing in it can be trusted once the code has run: it may return to the host what it likes. Of a call it writes a line of JSON,
-[outcome, value], with both as `pool.Observation` has them. It tells process 1 how each call ended and whether anything is left.
+[outcome, value], with both as `pool.Observation` has them. It tells process 1 how each call ended and whether a further call
+may run: nothing is left of this one, and calls share no thread, open file or mapped memory.
 """
 
 import _thread
@@ -27,7 +28,9 @@ MAX_NAME = 100  # characters of the name of a class
 
 
 def run_calls(code: str, calls: list[str], seconds: float, going: int, reports: int, values: int) -> NoReturn:
-    """Load the code, then run a call whenever `going` brings a byte. Reports ["loaded"], and ["ended", status, is_alone]."""
+    """Load the code, then run a call whenever `going` brings a byte. Reports ["loaded"] or ["not loaded", why],
+    then ["ended", status, is_alone] for each call.
+    """
     itself = getpid()
     module = sys.modules[MODULE_NAME] = ModuleType(MODULE_NAME)
     try:

@@ -1,7 +1,8 @@
 """Process 1's part in observing what some code returns: the code is loaded in one process, and each call runs in a fork of it.
 
-What a call returns never enters the memory of this process, from which the processes of other programs are forked: it moves
-from one pipe to another within the kernel. Otherwise code could find there what other answers returned, and agree.
+This process forks the processes of all programs, so what it reads, later code could find in its memory. So it never reads what
+a call returns: those bytes move from one pipe to another within the kernel. Otherwise code could find what other answers
+returned, and agree with them. pool.py has the threat model.
 
 The loaded process says whether only itself is left after a call. Where it is not, or the call has left files, or did not end in
 time, no further call runs: all is ended, and the host asks for the remaining ones, so the code is loaded again. A process that
@@ -38,8 +39,6 @@ from warrior_dagster.sandbox.guest.children import (
 )
 from warrior_dagster.sandbox.guest.folders import Broken
 from warrior_dagster.sandbox.guest.loaded_process import run_calls
-
-SPLICE_NONBLOCK = 2
 
 
 def observe(config: dict[str, Any], seconds: float) -> tuple[str]:
@@ -124,11 +123,12 @@ def move(source: int, target: int, length: int) -> None:
     """Move so many bytes from a pipe to another one, through no memory of this process."""
     while length:
         try:
-            moved = os.splice(source, target, length, flags=SPLICE_NONBLOCK)
+            moved = os.splice(source, target, length, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:
             moved = 0
         length -= moved
-        if not moved and not waiting_bytes(source):  # the code has read its own bytes
+        if not moved and not waiting_bytes(source):
+            # the code has taken bytes out of the pipe itself: fill up what was announced
             kernel.write_all(target, b" " * length)
             return
         if not moved:

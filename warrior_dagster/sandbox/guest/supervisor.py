@@ -1,11 +1,12 @@
-"""The sandbox's process 1: enters the namespaces, loads Python once, and forks two processes for each check.
+"""The sandbox's process 1: enters the namespaces, loads Python once, and forks two processes for each check, or
+one that loads code to observe.
 
-One process is for the code under test and one for the check itself. This process reads neither, so no code finds a check or
-other code in the memory that it inherits. It measures the time, and ends every process that a check leaves behind.
+Of the two, one process is for the code under test and one for the check itself. This process reads neither, so no code finds a
+check or other code in the memory that it inherits. It measures the time, and ends every process that a check leaves behind.
 
 For each check, descriptor 0 brings the word "check" and its seconds, which are for this process, and then a text, which is for
 the check's process. Messages leave on descriptor 1 as a line of JSON each: ["ready"], then ["end", outcome, reason, seconds]
-for each check, or ["broken", reason]. observing.py has what follows the word "observe".
+for each check, or ["broken", reason]. For observing it brings the word "observe": see observing.py.
 """
 
 import gc

@@ -169,7 +169,7 @@ def first_half(answer: str) -> str:
 
 
 def broken(given: Material, answers: pl.DataFrame) -> Iterator[Question]:
-    """Answers against themselves with one change after which most of the tests that they passed fail."""
+    """Answers against themselves with one change after which at least half of the tests that they passed fail."""
     if given.broken is None:
         return
     known = pl.col("outcome").is_in(["passed", "failed", "error"]).all()

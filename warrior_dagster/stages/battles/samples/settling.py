@@ -23,7 +23,7 @@ SETTLED_SCHEMA = {
 """One row per competitor and instruction, with the sample that was settled on, and:
 
 agreement: its mean agreement with the competitor's other samples, 0 to 1; null where none of these returned a plain value.
-settled_by: `agreement`, or `first sample` where no sample returned a plain value.
+settled_by: `agreement`, or `first sample` where nothing could be compared.
 least_like: the number of the usable sample that agrees least with it, if one that returns something else exists.
 least_agreement: how far that one agrees with it.
 """
