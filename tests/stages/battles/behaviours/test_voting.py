@@ -153,6 +153,13 @@ def test_a_battle_has_one_vote_and_the_agreement_of_its_answers() -> None:
     assert with_agreement(battles, rows, "bob", "ann")["agreement"].to_list() == [0.5, None]
 
 
+@pytest.mark.parametrize("outcome", ["not run", "needs module"])
+def test_the_agreement_of_an_answer_that_could_not_be_run_is_unknown_and_that_of_one_that_crashes_is_none(outcome: str) -> None:
+    battles, returned = pl.DataFrame({"instruction_id": ["00"]}), {"ann": ("1", "2"), "bob": (None, None)}
+    assert with_agreement(battles, observed(returned, outcome), "ann", "bob")["agreement"].to_list() == [None]
+    assert with_agreement(battles, observed(returned, "raised"), "ann", "bob")["agreement"].to_list() == [0.0]
+
+
 def test_the_reason_without_inputs_is_that_of_all_writers() -> None:
     reasons = [
         ("00", "not runnable: Go"),

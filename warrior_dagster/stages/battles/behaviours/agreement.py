@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from warrior_dagster.stages.battles.sandbox_runs import NEEDS_MODULE, NOT_RUN
+
 RETURNED = "returned"
 """The outcome of an input on which an answer returned a plain value, the same twice."""
 PAIRS = {
@@ -47,8 +49,12 @@ def agreements(observed: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_agreement(outcomes: pl.DataFrame, observed: pl.DataFrame, left: str, right: str) -> pl.DataFrame:
-    """The battles of a matchup with the `agreement` of the two answers, null where these were not both run on any input."""
-    pairs = agreements(observed.filter(pl.col("competitor").is_in([left, right]))).filter(one=left)
+    """The battles of a matchup with the `agreement` of the two answers, null where it is unknown: one of them was run on no
+    input, or needs a module that the sandbox does not have.
+    """
+    known = ~((pl.col("outcome") == NOT_RUN).all() | (pl.col("outcome") == NEEDS_MODULE).any())
+    both = observed.filter(pl.col("competitor").is_in([left, right]), known.over("instruction_id", "competitor"))
+    pairs = agreements(both).filter(one=left)
     return outcomes.join(pairs.select("instruction_id", "agreement"), on="instruction_id", how="left", maintain_order="left")
 
 
