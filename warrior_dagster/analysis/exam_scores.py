@@ -4,8 +4,8 @@ from typing import Any
 
 import polars as pl
 
+from warrior_dagster import judge_weights
 from warrior_dagster.analysis.intervals import wilson
-from warrior_dagster.stages.battles.opinions import weights
 
 SHARES = {"exam": "exam", "exam_real": "real", "exam_consistent": "both_orders"}
 """The columns of the audit, with the scores' names of them."""
@@ -15,7 +15,7 @@ def with_exam(audited: pl.DataFrame, exams: pl.DataFrame, how: str) -> pl.DataFr
     """Add to the rows of `audit.audit` the shares of SHARES, each with its number of questions (`_of`) and interval (`_low`,
     `_high`), and `weight`: what one opinion of the judge counts. `exams` has rows of exam.SCHEMA.
     """
-    scored = weights.scores(exams, how)
+    scored = judge_weights.scores(exams, how)
     for name, share in SHARES.items():
         low, high = wilson(pl.col(share), pl.col(f"{share}_of"))
         scored = scored.with_columns(
@@ -35,6 +35,6 @@ def without_vote(row: dict[str, Any]) -> str:
         return ""
     if not row["exam_of"]:
         return "it was asked nothing in its exam: its opinions do not count"
-    name = "exam_real" if row["exam_real_of"] >= weights.LEAST_REAL and row["exam_real"] < row["exam"] else "exam"
+    name = "exam_real" if row["exam_real_of"] >= judge_weights.LEAST_REAL and row["exam_real"] < row["exam"] else "exam"
     what = "its exam" if name == "exam" else "the real battles of its exam"
     return f"it guesses in {what} ({row[name]:.0%} of {row[f'{name}_of']}): its opinions do not count"
