@@ -184,6 +184,6 @@ def behaviour_votes(
         for number in range(INPUTS)
         for is_wrong in (not truth[place, column] and shows[place, mistake[place, column], number],)
     )
-    standing = behaviours.behaviours(observed, behaviours.peer_weights({name: name for name in judges.roster}, 1.0))
+    standing, weights = behaviours.behaviours(observed), dict.fromkeys(judges.roster, 1.0)
     inputs = dict.fromkeys(ids, frozenset(f"f({number})" for number in range(INPUTS)))
-    return {m: behaviours.vote(own, standing, inputs, {}, *sides(m)) for m, own in pairs.items()}
+    return {m: behaviours.vote(own, standing, inputs, {}, *sides(m), weights) for m, own in pairs.items()}

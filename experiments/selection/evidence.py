@@ -145,14 +145,15 @@ def battles(arena: Arena, made: Made, answers: pl.DataFrame, draws: Sequence[int
     observed = observed.join(found, on=["instruction_id", "input"], how="semi")
     pairs = {m: pairing.pairs(selected_rows(arena, made.tasks), answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     reports = voting.suite_reports(tests, run)
-    weights = behaviour_voting.peer_weights({c.name: c.model for c in arena.competitors}, arena.battles.same_model)
-    standing = behaviour_voting.behaviours(observed, weights)
+    models, same_model = {c.name: c.model for c in arena.competitors}, arena.battles.same_model
+    weights = {m: behaviour_voting.peer_weights(models, *sides(m), same_model) for m in pairs}
+    standing = behaviour_voting.behaviours(observed)
     calls, without = behaviour_voting.inputs_of_each(found), behaviour_voting.reasons_without_inputs(tests)
     return Battled(
         pairs,
         {
             EXECUTION: {m: voting.vote(pairs[m], reports, arena.judges(*sides(m)), *sides(m)) for m in pairs},
-            BEHAVIOUR: {m: behaviour_voting.vote(pairs[m], standing, calls, without, *sides(m)) for m in pairs},
+            BEHAVIOUR: {m: behaviour_voting.vote(pairs[m], standing, calls, without, *sides(m), weights[m]) for m in pairs},
         },
     )
 

@@ -24,8 +24,8 @@ from experiments.selection.rules import PAPER_ALPHA, Rule, judges_of, picks
 from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, OPINION, Battles
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.config.stages import Ratings
+from warrior_dagster.judge_weights import weights
 from warrior_dagster.stages.battles import outcomes, pairing
-from warrior_dagster.stages.battles.opinions import weights
 from warrior_dagster.stages.battles.unit_tests import voting
 from warrior_dagster.stages.ratings import scores
 from warrior_dagster.stages.ratings.elo import bradley_terry
@@ -105,7 +105,7 @@ def weighing(accuracies: Mapping[str, float], asked: int, seed: int, alpha: floa
     ids, truth, lengths, answers = drawn_answers(roster, chance)
     selected = pl.DataFrame({"instruction_id": ids, "competitor": roster[0], "instruction": ""})
     exams = exam_rows(accuracies, asked, chance)
-    given = {"equal": None, "weighted": weights.weights(exams, accuracies, "hard")}
+    given = {"equal": None, "weighted": weights(exams, accuracies, "hard")}
     counted = dict[str, list[pl.DataFrame]]((name, []) for name in given)
     for m in matchup_keys(roster):
         pairs = pairing.pairs(selected, answers, *sides(m), "all")

@@ -28,7 +28,7 @@ from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Requests, tokens_of
 from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES
 from warrior_dagster.stages.curation.columns import topic_column
-from warrior_dagster.stages.ratings.assets import rated_votes, read_votes
+from warrior_dagster.stages.ratings.assets import rated_votes, read_votes, read_with_votes
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
@@ -161,7 +161,7 @@ def head_to_head(step: Step) -> dg.MaterializeResult:
 
 @table(
     columns=("row_id", "competitor", "rating", "low", "high", "battles"),
-    reads=lambda arena: dict.fromkeys(("battle_outcomes", *rated_votes(arena)), SAME),
+    reads=lambda arena: dict.fromkeys(("battle_outcomes", *read_with_votes(arena)), SAME),
     settings=lambda arena: [arena.ratings, *([arena.battles.votes] if rated_votes(arena) else [])],
     origins=origins(
         **dict.fromkeys(

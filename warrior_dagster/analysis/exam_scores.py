@@ -4,8 +4,8 @@ from typing import Any
 
 import polars as pl
 
+from warrior_dagster import judge_weights
 from warrior_dagster.analysis.intervals import wilson
-from warrior_dagster.stages.battles.opinions import weights
 
 SHARES = {"exam": "exam", "exam_real": "real", "exam_consistent": "both_orders"}
 """The columns of the audit, with the scores' names of them."""
@@ -15,7 +15,7 @@ def with_exam(audited: pl.DataFrame, exams: pl.DataFrame, how: str) -> pl.DataFr
     """Add to the rows of `audit.audit` the shares of SHARES, each with its number of questions (`_of`) and interval (`_low`,
     `_high`), and `weight`: what one opinion of the judge counts. `exams` has rows of exam.SCHEMA.
     """
-    scored = weights.scores(exams, how)
+    scored = judge_weights.scores(exams, how)
     for name, share in SHARES.items():
         low, high = wilson(pl.col(share), pl.col(f"{share}_of"))
         scored = scored.with_columns(
@@ -38,6 +38,6 @@ def without_vote(row: dict[str, Any]) -> str:
     exam, exam_of, real, real_of = (row[name] for name in ("exam", "exam_of", "exam_real", "exam_real_of"))
     made_of = exam_of - real_of
     made = (exam * exam_of - (real or 0.0) * real_of) / made_of if made_of else None
-    kind, share, number = weights.deciding(exam, exam_of, made, made_of, real, real_of)
+    kind, share, number = judge_weights.deciding(exam, exam_of, made, made_of, real, real_of)
     what = "real questions of its exam" if kind == "real" else "questions of its exam"
     return f"it may be guessing: {share:.0%} of {number} {what} right, so its opinions do not count"

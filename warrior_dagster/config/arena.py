@@ -20,7 +20,7 @@ from warrior_dagster.config.serving import (
 )
 
 MATCHUP_SEPARATOR = "__"
-FOUNDERS = 3
+LEAST_COMPETITORS, FOUNDERS = 3, 4
 """The fewest competitors of an arena. Exams are made of the material of this many, the first, so no newcomer changes one."""
 
 
@@ -29,7 +29,7 @@ class Arena(Strict):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)
     """Lower-case letters, digits and underscores; its tables go to data/NAME unless `warehouse` says otherwise."""
-    competitors: Annotated[tuple[Competitor, ...], Field(min_length=FOUNDERS), unique("name")]
+    competitors: Annotated[tuple[Competitor, ...], Field(min_length=LEAST_COMPETITORS), unique("name")]
     """The roster. Append new competitors at the end, so that no row of the others changes."""
     languages: Annotated[tuple[str, ...], Field(min_length=1), unique("language")] = ("Python",)
     """Programming languages that instructions are mined for. Languages other than Python are unpublished."""
@@ -108,7 +108,9 @@ class Arena(Strict):
 
     @property
     def founders(self) -> list[str]:
-        """The competitors that every exam is made from: the first of the roster."""
+        """The competitors that every exam is made from: the first of the roster. Where one of four is the judge, two others can
+        give the answers and the last the tests.
+        """
         return self.roster[:FOUNDERS]
 
     @property

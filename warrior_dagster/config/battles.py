@@ -63,7 +63,8 @@ class Battles(Strict):
     weights: Weights = Weights()
     """Only used if `combine` is `sum`."""
     same_model: float = Field(0.5, gt=0, le=1)
-    """Weight of the agreement between two answers of one model, which share its mistakes; of two models it is 1."""
+    """Weight of a third answer of the model of either side of a battle, since answers of one model share its mistakes; of other
+    models it is 1."""
     opinions: Literal["all", "open"] = "all"
     """`open`: judges are only asked about battles that the kinds of evidence before `opinion` leave open."""
     exam: int = Field(0, ge=0)

@@ -13,12 +13,12 @@ import polars as pl
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.battles import OPINION
 from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.judge_weights import weights as opinion_weights
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.report.behaviours import compared
 from warrior_dagster.report.why import reasons
 from warrior_dagster.stages.battles import assets as battles
 from warrior_dagster.stages.battles.evidence import KINDS
-from warrior_dagster.stages.battles.opinions.weights import weights as opinion_weights
 from warrior_dagster.stages.curation.assets import instruction_difficulty, selected_instructions, unique_instructions
 from warrior_dagster.stages.mining.assets import mined_instructions
 from warrior_dagster.stages.ratings.assets import answer_scores

@@ -9,6 +9,7 @@ from warrior_dagster.sandbox.guest.children import HEADER
 from warrior_dagster.sandbox.host import GRACE_SECONDS, MAX_CHARS, Sandbox, SandboxSilent, SandboxStuck
 
 MAX_TIMEOUTS = 3  # of the calls of a program
+SKIPPED = "skipped"
 OUTCOMES = ("returned", "raised", "not plain", "error")  # of what a call's own process says
 
 
@@ -30,13 +31,13 @@ class Observed:
 def observe(sandbox: Sandbox, code: str, calls: Sequence[str]) -> Observed:
     """Run every call, or none if the code cannot be loaded.
 
-    After MAX_TIMEOUTS calls that timed out, the remaining ones count as such without being run. If a call breaks the sandbox,
-    the others run in a new one. Raises IsolationError if no sandbox can be started.
+    After MAX_TIMEOUTS calls that timed out, the remaining ones are `skipped`: nothing is known about them. If a call breaks the
+    sandbox, the others run in a new one. Raises IsolationError if no sandbox can be started.
     """
     observed = Observed([], [])
     while (done := len(observed.outcomes)) < len(calls) and not observed.error:
         if observed.outcomes.count("timeout") >= MAX_TIMEOUTS:
-            observed.add("timeout", "")
+            observed.add(SKIPPED, "")
             continue
         try:
             observe_some(sandbox, code, calls[done:], observed)

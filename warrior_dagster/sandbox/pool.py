@@ -86,10 +86,10 @@ class Observation:
 
     key: str
     outcomes: tuple[str, ...]
-    """One per call: `returned`, `raised`, `timeout`, `not plain`, `error` or `not run`.
+    """One per call: `returned`, `raised`, `timeout`, `not plain`, `error`, `not run` or `skipped`.
 
     `not plain`: it returned an object of the code's own, an iterator or the like; `error`: the process ended, or used too much
-    memory, or the value is too large. After 3 calls that timed out, the remaining ones are `timeout` without being run.
+    memory, or the value is too large. After 3 calls that timed out, the remaining ones are `skipped`.
     """
     values: tuple[str, ...]
     """One per call. Returned: the text of the value (see guest/canonical.py), of up to 2,000 printable characters, the same for

@@ -81,12 +81,33 @@ def test_equal_judges_give_the_ratings_of_bradley_terry() -> None:
     assert list(gamma.values()) == pytest.approx([1.0] * 3, abs=1e-4)
 
 
+def test_votes_on_one_text_do_not_count() -> None:
+    battled = battles([(0, "ada", "bob", "j1", 1.0), (0, "ada", "cyd", "j1", 1.0), (1, "ada", "bob", "j1", 1.0)])
+    texts = {("0000", "ada"): "x", ("0000", "bob"): "x", ("0000", "cyd"): "y", ("0001", "ada"): "x", ("0001", "bob"): "z"}
+    answers = pl.DataFrame(
+        [(*key, text) for key, text in texts.items()], schema=["instruction_id", "competitor", "answer"], orient="row"
+    )
+    kept = judge_aware.of_two_texts(battled, answers)
+    assert set(kept.select("instruction_id", "left", "right").rows()) == {("0000", "ada", "cyd"), ("0001", "ada", "bob")}
+
+
+@pytest.mark.parametrize("kind", ["execution", "behaviour"])
+def test_a_competitor_may_be_named_as_a_kind_of_evidence(kind: str) -> None:
+    roster = [kind, *NAMES[1:]]
+    rows = [(i, kind if a == "ada" else a, b, judge, share) for i, a, b, judge, share in simulated({"j1": 1.0}, 9, 4)]
+    as_kind = votes(rows).with_columns(evidence=pl.lit(kind))
+    of_judge = votes([(i, "bob", "cyd", kind, 1.0) for i in range(9)])
+    data = judge_aware.counted(pl.concat([as_kind, of_judge]), battles(rows), roster, "soft")
+    assert data.judges == sorted([kind, f"{kind} votes"])
+    assert len(data.cell) == 9 * 6 + 9
+
+
 def test_tests_are_one_judge_by_the_name_of_their_kind_and_abstentions_are_no_votes() -> None:
     rows = simulated({"j1": 2.0, "j2": 2.0}, 20, 2)
     as_tests = votes(rows).with_columns(evidence=pl.lit("execution"))
     failed = votes([(0, "ada", "bob", "j9", 1.0)]).with_columns(status=pl.lit("failed"), p_left=None)
     data = judge_aware.counted(pl.concat([as_tests, failed]), battles(rows), NAMES, "soft")
-    assert data.judges == ["execution"]
+    assert data.judges == ["execution votes"]
     assert len(data.cell) == 20 * 6
 
 

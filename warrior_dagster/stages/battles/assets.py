@@ -10,6 +10,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.battles import OPINION
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.text_settings import answer_settings
+from warrior_dagster.judge_weights import check_all_sat, weights
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, JUDGES, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
@@ -18,7 +19,6 @@ from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.behaviours.agreement import with_agreement
 from warrior_dagster.stages.battles.evidence import KINDS, kinds_in
 from warrior_dagster.stages.battles.open_battles import closing_tables, open_battles
-from warrior_dagster.stages.battles.opinions.weights import weights
 from warrior_dagster.stages.battles.outcomes import STATUSES, outcomes, weighted_outcomes
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.samples.assets import answer_samples, sample_behaviours, settled_answers
@@ -136,11 +136,15 @@ def battle_outcomes(step: Step) -> dg.MaterializeResult:
 
 
 def judge_weights(arena: Arena, warehouse: Warehouse, matchups: Sequence[str]) -> dict[str, float] | None:
-    """The weights of the judges of some matchups, by their exams; None in an arena without exams."""
+    """The weights of the judges of some matchups, by their exams; None in an arena without exams. Raises LookupError if one sat
+    none.
+    """
     if not arena.battles.exam:
         return None
     judges = sorted({judge for m in matchups for judge in arena.judges(*sides(m))})
-    return weights(warehouse.read("judge_exams", judges), judges, arena.battles.votes)
+    exams = warehouse.read("judge_exams", judges)
+    check_all_sat(exams, judges)
+    return weights(exams, judges, arena.battles.votes)
 
 
 def tally(battles: pl.DataFrame) -> dict[str, Any]:

@@ -2,10 +2,15 @@
 
 An answer's program is run as it is. Where it cannot be loaded (an exception, a time limit, an exit, a read of input), its
 definitions alone are run, because a demonstration after a right function does not make that function wrong.
+
+An answer that hangs on three calls, in their order, is run on no later one. Which ones these are follows from the answer and
+all its calls, not from which of them were run earlier or together: skipped ones are not stored as runs, and where a call that
+sorts before them times out later, known ones are skipped from then on.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -16,6 +21,7 @@ import polars as pl
 from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import Code
 from warrior_dagster.sandbox.isolation import ResourceLimits
+from warrior_dagster.sandbox.observing import MAX_TIMEOUTS, SKIPPED
 from warrior_dagster.warehouse.tables import Warehouse
 
 NOT_RUN, TIMEOUT, UNSTABLE = "not run", "timeout", "unstable"
@@ -112,13 +118,15 @@ def run_missing(
     known: dict[str, Verdict],
     run: Callable[[Iterable[P]], Iterator[R]],
     program: Callable[[str, str, tuple[str, ...]], P],
-    verdict: Callable[[R, R, int], Verdict],
+    verdict: Callable[[R, R, int], Verdict | None],
 ) -> RunCounts:
     """Run what is not in `known`, the verdicts by run key, and set run_key and the fields of Verdict in each row.
 
     A row has `outcome`, None where a run decides it, and then `text`, the test or the call; `runs`, as `runs_of` gives them;
-    and `modules`, those that the code imports. `program` makes the program that `run` takes of a key, the code and its texts;
-    `verdict` gives that of two results at the place of one text.
+    and `modules`, those that the code imports. If it has `of`, the rows with the same one are the calls of one answer, in
+    order, and those after MAX_TIMEOUTS timeouts are skipped. `program` makes the program that `run` takes of a key, the code
+    and its texts; `verdict` gives that of two results at the place of one text, or None if the sandbox skipped it in one of
+    them: it is run again unless it is one of those to be skipped.
     """
     waiting = [row for row in rows if row["outcome"] is None]
     counts = RunCounts(reused=sum(deciding_key(row["runs"], known) is not None for row in waiting))
@@ -129,9 +137,12 @@ def run_missing(
             for again in range(ROUNDS)
         )
         known |= verdicts(pending, run(programs), verdict, counts)
-    for row in waiting:
+    for row in needed(waiting, known):
         row["run_key"] = deciding_key(row["runs"], known)
         row.update(without_module(known[row["run_key"]], row["modules"])._asdict())
+    for row in waiting:
+        if row["outcome"] is None:
+            row.update(outcome=SKIPPED, reason=f"{MAX_TIMEOUTS} calls before it timed out")
     return counts
 
 
@@ -142,6 +153,18 @@ def forecast(rows: Iterable[dict[str, Any]], known: Mapping[str, Verdict]) -> tu
     waiting = [row for row in rows if row["outcome"] is None]
     programs = pending_programs(waiting, known)
     return len(waiting), sum(len(one.texts) for one in programs), len(programs)
+
+
+def needed(rows: Iterable[dict[str, Any]], known: Mapping[str, Verdict]) -> Iterator[dict[str, Any]]:
+    """The rows without those that are to be skipped, as far as is known."""
+    timeouts = Counter[Any]()
+    for row in rows:
+        of = row.get("of")
+        if timeouts[of] >= MAX_TIMEOUTS:
+            continue
+        yield row
+        key = deciding_key(row["runs"], known)
+        timeouts[of] += of is not None and key is not None and known[key].outcome == TIMEOUT
 
 
 def deciding_key(runs: Iterable[str], known: Mapping[str, Verdict]) -> str | None:
@@ -157,7 +180,7 @@ def deciding_key(runs: Iterable[str], known: Mapping[str, Verdict]) -> str | Non
 def pending_programs(rows: Iterable[dict[str, Any]], known: Mapping[str, Verdict]) -> list[PendingProgram]:
     """The programs to run next, each with the texts that have no outcome on it."""
     found, queued = dict[str, PendingProgram](), set[str]()
-    for row in rows:
+    for row in needed(rows, known):
         if deciding_key(row["runs"], known) is not None:
             continue
         key = next(key for key in row["runs"] if key not in known)
@@ -171,9 +194,9 @@ def pending_programs(rows: Iterable[dict[str, Any]], known: Mapping[str, Verdict
 
 
 def verdicts(
-    pending: list[PendingProgram], results: Iterable[R], verdict: Callable[[R, R, int], Verdict], counts: RunCounts
+    pending: list[PendingProgram], results: Iterable[R], verdict: Callable[[R, R, int], Verdict | None], counts: RunCounts
 ) -> dict[str, Verdict]:
-    """The verdict of each run key, from the results of both runs of each program in any order."""
+    """The verdict of each run key that has one, from the results of both runs of each program in any order."""
     first, found = dict[int, R](), dict[str, Verdict]()
     for result in results:
         number = int(result.key.split(":")[0])
@@ -182,8 +205,9 @@ def verdicts(
             first[number] = result
             continue
         for place, key in enumerate(pending[number].texts):
-            found[key] = noted(verdict(first[number], result, place), pending[number].after.get(key))
-        counts.runs += len(pending[number].texts)
+            if given := verdict(first[number], result, place):
+                found[key] = noted(given, pending[number].after.get(key))
+                counts.runs += 1
     return found
 
 

@@ -4,8 +4,9 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.battles import votes_table
+from warrior_dagster.config.battles import OPINION, votes_table
 from warrior_dagster.config.matchups import matchup_keys
+from warrior_dagster.judge_weights import check_all_sat, weights
 from warrior_dagster.materialization.agreement import check_answers, check_columns, check_outcomes
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import SAME
@@ -20,19 +21,33 @@ def rated_votes(arena: Arena) -> list[str]:
     return [votes_table(kind) for kind in arena.battles.evidence] if arena.ratings.method == "judge_aware" else []
 
 
+def read_with_votes(arena: Arena) -> list[str]:
+    """The tables that ratings by votes are made from, besides the outcomes; none where they are of outcomes."""
+    votes = rated_votes(arena)
+    return [*votes, "answers", *(["judge_exams"] if arena.battles.exam else [])] if votes else []
+
+
 def read_votes(arena: Arena, warehouse: Warehouse, outcomes: pl.DataFrame) -> judge_aware.Counted | None:
-    """The votes on the battles of `outcomes` that ratings are fitted to; None where ratings are of outcomes."""
+    """The votes on the battles of `outcomes` that ratings are fitted to; None where ratings are of outcomes. Opinions of judges
+    without weight after their exam do not count. Raises LookupError if a judge sat no exam.
+    """
     if arena.ratings.method != "judge_aware":
         return None
     columns = ["row_id", "instruction_id", "left", "right", "judge", "evidence", "status", "verdict", "p_left"]
-    frames = [warehouse.read(name, matchup_keys(arena.roster), columns) for name in rated_votes(arena)]
-    return judge_aware.counted(pl.concat(frames), outcomes, arena.roster, arena.battles.votes)
+    votes = pl.concat(warehouse.read(name, matchup_keys(arena.roster), columns) for name in rated_votes(arena))
+    answers = warehouse.read("answers", arena.roster, ["instruction_id", "competitor", "answer"])
+    if arena.battles.exam:
+        judges, exams = arena.possible_judges, warehouse.read("judge_exams", arena.possible_judges)
+        check_all_sat(exams, judges)
+        silent = [judge for judge, weight in weights(exams, judges, arena.battles.votes).items() if not weight]
+        votes = votes.filter((pl.col("evidence") != OPINION) | ~pl.col("judge").is_in(silent))
+    return judge_aware.counted(votes, judge_aware.of_two_texts(outcomes, answers), arena.roster, arena.battles.votes)
 
 
 @table(
     partitioned_by="nothing",
     columns=lambda arena: tuple(leaderboard.rating_schema(arena.ratings)),
-    reads=lambda arena: dict.fromkeys(("battle_outcomes", *rated_votes(arena)), SAME),
+    reads=lambda arena: dict.fromkeys(("battle_outcomes", *read_with_votes(arena)), SAME),
     settings=lambda arena: [arena.ratings, *([arena.battles.votes] if rated_votes(arena) else [])],
     kinds=("python", "lancedb"),
     origins=lambda arena: origins(
@@ -42,6 +57,8 @@ def read_votes(arena: Arena, warehouse: Warehouse, outcomes: pl.DataFrame) -> ju
                 [
                     "battle_outcomes.left battle_outcomes.right battle_outcomes.outcome",
                     *(f"{name}.p_left {name}.verdict {name}.judge" for name in rated_votes(arena)),
+                    *([] if not rated_votes(arena) else ["answers.answer"]),
+                    *(["judge_exams.p_better judge_exams.verdict"] if "judge_exams" in read_with_votes(arena) else []),
                 ]
             ),
         ),

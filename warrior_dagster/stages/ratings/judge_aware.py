@@ -3,7 +3,7 @@
 Judge j prefers A to B with the probability sigma(gamma_j (theta_A - theta_B)). Strengths theta and discriminations gamma >= 0
 are fitted together, from how often each judge preferred which side of each pair; nobody says who is right. A judge whose votes
 agree with no ranking gets a gamma near 0. One vote is a judge's mean share over both orders of a battle. Tests are one judge,
-and so is behaviour.
+`execution votes`, and behaviour is another, `behaviour votes`: no competitor can have such a name.
 
 What makes the fit finite and unique: each judge has one more vote, a tie, on each pair that it may judge, as each pair has in
 `elo.bradley_terry`; gamma is drawn to 1 as by a normal prior with a standard deviation of 1, and theta hardly at all to 0. Only
@@ -56,6 +56,22 @@ class Counted:
         return number + 1.0, wins + 0.5
 
 
+def of_two_texts(battles: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """The battles (instruction_id, left, right) whose answers are not one text: a vote on that says nothing about competitors.
+
+    `answers` has instruction_id, competitor and answer.
+    """
+    texts = {
+        side: answers.select("instruction_id", pl.col("competitor").alias(side), pl.col("answer").alias(f"text_{side}"))
+        for side in ("left", "right")
+    }
+    both = battles.select("instruction_id", "left", "right")
+    for side, of_side in texts.items():
+        both = both.join(of_side, on=["instruction_id", side])
+    alike = both.filter(pl.col("text_left") == pl.col("text_right"))
+    return battles.join(alike, on=["instruction_id", "left", "right"], how="anti", maintain_order="left")
+
+
 def counted(votes: pl.DataFrame, outcomes: pl.DataFrame, competitors: Sequence[str], how: str) -> Counted:
     """The votes on the battles of `outcomes` that were fought; both have instruction_id, left and right.
 
@@ -64,7 +80,7 @@ def counted(votes: pl.DataFrame, outcomes: pl.DataFrame, competitors: Sequence[s
     of_verdict = pl.col("verdict").replace_strict({"left": 1.0, "tie": 0.5, "right": 0.0}, return_dtype=pl.Float64)
     battle = ["instruction_id", "left", "right"]
     readable = votes.filter(pl.col("status") != "failed").join(outcomes.drop_nulls("outcome"), on=battle, how="semi")
-    label = pl.when(pl.col("evidence") == OPINION).then("judge").otherwise("evidence")
+    label = pl.when(pl.col("evidence") == OPINION).then("judge").otherwise(pl.format("{} votes", "evidence"))
     share = (pl.col("p_left") if how == "soft" else of_verdict).mean()
     one_each = readable.sort("row_id").group_by(*battle, judge=label, maintain_order=True).agg(share=share)
     if unknown := {*one_each["left"], *one_each["right"]} - set(competitors):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warrior_dagster.stages.battles.behaviours.agreement import agreement, agreements, with_others
+from warrior_dagster.stages.battles.behaviours.agreement import agreement, agreements, with_others, with_peers, with_third
 
 NAMES = ("ann", "bob", "cyd", "dan")
 Returned = Mapping[str, Mapping[str, str | None]]
@@ -75,12 +75,21 @@ def test_an_answer_that_crashes_on_everything_changes_no_mean(returned: Returned
     assert {name: after[name] for name in NAMES} == before
 
 
-def test_the_mean_weighs_peers_and_is_null_without_any() -> None:
-    frame = observed({"ann": {"f(1)": "1"}, "bob": {"f(1)": "1"}, "cyd": {"f(1)": "2"}})
-    weights = {("ann", "bob"): 0.5, ("ann", "cyd"): 1.0, ("bob", "ann"): 0.5, ("bob", "cyd"): 1.0}
-    found = {name: mean for _, name, mean, _ in with_others(frame, weights).rows()}
-    assert found == {"ann": pytest.approx(1 / 3), "bob": pytest.approx(1 / 3), "cyd": None}
+def test_the_mean_is_null_without_peers() -> None:
     assert means(observed({"ann": {"f(1)": "1"}, "bob": {"f(1)": None}})) == {"ann": (None, 0), "bob": (0.0, 1)}
+
+
+@given(RETURNED, st.floats(0.1, 1.0))
+def test_both_sides_are_compared_with_the_same_third_answers_of_one_weight_each(returned: Returned, weight: float) -> None:
+    weights = dict.fromkeys(NAMES, 1.0) | {"cyd": weight}
+    third = {name: weights[name] for name in ("cyd", "dan") if any(returned[name].values())}
+    expected = [
+        sum(own * (agreement(returned[side], returned[name]) or 0.0) for name, own in third.items()) / sum(third.values())
+        for side in ("ann", "bob")
+        if third
+    ]
+    rows = with_third(with_peers(observed(returned)), "ann", "bob", weights).rows()
+    assert rows == ([("00", *map(pytest.approx, expected), len(third))] if third else [])
 
 
 def test_inputs_that_only_one_answer_was_run_on_count() -> None:

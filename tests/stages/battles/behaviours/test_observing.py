@@ -5,6 +5,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import extract_code
@@ -59,6 +61,22 @@ class Run:
             return "raised", type(error).__name__
 
 
+class Hanging(Run):
+    """Some calls time out, in all rounds or in the first alone; after three the others are skipped, as in the sandbox."""
+
+    def __init__(self, hang: Iterable[str], hang_once: Iterable[str] = ()) -> None:
+        super().__init__()
+        self.hang = {"0": {*hang, *hang_once}, "1": {*hang}}
+
+    def observed(self, program: ObservedProgram) -> Observation:
+        done, outcomes = super().observed(program), list[str]()
+        for call, outcome in zip(program.calls, done.outcomes, strict=True):
+            hangs = call in self.hang[program.key[-1]]
+            outcomes.append("skipped" if outcomes.count("timeout") == 3 else "timeout" if hangs else outcome)
+        values = [value if how == "returned" else "" for how, value in zip(outcomes, done.values, strict=True)]
+        return Observation(program.key, tuple(outcomes), tuple(values), "", 0.5, "namespaces")
+
+
 def found(rows: pl.DataFrame) -> list[tuple[str | None, ...]]:
     return rows.select("competitor", "input", "outcome", "value", "reason").rows()
 
@@ -104,6 +122,39 @@ def test_a_changed_answer_or_limit_is_run_again(changed: str) -> None:
     run = Run()
     observing.observe(answers(ann=PLUS + " + 0" * (changed == "answer")), calls("add(1, 2)"), before, run, settings)
     assert len(run.ran) == ROUNDS
+
+
+PLACES = tuple(f"plus({number}, 0)" for number in range(9))
+
+
+@given(st.sets(st.sampled_from(PLACES)), st.lists(st.sets(st.sampled_from(PLACES)), max_size=3))
+def test_what_is_skipped_does_not_depend_on_which_inputs_were_run_first(hang: set[str], earlier: list[set[str]]) -> None:
+    given_answers, rows, known = answers(ann=PLUS), EMPTY, set[str]()
+    for more in (*earlier, set(PLACES)):
+        known |= more
+        rows, _ = observing.observe(given_answers, calls(*sorted(known)), rows, Hanging(hang), SETTINGS)
+    at_once, _ = observing.observe(given_answers, calls(*PLACES), EMPTY, Hanging(hang), SETTINGS)
+    assert rows.equals(at_once)
+    third = sorted(hang)[2] if len(hang) > 2 else "z"
+    assert at_once["outcome"].to_list() == [
+        "skipped" if call > third else "timeout" if call in hang else "returned" for call in PLACES
+    ]
+    again, spent = observing.observe(given_answers, calls(*PLACES), at_once, Hanging(hang), SETTINGS)
+    assert (again.equals(at_once), spent.runs) == (True, 0)
+    assert observing.forecast(given_answers, calls(*PLACES), at_once, SETTINGS)[1] == 0
+
+
+def test_an_answer_that_always_hangs_is_run_on_three_inputs() -> None:
+    run = Hanging(PLACES)
+    rows, spent = observing.observe(answers(ann=PLUS), calls(*PLACES), EMPTY, run, SETTINGS)
+    assert (len(run.ran), spent.runs) == (ROUNDS, 3)
+    assert found(rows)[-1] == ("ann", PLACES[-1], "skipped", None, "3 calls before it timed out")
+
+
+def test_a_third_timeout_in_one_round_alone_makes_no_other_input_unstable() -> None:
+    run = Hanging(PLACES[:2], hang_once=PLACES[2:3])
+    rows, _ = observing.observe(answers(ann=PLUS), calls(*PLACES), EMPTY, run, SETTINGS)
+    assert rows["outcome"].to_list() == ["timeout", "timeout", "unstable", *["returned"] * 6]
 
 
 def test_two_runs_that_differ_are_unstable_and_have_no_value() -> None:

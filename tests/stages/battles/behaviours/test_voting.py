@@ -38,9 +38,9 @@ def battled(left: str, right: str) -> pl.DataFrame:
 
 
 def vote(rows: pl.DataFrame, left: str = "ann", right: str = "bob", same_model: float = 0.5) -> dict[str, Any]:
-    found = voting.behaviours(rows, voting.peer_weights(MODELS, same_model))
     inputs = voting.inputs_of_each(rows.select("instruction_id", "input").unique())
-    (row,) = voting.vote(battled(left, right), found, inputs, {"00": "not runnable: Go"}, left, right).to_dicts()
+    found, weights = voting.behaviours(rows), voting.peer_weights(MODELS, left, right, same_model)
+    (row,) = voting.vote(battled(left, right), found, inputs, {"00": "not runnable: Go"}, left, right, weights).to_dicts()
     return row
 
 
@@ -54,7 +54,7 @@ def behaviours(draw: st.DrawFn) -> Returned:
 def test_the_answer_that_agrees_more_with_the_others_wins() -> None:
     row = vote(observed({"ann": ("1", "4"), "bob": ("1", "5"), "cyd": ("1", "4"), "dan": ("1", "4")}))
     assert (row["verdict"], row["p_left"], row["evidence"], row["judge"]) == ("left", 1.0, "behaviour", "")
-    assert row["text"] == "of 2 inputs: ann agrees with 3 others on 90%, bob agrees with 3 others on 50%"
+    assert row["text"] == "of 2 inputs: ann agrees with 2 others on 100%, bob agrees with 2 others on 50%"
     assert row["row_id"] == "00:behaviour"
 
 
@@ -64,6 +64,22 @@ def test_a_vote_is_mirrored_if_the_sides_are_swapped(returned: Returned) -> None
     assert other["status"] == one["status"]
     assert other["reason"] == one["reason"]
     assert (other["p_left"], other["p_right"]) == (one["p_right"], one["p_left"])
+
+
+@given(behaviours(), st.fixed_dictionaries({name: st.sampled_from(["coder", "small", "other"]) for name in MODELS}))
+def test_two_answers_that_return_the_same_tie_whatever_their_models(returned: Returned, models: dict[str, str]) -> None:
+    rows = observed({**returned, "bob": returned["ann"]})
+    weights = voting.peer_weights(models, "ann", "bob", 0.5)
+    inputs = voting.inputs_of_each(rows.select("instruction_id", "input").unique())
+    (row,) = voting.vote(battled("ann", "bob"), voting.behaviours(rows), inputs, {}, "ann", "bob", weights).to_dicts()
+    assert row["p_left"] in (0.5, None)
+    assert (row["p_left"] is None) == (not any(returned["cyd"]) and not any(returned["dan"]))
+
+
+def test_a_side_loses_nothing_to_an_answer_of_its_own_model_that_differs() -> None:
+    rows = observed({"ann": ("1", "2"), "bob": ("3", "4"), "dan": ("1", "2")})  # ann and bob share a model
+    assert vote(rows, "ann", "dan")["verdict"] == "tie"
+    assert vote(rows, "dan", "ann")["verdict"] == "tie"
 
 
 @given(behaviours(), st.permutations(NAMES), st.sampled_from(["raised", "timeout", "not run", "unstable", "needs module"]))
@@ -84,9 +100,10 @@ def test_another_answer_like_the_left_one_of_another_model_never_makes_the_vote_
 
 def test_answers_of_one_model_count_less_to_each_other() -> None:
     rows = observed({"ann": ("1",), "bob": ("1",), "cyd": ("2",), "dan": ("2",), "eve": ("1",)})
-    found = voting.behaviours(rows, voting.peer_weights(MODELS, 0.5))
-    assert found["00", "ann"].agreement == pytest.approx(1.5 / 3.5)  # bob at one half, eve; of bob, cyd, dan, eve
-    assert found["00", "dan"].agreement == pytest.approx(1 / 4)
+    assert voting.peer_weights(MODELS, "ann", "cyd", 0.5) == {"ann": 0.5, "bob": 0.5, "cyd": 0.5, "dan": 1.0, "eve": 0.5}
+    text = "of 1 input: ann agrees with 3 others on {:.0%}, cyd agrees with 3 others on {:.0%}"
+    assert vote(rows, "ann", "cyd")["text"] == text.format(1 / 2, 1 / 2)  # bob and eve at one half, dan
+    assert vote(rows, "ann", "cyd", same_model=1.0)["text"] == text.format(2 / 3, 1 / 3)
     alike = by_model(rows, MODELS)
     assert alike["agreement_within_models"] == pytest.approx(1 / 2)  # ann and bob agree; cyd and eve do not
     assert alike["agreement_between_models"] == pytest.approx(3 / 8)
@@ -98,9 +115,10 @@ def test_answers_of_one_model_count_less_to_each_other() -> None:
     ("returned", "outcome", "reason"),
     [
         ({"ann": ("1",), "bob": (None,), "cyd": ("1",)}, "needs module", "not runnable: bob why"),
-        ({"ann": ("1",), "bob": (None,)}, "raised", "no peers: no other answer returned a value on any of 1 input"),
+        ({"ann": ("1",), "bob": ("1",), "cyd": (None,)}, "raised",
+         "no peers: no third answer returned a value on any of 1 input"),
         ({"ann": (None,), "bob": (None,), "cyd": (None,)}, "timeout",
-         "no peers: no other answer returned a value on any of 1 input"),
+         "no peers: no third answer returned a value on any of 1 input"),
         ({}, "", "not runnable: Go"),
     ],
 )  # fmt: skip
@@ -122,9 +140,9 @@ def test_answers_that_were_not_run_as_they_are_now_are_an_error(changed: str) ->
         "inputs": rows.filter(pl.col("input") != "f(1)"),
         "competitor": rows.filter(pl.col("competitor") != "bob"),
     }[changed]
-    found = voting.behaviours(stale, voting.peer_weights(MODELS, 0.5))
+    found, weights = voting.behaviours(stale), voting.peer_weights(MODELS, "ann", "bob", 0.5)
     with pytest.raises(LookupError, match="materialize answer_behaviours first"):
-        voting.vote(battled("ann", "bob"), found, {"00": frozenset({"f(0)", "f(1)"})}, {}, "ann", "bob")
+        voting.vote(battled("ann", "bob"), found, {"00": frozenset({"f(0)", "f(1)"})}, {}, "ann", "bob", weights)
 
 
 def test_a_battle_has_one_vote_and_the_agreement_of_its_answers() -> None:
@@ -133,6 +151,13 @@ def test_a_battle_has_one_vote_and_the_agreement_of_its_answers() -> None:
     check_votes(pairs, pl.DataFrame([row], schema=VOTE_SCHEMA), 1, "behaviour_votes")
     battles = pl.DataFrame({"instruction_id": ["00", "01"]})
     assert with_agreement(battles, rows, "bob", "ann")["agreement"].to_list() == [0.5, None]
+
+
+@pytest.mark.parametrize("outcome", ["not run", "needs module"])
+def test_the_agreement_of_an_answer_that_could_not_be_run_is_unknown_and_that_of_one_that_crashes_is_none(outcome: str) -> None:
+    battles, returned = pl.DataFrame({"instruction_id": ["00"]}), {"ann": ("1", "2"), "bob": (None, None)}
+    assert with_agreement(battles, observed(returned, outcome), "ann", "bob")["agreement"].to_list() == [None]
+    assert with_agreement(battles, observed(returned, "raised"), "ann", "bob")["agreement"].to_list() == [0.0]
 
 
 def test_the_reason_without_inputs_is_that_of_all_writers() -> None:

@@ -7,7 +7,7 @@ from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.opinions import exam
 from warrior_dagster.stages.battles.unit_tests import execution
 
-FOUNDERS = ["ann", "bob", "cyd"]
+FOUNDERS = ["ann", "bob", "cyd", "dan"]
 CODE = (
     "Here it is:\n```python\ndef work(x):\n    total = 0\n    for i in range(x):\n        total += i\n    return total\n```\n"
 )
@@ -63,18 +63,26 @@ def test_questions_are_of_all_kinds_in_equal_numbers_spread_over_instructions_an
             assert one.better.text.startswith(one.worse.text)
             assert "def work" in one.worse.text
             assert "return total" not in one.worse.text
-    assert {one.name for one in exam.questions(given, "dan", 8)} == {one.name for one in exam.questions(given, "eve", 8)}
-    assert len(exam.questions(given, "ann", 1000)) == 2 * 8 * 2  # material is short: two authors, eight instructions
+    assert {one.name for one in exam.questions(given, "fay", 8)} == {one.name for one in exam.questions(given, "eve", 8)}
+    assert len(exam.questions(given, "ann", 1000)) == 2 * 8 * 3  # material is short: three authors, eight instructions
 
 
-def test_real_questions_are_decided_by_the_tests_of_neither_author() -> None:
+@pytest.mark.parametrize("judge", ["ann", "eve"])
+def test_real_questions_are_decided_by_the_tests_of_neither_author_nor_the_judge(judge: str) -> None:
     given = exam.material(SELECTED, answers(*FOUNDERS), FOUNDERS, results("bob"))
-    real = [one for one in exam.questions(given, "dan", 1000) if one.kind == exam.REAL]
+    real = [one for one in exam.questions(given, judge, 1000) if one.kind == exam.REAL]
     assert real
     assert {one.better.author for one in real} == {"bob"}
     for one in real:
-        (writer,) = set(FOUNDERS) - {one.better.author, one.worse.author}
-        assert one.how == f"of 2 tests of {writer} it fails 2, the other none"
+        writers = set(FOUNDERS) - {judge, one.better.author, one.worse.author}
+        assert one.how in {f"of 2 tests of {writer} it fails 2, the other none" for writer in writers}
+
+
+def test_among_three_competitors_no_judge_has_a_real_question() -> None:
+    three = FOUNDERS[:3]
+    given = exam.material(SELECTED, answers(*three), three, results("bob").filter(pl.col("competitor").is_in(three)))
+    for judge in three:
+        assert exam.REAL not in {one.kind for one in exam.questions(given, judge, 1000)}
 
 
 def test_results_of_other_answers_are_an_error_and_never_a_wrong_question() -> None:

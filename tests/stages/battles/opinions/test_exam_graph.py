@@ -12,20 +12,24 @@ from tests.runs import stale
 from tests.stages.battles.unit_tests.scripts import code_writers
 from tests.test_graph import materialize as requested
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.planning.cost import plan
+from warrior_dagster.stages.battles.opinions.assets import judge_exams
 from warrior_dagster.stages.battles.opinions.exam import BROKEN, CUT_OFF, MISPLACED, REAL
+from warrior_dagster.stages.ratings.assets import read_votes
 from warrior_dagster.warehouse.tables import Warehouse
 
 MakeArena = Callable[..., Arena]
 EXAM = 12
+ROSTER = ("ann", "bob", "cyd", "dan")
 BATTLES = {"verdict": "direct", "votes": "soft", "evidence": ["execution", "opinion"], "exam": EXAM}
 
 
 @pytest.fixture(scope="module")
 def examined(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Arena:
-    """An arena of three competitors whose judges sat an exam. Tests must not change it."""
-    settings = small_settings(tmp_path_factory.mktemp("examined"), bundled_model, bundled_embedder, ("ann", "bob", "cyd"))
+    """An arena of four competitors whose judges sat an exam. Tests must not change it."""
+    settings = small_settings(tmp_path_factory.mktemp("examined"), bundled_model, bundled_embedder, ROSTER)
     arena = Arena.model_validate(settings | {"battles": BATTLES, "selection": {"centres": 6}})
     with pytest.MonkeyPatch.context() as patch:
         code_writers(patch)
@@ -56,21 +60,26 @@ def test_every_judge_sits_an_exam_of_several_kinds_in_both_orders_without_its_ow
     assert to_send(examined)["judge_exams"] == 0
 
 
-def test_an_appended_competitor_changes_no_exam_and_sits_its_own_as_planned(
+def test_a_competitor_that_judges_only_by_other_settings_now_has_to_sit_its_exam(make_arena: MakeArena) -> None:
+    one, two = (judge_exams.of_competitors(make_arena(ROSTER, battles=BATTLES | {"judges": number})) for number in (1, 2))
+    assert {name for name in ROSTER if one[name] != two[name]} == {"dan"}
+
+
+def test_a_fifth_competitor_changes_no_exam_and_sits_its_own_as_planned(
     examined: Arena, make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code_writers(monkeypatch)
     shutil.copytree(examined.warehouse, make_arena().warehouse)
-    grown = make_arena((*examined.roster, "dan"), battles=BATTLES, selection={"centres": 6})
+    grown = make_arena((*examined.roster, "eve"), battles=BATTLES, selection={"centres": 6})
     planned = to_send(grown)["judge_exams"]
     before = rows(grown, "judge_exams")
     requested(grown, ("competitors", None), ("matchups", None), ("elo_ratings", None))
     after = rows(grown, "judge_exams")
-    assert after.filter(pl.col("judge") != "dan").sort("judge", "row_id").equals(before.sort("judge", "row_id"))
-    own = after.filter(judge="dan")
+    assert after.filter(pl.col("judge") != "eve").sort("judge", "row_id").equals(before.sort("judge", "row_id"))
+    own = after.filter(judge="eve")
     assert 0 < len(own) == planned
     assert {*own["author_better"], *own["author_worse"]} <= set(examined.roster)
-    assert rows(grown, "broken_answers").filter(competitor="dan").is_empty()
+    assert rows(grown, "broken_answers").filter(competitor="eve").is_empty()
     assert not {"judge_exams", "battle_outcomes"} & set(stale(grown))
     assert set(to_send(grown).values()) == {0}
 
@@ -80,19 +89,23 @@ def test_outcomes_have_no_opinions_of_judges_without_weight_and_the_audit_names_
 ) -> None:
     code_writers(monkeypatch)
     shutil.copytree(examined.warehouse, make_arena().warehouse)
-    arena = make_arena(battles=BATTLES, selection={"centres": 6}, ratings={"method": "judge_aware", "bootstrap_rounds": 3})
+    arena = make_arena(
+        ROSTER, battles=BATTLES, selection={"centres": 6}, ratings={"method": "judge_aware", "bootstrap_rounds": 3}
+    )
     requested(arena, ("elo_ratings", None), ("answer_scores", None), ("rating_history", None), ("judge_audit", None))
     audited = rows(arena, "judge_audit")
     silent = audited.filter(weight=0)["judge"].to_list()
     assert silent  # scripted judges guess
     outcomes = rows(arena, "battle_outcomes").drop_nulls("outcome")
-    judged_by = {"ann__bob": "cyd", "ann__cyd": "bob", "bob__cyd": "ann"}
-    for matchup, judge in judged_by.items():
-        own = outcomes.filter(partition=matchup)
+    for matchup in matchup_keys(arena.roster):
+        own, all_silent = outcomes.filter(partition=matchup), set(arena.judges(*sides(matchup))) <= set(silent)
         assert len(own)
-        assert (own["opinions"].sum() == 0) == (judge in silent or (own["from_opinion"].sum() == 0))
-        if judge in silent:
+        assert (own["opinions"].sum() == 0) == (all_silent or (own["from_opinion"].sum() == 0))
+        if all_silent:
             assert own["from_opinion"].sum() == 0
             assert "opinion" not in own["decided_by"].to_list()
-    assert rows(arena, "elo_ratings")["rating"].sum() == pytest.approx(3000)
+    assert rows(arena, "elo_ratings")["rating"].sum() == pytest.approx(4000)
+    rated_by = read_votes(arena, Warehouse(arena.warehouse), outcomes)
+    assert rated_by
+    assert not set(silent) & set(rated_by.judges)
     assert rows(arena, "elo_ratings")["low"].is_not_null().all()

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from warrior_dagster.stages.battles.sandbox_runs import NEEDS_MODULE, NOT_RUN
+
 RETURNED = "returned"
 """The outcome of an input on which an answer returned a plain value, the same twice."""
 PAIRS = {
@@ -47,41 +49,52 @@ def agreements(observed: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_agreement(outcomes: pl.DataFrame, observed: pl.DataFrame, left: str, right: str) -> pl.DataFrame:
-    """The battles of a matchup with the `agreement` of the two answers, null where these were not both run on any input."""
-    pairs = agreements(observed.filter(pl.col("competitor").is_in([left, right]))).filter(one=left)
+    """The battles of a matchup with the `agreement` of the two answers, null where it is unknown: one of them was run on no
+    input, or needs a module that the sandbox does not have.
+    """
+    known = ~((pl.col("outcome") == NOT_RUN).all() | (pl.col("outcome") == NEEDS_MODULE).any())
+    both = observed.filter(pl.col("competitor").is_in([left, right]), known.over("instruction_id", "competitor"))
+    pairs = agreements(both).filter(one=left)
     return outcomes.join(pairs.select("instruction_id", "agreement"), on="instruction_id", how="left", maintain_order="left")
 
 
-def with_others(observed: pl.DataFrame, weights: Mapping[tuple[str, str], float] | None = None) -> pl.DataFrame:
+def with_peers(observed: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `agreements` whose `other` is a peer. An answer that returned no plain value on any input is nobody's peer:
+    it says nothing about the others.
+    """
+    peers = observed.filter(outcome=RETURNED).select("instruction_id", other="competitor").unique()
+    return agreements(observed).join(peers, on=["instruction_id", "other"])
+
+
+def with_others(observed: pl.DataFrame) -> pl.DataFrame:
     """The mean agreement of each answer with the others to its instruction: instruction_id, competitor, agreement, peers.
 
-    `observed` is that of `agreements`. An answer that returned no plain value on any input is nobody's peer: it says nothing
-    about the others. `agreement` is null without peers. `weights` has the weight of each peer by (competitor, peer); absent,
-    all weigh 1.
+    `observed` is that of `agreements`. `agreement` is null without peers.
     """
-    answers = observed.select("instruction_id", "competitor").unique()
-    peers = observed.filter(outcome=RETURNED).select("instruction_id", other="competitor").unique()
-    pairs = agreements(observed).join(peers, on=["instruction_id", "other"])
-    if weights is None:
-        pairs = pairs.with_columns(weight=pl.lit(1.0))
-    else:
-        table = pl.DataFrame(
-            [(*pair, weight) for pair, weight in weights.items()],
-            schema={"one": pl.String, "other": pl.String, "weight": pl.Float64},
-            orient="row",
-        )
-        pairs = pairs.join(table, on=["one", "other"])
-    total = (pl.col("agreement") * pl.col("weight")).sort_by("other").sum()
-    means = (
-        pairs.group_by("instruction_id", competitor="one").agg(
-            agreement=total / pl.col("weight").sort_by("other").sum(), peers=pl.len().cast(pl.Int64)
-        )
+    means = with_peers(observed).group_by("instruction_id", competitor="one").agg(
+        agreement=pl.col("agreement").sort_by("other").mean(), peers=pl.len().cast(pl.Int64)
     )  # fmt: skip
     return (
-        answers.join(means, on=["instruction_id", "competitor"], how="left")
+        observed.select("instruction_id", "competitor")
+        .unique()
+        .join(means, on=["instruction_id", "competitor"], how="left")
         .with_columns(pl.col("peers").fill_null(0))
         .sort("instruction_id", "competitor")
     )
+
+
+def with_third(pairs: pl.DataFrame, left: str, right: str, weights: Mapping[str, float]) -> pl.DataFrame:
+    """The mean agreement of two sides with the same third answers: instruction_id, left, right, peers.
+
+    `pairs` has rows of `with_peers`, and `weights` one weight of each third competitor for both sides. So two answers that
+    return the same have the same mean, whoever gave them. An instruction without a third answer has no row.
+    """
+    one, other = (pairs.filter(one=name).select("instruction_id", "other", "agreement") for name in (left, right))
+    third = one.join(other, on=["instruction_id", "other"], suffix="_right").sort("other")
+    weight = pl.col("other").replace_strict(weights, return_dtype=pl.Float64)
+    left_mean, right_mean = ((pl.col(name) * weight).sum() / weight.sum() for name in ("agreement", "agreement_right"))
+    means = third.group_by("instruction_id", maintain_order=True)
+    return means.agg(left=left_mean, right=right_mean, peers=pl.len().cast(pl.Int64))
 
 
 def by_model(observed: pl.DataFrame, models: Mapping[str, str]) -> dict[str, float | int | None]:

@@ -90,16 +90,16 @@ def answer_behaviours(step: Step) -> dg.MaterializeResult:
     if_empty="ignore",
 )
 def behaviour_votes(step: Step) -> dg.MaterializeResult:
-    """The side of every battle of a matchup that agrees more with the other answers on what they return; answers of one model
-    count less to each other (battles.same_model). Where nothing can be run there is no vote, with the reason.
+    """The side of every battle of a matchup that agrees more with the third answers on what they return; those of a model of
+    one of the sides count less (battles.same_model). Where nothing can be run there is no vote, with the reason.
     """
     arena = step.arena
     tests, observed = (step.warehouse.read(name, arena.roster) for name in ("generated_tests", "answer_behaviours"))
     models = {one.name: one.model for one in arena.competitors}
-    found = voting.behaviours(observed, voting.peer_weights(models, arena.battles.same_model))
+    found, same_model = voting.behaviours(observed), arena.battles.same_model
     present, without = voting.inputs_of_each(inputs(tests, arena.execution.inputs)), voting.reasons_without_inputs(tests)
     frames = {
-        m: voting.vote(pairs, found, present, without, *sides(m))
+        m: voting.vote(pairs, found, present, without, *sides(m), voting.peer_weights(models, *sides(m), same_model))
         for m, pairs in read_pairs(arena, step.warehouse, step.keys).items()
     }
     audit = {name: "undefined" if value is None else value for name, value in agreement.by_model(observed, models).items()}

@@ -10,6 +10,7 @@ import polars as pl
 
 from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract_code
+from warrior_dagster.sandbox.observing import SKIPPED
 from warrior_dagster.sandbox.pool import Observation, ObservedProgram
 from warrior_dagster.stages.battles import sandbox_runs
 from warrior_dagster.stages.battles.behaviours.agreement import RETURNED
@@ -42,10 +43,11 @@ SCHEMA = dict.fromkeys(
 )
 """One row per answer and input. `outcome`: `returned` with the text of the plain value as `value`, the same for equal values,
 or why there is none: `raised`, with the class of the exception as `reason`; `timeout`; `not plain`; `error`; `unstable`, if two
-runs differ; `not run`; `needs module`. The other columns are those of test runs.
+runs differ; `not run`; `needs module`; `skipped`, after three calls of the answer that timed out. The other columns are those
+of test runs.
 """
 RAISED = "raised"
-OBSERVED_BY = 1
+OBSERVED_BY = 2
 """The version of the observing, part of each run key: raise it when the sandbox would observe the same run differently."""
 
 Run = Callable[[Iterable[ObservedProgram]], Iterator[Observation]]
@@ -75,7 +77,7 @@ def forecast(answers: pl.DataFrame, inputs: pl.DataFrame, before: pl.DataFrame, 
 
 def known_verdicts(before: pl.DataFrame) -> dict[str, Verdict]:
     """The verdicts of earlier rows by run key."""
-    columns = before.select("run_key", "outcome", "reason", "level", "value")
+    columns = before.filter(pl.col("outcome") != SKIPPED).select("run_key", "outcome", "reason", "level", "value")
     return {key: Verdict(*found) for key, *found in columns.rows()}
 
 
@@ -87,7 +89,7 @@ def observed_rows(answers: pl.DataFrame, inputs: pl.DataFrame, settings: Executi
     usable = answers.filter("usable").sort("competitor", "instruction_id")
     for identity, competitor, answer, key in usable.select("instruction_id", "competitor", "answer", "completion_key").rows():
         code = extract_code(answer) if identity in calls else Code()
-        of_answer = {"instruction_id": identity, "competitor": competitor, "answer_key": key}
+        of_answer = {"instruction_id": identity, "competitor": competitor, "answer_key": key, "of": (identity, competitor, key)}
         bind = cache(partial(bound_name, code))
         rows += [of_answer | observed_row(code, identity, call, bind, settings) for call in calls.get(identity, [])]
     return rows
@@ -124,12 +126,14 @@ def observed_row(
     }
 
 
-def verdict(one: Observation, other: Observation, place: int) -> Verdict:
-    """What two runs of one call gave, in any order."""
+def verdict(one: Observation, other: Observation, place: int) -> Verdict | None:
+    """What two runs of one call gave, in any order; None if it was skipped in one of them, and the code could be loaded."""
     results = [(run.outcomes[place], run.error or run.values[place], run.level) for run in (one, other)]
     (outcome, said, level), (second, said_then, _) = sorted(results, key=lambda result: (result[0] != NOT_RUN, result))
     if outcome == NOT_RUN:  # code that could be loaded only once could not be loaded
         return Verdict(NOT_RUN, said[:MAX_REASON], level)
+    if SKIPPED in (outcome, second):
+        return None
     if outcome != second or (outcome in (RETURNED, RAISED) and said != said_then):
         differ = (outcome, second) if outcome != second else (said[: MAX_REASON // 2], said_then)
         return Verdict(UNSTABLE, " and ".join(differ)[:MAX_REASON], level)

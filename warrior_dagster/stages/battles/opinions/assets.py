@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from warrior_dagster import judge_weights
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.config.serving import Competitor
@@ -14,7 +15,7 @@ from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, FIR
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, table, tokens_of
 from warrior_dagster.stages.battles.open_battles import closing_tables, read_open
-from warrior_dagster.stages.battles.opinions import exam, judging, weights
+from warrior_dagster.stages.battles.opinions import exam, judging
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 
@@ -78,6 +79,7 @@ def judge_votes(step: Step) -> dg.MaterializeResult:
         arena.battles.model_dump(mode="json", include={"exam", "verdict", "prompt", "sampling"}),
         arena.runs_tests,
     ],
+    ordered=lambda arena, judge: [judge] if judge in arena.possible_judges else [],
     origins=origins(
         **dict.fromkeys(("question", "row_id", "how"), "answers.answer execution_results.outcome broken_answers.outcome"),
         instruction_id="selected_instructions.instruction_id",
@@ -111,7 +113,7 @@ def judge_exams(step: Step) -> dg.MaterializeResult:
 def exam_summary(arena: Arena, rows: pl.DataFrame) -> dict[str, Any]:
     """The number of a judge's questions, by kind, and what it scored. There are fewer than asked for if material is short."""
     asked = rows.unique("question")
-    shares = weights.scores(rows, arena.battles.votes).select(pl.exclude("judge")).to_dicts()
+    shares = judge_weights.scores(rows, arena.battles.votes).select(pl.exclude("judge")).to_dicts()
     scored = {name: value for name, value in shares[0].items() if value is not None} if shares else {}
     return {"questions": len(asked), "questions_at_most": arena.battles.exam, "kinds": counted(asked, "kind"), **scored}
 

@@ -1,10 +1,10 @@
 """The judges' exam: battles whose better side is known, asked exactly as real ones, in both orders.
 
 Small judges may guess, or look at the position of an answer alone, and a rule that counts their votes counts noise. What a
-judge scores here is the weight of its opinions (opinions/weights.py).
+judge scores here is the weight of its opinions (judge_weights.py).
 
-All questions are made from the instructions, answers and tests of the first three competitors, and are chosen by hashes of
-their content, so a competitor that is appended changes none. No judge sees an answer of its own.
+All questions are made from the instructions, answers and tests of the first four competitors, and are chosen by hashes of
+their content, so a further competitor changes none. No judge sees an answer of its own, nor one that its own tests decide.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any
 
 import polars as pl
 
+from warrior_dagster import judge_weights
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.battles import Battles
 from warrior_dagster.inference.dispatch import Backend, DispatchResult, dispatch
@@ -39,7 +40,7 @@ SCHEMA = {
 votes. key_better and key_worse are the completion keys of the answers; `made` is the text that was made from the latter, null
 if it is shown as it is. `how` says why it is the worse one.
 """
-MISPLACED, CUT_OFF, BROKEN, REAL = "misplaced", "cut off", "broken", "real"
+MISPLACED, CUT_OFF, BROKEN, REAL = "misplaced", "cut off", "broken", judge_weights.REAL
 """The kinds of questions: an answer against one to another instruction, itself cut off, itself with its code broken so that its
 tests fail; and two answers of which one passes the tests of somebody else and the other does not.
 """
@@ -125,7 +126,7 @@ def questions(given: Material, judge: str, most: int) -> list[Question]:
     others = given.answers.filter(pl.col("competitor") != judge).sort("completion_key", "competitor")
     kinds = [misplaced(given, others), cut_off(given, others)]
     if given.results is not None:
-        kinds += [broken(given, others), real(given, others, given.results)]
+        kinds += [broken(given, others), real(given, others, given.results.filter(pl.col("writer") != judge))]
     seen, found = set[str](), list[Question]()
     for one in filter(None, chain.from_iterable(zip_longest(*kinds))):  # one of each kind in turn
         if len(found) == most:
@@ -186,7 +187,9 @@ def broken(given: Material, answers: pl.DataFrame) -> Iterator[Question]:
 
 
 def real(given: Material, answers: pl.DataFrame, results: pl.DataFrame) -> Iterator[Question]:
-    """Two answers of which one passes all tests of somebody else, and the other fails at least half of them."""
+    """Two answers of which one passes all tests of somebody else, and the other fails at least half of them. `results` are
+    without those of the judge's own tests, which would only ask it whether it agrees with itself.
+    """
     passed, fails = pl.col("outcome") == "passed", pl.col("outcome").is_in(FAILS)
     suites = results.group_by("instruction_id", "writer", completion_key="answer_key", competitor="competitor").agg(
         tests=pl.len(), passed=passed.sum(), fails=fails.sum()

@@ -125,7 +125,7 @@ def execution_results(step: Step) -> dg.MaterializeResult:
 )
 def broken_answers(step: Step) -> dg.MaterializeResult:
     """Answers that pass tests, changed in one place, and the outcome of the same tests: questions of the judges' exam. Only
-    answers and tests of the first three competitors of the roster are used, so that no newcomer changes a question.
+    answers and tests of the first four competitors of the roster are used, so that no further one changes a question.
     """
     arena, warehouse, settings = step.arena, step.warehouse, step.arena.execution
     run = partial(run_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])

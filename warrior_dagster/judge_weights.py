@@ -5,6 +5,8 @@ accuracy is taken at the lower end of its interval. With this Z a judge that gue
 weighs a hundredth of a good judge's on average, and one that is right in three of four cases in nine exams of ten; a wider
 interval would silence such judges more often than it saves (docs/selection.md has the figures). Answers that were made worse
 are easier to tell than real ones, so where enough real battles are known, the lower weight of both counts.
+
+Battles and ratings both need these weights, and stages import none of each other, so they are here.
 """
 
 from collections.abc import Iterable
@@ -12,8 +14,8 @@ from math import log
 
 import polars as pl
 
-from warrior_dagster.stages.battles.opinions.exam import REAL
-
+REAL = "real"
+"""The kind of questions about real battles."""
 Z = 1.2816
 """Standard errors below the accuracy: the lower end of an interval that nine of ten judges are above."""
 LEAST_REAL = 10
@@ -39,6 +41,16 @@ def weights(exams: pl.DataFrame, judges: Iterable[str], how: str) -> dict[str, f
     """The weight of each judge's opinions, 0 for one that was asked nothing: it cannot be told from one that guesses."""
     found = dict(scores(exams, how).select("judge", "weight").iter_rows())
     return {judge: found.get(judge, 0.0) for judge in judges}
+
+
+def check_all_sat(exams: pl.DataFrame, judges: Iterable[str]) -> None:
+    """Raise LookupError if a judge was asked nothing though others were asked questions that it can be asked too: its exam is
+    older than its being a judge, and without a weight its opinions would not count.
+    """
+    authors = set(exams.filter(pl.col("kind") != REAL)["author_better"])  # their questions are for all other judges
+    sat = set(exams["judge"])
+    if lacking := [judge for judge in judges if judge not in sat and authors - {judge}]:
+        raise LookupError(f"judge_exams: there are no rows of {', '.join(lacking)}; materialize judge_exams first")
 
 
 def scores(exams: pl.DataFrame, how: str) -> pl.DataFrame:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.stages.battles.opinions.test_judging import DIRECT, battled, frame, verdict_with_probability, vote
 from warrior_dagster.analysis.exam_scores import with_exam, without_vote
+from warrior_dagster.judge_weights import LEAST_REAL, check_all_sat, scores, weights
 from warrior_dagster.stages.battles.opinions import exam
 from warrior_dagster.stages.battles.opinions.judging import LEFT_FIRST, RIGHT_FIRST
-from warrior_dagster.stages.battles.opinions.weights import LEAST_REAL, scores, weights
 from warrior_dagster.stages.battles.outcomes import outcomes
 
 ORDERS = (exam.BETTER_FIRST, exam.WORSE_FIRST)
@@ -68,6 +68,15 @@ def test_a_weight_is_finite_never_below_zero_and_grows_with_right_answers(number
     of_right = [weight("hard", sat("ann", [(1.0, 1.0)] * r + [(0.0, 0.0)] * (number - r))) for r in (max(right - 1, 0), right)]
     assert 0 <= of_right[0] <= of_right[1] < 10
     assert of_right[1] == 0 or right > number / 2
+
+
+def test_a_judge_without_an_exam_is_an_error_where_others_were_asked_what_it_can_be_asked_too() -> None:
+    asked = exams(sat("ann", [(1.0, 1.0)]), sat("bob", [(1.0, 1.0)])).with_columns(author_better=pl.lit("cyd"))
+    check_all_sat(asked, ["ann", "bob"])
+    with pytest.raises(LookupError, match="judge_exams: there are no rows of dan; materialize judge_exams first"):
+        check_all_sat(asked, ["ann", "bob", "dan"])
+    check_all_sat(asked, ["cyd"])  # all answers are its own
+    check_all_sat(asked.clear(), ["ann"])  # there is no material
 
 
 def test_scores_say_how_much_was_asked_and_how_often_both_orders_agree() -> None:
