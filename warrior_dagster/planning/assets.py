@@ -6,12 +6,14 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import UNTRACKED
 from warrior_dagster.materialization.recording import Step, cells, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.planning import cost
 from warrior_dagster.planning.adoption import asked_again
+from warrior_dagster.stages.battles.assets import TABLES
 from warrior_dagster.warehouse.tables import WHOLE
 
 SCHEMA = {
@@ -22,12 +24,15 @@ SCHEMA = {
 }
 
 
+def read_by_plans(arena: Arena) -> list[str]:
+    """The tables that a plan reads as far as they exist: vectors, and what running code has shown."""
+    return ["instruction_embeddings", *(one.name for one in TABLES if one.runs and one.enabled(arena))]
+
+
 @table(
     partitioned_by="nothing",
     columns=tuple(SCHEMA),
-    reads=lambda arena: dict.fromkeys(  # a plan is made before anything else
-        ("instruction_embeddings", *(["sample_behaviours"] if arena.answers.samples > 1 else [])), UNTRACKED
-    ),
+    reads=lambda arena: dict.fromkeys(read_by_plans(arena), UNTRACKED),  # a plan is made before anything else
     origins=origins(),
     kinds=("lancedb",),
     group="plan",

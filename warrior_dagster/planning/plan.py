@@ -56,6 +56,8 @@ class StagePlan:
     """Which requests are not needed, and why."""
     rows: pl.DataFrame = field(default_factory=pl.DataFrame)
     """The rows of answers and tests that the ledger gives."""
+    selected: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """The instructions of these."""
     battling: pl.DataFrame = field(default_factory=pl.DataFrame)
     """Of answers, those that are known to battle."""
     asked_about: int = 0
@@ -99,7 +101,8 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
             made = make_rows()
             stage = planned(table, backend, made, failures, how)
             rows[table.name] = made.rows
-            stage.rows, stage.asked_about = pl.DataFrame(made.rows, schema=schema), len(selected) + to_come.total()
+            stage.rows, stage.selected = pl.DataFrame(made.rows, schema=schema), selected
+            stage.asked_about = len(selected) + to_come.total()
             for attacker, count in to_come.items():
                 expect(stage, arena, competitors_of(attacker), count, failures)
             stages.append(stage)
@@ -169,7 +172,8 @@ def exams_plan(
         judge_exams, backend, sat, failures, how or "at most; its questions are made of answers and results to come"
     )
     if given is None:
-        expect(stage, arena, arena.possible_judges, 2 * arena.battles.exam, failures)
+        for name in arena.possible_judges:  # of those that would send the same, each has a paper without its own answers
+            expect(stage, arena, [name], 2 * arena.battles.exam, failures)
     return stage
 
 
