@@ -65,6 +65,13 @@ def test_what_several_competitors_send_alike_is_counted_once(
     assert sum(len(request.samples) for request in log) == 8
 
 
+def test_judges_that_send_alike_sit_papers_of_their_own(make_arena: MakeArena, bundled_model: Path) -> None:
+    twins = [{"name": n, "model": str(bundled_model)} for n in ("ann", "bob", "cyd")]
+    battles = {"verdict": "direct", "votes": "soft", "exam": 4}
+    to_send = {line.stage: line.to_send for line in planned(make_arena(competitors=twins, battles=battles))}
+    assert to_send["judge_exams"] == 3 * 2 * 4  # judges, orders, questions
+
+
 def test_the_plan_is_an_asset_of_every_arena(make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch) -> None:
     code_writers(monkeypatch)
     arena = make_arena(**EVERY_FEATURE)

@@ -13,6 +13,8 @@ from warrior_dagster.materialization.recording import Step, cells, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.planning import cost
 from warrior_dagster.planning.adoption import asked_again
+from warrior_dagster.planning.plan import walk
+from warrior_dagster.planning.runs import planned_runs
 from warrior_dagster.stages.battles.assets import TABLES
 from warrior_dagster.warehouse.tables import WHOLE
 
@@ -44,14 +46,15 @@ def arena_plan(step: Step) -> dg.MaterializeResult:
     `runs` are those of code in the sandbox, with the least time that they take on this machine. `asked_again` says which
     requests were sent before, under an earlier identity of their model, and how to use those.
     """
-    lines, runs = cost.plan_with_runs(step.arena, step.ledger, step.warehouse)
+    stages = walk(step.arena, step.ledger, step.warehouse)
+    lines = cost.costs(step.arena, step.ledger, stages)
     rows = pl.DataFrame([{"row_id": f"{x.stage}:{x.model}", **asdict(x)} for x in lines], schema=SCHEMA)
     metadata: dict[str, Any] = {
         **cost.totals(lines),
         **({"not_mined": names} if (names := step.arena.not_mined) else {}),
         "plan": dg.MetadataValue.table([dg.TableRecord(row) for row in cells(rows)]),
     }
-    if of_code := runs():
+    if of_code := planned_runs(step.arena, step.warehouse, stages):
         metadata["runs"] = dg.MetadataValue.table([dg.TableRecord(row) for row in cells(pl.DataFrame(of_code))])
     if again := asked_again(step.arena, lines, step.ledger, step.warehouse):
         metadata["asked_again"] = dg.MetadataValue.md("\n\n".join(again))

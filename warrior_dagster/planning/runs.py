@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+import polars as pl
+
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.table import RunForecast, Runs, Table, in_arena
 from warrior_dagster.planning.plan import StagePlan

@@ -29,15 +29,20 @@ def settled(
     found = [pl.DataFrame(schema=settling.SETTLED_SCHEMA)]
     for one in arena.competitors:
         own, of_writer = samples.filter(competitor=one.name), tests.filter(writer=one.name)
-        suites = of_writer.group_by("instruction_id").agg(pl.col("completion_key").drop_nulls().n_unique().alias("asked"))
-        whole = suites.filter(pl.col("asked").is_in([0, arena.execution.samples]))  # nobody is asked for what cannot be run
         answers = own.filter(pl.len().over("instruction_id") == arena.answer_samples(one))
-        without_tests = settling.several(answers).join(whole, on="instruction_id", how="anti")
+        without_tests = settling.several(answers).join(whole_suites(arena, of_writer), on="instruction_id", how="anti")
         answers = answers.join(without_tests, on="instruction_id", how="anti")
         observed, _ = settling.observe(answers, inputs(of_writer, arena.execution.inputs), before, dry_run, arena.execution)
         open_ones = observed.filter(level=TO_RUN)
         found.append(settling.settle(answers.join(open_ones, on="instruction_id", how="anti"), observed))
     return pl.concat(found).to_dicts()
+
+
+def whole_suites(arena: Arena, tests: pl.DataFrame) -> pl.DataFrame:
+    """Which instructions have all tests of which writer: instruction_id, writer. `tests` has rows of generation.SCHEMA."""
+    asked = pl.col("completion_key").drop_nulls().n_unique().alias("asked")
+    suites = tests.group_by("instruction_id", "writer").agg(asked)
+    return suites.filter(pl.col("asked").is_in([0, arena.execution.samples]))  # nobody is asked for what cannot be run
 
 
 def dry_run(programs: Iterable[ObservedProgram]) -> Iterator[Observation]:

@@ -121,7 +121,7 @@ def execution_results(step: Step) -> dg.MaterializeResult:
         **dict.fromkeys(("outcome", "reason", "level", "bound", "run_key"), "answers.answer execution_results.test"),
     ),
     runs=Runs(
-        lambda arena, warehouse, rows: runs_of_broken(arena, warehouse, rows),
+        lambda arena, warehouse, rows: runs_of_broken(arena, warehouse, rows),  # noqa: PLW0108 (it is defined below)
         most=lambda arena: breaking.TRIED * (len(arena.founders) - 1) * suite(arena),
         processes=lambda pairs, _: sandbox_runs.ROUNDS * pairs,
         limit=lambda arena, instructions: len(arena.founders) * min(breaking.most_answers(arena.battles.exam), instructions),

@@ -8,6 +8,7 @@ import polars as pl
 
 from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract_code
+from warrior_dagster.sandbox.host import Outcome
 from warrior_dagster.sandbox.pool import Program, Result
 from warrior_dagster.stages.battles import sandbox_runs
 from warrior_dagster.stages.battles.sandbox_runs import (
@@ -71,8 +72,8 @@ def forecast(answers: pl.DataFrame, tests: pl.DataFrame, before: pl.DataFrame, s
 def dry_run(programs: Iterable[Program]) -> Iterator[Result]:
     """Runs nothing, and marks what would be run by its level."""
     for one in programs:
-        count = len(one.checks)
-        yield Result(one.key, (NOT_RUN,) * count, ("",) * count, "", 0.0, TO_RUN)
+        outcomes: list[Outcome] = ["not run" for _ in one.checks]
+        yield Result(one.key, tuple(outcomes), ("",) * len(outcomes), "", 0.0, TO_RUN)
 
 
 def known_verdicts(before: pl.DataFrame) -> dict[str, Verdict]:
