@@ -1,7 +1,7 @@
 """The plan counts the runs of code that are known, and of the others no more than there can be."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,8 @@ from warrior_dagster.materialization.table import Table, open_warehouse
 from warrior_dagster.planning import runs
 from warrior_dagster.planning.plan import StagePlan
 from warrior_dagster.planning.settled import settled
+from warrior_dagster.sandbox.host import Outcome
+from warrior_dagster.sandbox.pool import Program, Result
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.assets import answers
 from warrior_dagster.stages.battles.samples.assets import answer_samples, sample_behaviours
@@ -111,7 +113,8 @@ def test_runs_of_broken_answers_are_at_most_those_of_an_exam_until_the_tests_tha
     assert exact.to_run == 3 * len(breaking.broken(fenced(ONE))[: breaking.TRIED]) * 4  # answers, changes, tests
 
 
-def passing(programs: Any) -> Any:
+def passing(programs: Iterable[Program]) -> Iterator[Result]:
     """A sandbox in which everything passes."""
     for one in programs:
-        yield execution.Result(one.key, ("passed",) * len(one.checks), ("",) * len(one.checks), "", 0.0, "namespaces")
+        outcomes: list[Outcome] = ["passed" for _ in one.checks]
+        yield Result(one.key, tuple(outcomes), ("",) * len(outcomes), "", 0.0, "namespaces")

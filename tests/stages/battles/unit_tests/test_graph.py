@@ -243,8 +243,9 @@ def test_judges_are_asked_about_open_battles_alone_and_a_newcomer_repeats_nothin
 
     grown, had = make_arena((*roster, "dan"), battles=OPEN | {"opinions": "open"}), paid(arena)
     sent = keys(requested(grown, *UNTIL_TESTED))
-    votes = {line.stage: line for line in plan(grown, LedgerReader(grown.warehouse), Warehouse(grown.warehouse))}["judge_votes"]
-    assert votes.estimated == votes.to_send  # earlier votes of tests change with the tests and the answers of the newcomer
+    # The newcomer's tests and answers may change the votes of tests on the battles of the others too.
+    lines = plan(grown, LedgerReader(grown.warehouse), Warehouse(grown.warehouse))
+    assert [line.estimated == line.to_send > 0 for line in lines if line.stage == "judge_votes"] == [True]
     sent += keys(requested(grown, ("execution_results", None)))
     exact = to_send(grown)
     of_matchups = battles(grown)
