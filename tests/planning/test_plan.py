@@ -4,17 +4,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from tests.broken_models import broken
 from tests.conftest import scripted_engines
 from tests.runs import materialize
+from tests.stages.battles.unit_tests.scripts import code_writers
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import open_warehouse
+from warrior_dagster.orchestration.catalog import arena_assets
+from warrior_dagster.orchestration.definitions import arena_resources
+from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.planning.cost import PlanLine, plan
 
 MakeArena = Callable[..., Arena]
+EVERY_FEATURE = {
+    "answers": {"sampling": {"max_tokens": 64}, "samples": 2},
+    "battles": {
+        **{"verdict": "direct", "votes": "soft", "evidence": ["execution", "behaviour", "opinion"]},
+        **{"opinions": "open", "exam": 4},
+    },
+}
 
 
 def planned(arena: Arena) -> list[PlanLine]:
@@ -50,3 +63,23 @@ def test_what_several_competitors_send_alike_is_counted_once(
     with scripted_engines(arena, log, []) as engines:
         materialize(arena, engines, ("mined_instructions", None))
     assert sum(len(request.samples) for request in log) == 8
+
+
+def test_judges_that_send_alike_sit_papers_of_their_own(make_arena: MakeArena, bundled_model: Path) -> None:
+    twins = [{"name": n, "model": str(bundled_model)} for n in ("ann", "bob", "cyd")]
+    battles = {"verdict": "direct", "votes": "soft", "exam": 4}
+    to_send = {line.stage: line.to_send for line in planned(make_arena(competitors=twins, battles=battles))}
+    assert to_send["judge_exams"] == 3 * 2 * 4  # judges, orders, questions
+
+
+def test_the_plan_is_an_asset_of_every_arena(make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch) -> None:
+    code_writers(monkeypatch)
+    arena = make_arena(**EVERY_FEATURE)
+    with scripted_engines(arena, [], []) as engines:
+        materialize(arena, engines, ("competitors", None))
+    for one in (arena, make_arena(warehouse=f"{arena.warehouse}-empty", **EVERY_FEATURE)):
+        plan, resources = arena_plan.make(Scope(one)), arena_resources(Scope(one))
+        (made,) = dg.materialize(
+            [*arena_assets(Scope(one)), plan], selection=[plan], resources=resources
+        ).asset_materializations_for_node("arena_plan")
+        assert made.metadata["runs"].value

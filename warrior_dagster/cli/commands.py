@@ -128,13 +128,16 @@ def plan(config: Config, as_json: AsJson = False) -> None:
     """Show what materializing everything would need now: requests, tokens, GPU hours, cost, runs of code. Sends nothing."""
     arena = ready(config)
     from warrior_dagster.planning.adoption import asked_again
-    from warrior_dagster.planning.cost import plan_with_runs, totals
+    from warrior_dagster.planning.cost import costs, totals
+    from warrior_dagster.planning.plan import walk
+    from warrior_dagster.planning.runs import planned_runs
     from warrior_dagster.report import terminal
 
     warehouse, ledger = open_warehouse(arena), LedgerReader(arena.warehouse)
     try:
-        lines, of_code = plan_with_runs(arena, ledger, warehouse)
-        again, runs = asked_again(arena, lines, ledger, warehouse), of_code()
+        stages = walk(arena, ledger, warehouse)
+        lines = costs(arena, ledger, stages)
+        again, runs = asked_again(arena, lines, ledger, warehouse), planned_runs(arena, warehouse, stages)
     except LedgerError as error:
         fail(str(error))
     total, broken = totals(lines), unpromptable(arena, also_of_a_hub=True)

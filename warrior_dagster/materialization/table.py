@@ -64,7 +64,9 @@ class RunForecast:
     to_run: int
     """Those of them that no earlier run has decided."""
     answers: int
-    """The answers that these are runs of."""
+    """The programs of answers that these are run on."""
+    known: bool = True
+    """Whether no further runs follow from runs that are still to be made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +74,13 @@ class Runs:
     """The runs of code in the sandbox that filling a table takes."""
 
     forecast: Callable[[Arena, Warehouse, Mapping[str, pl.DataFrame]], RunForecast]
-    """From the rows of `answers` and `generated_tests` that are known, by table."""
+    """From the rows of `selected_instructions`, `answers` and `generated_tests` that are known, by table."""
     most: Callable[[Arena], int]
     """The most runs of one answer, before any test is known."""
     processes: Callable[[int, int], int]
     """How many processes start for some runs of some answers."""
+    limit: Callable[[Arena, int], int] | None = None
+    """How many answers are run at most, given the number of instructions; None: all."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -6,12 +6,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import UNTRACKED
 from warrior_dagster.materialization.recording import Step, cells, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.planning import cost
 from warrior_dagster.planning.adoption import asked_again
+from warrior_dagster.planning.plan import walk
+from warrior_dagster.planning.runs import planned_runs
+from warrior_dagster.stages.battles.assets import TABLES
 from warrior_dagster.warehouse.tables import WHOLE
 
 SCHEMA = {
@@ -22,12 +26,15 @@ SCHEMA = {
 }
 
 
+def read_by_plans(arena: Arena) -> list[str]:
+    """The tables that a plan reads as far as they exist: vectors, and what running code has shown."""
+    return ["instruction_embeddings", *(one.name for one in TABLES if one.runs and one.enabled(arena))]
+
+
 @table(
     partitioned_by="nothing",
     columns=tuple(SCHEMA),
-    reads=lambda arena: dict.fromkeys(  # a plan is made before anything else
-        ("instruction_embeddings", *(["sample_behaviours"] if arena.answers.samples > 1 else [])), UNTRACKED
-    ),
+    reads=lambda arena: dict.fromkeys(read_by_plans(arena), UNTRACKED),  # a plan is made before anything else
     origins=origins(),
     kinds=("lancedb",),
     group="plan",
@@ -39,14 +46,15 @@ def arena_plan(step: Step) -> dg.MaterializeResult:
     `runs` are those of code in the sandbox, with the least time that they take on this machine. `asked_again` says which
     requests were sent before, under an earlier identity of their model, and how to use those.
     """
-    lines, runs = cost.plan_with_runs(step.arena, step.ledger, step.warehouse)
+    stages = walk(step.arena, step.ledger, step.warehouse)
+    lines = cost.costs(step.arena, step.ledger, stages)
     rows = pl.DataFrame([{"row_id": f"{x.stage}:{x.model}", **asdict(x)} for x in lines], schema=SCHEMA)
     metadata: dict[str, Any] = {
         **cost.totals(lines),
         **({"not_mined": names} if (names := step.arena.not_mined) else {}),
         "plan": dg.MetadataValue.table([dg.TableRecord(row) for row in cells(rows)]),
     }
-    if of_code := runs():
+    if of_code := planned_runs(step.arena, step.warehouse, stages):
         metadata["runs"] = dg.MetadataValue.table([dg.TableRecord(row) for row in cells(pl.DataFrame(of_code))])
     if again := asked_again(step.arena, lines, step.ledger, step.warehouse):
         metadata["asked_again"] = dg.MetadataValue.md("\n\n".join(again))

@@ -1,17 +1,15 @@
 """The plan: for each stage and model the requests in the ledger, those to send, and their tokens, GPU hours and cost."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.inference.ledger.earlier_folders import with_earlier_folders
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.planning.changed_parameters import changed_parameters
 from warrior_dagster.planning.forecast import Forecast
 from warrior_dagster.planning.plan import StagePlan, walk
-from warrior_dagster.planning.runs import RunsLine, planned_runs
 from warrior_dagster.warehouse.tables import Warehouse
 
 IDLE_SECONDS = 60.0
@@ -47,18 +45,13 @@ def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanL
 
     A competitor that cannot be prompted is named in a line's basis.
     """
-    return plan_with_runs(arena, ledger, warehouse)[0]
+    return costs(arena, ledger, walk(arena, ledger, warehouse))
 
 
-def plan_with_runs(
-    arena: Arena, ledger: LedgerReader, warehouse: Warehouse
-) -> tuple[list[PlanLine], Callable[[], list[RunsLine]]]:
-    """The lines of `plan`, and a function that gives those of the code to run, which tries how fast this machine does that."""
-    arena = with_earlier_folders(arena, ledger)
-    paces, stages = measured_paces(ledger), walk(arena, ledger, warehouse)
-    reasons = changed_parameters(stages, ledger)
-    costs = [explained(line, reasons) for stage in stages for line in lines(arena, stage, paces)]
-    return costs, lambda: planned_runs(arena, warehouse, stages)
+def costs(arena: Arena, ledger: LedgerReader, stages: Sequence[StagePlan]) -> list[PlanLine]:
+    """The lines of the stages that `walk` gives."""
+    paces, reasons = measured_paces(ledger), changed_parameters(stages, ledger)
+    return [explained(line, reasons) for stage in stages for line in lines(arena, stage, paces)]
 
 
 def explained(line: PlanLine, reasons: Mapping[tuple[str, str], str]) -> PlanLine:

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from warrior_dagster.config.battles import Battles
-from warrior_dagster.stages.battles.open_battles import BATTLE, closing_tables, open_battles
+from warrior_dagster.config.arena import Arena
+from warrior_dagster.planning.known_votes import Known, known_votes
+from warrior_dagster.stages.battles.open_battles import closing_kinds, open_battles
 from warrior_dagster.warehouse.tables import Warehouse
 
 AT_MOST = "at most: some of these battles may need none"
@@ -17,7 +18,7 @@ class Openness(NamedTuple):
     open: dict[str, pl.DataFrame]
     """Those that judges are asked about."""
     unknown: dict[str, pl.DataFrame]
-    """Those whose answers have not met the tests yet, so that they may need no opinion."""
+    """Those of which not all is known that running code will say, so that they may need no opinion."""
     closed: int
     """The number of the others."""
     how: str = ""
@@ -32,22 +33,20 @@ class Openness(NamedTuple):
         return f"{need} no opinion: running code decides, or both answers are the same"
 
 
-def openness(warehouse: Warehouse, battles: dict[str, pl.DataFrame], settings: Battles) -> Openness:
-    """Divides battles, the frames of `pairing.pairs` by matchup, by the votes of earlier evidence in the warehouse."""
-    tables = closing_tables(settings)
-    if not tables:
+def openness(arena: Arena, warehouse: Warehouse, battles: dict[str, pl.DataFrame], known: Known) -> Openness:
+    """Divides battles, the frames of `pairing.pairs` by matchup, by the votes of earlier evidence that are known."""
+    if not closing_kinds(arena.battles):
         return Openness(battles, {}, 0)
-    votes = {table: warehouse.read_existing(table, battles) for table in tables}
-    known, unknown, closed = dict[str, pl.DataFrame](), dict[str, pl.DataFrame](), 0
+    decided, votes = known_votes(arena, warehouse, battles, known)
+    to_ask, unknown, closed = dict[str, pl.DataFrame](), dict[str, pl.DataFrame](), 0
     for matchup, pairs in battles.items():
         fought = pairs.drop_nulls()
-        different = met = fought.filter(pl.col("answer_left") != pl.col("answer_right"))
-        own = [rows.filter(partition=matchup) for rows in votes.values() if rows is not None]
-        for rows in own:
-            met = met.join(rows, on=BATTLE, how="semi", maintain_order="left")
-        met = met if len(own) == len(tables) else met.clear()
-        known[matchup] = open_battles(met, own, settings) if len(met) else met
-        if len(missing := different.join(met, on="instruction_id", how="anti", maintain_order="left")):
+        different = fought.filter(pl.col("answer_left") != pl.col("answer_right"))
+        met, missing = (
+            different.join(decided, on="instruction_id", how=how, maintain_order="left") for how in ("semi", "anti")
+        )
+        to_ask[matchup] = open_battles(met, votes[matchup], arena.battles)
+        if len(missing):
             unknown[matchup] = missing
-        closed += len(fought) - len(known[matchup]) - len(missing)
-    return Openness(known, unknown, closed, AT_MOST)
+        closed += len(fought) - len(to_ask[matchup]) - len(missing)
+    return Openness(to_ask, unknown, closed, AT_MOST)

@@ -19,9 +19,11 @@ from warrior_dagster.analysis.assets import task_categories
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.inference.dispatch import DispatchResult
+from warrior_dagster.inference.ledger.earlier_folders import with_earlier_folders
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.planning.forecast import DryRunBackend, Forecast, MissingRequest
+from warrior_dagster.planning.known_votes import Known
 from warrior_dagster.planning.openness import Openness, openness
 from warrior_dagster.planning.settled import settled
 from warrior_dagster.stages.battles import answering
@@ -56,6 +58,8 @@ class StagePlan:
     """Which requests are not needed, and why."""
     rows: pl.DataFrame = field(default_factory=pl.DataFrame)
     """The rows of answers and tests that the ledger gives."""
+    selected: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """The instructions of these."""
     battling: pl.DataFrame = field(default_factory=pl.DataFrame)
     """Of answers, those that are known to battle."""
     asked_about: int = 0
@@ -71,7 +75,7 @@ class StagePlan:
 
 def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[StagePlan]:
     """The stages that send requests, in order."""
-    backend, failures = DryRunBackend(ledger), dict[str, str]()
+    arena, backend, failures = with_earlier_folders(arena, ledger), DryRunBackend(ledger), dict[str, str]()
     mining, rating, kept, to_come, how = until_rated(arena, backend, failures)
     selected, to_come, to_embed = centres(arena, warehouse, kept, to_come)
     how = how or to_embed
@@ -99,7 +103,8 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
             made = make_rows()
             stage = planned(table, backend, made, failures, how)
             rows[table.name] = made.rows
-            stage.rows, stage.asked_about = pl.DataFrame(made.rows, schema=schema), len(selected) + to_come.total()
+            stage.rows, stage.selected = pl.DataFrame(made.rows, schema=schema), selected
+            stage.asked_about = len(selected) + to_come.total()
             for attacker, count in to_come.items():
                 expect(stage, arena, competitors_of(attacker), count, failures)
             stages.append(stage)
@@ -109,7 +114,8 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
     stages[-1].battling = pl.DataFrame(answered, schema=answering.SAMPLE_SCHEMA)
     if judge_exams.enabled(arena):
         stages.append(exams_plan(arena, backend, warehouse, selected, answered, to_come, how, failures))
-    return [*stages, votes_plan(arena, backend, warehouse, selected, answered, to_come, how, failures)]
+    written = rows.get(generated_tests.name, [])
+    return [*stages, votes_plan(arena, backend, warehouse, selected, answered, written, to_come, how, failures)]
 
 
 def until_rated(
@@ -169,7 +175,8 @@ def exams_plan(
         judge_exams, backend, sat, failures, how or "at most; its questions are made of answers and results to come"
     )
     if given is None:
-        expect(stage, arena, arena.possible_judges, 2 * arena.battles.exam, failures)
+        for name in arena.possible_judges:  # of those that would send the same, each has a paper without its own answers
+            expect(stage, arena, [name], 2 * arena.battles.exam, failures)
     return stage
 
 
@@ -179,11 +186,13 @@ def votes_plan(
     warehouse: Warehouse,
     selected: pl.DataFrame,
     rows: list[dict[str, Any]],
+    written: list[dict[str, Any]],
     to_come: Counter[str],
     how: str,
     failures: dict[str, str],
 ) -> StagePlan:
-    """The judges' opinions on the answers that are known, the `rows`; `to_come` are further instructions of each attacker.
+    """The judges' opinions on the answers that are known, the `rows`; `written` are the rows of the tests that are known, and
+    `to_come` further instructions of each attacker.
 
     Matchups of competitors that cannot be prompted are left out: there will be no answer to judge.
     """
@@ -193,7 +202,8 @@ def votes_plan(
     given = pl.DataFrame([*rows, *placeholders], schema=answering.SCHEMA)
     battles = {m: pairs(selected, given, *sides(m), arena.battles.instructions) for m in matchup_keys(arena.roster)}
     battles = {m: frame for m, frame in battles.items() if not failures.keys() & set(sides(m))}
-    parts = openness(warehouse, battles, arena.battles)
+    able, of_answers = [name for name in arena.roster if name not in failures], pl.DataFrame(rows, schema=answering.SCHEMA)
+    parts = openness(arena, warehouse, battles, Known(able, of_answers, pl.DataFrame(written, schema=generation.SCHEMA)))
     voted = judging.vote(arena, backend, parts.open, LOG)
     unanswered = how or ("one of two answers is not known yet" if missing else "")
     stage = planned(judge_votes, backend, voted, failures, "; ".join(filter(None, (unanswered, parts.how))))

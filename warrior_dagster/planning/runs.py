@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+import polars as pl
+
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.materialization.table import Table
+from warrior_dagster.materialization.table import RunForecast, Runs, Table, in_arena
 from warrior_dagster.planning.plan import StagePlan
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError, Level
 from warrior_dagster.sandbox.pool import Program, run_all
@@ -42,9 +44,14 @@ def line(arena: Arena, warehouse: Warehouse, table: Table, plans: Mapping[str, S
     """The runs of one table: those of known answers on known tests, and the expected further ones."""
     assert table.runs
     asked = plans["answers" if "answers" in plans else "answer_samples"]
-    rows = {name: plan.rows for name, plan in plans.items()} | {"answers": asked.battling}
+    rows = {name: plan.rows for name, plan in plans.items()} | {
+        "answers": asked.battling,
+        "selected_instructions": asked.selected,
+    }
     found = table.runs.forecast(arena, warehouse, rows)
-    answers, expected, how = further(arena, plans, found.needed, table.runs.most(arena))
+    of_samples = "answer_samples" in in_arena(table.reads, arena)
+    answered = whole(arena, asked.rows) if of_samples else asked.battling
+    answers, expected, how = further(arena, plans, table.runs, found, answered)
     to_run = found.to_run + expected
     processes = table.runs.processes(to_run, found.answers + answers)
     seconds: float | None = 0.0
@@ -56,19 +63,34 @@ def line(arena: Arena, warehouse: Warehouse, table: Table, plans: Mapping[str, S
     return RunsLine(table.name, found.needed - found.to_run, to_run, expected, seconds, basis)
 
 
-def further(arena: Arena, plans: Mapping[str, StagePlan], needed: int, most: int) -> tuple[int, int, str]:
-    """The answers that are not in the ledger yet, the expected runs of these and of tests to come, and their basis."""
+def further(
+    arena: Arena, plans: Mapping[str, StagePlan], runs: Runs, found: RunForecast, answered: pl.DataFrame
+) -> tuple[int, int, str]:
+    """The answers that are not known yet, the expected runs of these and of tests to come, and their basis.
+
+    `answered` has the known ones, with instruction_id and competitor.
+    """
     asked, tests = plans["answers" if "answers" in plans else "answer_samples"], plans["generated_tests"]
-    answered = asked.battling.select("instruction_id", "competitor").n_unique()
+    known = answered.select("instruction_id", "competitor").n_unique()
     tested = tests.rows.select("instruction_id", "writer").n_unique()
     every = asked.asked_about * len(arena.roster)
-    if not every or min(answered, tested) >= every:
+    if not every or (min(known, tested) >= every and found.known):
         return 0, 0, ""
-    answers = max(every - answered, 0)
-    met = answered * tested / every
-    an_answer = needed / met if needed and met else most
-    how = f"{an_answer:.3g} runs an answer, as so far" if needed and met else f"at most {most} runs an answer"
-    return answers, max(round(every * an_answer) - needed, 0), how
+    most, at_most = runs.most(arena), f"at most {runs.most(arena)} runs an answer"
+    if runs.limit:
+        answers = runs.limit(arena, asked.asked_about)
+        return answers, max(answers * most - found.needed, 0), f"{at_most}, of {answers} answers"
+    met = known * tested / every
+    an_answer = found.needed / met if found.needed and met else most
+    how = f"{an_answer:.3g} runs an answer, as so far" if found.needed and met else at_most
+    return max(every - known, 0), max(round(every * an_answer) - found.needed, 0), how
+
+
+def whole(arena: Arena, samples: pl.DataFrame) -> pl.DataFrame:
+    """The samples of answers that are there in full."""
+    number = {one.name: arena.answer_samples(one) for one in arena.competitors}
+    given = pl.len().over("instruction_id", "competitor")
+    return samples.filter(given == pl.col("competitor").replace_strict(number, return_dtype=pl.UInt32))
 
 
 @cache

@@ -11,19 +11,16 @@ from warrior_dagster.stages.battles.answering import sample_rows
 from warrior_dagster.stages.battles.behaviours import observing
 from warrior_dagster.stages.battles.behaviours.inputs import inputs
 from warrior_dagster.stages.battles.samples import settling
-from warrior_dagster.stages.battles.sandbox_runs import earlier
+from warrior_dagster.stages.battles.sandbox_runs import NOT_RUN, TO_RUN, earlier
 from warrior_dagster.stages.battles.unit_tests import generation
 from warrior_dagster.warehouse.tables import Warehouse
-
-TO_RUN: Any = "to run"
-"""The isolation level of what was not run before."""
 
 
 def settled(
     arena: Arena, warehouse: Warehouse, answered: list[dict[str, Any]], written: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The answers that are known, rows of settling.SETTLED_SCHEMA: all samples and all tests of the competitor are in the
-    ledger, and what has to be observed was observed by an earlier run.
+    """The answers that are known, rows of settling.SETTLED_SCHEMA: all samples are in the ledger, and where there is a choice
+    all tests of the competitor too, and what has to be observed was observed by an earlier run.
 
     `answered` and `written` are the rows of the samples and of the tests that the ledger has.
     """
@@ -32,18 +29,24 @@ def settled(
     found = [pl.DataFrame(schema=settling.SETTLED_SCHEMA)]
     for one in arena.competitors:
         own, of_writer = samples.filter(competitor=one.name), tests.filter(writer=one.name)
-        suites = of_writer.group_by("instruction_id").agg(pl.col("completion_key").drop_nulls().n_unique().alias("asked"))
-        whole = suites.filter(pl.col("asked").is_in([0, arena.execution.samples]))  # nobody is asked for what cannot be run
         answers = own.filter(pl.len().over("instruction_id") == arena.answer_samples(one))
-        answers = answers.join(whole, on="instruction_id", how="semi")
+        without_tests = settling.several(answers).join(whole_suites(arena, of_writer), on="instruction_id", how="anti")
+        answers = answers.join(without_tests, on="instruction_id", how="anti")
         observed, _ = settling.observe(answers, inputs(of_writer, arena.execution.inputs), before, dry_run, arena.execution)
         open_ones = observed.filter(level=TO_RUN)
         found.append(settling.settle(answers.join(open_ones, on="instruction_id", how="anti"), observed))
     return pl.concat(found).to_dicts()
 
 
+def whole_suites(arena: Arena, tests: pl.DataFrame) -> pl.DataFrame:
+    """Which instructions have all tests of which writer: instruction_id, writer. `tests` has rows of generation.SCHEMA."""
+    asked = pl.col("completion_key").drop_nulls().n_unique().alias("asked")
+    suites = tests.group_by("instruction_id", "writer").agg(asked)
+    return suites.filter(pl.col("asked").is_in([0, arena.execution.samples]))  # nobody is asked for what cannot be run
+
+
 def dry_run(programs: Iterable[ObservedProgram]) -> Iterator[Observation]:
-    """Runs nothing, and marks what would be run."""
+    """Runs nothing, and marks what would be run by its level."""
     for one in programs:
         count = len(one.calls)
-        yield Observation(one.key, ("not run",) * count, ("",) * count, "", 0.0, TO_RUN)
+        yield Observation(one.key, (NOT_RUN,) * count, ("",) * count, "", 0.0, TO_RUN)

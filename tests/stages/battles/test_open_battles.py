@@ -1,5 +1,6 @@
 """Which battles judges are asked about: never one that an earlier kind of evidence decides, always every other one."""
 
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
@@ -7,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.battles import Battles, votes_table
 from warrior_dagster.stages.battles.evidence import KINDS
-from warrior_dagster.stages.battles.open_battles import closing_tables, open_battles
+from warrior_dagster.stages.battles.open_battles import closing_tables, open_battles, read_open
 from warrior_dagster.stages.battles.outcomes import weighted_outcomes
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, check_votes, decision
+from warrior_dagster.warehouse.tables import Warehouse
 
 SETTINGS = {"evidence": ["execution", "opinion"], "combine": "first", "verdict": "direct", "votes": "soft"}
 OPEN, ALL = (Battles.model_validate(SETTINGS | {"opinions": which}) for which in ("open", "all"))
@@ -81,6 +84,18 @@ def test_a_closed_battle_has_no_opinion_and_an_open_one_all() -> None:
     for wrong in (votes("opinion", ("00", "x", 1.0)), pl.concat([given_to, votes("opinion", ("01", "x", 1.0))])):
         with pytest.raises(LookupError, match="judge_votes: 1 battles lack votes on their present answers, or need none"):
             check_votes(pairs, wrong, 2, "judge_votes", asked)
+
+
+def test_opinions_are_not_paid_for_while_a_battle_lacks_the_vote_of_a_judge(make_arena: Callable[..., Arena]) -> None:
+    arena = make_arena(("l", "r", "x", "y"), battles=SETTINGS | {"opinions": "open"})
+    warehouse, pairs = Warehouse(arena.warehouse), battles(("a", "b"), ("a", "b"))
+    every = votes("execution", *((one, judge, 1.0) for one in IDS[:2] for judge in "xy"))
+    for kept, missing in ((every.head(3), 1), (every.filter(judge="x"), 2)):
+        warehouse.write("execution_votes", "l__r", kept)
+        with pytest.raises(LookupError, match=f"execution_votes: {missing} battles lack votes"):
+            read_open(arena, warehouse, {"l__r": pairs})
+    warehouse.write("execution_votes", "l__r", every)
+    assert read_open(arena, warehouse, {"l__r": pairs})["l__r"].is_empty()
 
 
 def test_the_tables_that_close_battles_are_those_of_the_kinds_before_opinions() -> None:

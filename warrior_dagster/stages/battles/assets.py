@@ -23,7 +23,7 @@ from warrior_dagster.stages.battles.outcomes import STATUSES, outcomes, weighted
 from warrior_dagster.stages.battles.pairing import read_pairs
 from warrior_dagster.stages.battles.samples.assets import answer_samples, sample_behaviours, settled_answers
 from warrior_dagster.stages.battles.unit_tests.assets import generated_tests
-from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, check_votes
+from warrior_dagster.stages.battles.votes import COUNTED_OF_VOTES, VOTES_PER_BATTLE, check_votes
 from warrior_dagster.warehouse.tables import Warehouse
 
 
@@ -123,7 +123,7 @@ def battle_outcomes(step: Step) -> dg.MaterializeResult:
         asked = open_battles(pairs, [own[name] for name in closing_tables(arena.battles)], arena.battles)
         for one in kinds:
             voted_on = asked if one.kind == OPINION and closing_tables(arena.battles) else None
-            check_votes(pairs, own[one.votes.name], one.per_battle(arena, m), one.votes.name, voted_on)
+            check_votes(pairs, own[one.votes.name], VOTES_PER_BATTLE[one.kind](arena, m), one.votes.name, voted_on)
         frames[m] = (
             weighted_outcomes(pairs, own.values(), *sides(m), arena.battles, of_judges)
             if len(kinds) > 1

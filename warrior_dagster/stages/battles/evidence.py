@@ -1,16 +1,14 @@
 """The kinds of evidence that decide battles. A new kind is a folder beside these and an entry here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, OPINION
-from warrior_dagster.config.matchups import sides
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.stages.battles.behaviours import assets as behaviours
 from warrior_dagster.stages.battles.opinions import assets as opinions
 from warrior_dagster.stages.battles.unit_tests import assets as unit_tests
-from warrior_dagster.stages.battles.votes import opinions_per_battle
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +19,6 @@ class Evidence:
     """The value of the votes' column `evidence` and the key in battles.weights."""
     tables: Sequence[Table]
     """Its tables in order; the last has the votes."""
-    per_battle: Callable[[Arena, str], int]
-    """The number of votes on each battle of a matchup, abstentions included."""
 
     @property
     def votes(self) -> Table:
@@ -30,9 +26,9 @@ class Evidence:
 
 
 KINDS = (
-    Evidence(OPINION, opinions.TABLES, opinions_per_battle),
-    Evidence(EXECUTION, unit_tests.TABLES, lambda arena, matchup: len(arena.judges(*sides(matchup)))),
-    Evidence(BEHAVIOUR, behaviours.TABLES, lambda *_: 1),
+    Evidence(OPINION, opinions.TABLES),
+    Evidence(EXECUTION, unit_tests.TABLES),
+    Evidence(BEHAVIOUR, behaviours.TABLES),
 )
 
 

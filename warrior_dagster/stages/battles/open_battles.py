@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.battles import OPINION, Battles, votes_table
 from warrior_dagster.stages.battles.outcomes import leads, preferring, vote_shares
+from warrior_dagster.stages.battles.votes import VOTES_PER_BATTLE, check_votes
 from warrior_dagster.warehouse.tables import Warehouse
-
-BATTLE = ["instruction_id", "key_left", "key_right"]
 
 
 def closing_kinds(settings: Battles) -> tuple[str, ...]:
@@ -37,15 +37,16 @@ def open_battles(pairs: pl.DataFrame, votes: Iterable[pl.DataFrame], settings: B
     return different.join(closed, on="instruction_id", how="anti", maintain_order="left")
 
 
-def read_open(warehouse: Warehouse, battles: Mapping[str, pl.DataFrame], settings: Battles) -> dict[str, pl.DataFrame]:
-    """`open_battles` of each matchup. Raises LookupError if a battle has no vote of an earlier kind on its present answers."""
-    tables = closing_tables(settings)
-    votes = {table: warehouse.read(table, list(battles)) for table in tables}
+def read_open(arena: Arena, warehouse: Warehouse, battles: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """`open_battles` of each matchup. Raises LookupError, before judges are asked, if a battle lacks votes of an earlier kind
+    on its present answers.
+    """
+    kinds = closing_kinds(arena.battles)
+    votes = {kind: warehouse.read(votes_table(kind), list(battles)) for kind in kinds}
     found = {}
     for matchup, pairs in battles.items():
-        own = {table: rows.filter(partition=matchup) for table, rows in votes.items()}
-        for table, rows in own.items():
-            if lacking := len(pairs.drop_nulls().join(rows, on=BATTLE, how="anti")):
-                raise LookupError(f"{table}: {lacking} battles lack votes on their present answers; materialize {table} first")
-        found[matchup] = open_battles(pairs, own.values(), settings)
+        own = {kind: rows.filter(partition=matchup) for kind, rows in votes.items()}
+        for kind, rows in own.items():
+            check_votes(pairs, rows, VOTES_PER_BATTLE[kind](arena, matchup), votes_table(kind))
+        found[matchup] = open_battles(pairs, own.values(), arena.battles)
     return found

@@ -27,6 +27,8 @@ from warrior_dagster.warehouse.tables import Warehouse
 NOT_RUN, TIMEOUT, UNSTABLE = "not run", "timeout", "unstable"
 NEEDS_MODULE = "needs module"
 """The outcome of code that needs a module that the sandbox does not have: nothing is known about whether it is right."""
+TO_RUN: Any = "to run"
+"""The isolation level of what a dry run would run."""
 DEFINITIONS_ONLY = "definitions only"
 NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '_?(\w+)'")
 MAX_REASON = 200

@@ -1,11 +1,13 @@
 """The votes of all kinds of evidence: one schema, how many each battle gets, and whether they are on the present answers."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, OPINION
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.prompting import REQUEST_COLUMNS
 
@@ -54,6 +56,14 @@ def shares_decided(votes: pl.DataFrame, decides: pl.Expr) -> tuple[dict[str, flo
 def opinions_per_battle(arena: Arena, matchup: str) -> int:
     """The number of opinions on each battle of a matchup, abstentions included: one for each judge and order."""
     return len(arena.judges(*sides(matchup))) * (2 if arena.battles.orders == "both" else 1)
+
+
+VOTES_PER_BATTLE: dict[str, Callable[[Arena, str], int]] = {
+    OPINION: opinions_per_battle,
+    EXECUTION: lambda arena, matchup: len(arena.judges(*sides(matchup))),
+    BEHAVIOUR: lambda *_: 1,
+}
+"""The number of votes of each kind of evidence on each battle of a matchup, abstentions included."""
 
 
 def check_votes(pairs: pl.DataFrame, votes: pl.DataFrame, expected: int, table: str, asked: pl.DataFrame | None = None) -> None:

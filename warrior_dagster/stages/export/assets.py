@@ -76,7 +76,8 @@ def dataset(
         arena = step.arena
         every = records.records(step.warehouse, arena)
         undecided = records.undecided(every, arena.export)["instruction_id"].unique()
-        made = make(every.filter(~pl.col("instruction_id").is_in(undecided.implode())), arena)
+        kept = every.filter(~pl.col("instruction_id").is_in(undecided.implode()))
+        made = make(kept, arena)
         check_same_source(step, benchmark_overlap.name)
         rows = contamination.remove_overlapping(made, step.warehouse.read(benchmark_overlap.name, [WHOLE]))
         with_tokens = turn_tokens.rows_with_turn_tokens(rows)
@@ -88,7 +89,7 @@ def dataset(
         if with_tokens:
             counts[f"{kind} rows with turn tokens ({arena.export.turn_tokens})"] = with_tokens
         if kind == "dpo" and "own_sample" in every.columns:
-            counts["left out of dpo without a sample that returns something else"] = dpo.without_own_sample(every)
+            counts["left out of dpo without a sample that returns something else"] = dpo.without_own_sample(kept)
         text = card_of(arena, kind, rows, counts, len(made) - len(rows))
         paths = files.write_dataset(rows, Path(arena.export.folder), kind, text)
         keyed = rows.with_columns(pl.concat_str(identity, separator=":").alias("row_id"))

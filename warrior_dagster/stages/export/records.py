@@ -51,9 +51,17 @@ def records(warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
 
 
 def with_own_samples(answers: pl.DataFrame, warehouse: Warehouse, arena: Arena) -> pl.DataFrame:
-    """The answers with `own_sample`, the text of their competitor's sample that agrees least with them, or null."""
+    """The answers with `own_sample`, the text of their competitor's sample that agrees least with them, or null.
+
+    Raises LookupError if an answer is of an earlier version of the samples, whose numbers now mean other texts.
+    """
+    samples = warehouse.read("answer_samples", arena.roster)
+    if settled_before := len(
+        answers.join(samples, on=["instruction_id", "competitor", "sample", "completion_key"], how="anti")
+    ):
+        raise LookupError(f"answers: {settled_before} are not of the present samples; materialize answers first")
     text = shown_answer(arena.export).alias("own_sample")
-    samples = warehouse.read("answer_samples", arena.roster).select("instruction_id", "competitor", text, least_like="sample")
+    samples = samples.select("instruction_id", "competitor", text, least_like="sample")
     return answers.join(samples, on=["instruction_id", "competitor", "least_like"], how="left", maintain_order="left")
 
 

@@ -23,8 +23,9 @@ from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.orchestration.catalog import arena_assets
-from warrior_dagster.planning.cost import plan, plan_with_runs
-from warrior_dagster.planning.runs import RunsLine
+from warrior_dagster.planning.cost import plan
+from warrior_dagster.planning.plan import walk
+from warrior_dagster.planning.runs import RunsLine, planned_runs
 from warrior_dagster.report.lineage import lineages
 from warrior_dagster.report.page import report
 from warrior_dagster.report.terminal import show_lineage
@@ -199,6 +200,13 @@ def test_judges_without_any_test_cause_a_warning_and_opinions_decide(make_arena:
     assert rows(arena, "battle_outcomes")["from_execution"].sum() == 0
 
 
+UNTIL_TESTED = [
+    (name, None)
+    for name in (
+        *("mined_instructions", "unique_instructions", "instruction_difficulty", "instruction_embeddings"),
+        *("selected_instructions", "answers", "generated_tests"),
+    )
+]
 OPEN = {"verdict": "direct", "votes": "soft", "evidence": ["execution", "opinion"]}
 
 
@@ -208,11 +216,11 @@ def test_judges_are_asked_about_open_battles_alone_and_a_newcomer_repeats_nothin
     code_writers(monkeypatch)
     roster = ("ann", "bob", "cyd")
     arena = make_arena(roster, battles=OPEN | {"opinions": "open"})
-    requested(arena, ("competitors", None))
+    requested(arena, *UNTIL_TESTED)
     first = {line.stage: line for line in plan(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))}["judge_votes"]
     assert first.estimated == first.to_send > 0
     assert "expected: at most: some of these battles may need none" in first.basis
-    requested(arena, ("execution_votes", None))
+    requested(arena, ("execution_results", None))
     planned = {line.stage: line for line in plan(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))}[
         "judge_votes"
     ]
@@ -234,7 +242,15 @@ def test_judges_are_asked_about_open_battles_alone_and_a_newcomer_repeats_nothin
     assert rows(everyone, "battle_outcomes").select(columns).equals(outcomes.select(columns))
 
     grown, had = make_arena((*roster, "dan"), battles=OPEN | {"opinions": "open"}), paid(arena)
-    sent = battles(grown)
+    sent = keys(requested(grown, *UNTIL_TESTED))
+    # The newcomer's tests and answers may change the votes of tests on the battles of the others too.
+    lines = plan(grown, LedgerReader(grown.warehouse), Warehouse(grown.warehouse))
+    assert [line.estimated == line.to_send > 0 for line in lines if line.stage == "judge_votes"] == [True]
+    sent += keys(requested(grown, ("execution_results", None)))
+    exact = to_send(grown)
+    of_matchups = battles(grown)
+    assert of_matchups.total() == exact["judge_votes"] == sum(exact.values())
+    sent += of_matchups
     assert set(sent) == needed(grown) - had
     assert max(sent.values()) == 1
     assert set(to_send(grown).values()) == {0}
@@ -246,7 +262,8 @@ def test_the_plan_says_how_many_runs_are_left(
     code_writers(monkeypatch)
 
     def planned(arena: Arena) -> RunsLine:
-        (found,) = plan_with_runs(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))[1]()
+        warehouse = Warehouse(arena.warehouse)
+        (found,) = planned_runs(arena, warehouse, walk(arena, LedgerReader(arena.warehouse), warehouse))
         return found
 
     fresh = planned(make_arena(battles=BOTH, warehouse=str(tmp_path / "empty")))

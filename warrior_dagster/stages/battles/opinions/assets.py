@@ -57,7 +57,7 @@ def judge_votes(step: Step) -> dg.MaterializeResult:
     """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot be
     read abstains, with the reason. With battles.opinions: open only on battles that running code leaves open.
     """
-    battles = read_open(step.warehouse, read_pairs(step.arena, step.warehouse, step.keys), step.arena.battles)
+    battles = read_open(step.arena, step.warehouse, read_pairs(step.arena, step.warehouse, step.keys))
     judged = judging.vote(step.arena, step.engines, battles, step.log)
     votes = pl.DataFrame(judged.rows, schema=VOTE_SCHEMA)
     return record(

@@ -4,6 +4,7 @@ An arena has these tables if battles.evidence has `execution`.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -82,7 +83,7 @@ def generated_tests(step: Step) -> dg.MaterializeResult:
     ),
     runs=Runs(
         lambda arena, warehouse, rows: forecast_runs(arena, warehouse, rows["answers"], rows["generated_tests"]),
-        most=lambda arena: len(arena.roster) * arena.execution.max_tests,
+        most=lambda arena: len(arena.roster) * suite(arena),
         processes=lambda pairs, _: sandbox_runs.ROUNDS * pairs,
     ),
     checks=[checks.ISOLATED_RUNS, checks.FEW_TIMEOUTS],
@@ -120,6 +121,12 @@ def execution_results(step: Step) -> dg.MaterializeResult:
         **dict.fromkeys(("broken", "change"), "answers.answer"),
         **dict.fromkeys(("outcome", "reason", "level", "bound", "run_key"), "answers.answer execution_results.test"),
     ),
+    runs=Runs(
+        lambda arena, warehouse, rows: forecast_runs_of_broken(arena, warehouse, rows),  # noqa: PLW0108 (it is defined below)
+        most=lambda arena: breaking.TRIED * (len(arena.founders) - 1) * suite(arena),
+        processes=lambda pairs, _: sandbox_runs.ROUNDS * pairs,
+        limit=lambda arena, instructions: len(arena.founders) * min(breaking.most_answers(arena.battles.exam), instructions),
+    ),
     enabled=lambda arena: arena.runs_tests and arena.battles.exam > 0,
     if_empty="ignore",
 )
@@ -132,9 +139,8 @@ def broken_answers(step: Step) -> dg.MaterializeResult:
     selected = warehouse.read("selected_instructions", arena.founders, ["instruction_id"])
     frames, total = dict[str, pl.DataFrame](), sandbox_runs.RunCounts()
     for name in step.keys:
-        others = [founder for founder in arena.founders if founder != name] if name in arena.founders else []
         answers = warehouse.read("answers", [name]).join(selected, on="instruction_id", how="semi")
-        results = warehouse.read("execution_results", [name]).filter(pl.col("writer").is_in(others))
+        results = warehouse.read("execution_results", [name]).filter(pl.col("writer").is_in(other_founders(arena, name)))
         before = earlier(warehouse, "broken_answers", [name], execution.SCHEMA)
         most = breaking.most_answers(arena.battles.exam)
         frames[name], counts = breaking.break_answers(answers, results, before, most, run, settings)
@@ -184,6 +190,35 @@ def forecast_runs(arena: Arena, warehouse: Warehouse, answers: pl.DataFrame, tes
     """The runs of known answers on known tests."""
     before = earlier(warehouse, "execution_results", arena.roster, execution.SCHEMA)
     return RunForecast(*execution.forecast(answers, tests, before, arena.execution))
+
+
+def forecast_runs_of_broken(arena: Arena, warehouse: Warehouse, rows: Mapping[str, pl.DataFrame]) -> RunForecast:
+    """The runs of those of the founders' answers that are broken, as far as the tests are known that they pass."""
+    settings, known, found = arena.execution, True, [pl.DataFrame(schema=breaking.SCHEMA)]
+    of_founders = rows["selected_instructions"].filter(pl.col("competitor").is_in(arena.founders))
+    answers = rows["answers"].join(of_founders, on="instruction_id", how="semi")
+    for name in arena.founders:
+        own = answers.filter(competitor=name)
+        tests = rows["generated_tests"].filter(pl.col("writer").is_in(other_founders(arena, name)))
+        results, _ = execution.execute(
+            own, tests, earlier(warehouse, "execution_results", [name], execution.SCHEMA), execution.dry_run, settings
+        )
+        known = known and results.filter(level=sandbox_runs.TO_RUN).is_empty()
+        before, most = earlier(warehouse, "broken_answers", [name], execution.SCHEMA), breaking.most_answers(arena.battles.exam)
+        found.append(breaking.break_answers(own, results, before, most, execution.dry_run, settings)[0])
+    needed = pl.concat(found).unique("run_key")
+    to_run = needed.filter(level=sandbox_runs.TO_RUN)
+    return RunForecast(len(needed), len(to_run), to_run["broken"].n_unique(), known)
+
+
+def other_founders(arena: Arena, name: str) -> list[str]:
+    """The founders whose tests show whether a founder's answer is sound; none for a competitor that is no founder."""
+    return [founder for founder in arena.founders if founder != name] if name in arena.founders else []
+
+
+def suite(arena: Arena) -> int:
+    """The most tests that one competitor writes for one instruction."""
+    return arena.execution.samples * arena.execution.max_tests
 
 
 def kept_and_dropped(tests: pl.DataFrame) -> dict[str, Any]:

@@ -8,9 +8,19 @@ import polars as pl
 
 from warrior_dagster.config.battles import Execution
 from warrior_dagster.sandbox.code_extraction import Code, bind_function, extract_code
+from warrior_dagster.sandbox.host import Outcome
 from warrior_dagster.sandbox.pool import Program, Result
 from warrior_dagster.stages.battles import sandbox_runs
-from warrior_dagster.stages.battles.sandbox_runs import MAX_REASON, NOT_RUN, UNSTABLE, RunCounts, Verdict, run_missing, runs_of
+from warrior_dagster.stages.battles.sandbox_runs import (
+    MAX_REASON,
+    NOT_RUN,
+    TO_RUN,
+    UNSTABLE,
+    RunCounts,
+    Verdict,
+    run_missing,
+    runs_of,
+)
 
 SCHEMA = dict.fromkeys(
     (
@@ -57,6 +67,13 @@ def execute(
 def forecast(answers: pl.DataFrame, tests: pl.DataFrame, before: pl.DataFrame, settings: Execution) -> tuple[int, int, int]:
     """What `execute` would do, as sandbox_runs.forecast counts it."""
     return sandbox_runs.forecast(result_rows(answers, tests, settings), known_verdicts(before))
+
+
+def dry_run(programs: Iterable[Program]) -> Iterator[Result]:
+    """Runs nothing, and marks what would be run by its level."""
+    for one in programs:
+        outcomes: list[Outcome] = ["not run" for _ in one.checks]
+        yield Result(one.key, tuple(outcomes), ("",) * len(outcomes), "", 0.0, TO_RUN)
 
 
 def known_verdicts(before: pl.DataFrame) -> dict[str, Verdict]:
