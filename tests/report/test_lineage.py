@@ -106,11 +106,11 @@ def test_the_evidence_on_an_instruction_comes_from_all_tables_and_absent_ones_ar
     one = lineage(make_arena(), rows, {"cyd": 0.5}, "1")
     assert [answer["competitor"] for answer in one["answers"]] == ["bob", "cyd", "ann"]
     assert one["why"] == [
-        "bob won: decided by behaviour, what the answers return. It returns what another answer returns on 75% of 1 input on"
+        "bob won: decided by what the answers return. It returns what another answer returns on 75% of 1 input on"
         " average (best other answer: cyd, 50%).",
         "Weights of the judges by their exams: cyd 0.50.",
-        "bob settled on sample 1 of 2, which agrees with its others on 50% of the inputs (least with sample 0, 25%);"
-        " other lines: sample 0 +2 -1.",
+        "bob settled on sample 1 of 2, which agrees with its others on 50% of the inputs (least with sample 0, 25%)."
+        " Lines that differ from it: sample 0 +2 -1.",
     ]
     assert one["behaviours"]["competitors"] == ["bob", "cyd", "ann"]
     (only,) = one["behaviours"]["inputs"]

@@ -52,7 +52,10 @@ def lineage_of(text: str) -> dict[str, Any]:
         "ratings": [{"judge": "j", "score": None, "on_topic": None, "reason": text, "text": text}],
         "rank": 0,
         "why": [text, text],
-        "answers": [{"competitor": "a", "answer": text, "status": text, "completion_key": "k", "score": 1.0, "gold": True}],
+        "answers": [
+            {"competitor": "a", "answer": text, "status": text, "completion_key": "k", "score": 1.0}
+            | {"gold": True, "decided_by": text}
+        ],
         "votes": [
             vote | {"reason": reason, "verdict": None, "p_left": None, "text": text, "completion_key": "k"}
             for reason in (text, "")
@@ -79,7 +82,7 @@ def test_no_text_of_a_model_is_obeyed_by_the_terminal(text: str) -> None:
 
 def test_a_value_of_many_characters_is_shown_harmlessly_and_cut() -> None:
     value = "\x1b[31m\x1b]0;title\x07[bold]<b>" + "x" * 2_000
-    blank = {"answer": "", "status": "ok", "completion_key": "k", "score": None}
+    blank = {"answer": "", "status": "ok", "completion_key": "k", "score": None, "decided_by": None}
     rows = [{"input": "f()", "competitor": name, "outcome": "returned", "value": value, "reason": ""} for name in "ab"]
     one = lineage_of("") | {
         "answers": [blank | {"competitor": name, "gold": name == "a"} for name in "ab"],
@@ -95,7 +98,7 @@ def test_a_value_of_many_characters_is_shown_harmlessly_and_cut() -> None:
 def test_the_reason_comes_before_the_answers_and_equal_values_of_the_best_are_marked() -> None:
     did = {"a": ("returned", "41"), "b": ("returned", "7"), "c": ("raised", "ValueError"), "d": ("returned", "41")}
     rows = [{"input": "f(1)", "competitor": name, "outcome": o, "value": v, "reason": v} for name, (o, v) in did.items()]
-    blank = {"answer": "TEXT", "status": "ok", "completion_key": "k", "score": None}
+    blank = {"answer": "TEXT", "status": "ok", "completion_key": "k", "score": None, "decided_by": None}
     one = lineage_of("") | {
         "why": ["a won: decided by tests.", "Weights of the judges."],
         "answers": [blank | {"competitor": name, "gold": name == "a"} for name in did],
@@ -188,13 +191,14 @@ def test_no_reason_of_a_server_is_obeyed_in_a_progress(text: str) -> None:
     assert not obeyed(re.sub(r"\x1b\[(?:\?25[lh]|\d*[A-K])|\r", "", printed(on)))  # what a bar needs to be drawn again
 
 
-def test_runs_of_code_are_shown_with_their_time_or_with_a_question_mark_if_it_is_unknown() -> None:
+def test_runs_of_code_are_shown_with_their_time_or_that_it_is_unknown() -> None:
     known = RunsLine("execution_results", 5, 0, 0, 0.0, "")
-    slow = RunsLine("execution_results", 0, 90, 60, 30.0, "seconds: at least")
-    unknown = RunsLine("execution_results", 0, 90, 0, None, "seconds: unknown")
+    slow = RunsLine("execution_results", 0, 90, 60, 30.0, "expected: so far")
+    unknown = RunsLine("execution_results", 0, 90, 0, None, "no isolation")
     terminal.show_runs(on := console(), [known, slow, unknown])
     assert printed(on).splitlines() == [
-        "execution_results: 5 runs of code are done, 0 to do",
-        "execution_results: 0 runs of code are done, 90 to do, 60 of them expected; 30 s (seconds: at least)",
-        "execution_results: 0 runs of code are done, 90 to do; ? s (seconds: unknown)",
+        "execution_results: 0 runs of code to do, 5 done",
+        "execution_results: 90 runs of code to do (60 of them expected), 0 done; at least 30 s on this machine"
+        " (expected: so far)",
+        "execution_results: 90 runs of code to do, 0 done; time unknown on this machine (no isolation)",
     ]

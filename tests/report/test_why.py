@@ -49,7 +49,7 @@ def test_the_first_sentence_says_what_decided_and_what_each_kind_of_evidence_say
     ("decided_by", "words"),
     [
         ("opinion", "ann won: decided by opinions of judges."),
-        ("behaviour", "ann won: decided by behaviour, what the answers return."),
+        ("behaviour", "ann won: decided by what the answers return."),
         (None, "ann won."),
     ],
 )
@@ -60,13 +60,13 @@ def test_what_is_not_known_is_not_mentioned(decided_by: str | None, words: str) 
 
 @pytest.mark.parametrize(
     ("decided_by", "because"),
-    [("rating", "its competitor has the better rating"), ("length", "its answer is the shortest")],
+    [("rating", "the rating of its competitor"), ("length", "that it is the shorter of equal answers")],
 )
 def test_where_no_evidence_decided_it_says_so_and_what_becomes_of_it(decided_by: str, because: str) -> None:
     one = lineage(answer("ann", gold=True, decided_by=decided_by), answer("bob"))
     first, second = reasons(one, "leave_out")
-    assert first == f"No evidence decided: ann is first only because {because}."
-    assert second.startswith("It is left out of SFT and DPO: what no evidence prefers")
+    assert first == f"No evidence put ann first, only {because}."
+    assert second.startswith("It is in no data set: what no evidence put first")
     assert reasons(one, "keep")[1] == "It is exported all the same (export.undecided: keep)."
 
 
@@ -88,13 +88,16 @@ def test_weights_of_judges_and_the_samples_that_competitors_settled_on_are_sente
     ]
     compared = {"settled_by": "agreement", "own_agreement": 2 / 3, "least_like": 2, "least_agreement": 0.1}
     settled = answer("ann", gold=True, sample=1, samples=samples, **compared)
+    once = answer(
+        "cyd", sample=0, settled_by="first sample", samples=[{"sample": 0, "settled": True, "added": 0, "removed": 0}]
+    )
     first = answer("bob", sample=1, settled_by="first sample", samples=samples)
-    one = lineage(settled, first, judges={"bob": 1.25, "cyd": 0.0})
+    one = lineage(settled, first, once, judges={"bob": 1.25, "cyd": 0.0})
     assert reasons(one, "keep")[1:] == [
         "Weights of the judges by their exams: bob 1.25.",
-        "Opinions do not count of judges that may be guessing: cyd.",
-        "ann settled on sample 1 of 3, which agrees with its others on 67% of the inputs (least with sample 2, 10%);"
-        " other lines: sample 0 none, sample 2 +3 -1.",
-        "bob settled on sample 1 of 3, the first that can be used, because none returned a plain value;"
-        " other lines: sample 0 none, sample 2 +3 -1.",
+        "These judges may be guessing, so their opinions do not count: cyd.",
+        "ann settled on sample 1 of 3, which agrees with its others on 67% of the inputs (least with sample 2, 10%)."
+        " Lines that differ from it: sample 0 no line, sample 2 +3 -1.",
+        "bob settled on sample 1 of 3, the first that can be used: there was nothing to compare."
+        " Lines that differ from it: sample 0 no line, sample 2 +3 -1.",
     ]

@@ -34,7 +34,10 @@ def without_vote(row: dict[str, Any]) -> str:
     if row.get("weight", 1.0) > 0:
         return ""
     if not row["exam_of"]:
-        return "it was asked nothing in its exam: its opinions do not count"
-    name = "exam_real" if row["exam_real_of"] >= weights.LEAST_REAL and row["exam_real"] < row["exam"] else "exam"
-    what = "its exam" if name == "exam" else "the real battles of its exam"
-    return f"it guesses in {what} ({row[name]:.0%} of {row[f'{name}_of']}): its opinions do not count"
+        return "it was asked nothing in its exam, so its opinions do not count"
+    exam, exam_of, real, real_of = (row[name] for name in ("exam", "exam_of", "exam_real", "exam_real_of"))
+    made_of = exam_of - real_of
+    made = (exam * exam_of - (real or 0.0) * real_of) / made_of if made_of else None
+    kind, share, number = weights.deciding(exam, exam_of, made, made_of, real, real_of)
+    what = "real questions of its exam" if kind == "real" else "questions of its exam"
+    return f"it may be guessing: {share:.0%} of {number} {what} right, so its opinions do not count"

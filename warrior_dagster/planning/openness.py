@@ -8,7 +8,7 @@ from warrior_dagster.config.battles import Battles
 from warrior_dagster.stages.battles.open_battles import BATTLE, closing_tables, open_battles
 from warrior_dagster.warehouse.tables import Warehouse
 
-AT_MOST = "at most, if running code decides none of these battles"
+AT_MOST = "at most, as some of these battles may need none"
 
 
 class Openness(NamedTuple):
@@ -25,10 +25,11 @@ class Openness(NamedTuple):
 
     @property
     def saves(self) -> str:
-        """What the closed ones save."""
-        return f"{self.closed} battles need no opinion: running code decides them, or both answers are the same" * (
-            self.closed > 0
-        )
+        """What the closed ones save, in words; empty without any."""
+        if not self.closed:
+            return ""
+        need = "1 battle needs" if self.closed == 1 else f"{self.closed} battles need"
+        return f"{need} no opinion: running code decides, or both answers are the same"
 
 
 def openness(warehouse: Warehouse, battles: dict[str, pl.DataFrame], settings: Battles) -> Openness:

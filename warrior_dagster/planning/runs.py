@@ -48,14 +48,11 @@ def line(arena: Arena, warehouse: Warehouse, table: Table, plans: Mapping[str, S
     to_run = found.to_run + expected
     processes = table.runs.processes(to_run, found.answers + answers)
     seconds: float | None = 0.0
-    pace = ""
     if to_run:
         one = seconds_of_a_process(ALLOWED_LEVELS[arena.execution.isolation])
         seconds = None if one is None else processes * one / len(os.sched_getaffinity(0))
-        pace = (
-            "unknown, as this machine cannot isolate code" if one is None else "at least, if programs themselves take no time"
-        )
-    basis = "; ".join(filter(None, (f"expected: {how}" if expected else "", f"seconds: {pace}" if pace else "")))
+    isolation = "it cannot isolate code" if seconds is None else ""
+    basis = "; ".join(filter(None, (f"expected: {how}" if expected else "", isolation)))
     return RunsLine(table.name, found.needed - found.to_run, to_run, expected, seconds, basis)
 
 

@@ -76,8 +76,8 @@ SECTIONS = (
         analysis.judge_audit,
         "Judge audit",
         "One half is chance. A sound judge is near one half for the first and the longer answer, and far above it"
-        " for the same verdict in both orders, for agreeing with the other judges and, where answers were run, with the tests."
-        " After an exam, opinions weigh what their judge scored there.",
+        " for the same verdict in both orders, for agreeing with the other judges, where answers were run with the tests, and"
+        " for being right in its exam. After an exam, opinions weigh what their judge scored there.",
     ),
 )
 

@@ -107,11 +107,12 @@ def undecided_left_out(warehouse: Warehouse, dataset: pl.DataFrame) -> int:
 def show_runs(console: Console, lines: "Sequence[RunsLine]") -> None:
     """A line for each table that runs code."""
     for line in lines:
-        expected = f", {line.expected} of them expected" if line.expected else ""
-        took = "" if not line.to_run else f"; {'? s' if line.seconds is None else duration(line.seconds / 3600)}"
+        expected = f" ({line.expected} of them expected)" if line.expected else ""
+        time = "time unknown" if line.seconds is None else f"at least {duration(line.seconds / 3600)}"
+        took = f"; {time} on this machine" if line.to_run else ""
         basis = f" ({line.basis})" if line.basis else ""
         console.print(
-            f"{line.stage}: {line.done} runs of code are done, {line.to_run} to do{expected}{took}{basis}", soft_wrap=True
+            f"{line.stage}: {line.to_run} runs of code to do{expected}, {line.done} done{took}{basis}", soft_wrap=True
         )
 
 
@@ -124,7 +125,7 @@ def compact(number: float) -> str:
 
 
 def duration(hours: float | None) -> str:
-    """GPU time in hours, minutes or seconds; a question mark if it is unknown."""
+    """A time in hours, minutes or seconds, from hours; a question mark if it is unknown."""
     if hours is None:
         return "?"
     return f"{hours:.3g} h" if hours >= 1 else f"{hours * 60:.0f} min" if hours >= 0.05 else f"{hours * 3600:.0f} s"

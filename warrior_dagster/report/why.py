@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, OPINION
-from warrior_dagster.stages.battles.unit_tests.execution import PASSED
+from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, LENGTH, OPINION, RATING
+from warrior_dagster.stages.battles.samples.settling import FIRST_SAMPLE
+from warrior_dagster.stages.battles.sandbox_runs import NEEDS_MODULE
+from warrior_dagster.stages.battles.unit_tests.execution import ABSTAINED, PASSED
 
-NAMES = {OPINION: "opinions of judges", EXECUTION: "tests", BEHAVIOUR: "behaviour, what the answers return"}
+NAMES = {OPINION: "opinions of judges", EXECUTION: "tests", BEHAVIOUR: "what the answers return"}
 """The kinds of evidence as the report calls them."""
-ONLY = {"rating": "its competitor has the better rating", "length": "its answer is the shortest"}
+ONLY = {RATING: "the rating of its competitor", LENGTH: "that it is the shorter of equal answers"}
 """What puts an answer first where no evidence does."""
 
-UNKNOWN = ("abstained", "needs module")
-"""Outcomes of tests that say nothing of an answer (unit_tests/execution.py)."""
-FIRST_SAMPLE = "first sample"
-"""The value of `settled_by` where samples could not be compared."""
+UNKNOWN = (ABSTAINED, NEEDS_MODULE)
+"""Outcomes of tests that say nothing of an answer."""
 
 
 def reasons(one: Mapping[str, Any], undecided: str) -> list[str]:
@@ -35,7 +35,7 @@ def reasons(one: Mapping[str, Any], undecided: str) -> list[str]:
         decision(first) + (f" {details[0].upper()}{details[1:]}." if details else ""),
         *exported(first, undecided),
         *judges(one["judges"]),
-        *(settled(answer) for answer in one["answers"] if answer["samples"]),
+        *(settled(answer) for answer in one["answers"] if len(answer["samples"]) > 1),
     ]
 
 
@@ -45,7 +45,7 @@ def decision(first: Mapping[str, Any]) -> str:
     if first["opponents"] == 0:
         return f"{name} won: no other competitor has a usable answer."
     if decided_by in ONLY:
-        return f"No evidence decided: {name} is first only because {ONLY[decided_by]}."
+        return f"No evidence put {name} first, only {ONLY[decided_by]}."
     return f"{name} won: decided by {NAMES[decided_by]}." if decided_by in NAMES else f"{name} won."
 
 
@@ -54,7 +54,7 @@ def exported(first: Mapping[str, Any], undecided: str) -> list[str]:
     if first["decided_by"] not in ONLY:
         return []
     if undecided == "leave_out":
-        return ["It is left out of SFT and DPO: what no evidence prefers may be no better than the others (export.undecided)."]
+        return ["It is in no data set: what no evidence put first may be no better than the others (export.undecided)."]
     return ["It is exported all the same (export.undecided: keep)."]
 
 
@@ -103,14 +103,14 @@ def judges(weights: Mapping[str, float]) -> list[str]:
     guessing = ", ".join(name for name, weight in weights.items() if not weight)
     return [
         *([f"Weights of the judges by their exams: {words}."] if words else []),
-        *([f"Opinions do not count of judges that may be guessing: {guessing}."] if guessing else []),
+        *([f"These judges may be guessing, so their opinions do not count: {guessing}."] if guessing else []),
     ]
 
 
 def settled(answer: Mapping[str, Any]) -> str:
     """Which of a competitor's own samples battles, why, and how the lines of the others differ."""
     if answer["settled_by"] == FIRST_SAMPLE:
-        why = ", the first that can be used, because none returned a plain value"
+        why = ", the first that can be used: there was nothing to compare"
     else:
         own = answer["own_agreement"]
         why = "" if own is None else f", which agrees with its others on {own:.0%} of the inputs"
@@ -118,10 +118,10 @@ def settled(answer: Mapping[str, Any]) -> str:
             why += f" (least with sample {answer['least_like']}, {answer['least_agreement']:.0%})"
     lines = [f"sample {sample['sample']} {difference(sample)}" for sample in answer["samples"] if not sample["settled"]]
     name, number, of = answer["competitor"], answer["sample"], len(answer["samples"])
-    return f"{name} settled on sample {number} of {of}{why}; other lines: {', '.join(lines)}."
+    return f"{name} settled on sample {number} of {of}{why}. Lines that differ from it: {', '.join(lines)}."
 
 
 def difference(sample: Mapping[str, Any]) -> str:
     """How many lines a sample has that the one that battles lacks, and the other way round."""
     changed = sample["added"] or sample["removed"]
-    return f"+{sample['added']} -{sample['removed']}" if changed else "none"
+    return f"+{sample['added']} -{sample['removed']}" if changed else "no line"

@@ -10,7 +10,7 @@ from warrior_dagster.stages.export.publishing import public
 
 DECIDED_BY = (
     "`decided_by` names the kind of evidence that put the best answer first. Where none did, it is `rating`, its competitor's, "
-    "or `length`: the answer is the shortest."
+    "or `length`: it is the shorter of equal answers."
 )
 FORMATS = {
     "sft": "`messages`: the instruction and its best answer. For supervised fine-tuning, such as TRL's `SFTTrainer`. "

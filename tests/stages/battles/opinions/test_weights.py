@@ -100,7 +100,17 @@ def test_the_audit_has_the_score_with_its_interval_and_names_a_judge_without_a_v
     audited = with_exam(pl.DataFrame({"judge": ["ann", "bob", "cyd"]}), rows, "hard").to_dicts()
     assert audited[0]["exam_low"] < audited[0]["exam"] == 0.5 < audited[0]["exam_high"]
     assert [without_vote(row) for row in audited] == [
-        "it guesses in its exam (50% of 36): its opinions do not count",
+        "it may be guessing: 50% of 36 questions of its exam right, so its opinions do not count",
         "",
-        "it was asked nothing in its exam: its opinions do not count",
+        "it was asked nothing in its exam, so its opinions do not count",
+    ]
+
+
+def test_the_audit_names_the_questions_that_take_the_vote() -> None:
+    made, real = sat("ann", [(1.0, 1.0)] * 24), sat("ann", [(1.0, 1.0), (0.0, 0.0)] * 6, exam.REAL)
+    made_worse, real_worse = sat("bob", [(1.0, 1.0), (0.0, 0.0)] * 13), sat("bob", [(1.0, 1.0)] * 10, exam.REAL)
+    audited = with_exam(pl.DataFrame({"judge": ["ann", "bob"]}), exams(made, real, made_worse, real_worse), "hard").to_dicts()
+    assert [without_vote(row) for row in audited] == [
+        "it may be guessing: 50% of 12 real questions of its exam right, so its opinions do not count",
+        "it may be guessing: 50% of 26 questions of its exam right, so its opinions do not count",
     ]

@@ -9,7 +9,7 @@ from warrior_dagster.stages.battles.votes import shares_decided
 
 BEHAVIOURS_DECIDE = (
     "behaviours_decide",
-    "Whether any two answers differ in how far they agree with the others; else behaviours decide nothing.",
+    "Whether behaviour prefers one side of any battle; else it decides nothing.",
 )
 """The name and the description of the check."""
 
@@ -22,6 +22,6 @@ def behaviours_decide(frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult
         check_name=BEHAVIOURS_DECIDE[0],
         passed=metadata["battles_decided"] > 0,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"behaviours decide {shares}",
+        description=f"behaviour decides {shares}",
         metadata=metadata,
     )

@@ -109,7 +109,7 @@ def preference(sides: Mapping[str, Behaviour]) -> tuple[float | None, str]:
 
 def counted(number: int, what: str) -> str:
     """Such as `1 input` or `2 inputs`."""
-    return f"{number} {what}{'s' * (number != 1)}"
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 def inputs_of_each(inputs: pl.DataFrame) -> dict[str, frozenset[str]]:

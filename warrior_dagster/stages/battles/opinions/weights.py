@@ -70,10 +70,18 @@ def scores(exams: pl.DataFrame, how: str) -> pl.DataFrame:
 
 def weight_of(exam: float, exam_of: int, made: float | None, made_of: int, real: float | None, real_of: int) -> float:
     """The weight of a judge with these accuracies: on made battles, or on real ones if these are enough and give less."""
+    return log_odds(*deciding(exam, exam_of, made, made_of, real, real_of)[1:])
+
+
+def deciding(
+    exam: float, exam_of: int, made: float | None, made_of: int, real: float | None, real_of: int
+) -> tuple[str, float, int]:
+    """The questions that give a judge's weight, `exam`, `made` or `real`, with its accuracy on them and their number."""
     if made is None or not made_of:
-        return log_odds(exam, exam_of)
-    found = log_odds(made, made_of)
-    return min(found, log_odds(real, real_of)) if real is not None and real_of >= LEAST_REAL else found
+        return "exam", exam, exam_of
+    if real is not None and real_of >= LEAST_REAL and log_odds(real, real_of) < log_odds(made, made_of):
+        return "real", real, real_of
+    return "made", made, made_of
 
 
 def log_odds(accuracy: float, number: int) -> float:

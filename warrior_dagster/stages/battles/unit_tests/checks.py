@@ -15,7 +15,7 @@ ISOLATED_RUNS = (
     "Whether all runs were isolated; others were held by resource limits alone (execution.isolation).",
 )
 FEW_TIMEOUTS = ("few_timeouts", "Whether few enough runs timed out (execution.max_timeout_rate).")
-TESTS_DECIDE = ("tests_decide", "Whether the tests distinguish any two answers at all.")
+TESTS_DECIDE = ("tests_decide", "Whether the tests prefer one side of any battle; else they decide nothing.")
 """The names and the descriptions of the checks."""
 WARN = dg.AssetCheckSeverity.WARN
 
@@ -37,9 +37,9 @@ def few_timeouts(rows: pl.DataFrame, limit: float) -> dg.AssetCheckResult:
 
 
 def tests_decide(frames: Mapping[str, pl.DataFrame]) -> dg.AssetCheckResult:
-    """Whether the tests distinguish any two answers, and in which share of battles and instructions they do."""
+    """Whether the tests prefer one side of any battle, and in which share of battles and instructions they do."""
     votes = pl.concat([frame.select("instruction_id", "left", "right", "status") for frame in frames.values()])
-    metadata, shares = shares_decided(votes, pl.col("status") != "failed")
+    metadata, shares = shares_decided(votes, pl.col("status") == "decided")
     return dg.AssetCheckResult(
         check_name=TESTS_DECIDE[0],
         passed=metadata["battles_decided"] > 0,
