@@ -9,7 +9,7 @@ from warrior_dagster.planning.known_votes import Known, known_votes
 from warrior_dagster.stages.battles.open_battles import closing_kinds, open_battles
 from warrior_dagster.warehouse.tables import Warehouse
 
-AT_MOST = "at most: some of these battles may need none"
+AT_MOST = "at most, as some of these battles may need none"
 
 
 class Openness(NamedTuple):

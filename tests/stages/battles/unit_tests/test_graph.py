@@ -219,7 +219,7 @@ def test_judges_are_asked_about_open_battles_alone_and_a_newcomer_repeats_nothin
     requested(arena, *UNTIL_TESTED)
     first = {line.stage: line for line in plan(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))}["judge_votes"]
     assert first.estimated == first.to_send > 0
-    assert "expected: at most: some of these battles may need none" in first.basis
+    assert "expected: at most, as some of these battles may need none" in first.basis
     requested(arena, ("execution_results", None))
     planned = {line.stage: line for line in plan(arena, LedgerReader(arena.warehouse), Warehouse(arena.warehouse))}[
         "judge_votes"
