@@ -45,8 +45,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
         "warehouse": "warehouse",
         "embedding": {"model": str(bundled_embedder)},
         "selection": {"centres": 1},
-        "answers": {"sampling": {"temperature": 0.7, "max_tokens": 48}},
+        "answers": {"sampling": {"temperature": 0.7, "max_tokens": 48}, "samples": 3},
     }
+    values["battles"] |= {"exam": 2}
     values["execution"] |= {"sampling": {"temperature": 0.0, "max_tokens": 48}}
     values["mining"] |= {"samples": 4, "max_tokens": 64}
     values["difficulty"] |= {"keep": 1.0}
