@@ -74,8 +74,9 @@ def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None
     unique = rows["instruction_difficulty"]
     assert model["engine_starts"] == 1
     assert model["failed"] == 0
-    mined, sorted_, answered, tested, judged = 24, selected, 3 * selected, 3 * selected, 3 * 2 * selected
-    assert model["sent"] + model["from_ledger"] == mined + unique + sorted_ + answered + tested + judged
+    assert rows["answer_samples"] == 3 * 3 * selected
+    mined, sorted_, tested, judged = 24, selected, 3 * selected, rows["judge_exams"] + 3 * 2 * selected
+    assert model["sent"] + model["from_ledger"] == mined + unique + sorted_ + rows["answer_samples"] + tested + judged
     assert sum(r["rating"] for r in first["ratings"]) == pytest.approx(3000)
     assert set(first["seconds"]) == set(rows)
 
