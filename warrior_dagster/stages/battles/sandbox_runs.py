@@ -68,6 +68,11 @@ class RunCounts:
     """Pairs whose outcome came from an earlier row."""
     seconds: float = 0.0
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the UI shows of them."""
+        return {"runs": self.runs, "runs_reused": self.reused, "seconds_running": round(self.seconds, 3)}
+
     def add(self, other: "RunCounts") -> None:
         """Add the counts of further runs to these."""
         self.runs, self.reused, self.seconds = self.runs + other.runs, self.reused + other.reused, self.seconds + other.seconds

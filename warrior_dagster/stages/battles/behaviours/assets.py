@@ -21,7 +21,7 @@ from warrior_dagster.sandbox.pool import observe_all
 from warrior_dagster.stages.battles.behaviours import agreement, checks, observing, voting
 from warrior_dagster.stages.battles.behaviours.inputs import inputs
 from warrior_dagster.stages.battles.pairing import read_pairs
-from warrior_dagster.stages.battles.sandbox_runs import ROUNDS, earlier, limits
+from warrior_dagster.stages.battles.sandbox_runs import earlier, limits
 from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -32,12 +32,7 @@ table = partial(description.table, enabled=lambda arena: arena.observes)
     partitioned_by="competitor",
     columns=tuple(observing.SCHEMA),
     reads={"answers": SAME, "generated_tests": EVERYONE},
-    settings=lambda arena: [
-        arena.execution.inputs,
-        arena.execution.seconds,
-        arena.execution.memory_mib,
-        *sorted(arena.execution.modules),
-    ],
+    settings=lambda arena: observing.depends_on(arena.execution),
     kinds=("python", "lancedb"),
     origins=origins(
         competitor="answers.competitor",
@@ -50,7 +45,7 @@ table = partial(description.table, enabled=lambda arena: arena.observes)
     runs=Runs(
         lambda arena, warehouse, rows: forecast_runs(arena, warehouse, rows["answers"], rows["generated_tests"]),
         most=lambda arena: len(arena.roster) * arena.execution.inputs,
-        processes=lambda inputs, answers: ROUNDS * (inputs + answers),
+        processes=observing.processes,
     ),
     if_empty="ignore",
 )
@@ -63,8 +58,7 @@ def answer_behaviours(step: Step) -> dg.MaterializeResult:
     run = partial(observe_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
     found, before = inputs(tests, settings.inputs), earlier(step.warehouse, "answer_behaviours", step.keys, observing.SCHEMA)
     rows, counts = observing.observe(answers, found, before, run, settings)
-    runs = {"runs": counts.runs, "runs_reused": counts.reused, "seconds_running": round(counts.seconds, 3)}
-    return record(step, split(rows, step), describe=shares_of_outcomes, metadata={"inputs": len(found), **runs})
+    return record(step, split(rows, step), describe=shares_of_outcomes, metadata={"inputs": len(found), **counts.metadata})
 
 
 @table(

@@ -75,6 +75,16 @@ def forecast(answers: pl.DataFrame, inputs: pl.DataFrame, before: pl.DataFrame, 
     return sandbox_runs.forecast(observed_rows(answers, inputs, settings), known_verdicts(before))
 
 
+def depends_on(settings: Execution) -> list[Any]:
+    """The settings that observations depend on, for the code version."""
+    return [settings.inputs, settings.seconds, settings.memory_mib, *sorted(settings.modules)]
+
+
+def processes(inputs: int, answers: int) -> int:
+    """How many processes start for some inputs of some answers: one that loads each answer, and one for each input."""
+    return sandbox_runs.ROUNDS * (inputs + answers)
+
+
 def known_verdicts(before: pl.DataFrame) -> dict[str, Verdict]:
     """The verdicts of earlier rows by run key."""
     columns = before.filter(pl.col("outcome") != SKIPPED).select("run_key", "outcome", "reason", "level", "value")

@@ -22,7 +22,7 @@ from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.behaviours import observing
 from warrior_dagster.stages.battles.behaviours.inputs import inputs
 from warrior_dagster.stages.battles.samples import settling
-from warrior_dagster.stages.battles.sandbox_runs import ROUNDS, earlier, limits
+from warrior_dagster.stages.battles.sandbox_runs import RunCounts, earlier, limits
 from warrior_dagster.warehouse.tables import Warehouse
 
 table = partial(description.table, enabled=lambda arena: arena.answers.samples > 1)
@@ -59,12 +59,7 @@ def answer_samples(step: Step) -> dg.MaterializeResult:
     partitioned_by="competitor",
     columns=tuple(settling.OBSERVED_SCHEMA),
     reads={"answer_samples": SAME, "generated_tests": SAME},
-    settings=lambda arena: [
-        arena.execution.inputs,
-        arena.execution.seconds,
-        arena.execution.memory_mib,
-        *sorted(arena.execution.modules),
-    ],
+    settings=lambda arena: observing.depends_on(arena.execution),
     kinds=("python", "lancedb"),
     origins=origins(
         **dict.fromkeys(("instruction_id", "competitor", "sample"), ""),
@@ -76,7 +71,7 @@ def answer_samples(step: Step) -> dg.MaterializeResult:
     runs=Runs(
         lambda arena, warehouse, rows: forecast_runs(arena, warehouse, rows["answer_samples"], rows["generated_tests"]),
         most=lambda arena: arena.answers.samples * arena.execution.inputs,
-        processes=lambda inputs, answers: ROUNDS * (inputs + answers),
+        processes=observing.processes,
     ),
     if_empty="ignore",
 )
@@ -91,16 +86,14 @@ def sample_behaviours(step: Step) -> dg.MaterializeResult:
     observed = {
         name: settling.observe(samples[name], inputs(tests[name], settings.inputs), before, run, settings) for name in step.keys
     }
-    counts = [counts for _, counts in observed.values()]
+    total = RunCounts()
+    for _, counts in observed.values():
+        total.add(counts)
     return record(
         step,
         {name: rows for name, (rows, _) in observed.items()},
         describe=lambda f: {"outcomes": counted(f, "outcome"), "levels": counted(f, "level")},
-        metadata={
-            "runs": sum(one.runs for one in counts),
-            "runs_reused": sum(one.reused for one in counts),
-            "seconds_running": round(sum(one.seconds for one in counts), 3),
-        },
+        metadata=total.metadata,
     )
 
 

@@ -102,7 +102,7 @@ def execution_results(step: Step) -> dg.MaterializeResult:
         step,
         split(rows, step),
         describe=lambda f: {"outcomes": counted(f, "outcome"), "levels": counted(f, "level")},
-        metadata={"runs": counts.runs, "runs_reused": counts.reused, "seconds_running": round(counts.seconds, 3)},
+        metadata=counts.metadata,
         checks=[checks.isolated(rows), checks.few_timeouts(rows, settings.max_timeout_rate)],
     )
 
@@ -145,8 +145,7 @@ def broken_answers(step: Step) -> dg.MaterializeResult:
         most = breaking.most_answers(arena.battles.exam)
         frames[name], counts = breaking.break_answers(answers, results, before, most, run, settings)
         total.add(counts)
-    metadata = {"runs": total.runs, "runs_reused": total.reused, "seconds_running": round(total.seconds, 3)}
-    return record(step, frames, describe=lambda f: {"outcomes": counted(f, "outcome")}, metadata=metadata)
+    return record(step, frames, describe=lambda f: {"outcomes": counted(f, "outcome")}, metadata=total.metadata)
 
 
 @table(
