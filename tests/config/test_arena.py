@@ -64,10 +64,10 @@ def test_the_uri_of_an_object_store_is_not_changed(tmp_path: Path) -> None:
     [
         ("minning: {}\n", 6, "minning", "expected a key of the schema"),
         ("mining: {sample: 3}\n", 6, "mining.sample", "expected a key of the schema"),
-        ("mining:\n  samples: many\n", 7, "mining.samples", "valid integer"),
-        ("deduplication: {threshold: 1.5}\n", 6, "deduplication.threshold", "less than or equal to 1"),
-        ("ratings: {alpha: -0.1}\n", 6, "ratings.alpha", "greater than or equal to 0"),
-        ("difficulty: {keep: 11}\n", 6, "difficulty.keep", "less than or equal to 10"),
+        ("mining:\n  samples: many\n", 7, "mining.samples", "expected a whole number"),
+        ("deduplication: {threshold: 1.5}\n", 6, "deduplication.threshold", "at most 1"),
+        ("ratings: {alpha: -0.1}\n", 6, "ratings.alpha", "at least 0"),
+        ("difficulty: {keep: 11}\n", 6, "difficulty.keep", "at most 10"),
         ("difficulty: {panel: 3}\n", 6, "difficulty.panel", "expected at most 2"),
         ("difficulty: {prompt: Grade it.}\n", 6, "difficulty.prompt", "expected the placeholder $instruction"),
         ("battles: {prompt: $instruction $answer_a}\n", 6, "battles.prompt", "expected the placeholder $answer_b"),
@@ -79,7 +79,7 @@ def test_the_uri_of_an_object_store_is_not_changed(tmp_path: Path) -> None:
         (
             "mining: {settings: [{temperature: 1, top_p: 1}, {temperature: 1, top_p: 1}]}\n",
             6,
-            "mining.settings",
+            "mining.settings[1]",
             "once",
         ),
         ("engine: {serve: {kind: endpoint, urls: []}}\n", 6, "engine.serve.urls", "at least 1 item"),
@@ -121,8 +121,8 @@ def test_a_mistake_is_one_line_with_file_line_key_and_what_was_expected(
     ("roster", "key", "expected"),
     [
         (["{name: a, model: x}", "{name: b, model: x}"], "competitors", "at least 3 items"),
-        (["{name: a, model: x}"] * 3, "competitors", "'a' occurs twice"),
-        (["{name: a, model: x}", "{name: b__c, model: x}", "{name: c, model: x}"], "competitors[1].name", "pattern"),
+        (["{name: a, model: x}"] * 3, "competitors[1]", "'a' occurs twice"),
+        (["{name: a, model: x}", "{name: b__c, model: x}", "{name: c, model: x}"], "competitors[1].name", "single '_'"),
         (["{name: a, model: x}", "{name: b}", "{name: c, model: x}"], "competitors[1].model", "found none"),
     ],
 )
@@ -163,7 +163,7 @@ def test_a_folder_that_reads_as_a_hub_id_is_an_error_that_says_what_to_write(
 def test_a_file_that_is_no_arena_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ArenaError, match=r"mine\.yaml:\d: arena: expected"):
         load_arena(written(tmp_path, text))
-    with pytest.raises(ArenaError, match="expected a readable UTF-8 YAML file"):
+    with pytest.raises(ArenaError, match="there is no such file"):
         load_arena(tmp_path / "absent.yaml")
 
 

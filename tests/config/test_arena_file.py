@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.config.test_arena import GOOD, written
+from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
+from warrior_dagster.config.suggestions import keys, nearest
 
 
 def mistakes(path: Path) -> list[str]:
@@ -33,20 +35,20 @@ def doubled(depth: int) -> str:
         ("mining:\n  ? {a: b}\n  : x\n", ["7: mining: expected text as a key; found a mapping"]),
         ('"a\\nb": x\n', ["6: a\\nb: expected a key of the schema"]),
         # Numbers that YAML 1.1 or pydantic would guess.
-        ("mining: {samples: yes}\n", ["6: mining.samples: expected to be a valid integer", "; found yes"]),
-        ("ratings: {k: true}\n", ["6: ratings.k: expected to be a valid number", "; found true"]),
-        ("battles: {judges: on}\n", ["6: battles.judges: expected to be a valid integer", "; found on"]),
-        ("mining: {samples: 010}\n", ["6: mining.samples: expected to be a valid integer", "; found '010'"]),
-        ("mining: {samples: '010'}\n", ["6: mining.samples: expected to be a valid integer"]),
-        ("mining: {samples: 12:30}\n", ["6: mining.samples: expected to be a valid integer", "; found '12:30'"]),
-        ("mining: {samples: 0b11}\n", ["6: mining.samples: expected to be a valid integer"]),
-        ("mining: {samples: 2024-01-01}\n", ["6: mining.samples: expected to be a valid integer", "'2024-01-01'"]),
-        (f"mining: {{samples: {10**30}}}\n", ["6: mining.samples: expected to be a finite number"]),
+        ("mining: {samples: yes}\n", ["6: mining.samples: expected a whole number", "; found yes"]),
+        ("ratings: {k: true}\n", ["6: ratings.k: expected a number", "; found true"]),
+        ("battles: {judges: on}\n", ["6: battles.judges: expected a whole number", "; found on"]),
+        ("mining: {samples: 010}\n", ["6: mining.samples: expected a whole number", "; found '010'"]),
+        ("mining: {samples: '010'}\n", ["6: mining.samples: expected a whole number"]),
+        ("mining: {samples: 12:30}\n", ["6: mining.samples: expected a whole number", "; found '12:30'"]),
+        ("mining: {samples: 0b11}\n", ["6: mining.samples: expected a whole number"]),
+        ("mining: {samples: 2024-01-01}\n", ["6: mining.samples: expected a whole number", "'2024-01-01'"]),
+        (f"mining: {{samples: {10**30}}}\n", ["6: mining.samples: expected a finite number"]),
         (f"mining: {{samples: {'1' * 5000}}}\n", ["6: mining.samples: expected a value of type int"]),
-        ("ratings: {initial: .nan}\n", ["6: ratings.initial: expected to be a finite number; found .nan"]),
-        ("ratings: {k: .inf}\n", ["6: ratings.k: expected to be a finite number; found .inf"]),
-        ("ratings: {k: 'nan'}\n", ["6: ratings.k: expected to be a finite number; found 'nan'"]),
-        ("engine: {price_per_gpu_hour: 1e999}\n", ["6: engine.price_per_gpu_hour: expected to be a finite number"]),
+        ("ratings: {initial: .nan}\n", ["6: ratings.initial: expected a finite number; found .nan"]),
+        ("ratings: {k: .inf}\n", ["6: ratings.k: expected a finite number; found .inf"]),
+        ("ratings: {k: 'nan'}\n", ["6: ratings.k: expected a finite number; found 'nan'"]),
+        ("engine: {price_per_gpu_hour: 1e999}\n", ["6: engine.price_per_gpu_hour: expected a finite number"]),
         # Pairs.
         ("mining: {min_chars: 90, max_chars: 80}\n", ["6: mining.max_chars: expected at least 90, which is min_chars"]),
         ("mining: {min_chars: 9000}\n", ["6: mining.max_chars: expected at least 9000, which is min_chars; found 8000"]),
@@ -82,8 +84,8 @@ def doubled(depth: int) -> str:
         ("schedule: {cron: @daily}\n", ["6: arena: expected YAML; a value that starts with '@' needs quotes"]),
         ("schedule: {cron: '0 0 2 * * *'}\n", ["6: schedule.cron: expected a cron schedule of five fields"]),
         # Syntax.
-        ("mining:\n\tsamples: 3\n", ["7: arena: expected YAML; indentation is spaces, not tabs"]),
-        ("--- \nname: x\n", ["6: arena: expected YAML: expected a single document"]),
+        ("mining:\n\tsamples: 3\n", ["7: arena: expected YAML; found a tab where only spaces may stand"]),
+        ("--- \nname: x\n", ["6: arena: expected one YAML document; a second one begins here"]),
         ("x: \x00\n", ["6: arena: expected text without control characters; found U+0000"]),
         ('x: "\\UFFFFFFFF"\n', ["6: arena: expected YAML; an escape"]),
         ("x: *nowhere\n", ["6: arena: expected YAML: found undefined alias 'nowhere'"]),
@@ -105,13 +107,68 @@ def test_a_mistake_is_one_line_and_is_found_at_once(tmp_path: Path, extra: str, 
 
 
 @pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ("minning: {}\n", "6: minning: expected a key of the schema; did you mean mining?"),
+        ("mining: {max_token: 5}\n", "6: mining.max_token: expected a key of the schema; did you mean max_tokens?"),
+        ("engine: {serve: {kind: endpoint, urls: [], url: x}}\n", "did you mean urls?"),
+        ("serve: {kind: vllm}\n", "6: serve: expected a key of the schema; it is a key of competitors, engine"),
+        ("mining: {temperature: 1}\n", "it is a key of competitors.sampling, mining.settings, difficulty.sampling and others"),
+        ("mining: {samples:3}\n", "6: mining.samples:3: expected a key of the schema; a colon needs a space after it: `samples: 3`"),
+        ("selection: {number: 3}\n", "6: selection.number: expected a key of the schema; the keys here are centres, part_rows"),
+        ("battles: {verdict: Direct}\n", "6: battles.verdict: expected 'reasoned' or 'direct'; found 'Direct'; did you mean direct?"),
+        ("ratings: {method: bradley-terry}\n", "found 'bradley-terry'; did you mean bradley_terry?"),
+        ("ratings: {method: trueskill}\n", "expected 'elo', 'bradley_terry' or 'judge_aware'; found 'trueskill'"),
+        ("engine: {serve: {kind: vLLM}}\n", "6: engine.serve.kind: expected `kind: vllm`, `kind: endpoint` or `kind: chat`"),
+        ("engine: {serve: {kind: vLLM}}\n", "found 'vLLM'; did you mean vllm?"),
+        ("engine:\n  serve: vllm\n", "7: engine.serve: expected a mapping such as {kind: vllm} or"),
+        ("engine:\n  serve: http://localhost:8000\n", "7: engine.serve: expected a mapping such as {kind: vllm} or"),
+        ("engine:\n  serve: {max_model_len: 9}\n", "7: engine.serve.kind: expected `kind: vllm`, `kind: endpoint` or `kind: chat`"),
+        ("name: x\n", "6: name: expected each key once; it is already in line 1"),
+        ("embedding: {model: a/b/c}\n", "6: embedding.model: expected a hub id such as org/name, or a path that starts with '.'"),
+        ("mining: {samples: -1}\n", "6: mining.samples: expected at least 1; found -1"),
+        # Syntax.
+        ("mining:\n  samples: 3\n   max_tokens: 5\n", "8: arena: expected YAML; this key is indented deeper than the one before"),
+        ("mining:\n  samples: 3\n max_tokens: 5\n", "8: arena: expected YAML; this line is indented by 1, and the keys that begin"),
+        ("languages:\n  - C\n  samples: 3\n", "8: arena: expected YAML; this line is no item of the list from line 7"),
+        ("languages:[Python]\n", "6: arena: expected YAML; a key ends with a colon and a space"),
+        ("x:y\nmining: {}\n", "6: arena: expected YAML; a key ends with a colon and a space"),
+        ("mining: {samples: 3\nanswers: {}\n", "7: arena: expected YAML; the bracket of line 6 is still open here"),
+        ('warehouse: "x\nmining: {}\n', "6: arena: expected YAML; the quote that opens in this line is not closed"),
+        ("warehouse: a text: with a colon\n", "6: arena: expected YAML; a text that contains ': ' needs quotes around it"),
+    ],
+)
+def test_a_mistake_says_what_was_meant_in_the_words_of_the_reader(tmp_path: Path, extra: str, expected: str) -> None:
+    lines = mistakes(written(tmp_path, GOOD + extra))
+    assert any(expected in line for line in lines), lines
+    assert not any(word in line for line in lines for word in ("dictionary", "object to extract", "<block", "codec"))
+
+
+def test_a_key_that_lacks_a_letter_is_the_one_that_is_suggested() -> None:
+    for section, key in keys(Arena):
+        beside = [name for place, name in keys(Arena) if place == section]
+        for at in range(len(key) if len(key) > 1 else 0):
+            assert nearest(key[:at] + key[at + 1 :], beside) == key
+
+
+def test_a_file_that_does_not_exist_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "arenas").mkdir()
+    arena = written(tmp_path / "arenas", GOOD)
+    for absent in ("mine.yaml", "arenas/mine.yml", "arenas/mne.yaml", "arena/mine.yaml"):
+        (line,) = mistakes(tmp_path / absent)
+        assert line == f" expected an arena's YAML file; there is no such file; did you mean {arena}?"
+    (line,) = mistakes(tmp_path / "arenas/nothing_like_it.yaml")
+    assert line.endswith("there is no such file")
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("a...b", "expected a name without '...', which means a range of Dagster's partitions"),
-        ("no", "expected to be a valid string; found no, which needs quotes to be text"),
-        ("1", "expected to be a valid string; found 1, which needs quotes to be text"),
-        ('"a,b"', "expected to match pattern"),
-        ('"a\\n"', "expected to match pattern"),
+        ("no", "expected text; found no, which needs quotes to be text"),
+        ("1", "expected text; found 1, which needs quotes to be text"),
+        ('"a,b"', "expected letters, digits, '.', '-' and single '_'"),
+        ('"a\\n"', "expected letters, digits, '.', '-' and single '_'"),
         ("a" * 65, "expected to have at most 64 characters"),
     ],
 )
@@ -135,8 +192,8 @@ def test_a_name_that_no_partition_can_have_is_refused(tmp_path: Path, name: str,
         ),
         # A union's tag is no key, also if a key has its name.
         ("engine:\n  serve:\n    kind: vllm\n    dtype: x\n    vllm: 3\n", ["9: engine.serve.dtype", "10: engine.serve.vllm"]),
-        ("engine:\n  serve:\n    dtype: auto\n", ["7: engine.serve.kind: expected a value; found none"]),
-        ("engine:\n  serve:\n    kind: foo\n", ["8: engine.serve.kind: expected to be 'vllm', 'endpoint'"]),
+        ("engine:\n  serve:\n    dtype: auto\n", ["7: engine.serve.kind: expected `kind: vllm`, `kind: endpoint` or `kind: chat`; found none"]),
+        ("engine:\n  serve:\n    kind: foo\n", ["8: engine.serve.kind: expected `kind: vllm`, `kind: endpoint` or `kind: chat`; found 'foo'"]),
         # A text of several lines, and characters that YAML counts as line breaks but no editor does.
         ("mining:\n  prompt: |\n    a\n    b\n  samples: x\n", ["7: mining.prompt", "10: mining.samples"]),
         ('warehouse: "\u2028\u2029\x85"\nzz: 1\n', ["7: zz"]),
@@ -189,9 +246,9 @@ def test_what_every_reader_of_yaml_agrees_on_is_read(tmp_path: Path, extra: str,
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (GOOD.encode("utf-16"), "1: arena: expected a readable UTF-8 YAML file: 'utf-8' codec can't decode byte 0xff"),
-        (GOOD.encode() + b"warehouse: \xff\n", "6: arena: expected a readable UTF-8 YAML file"),
-        (b"", "1: arena: expected a mapping of an arena's keys at the top level; found none"),
+        (GOOD.encode("utf-16"), "1: arena: expected text in UTF-8; found the byte 0xFF"),
+        (GOOD.encode() + b"warehouse: \xff\n", "6: arena: expected text in UTF-8; found the byte 0xFF"),
+        (b"", "1: arena: expected a mapping of an arena's keys at the top level; found nothing: the file is empty"),
         (b"- a\n", "1: arena: expected a mapping of an arena's keys at the top level; found a list"),
         (b"a", "1: arena: expected a mapping of an arena's keys at the top level; found 'a'"),
         (b"#" * 600_000, " expected at most 524288 bytes"),
@@ -211,6 +268,6 @@ def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
 
 
 def test_folders_and_devices_are_no_arenas(tmp_path: Path) -> None:
-    for path in (tmp_path, Path("/dev/zero")):
+    for path, found in ((tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
         (line,) = mistakes(path)
-        assert line == " expected a readable UTF-8 YAML file: it is a folder or a device"
+        assert line == f" expected an arena's YAML file; this is {found}"

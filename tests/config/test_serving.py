@@ -41,6 +41,10 @@ def with_service(tmp_path: Path, serve: str = "", more: str = "") -> Arena:
         "urls: ['https://host#sk-secret-123']",
         "urls: ['https://host'], api_key: sk-secret-123",
         "urls: ['https://host'], api_key_env: sk-secret-123",
+        "urls: ['https://host'], api_key_env: hf_secretAbCdEfGhIjKl",
+        "urls: ['https://host'], api_key_env: sk_live_secretabcdefghijk",
+        "urls: ['https://host'], api_key_env: [secret]",
+        "urls: ['https://host'], api_key_env: {secret: 1}",
     ],
 )
 @pytest.mark.parametrize("kind", ["endpoint", "chat"])
@@ -54,10 +58,16 @@ def test_a_key_in_the_file_is_refused_and_not_repeated(kind: str, serve: str, tm
     assert "secret" not in line
 
 
-@pytest.mark.parametrize("name", ["MY_KEY", "my_key", "HF_TOKEN_2", "openai_key_2"])
+@pytest.mark.parametrize("name", ["MY_KEY", "my_key", "HF_TOKEN_2", "openai_key_2", "hf_token", "PK_OF_SOMETHING_LONG_2"])
 def test_the_name_of_a_variable_is_no_key(name: str, tmp_path: Path) -> None:
     arena = with_service(tmp_path, f", api_key_env: {name}")
     assert arena.server(arena.competitors[3]).api_key_env == name
+
+
+@pytest.mark.parametrize("name", ["$MY_KEY", "${MY_KEY}"])
+def test_a_variable_is_named_without_a_dollar(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ArenaError, match=r"api_key_env: expected the name of an environment variable alone; write MY_KEY$"):
+        with_service(tmp_path, f", api_key_env: '{name}'")
 
 
 @pytest.mark.parametrize("url", ["ftp://host", "host:8000", "https://", "http:///path", "https://host/v1", "https://host/v1/"])

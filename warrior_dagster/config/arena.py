@@ -16,6 +16,8 @@ from warrior_dagster.config.serving import (
     Server,
     Strict,
     TemplateArguments,
+    is_hub_id,
+    is_local,
     unique,
 )
 
@@ -60,6 +62,18 @@ class Arena(Strict):
             raise ValueError(f"difficulty.panel: expected at most {others}, the competitors besides the attacker")
         if (self.battles.judges or 1) > others - 1:
             raise ValueError(f"battles.judges: expected at most {others - 1}, the competitors outside a matchup")
+        return self
+
+    @model_validator(mode="after")
+    def models_are_hub_ids_or_paths(self) -> Self:
+        models = {f"competitors[{i}].model": c.model for i, c in enumerate(self.competitors) if self.mines(c.name)}
+        for key, model in (models | {"embedding.model": self.embedding.model}).items():
+            if not (
+                is_local(model) or is_hub_id(model) or "{{" in model
+            ):  # the latter is filled in later (orchestration.component)
+                raise ValueError(
+                    f"{key}: expected a hub id such as org/name, or a path that starts with '.', '/' or '~'; found {model!r}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,6 @@
 """Reading an arena's YAML. Each mistake is one line with the file, the line, the key and what was expected."""
 
 import os
-import re
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,17 @@ from pydantic import ValidationError
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.messages import on_one_line
+from warrior_dagster.config.mistakes import explain, first_causes, locate
 from warrior_dagster.config.serving import is_local
-from warrior_dagster.config.yaml_values import Mistake, compose, joined, kind_of, line_of, value_of
+from warrior_dagster.config.suggestions import near_path
+from warrior_dagster.config.yaml_values import Mistake, compose, joined, kind_of, value_of
 
 LARGEST = 2**19
 """The most bytes of a file: many times the largest arena."""
 MOST = 100
 """The most mistakes that are listed."""
+MOST_NAMED = 3
+"""The most files of a folder that are named in place of it."""
 
 
 class ArenaError(ValueError):
@@ -29,7 +32,7 @@ def load_arena(path: Path | str) -> Arena:
     path = Path(path)
     document, mistakes = compose(text_of(path))
     if not isinstance(document, yaml.MappingNode):
-        found = kind_of(document) if document else "none"
+        found = kind_of(document) if document else "nothing: the file is empty"
         wrong = Mistake(1, "", f"expected a mapping of an arena's keys at the top level; found {found}")
         raise refused(path, mistakes or [wrong])
     values = value_of(document, mistakes)
@@ -65,20 +68,29 @@ def folders_as_hub_ids(arena: Arena, folder: Path) -> list[dict[str, Any]]:
 
 def text_of(path: Path) -> str:
     """The text of an arena's file, with line feeds as line breaks. Raises ArenaError."""
+    if not path.exists():
+        in_arenas = path.parent / "arenas" / path.name
+        hint = f"; did you mean {in_arenas}?" if in_arenas.is_file() else near_path(path)
+        raise ArenaError(f"{path}: expected an arena's YAML file; there is no such file{hint}")
+    if path.is_dir():
+        inside = [str(file) for file in sorted(path.glob("*.yaml"))[:MOST_NAMED]]
+        hint = f"; did you mean {' or '.join(inside)}?" if inside else ""
+        raise ArenaError(f"{path}: expected an arena's YAML file; this is a folder{hint}")
+    if not path.is_file():
+        raise ArenaError(f"{path}: expected an arena's YAML file; this is a device")
     try:
-        if path.exists() and not path.is_file():
-            raise ArenaError(f"{path}: expected a readable UTF-8 YAML file: it is a folder or a device")
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
     except OSError as error:
-        raise ArenaError(f"{path}: expected a readable UTF-8 YAML file: {error}") from error
+        raise ArenaError(f"{path}: expected a file that can be read: {error.strerror}") from error
     if len(data) > LARGEST:
         raise ArenaError(f"{path}: expected at most {LARGEST} bytes; it has more")
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise refused(path, [Mistake(line, "", f"expected a readable UTF-8 YAML file: {error}")]) from error
+        wrong = f"expected text in UTF-8; found the byte 0x{data[error.start]:02X}: save the file as UTF-8"
+        raise refused(path, [Mistake(line, "", wrong)]) from error
 
 
 def refused(path: Path, mistakes: list[Mistake]) -> ArenaError:
@@ -123,67 +135,3 @@ def place(loc: tuple[int | str, ...], path: Path) -> str:
     assert document is not None
     steps, line, _ = locate(loc, document)
     return f"{path}:{line}: {reduce(joined, steps, '')}"
-
-
-def first_causes(errors: list[Any]) -> list[Any]:
-    """The errors, without "too short" for a list whose items have errors themselves."""
-    paths = [error["loc"] for error in errors]
-    return [
-        error
-        for error in errors
-        if error["type"] != "too_short" or not any(p[: len(error["loc"])] == error["loc"] and p != error["loc"] for p in paths)
-    ]
-
-
-def explain(error: Any, document: yaml.Node) -> Mistake:
-    """A pydantic error as what was expected, and what was found as it is written."""
-    loc, kind, message = error["loc"], error["type"], error["msg"]
-    if kind == "value_error":
-        message = str(error["ctx"]["error"])
-        if not loc and (named := re.match(r"([a-z_.]+): (?=expected)", message)):  # a rule about the whole arena names a key
-            loc, message = tuple(named[1].split(".")), message[named.end() :]
-    elif kind.startswith("union_tag_"):
-        loc, message = (*loc, "kind"), f"Input should be {error['ctx'].get('expected_tags')}"
-    steps, line, node = locate(loc, document)
-    key = reduce(joined, steps, "")
-    if kind == "extra_forbidden":
-        expected = "expected a key of the schema; this one is unknown"
-    elif kind in ("missing", "union_tag_not_found"):
-        expected = "expected a value; found none"
-    elif kind == "value_error":
-        expected = message
-    else:
-        expected = EXPECTED.get(kind, re.sub(r"^\w+ should ", "expected to ", message).removesuffix(" after validation"))
-        if node:
-            expected += f"; found {kind_of(node) or 'nothing'}"
-            quotes = kind == "string_type" and isinstance(node, yaml.ScalarNode) and node.value
-            expected += ", which needs quotes to be text" if quotes else ""
-    return Mistake(line, key, expected)
-
-
-EXPECTED = {"model_type": "expected a mapping of keys", "tuple_type": "expected a list"}
-"""What is expected in place of pydantic's message, which names Python's types."""
-
-
-def locate(loc: tuple[int | str, ...], document: yaml.Node) -> tuple[list[int | str], int, yaml.Node | None]:
-    """The keys, the line and the node of pydantic's path in the YAML. The node is None where the YAML has no such key.
-
-    Steps that are no keys (a union's tag) are left out.
-    """
-    node: yaml.Node | None = document
-    line, steps, tagged = 1, list[int | str](), False
-    for step in loc:
-        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = line_of(node.start_mark)
-        elif isinstance(node, yaml.MappingNode):
-            pairs = {name.value: (name, value) for name, value in node.value}
-            tagged = not tagged and "kind" in pairs and pairs["kind"][1].value == step
-            if tagged:
-                continue
-            name, node = pairs.get(str(step), (None, None))
-            line = line_of(name.start_mark) if name else line
-        else:
-            node = None
-        steps.append(step)
-    return steps, line, node

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warrior_dagster.config.stages import COMPRESSED
+from warrior_dagster.config.suggestions import near_path
 
 EXPECTED = "expected a .jsonl or .json file, which may end in .gz, .bz2 or .zst too, or a .parquet file"
 
@@ -18,7 +19,7 @@ EXPECTED = "expected a .jsonl or .json file, which may end in .gz, .bz2 or .zst 
 def texts_in(path: Path, column: str) -> list[str]:
     """The texts, in order, without nulls. Raises ValueError with the file, the line, and what was expected."""
     if not path.is_file():
-        raise ValueError(f"{path}: expected a file; none exists")
+        raise ValueError(f"{path}: expected a file; {'this is a folder' if path.is_dir() else f'none exists{near_path(path)}'}")
     compressed = path.suffix in COMPRESSED
     kind = Path(path.stem).suffix if compressed else path.suffix
     if kind == ".parquet" and not compressed:

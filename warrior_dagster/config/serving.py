@@ -1,7 +1,6 @@
 """Who competes, and how models are served and sampled."""
 
 import re
-from collections import Counter
 from typing import Annotated, Any, ClassVar, Literal, get_args
 from urllib.parse import urlsplit
 
@@ -33,13 +32,24 @@ class Strict(BaseModel):
         return without_guesses(values, cls.model_fields) if isinstance(values, dict) else values
 
 
+class Misplaced(ValueError):
+    """A rule about a list that one of its items breaks."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+
 def unique(noun: str) -> AfterValidator:
     """A check that no item of a tuple repeats; items with a name are compared by it. The error calls them `noun`."""
 
     def check(items: tuple[Any, ...]) -> tuple[Any, ...]:
-        keys = Counter(getattr(item, "name", item) for item in items)
-        if repeated := next((key for key, count in keys.items() if count > 1), None):
-            raise ValueError(f"expected each {noun} once; {str(repeated)!r} occurs twice")
+        seen = set()
+        for index, item in enumerate(items):
+            key = getattr(item, "name", item)
+            if key in seen:
+                raise Misplaced(f"expected each {noun} once; {str(key)!r} occurs twice", index)
+            seen.add(key)
         return items
 
     return AfterValidator(check)
@@ -54,6 +64,13 @@ class Sampling(Strict):
     """Nucleus sampling: the share of the probability that the next token is drawn from."""
     max_tokens: int = Field(2048, ge=1)
     """Longest completion, in tokens."""
+
+
+def is_key(name: str) -> bool:
+    """Whether what should be a variable's name is more like an API key: as keys begin, or with a long part without `_`."""
+    if name.isupper() and "_" in name:
+        return False
+    return max(map(len, name.split("_"))) >= 16 or (not name.isupper() and bool(CREDENTIALS.search(name)))
 
 
 class TokenPrices(Strict):
@@ -155,13 +172,11 @@ class RemoteServer(Strict):
     @field_validator("api_key_env")
     @classmethod
     def is_a_name(cls, name: str | None) -> str | None:
-        is_name = name is None or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
-        looks_like_a_key = name and "_" not in name and len(name) >= 16
-        if not is_name or (name and not name.isupper() and CREDENTIALS.search(name)) or looks_like_a_key:
-            raise ValueError(
-                "expected the name of an environment variable, such as MY_API_KEY; a key itself stays out of the file"
-            )
-        return name
+        if name is None or (re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and not is_key(name)):
+            return name
+        if re.fullmatch(r"\$\{?[A-Z_][A-Z0-9_]*\}?", name):
+            raise ValueError(f"expected the name of an environment variable alone; write {name.strip('${}')}")
+        raise ValueError("expected the name of an environment variable, such as MY_API_KEY; a key itself stays out of the file")
 
 
 class Endpoint(RemoteServer):
@@ -300,6 +315,11 @@ class Engine(Strict):
     """Share of a partition's verdicts that may be unreadable; above it a check blocks what is downstream. Unpublished."""
     price_per_gpu_hour: float | None = Field(None, ge=0)
     """The price of an hour of one GPU, in any currency, for the costs of plans and runs; absent: hours only."""
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name can be that of a model or data set of the hub."""
+    return re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) is not None
 
 
 def is_local(model: str) -> bool:

@@ -1,13 +1,12 @@
 """The settings of each stage. Defaults are the method's; a default that is this project's choice says "unpublished"."""
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from warrior_dagster.config.prompts import by_verdict, packaged_prompt, with_placeholders
 from warrior_dagster.config.scalars import Folder, Place
-from warrior_dagster.config.serving import Sampling, Strict, is_local, unique
+from warrior_dagster.config.serving import Sampling, Strict, is_hub_id, is_local, unique
 
 FILES = (".json", ".jsonl", ".parquet")
 """The kinds of local files that are reference sets."""
@@ -149,7 +148,7 @@ class ReferenceSet(Strict):
     """A public set of tasks that instructions are compared with."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Its name in tables and pictures."""
+    """Letters, digits, '.', '_' and '-': its name in tables and pictures."""
     source: Place = Field(min_length=1)
     """`humaneval`, a hub id, or a local file that starts with '.', '/' or '~': .parquet, or .json or .jsonl, which may end in
     .gz, .bz2 or .zst too."""
@@ -167,7 +166,7 @@ class ReferenceSet(Strict):
     def is_hub_id_or_file(cls, source: str) -> str:
         if is_local(source) or "{{" in source:  # the latter is filled in later (orchestration.component)
             return source
-        if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source):
+        if not is_hub_id(source):
             raise ValueError(f"expected a hub id, or a file that starts with './', '/' or '~/'; found {source!r}")
         if source.endswith((*FILES, *COMPRESSED)):
             raise ValueError(f"expected './{source}' for a file beside the arena's")

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from warrior_dagster.config.yaml_syntax import line_of, not_yaml
+
 DEEPEST = 40
 """The most levels of nesting."""
 MOST_VALUES = 20_000
@@ -80,11 +82,12 @@ def compose(text: str) -> tuple[yaml.Node | None, list[Mistake]]:
         loader = Loader(text)
         document = loader.get_single_node()
         return document, [] if document is None else merged(document)
+    except Refused as error:
+        line = line_of(error.problem_mark) if error.problem_mark else 1
+        return None, [Mistake(line, error.context or "", f"expected {error.problem}")]
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        assert mark
-        key = error.context or "" if isinstance(error, Refused) else ""
-        return None, [Mistake(line_of(mark), key, f"expected {not_yaml(error, text[mark.index : mark.index + 1])}")]
+        line, expected = not_yaml(error, text)
+        return None, [Mistake(line, "", f"expected {expected}")]
     except yaml.reader.ReaderError as error:
         where = text.count("\n", 0, error.position) + 1
         return None, [Mistake(where, "", f"expected text without control characters; found U+{error.character:04X}")]
@@ -93,26 +96,14 @@ def compose(text: str) -> tuple[yaml.Node | None, list[Mistake]]:
         return None, [Mistake(line, "", r"expected YAML; an escape such as \U00110000 is no character")]
 
 
-def not_yaml(error: yaml.MarkedYAMLError, found: str) -> str:
-    """What a document that is no YAML should have."""
-    if isinstance(error, Refused):
-        return str(error.problem)
-    if found == "\t":
-        return "YAML; indentation is spaces, not tabs"
-    if "cannot start any token" in (error.problem or ""):
-        return f"YAML; a value that starts with {found!r} needs quotes around it"
-    return f"YAML: {' '.join(filter(None, (error.context, error.problem)))}"
-
-
-def line_of(mark: yaml.Mark) -> int:
-    """The line as editors count them: PyYAML would also count U+2028 and others, which a prompt may contain."""
-    assert mark.buffer is not None
-    return mark.buffer.count("\n", 0, mark.pointer) + 1
-
-
 def joined(key: str, step: str | int) -> str:
     """The keys to a value within the value at `key`."""
     return f"{key}[{step}]" if isinstance(step, int) else f"{key}.{step}".lstrip(".")
+
+
+def steps_of(key: str) -> tuple[str | int, ...]:
+    """The steps of a key that `joined` made."""
+    return tuple(int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", key))
 
 
 def merged(document: yaml.Node) -> list[Mistake]:
@@ -139,7 +130,9 @@ def merged(document: yaml.Node) -> list[Mistake]:
             elif not isinstance(name, yaml.ScalarNode):
                 mistakes.append(Mistake(line_of(name.start_mark), key, f"expected text as a key; found {kind_of(name)}"))
             elif name.value in own:
-                mistakes.append(Mistake(line_of(name.start_mark), joined(key, name.value), "expected each key once"))
+                first = line_of(own[name.value][0].start_mark)
+                expected = f"expected each key once; it is already in line {first}"
+                mistakes.append(Mistake(line_of(name.start_mark), joined(key, name.value), expected))
             else:
                 own[name.value] = (name, value)
         done.add(id(node))
