@@ -12,22 +12,25 @@ from typing import Annotated, Any
 import dagster as dg
 import typer
 
-from warrior_dagster.cli.arguments import ArenaFile, AsJson, Config, in_file, ready
+from warrior_dagster.cli.arguments import ArenaCommand, ArenaFile, AsJson, in_file, opened, ready, warn_of
 from warrior_dagster.cli.ledger import ledger_app
 from warrior_dagster.cli.output import errors, fail, note, plain_console, say, say_json, warn
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.serving import is_local
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.ledger.table import LedgerError
 from warrior_dagster.inference.progress import periodic_log, progress_bars
 from warrior_dagster.materialization.recording import FEW_FAILED
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.planning.preflight import not_cached, tight_contexts, unpromptable
+from warrior_dagster.planning.doubts import doubts, unfinished_folders
+from warrior_dagster.planning.preflight import missing_here, not_cached, tight_contexts, unpromptable
 from warrior_dagster.warehouse.arrow_memory import use_system_allocator
 
 for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # they would break this program's progress bars
     os.environ.setdefault(variable, "1")
+
+QUICKSTART = Path("arenas/quickstart.yaml")
+"""The arena that `doctor` checks for unless one is named, if this is the project's folder."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(ledger_app, name="ledger")
@@ -39,39 +42,33 @@ def start() -> None:
     use_system_allocator()
 
 
-@app.command()
+@app.command(cls=ArenaCommand)
 def check(file: ArenaFile) -> None:
     """Validate an arena's YAML, and try local models' chat templates: one line for each mistake."""
-    arena = ready(file, to_run=True)
+    arena = ready(file)
     if broken := unpromptable(arena):
         lines = (f"competitors.{name}.model: {name} cannot be prompted: {reason}" for name, reason in broken.items())
         fail("\n".join(in_file(line, arena, file) for line in lines))
-    for line in not_cached(arena):
-        warn(in_file(line, arena, file))
-    weights = [c for c in arena.competitors if arena.mines(c.name)]
-    if unpinned := [c.name for c in weights if not is_local(c.model) and c.revision is None]:
-        warn(f"no revision pinned for {', '.join(unpinned)}: the model changes if its branch moves")
-    for line in tight_contexts(arena):
-        warn(line)
+    warn_of([*not_cached(arena), *doubts(arena, file), *tight_contexts(arena)], arena, file)
     warn_of_earlier_identities(arena)
     if arena.not_mined:
         say(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
     say(f"{file}: ok, {len(arena.competitors)} competitors: {', '.join(arena.roster)}")
 
 
-@app.command()
-def run(config: Config, as_json: AsJson = False) -> None:
+@app.command(cls=ArenaCommand)
+def run(file: ArenaFile, as_json: AsJson = False) -> None:
     """Materialize the whole graph of an arena, as the UI would."""
-    arena = ready(config, to_run=True)
+    arena = ready(file)
     from warrior_dagster.orchestration.running import run_arena
 
-    materialize(arena, run_arena, as_json)
+    materialize(arena, run_arena, as_json, file)
 
 
-@app.command()
-def retry(config: Config, as_json: AsJson = False) -> None:
+@app.command(cls=ArenaCommand)
+def retry(file: ArenaFile, as_json: AsJson = False) -> None:
     """Send failed requests again, and update everything downstream of them."""
-    arena = ready(config, to_run=True)
+    arena = ready(file)
     from warrior_dagster.orchestration.running import failed_requests, retry_failed
 
     failed = failed_requests(arena)
@@ -79,17 +76,19 @@ def retry(config: Config, as_json: AsJson = False) -> None:
         for reason, count in reasons.most_common():
             note(f"{table}: {count} failed: {reason}")
     if failed:
-        materialize(arena, retry_failed, as_json)
+        materialize(arena, retry_failed, as_json, file)
     else:
         note("no request in the tables has failed; `warrior run` materializes what is missing or invalidated")
 
 
-def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool) -> None:
+def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool, file: Path) -> None:
     """Run, show the result, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warn_of_earlier_identities(arena)
-    if missing := not_cached(arena):
-        fail("\n".join(missing))
+    lines = not_cached(arena)
+    warn_of([*lines, *doubts(arena, file)], arena, file)
+    if any(line.startswith("embedding.") for line in lines):
+        fail("nothing can be selected without the embedding model")
     for name, reason in unpromptable(arena).items():
         warn(f"{name} cannot be prompted, and what depends on it will not be made: {reason}")
     from warrior_dagster.orchestration.definitions import open_engines
@@ -123,10 +122,10 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
         fail("failed checks: " + ", ".join(result["failed_checks"]) + again)
 
 
-@app.command()
-def plan(config: Config, as_json: AsJson = False) -> None:
+@app.command(cls=ArenaCommand)
+def plan(file: ArenaFile, as_json: AsJson = False) -> None:
     """Show what materializing everything would need now: requests, tokens, GPU hours, cost, runs of code. Sends nothing."""
-    arena = ready(config)
+    arena = opened(file)
     from warrior_dagster.planning.adoption import asked_again
     from warrior_dagster.planning.cost import costs, totals
     from warrior_dagster.planning.plan import walk
@@ -155,24 +154,23 @@ def plan(config: Config, as_json: AsJson = False) -> None:
         if arena.not_mined:
             say(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
         if not broken:
-            say(f"warrior run -c {config} sends this" if total["to_send"] else "nothing is left to send")
-    for line in not_cached(arena):
-        warn(in_file(line, arena, config))
+            say(f"warrior run {file} sends this" if total["to_send"] else "nothing is left to send")
+    warn_of([*missing_here(arena), *not_cached(arena), *unfinished_folders(arena)], arena, file)
     if broken:
         fail(f"the plan is incomplete, because these competitors cannot be prompted: {', '.join(broken)}")
 
 
-@app.command()
+@app.command(cls=ArenaCommand)
 def show(
-    config: Config,
-    instruction: Annotated[str, typer.Argument(help="The beginning of an instruction's id.")] = "",
+    file: ArenaFile,
+    instruction: Annotated[str, typer.Argument(metavar="[ID]", help="The beginning of an instruction's id.")] = "",
     text: Annotated[str, typer.Option(help="Find instructions by their words.")] = "",
     like: Annotated[str, typer.Option(help="Find instructions by their meaning.")] = "",
     most: Annotated[int, typer.Option(min=1, help="The most instructions to find.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Show an instruction with its answers, votes and how it was mined (--json: and its prompts), or search for some."""
-    arena = ready(config)
+    arena = opened(file)
     if (bool(instruction) + bool(text) + bool(like)) != 1:
         fail("expected one of: the beginning of an instruction's id, --text, --like")
     from warrior_dagster.report import lineage, terminal
@@ -190,24 +188,47 @@ def show(
             return
         one = lineage.whole_id(arena, warehouse, instruction)
         (made,) = lineage.lineages(arena, warehouse, LedgerReader(arena.warehouse), [one])
-    except (LookupError, LedgerError) as error:
+    except (LookupError, LedgerError, OSError) as error:  # the last one of an embedding model that cannot be loaded
         fail(str(error))
     say_json(made) if as_json else terminal.show_lineage(console, made)
 
 
-@app.command()
-def report(config: Config, browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True) -> None:
+@app.command(cls=ArenaCommand)
+def report(file: ArenaFile, browser: Annotated[bool, typer.Option(help="Open it in a browser.")] = True) -> None:
     """Write the arena report, one HTML file, and open it."""
-    arena = ready(config)
+    arena = opened(file)
     from warrior_dagster.report.assets import write_report
 
     try:
-        file, _, _ = write_report(arena, open_warehouse(arena), LedgerReader(arena.warehouse))
+        page, _, _ = write_report(arena, open_warehouse(arena), LedgerReader(arena.warehouse))
     except (LedgerError, FileExistsError) as error:
         fail(str(error))
-    say(str(file))
+    say(str(page))
     if browser:
-        typer.launch(file.as_uri())
+        typer.launch(page.as_uri())
+
+
+@app.command(cls=ArenaCommand)
+def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Also check what this arena needs.", show_default=False)
+    ] = None,
+) -> None:
+    """Check this machine, one line each: what is there, what stops a run, and what to do about it."""
+    from warrior_dagster.cli import doctor as checks
+
+    arena = None
+    if file is None and QUICKSTART.is_file():
+        file = QUICKSTART
+    if file:
+        arena = opened(file)
+        say(f"for {file}:")
+    found = list[checks.Finding]()
+    for one in checks.findings(arena):
+        say(f"{one.level:8} {one.name}: {one.text}")
+        found.append(one)
+    if any(one.level == "problem" for one in found):
+        fail("a line that begins with `problem` says what would stop a run")
 
 
 @app.command()

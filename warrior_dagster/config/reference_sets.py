@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from warrior_dagster.config.hub import cache_if_unreachable
 from warrior_dagster.config.messages import on_one_line
 from warrior_dagster.config.reference_files import texts_in
 from warrior_dagster.config.serving import is_local
@@ -43,7 +44,8 @@ def texts_on_hub(reference: ReferenceSet) -> list[str]:
 
     source, column = reference.source, reference.column
     try:
-        loaded = datasets.load_dataset(source, name=reference.config, split=reference.split, revision=reference.revision)
+        with cache_if_unreachable():
+            loaded = datasets.load_dataset(source, name=reference.config, split=reference.split, revision=reference.revision)
         columns = loaded.column_names
         texts = [text for text in loaded[column] if text is not None] if column in columns else []
     except Exception as error:  # the library, the network and each format's reader raise their own

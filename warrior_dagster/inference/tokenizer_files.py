@@ -5,6 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warrior_dagster.config.hub import cache_if_unreachable
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -26,13 +28,14 @@ MOST_TOKENS = 1 << 16
 
 @lru_cache(maxsize=64)
 def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a folder or of a Hub model. Raises ValueError for files as no model has them, or no chat template."""
-    from huggingface_hub import snapshot_download
+    """The tokenizer of a folder or of a Hub model.
+
+    Raises ValueError for files as no model has them, or no chat template, and FileNotFoundError for a model that is not in the
+    hub's cache if the hub cannot be reached.
+    """
     from transformers import AutoTokenizer
 
-    folder = model
-    if not Path(model).is_dir():
-        folder = snapshot_download(model, revision=revision, allow_patterns=_TOKENIZER_FILES)
+    folder = model if Path(model).is_dir() else fetched(model, revision)
     check_files(Path(folder))
     # mistral_format: otherwise mistral-common, which vLLM installs, replaces the template with code without raw prompts.
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, mistral_format=False)
@@ -45,6 +48,18 @@ def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase
     if (count := len(tokenizer.added_tokens_decoder)) > MOST_TOKENS:
         raise ValueError(f"{model}: expected a tokenizer with at most {MOST_TOKENS} added tokens; found {count}")
     return tokenizer
+
+
+def fetched(model: str, revision: str | None) -> str:
+    """The folder with a Hub model's tokenizer. Raises FileNotFoundError, and what the hub's library raises."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    with cache_if_unreachable() as reason:
+        try:
+            return snapshot_download(model, revision=revision, allow_patterns=_TOKENIZER_FILES)
+        except LocalEntryNotFoundError as error:
+            raise FileNotFoundError(f"{model} is not in the hub's cache, and {reason or error}") from error
 
 
 def check_files(folder: Path) -> None:

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+from warrior_dagster.config import hub
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.reference_sets import texts_of
 from warrior_dagster.config.serving import PURPOSES, is_local
 from warrior_dagster.config.stages import ReferenceSet
+from warrior_dagster.inference.model_folder import no_model
 from warrior_dagster.inference.prompting import CompetitorFailed, load_competitor
 from warrior_dagster.sandbox.isolation import ALLOWED_LEVELS, IsolationError
 from warrior_dagster.sandbox.modules import ModuleMissing, module_files
@@ -18,15 +20,12 @@ from warrior_dagster.warehouse.state import UnsafeFolder, local_folder
 
 def missing_here(arena: Arena) -> list[str]:
     """One line for each missing model folder, module, state folder or API key, and each reference set that cannot be read."""
-    named = [(f"competitors.{c.name}.model", c.model) for c in arena.competitors if arena.mines(c.name)]
-    named.append(("embedding.model", arena.embedding.model))
     missing = [
-        f"{key}: expected a model folder with config.json, or a hub id; {model} is neither"
-        for key, model in named
-        if is_local(model) and not (Path(model) / "config.json").is_file()
+        f"{key}: {fault}" for key, model in models(arena).items() if is_local(model) and (fault := no_model(Path(model)))
     ]
     for key, sets in (("analysis.references", arena.analysis.references), ("export.benchmarks", arena.export.benchmarks)):
-        missing += [f"{key}: {error}" for one in sets if is_local(one.source) and (error := unreadable(one))]
+        found = [(f"{key}[{index}].source", unreadable(one)) for index, one in enumerate(sets) if is_local(one.source)]
+        missing += [f"{place}: {error}" for place, error in found if error]
     try:
         module_files(arena.execution.modules)
     except ModuleMissing as error:
@@ -42,17 +41,36 @@ def missing_here(arena: Arena) -> list[str]:
     return missing
 
 
-def not_cached(arena: Arena) -> list[str]:
-    """One line if the embedding model is that of a hub, is not in the hub's cache, and the hub must not be used."""
-    from huggingface_hub import constants, try_to_load_from_cache
+def models(arena: Arena) -> dict[str, str]:
+    """The models that this machine reads, hub ids or folders, by their key."""
+    competitors = {f"competitors.{c.name}.model": c.model for c in arena.competitors if arena.mines(c.name)}
+    return competitors | {"embedding.model": arena.embedding.model}
 
-    model, revision = arena.embedding.model, arena.embedding.revision
-    if is_local(model) or not constants.HF_HUB_OFFLINE:
-        return []
-    if isinstance(try_to_load_from_cache(model, "config.json", revision=revision), str):
-        return []
-    expected = "expected a local folder, or a model in the hub's cache, because HF_HUB_OFFLINE is set"
-    return [f"embedding.model: {expected}; found {model}"]
+
+def not_cached(arena: Arena) -> list[str]:
+    """One line for the embedding model and one for the competitors that the hub's cache lacks, if the hub cannot be used."""
+    lines, embedding = [], arena.embedding
+    lacking = [c for c in arena.competitors if arena.mines(c.name) and lacks(c.model, c.revision)]
+    if lacks(embedding.model, embedding.revision) and (reason := hub.unreachable()):
+        lines.append(f"embedding.model: expected a local folder, or a hub: its cache lacks {embedding.model}, and {reason}")
+    if lacking and (reason := hub.unreachable()):
+        names = ", ".join(dict.fromkeys(c.model for c in lacking))
+        key = f"competitors.{lacking[0].name}.model"
+        lines.append(f"{key}: expected local folders, or a hub: its cache lacks {names}, and {reason}")
+    return lines
+
+
+def lacks(model: str, revision: str | None) -> bool:
+    """Whether a model comes from the hub, and its cache does not have it."""
+    return not is_local(model) and not cached_commit(model, revision)
+
+
+def cached_commit(model: str, revision: str | None) -> str:
+    """The commit at which the hub's cache has a model; empty if it does not have it."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(path).parent.name if isinstance(path, str) else ""
 
 
 def unpromptable(arena: Arena, also_of_a_hub: bool = False) -> dict[str, str]:

@@ -17,7 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
-from warrior_dagster.config.serving import VllmServer
+from warrior_dagster.config import hub
+from warrior_dagster.config.serving import VllmServer, is_local
 from warrior_dagster.inference.request import ServedModel
 from warrior_dagster.inference.servers.base import GPU_LOCK, Connection, ServerFailed
 from warrior_dagster.inference.servers.vllm_environment import passed_on
@@ -89,6 +90,8 @@ def server_environment(model: str, settings: VllmServer) -> dict[str, str]:
     environment = passed_on(os.environ, model) | {"VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
     if settings.kv_cache_gib is not None:
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(settings.kv_cache_gib)
+    if not is_local(model) and hub.unreachable():
+        environment["HF_HUB_OFFLINE"] = "1"
     return environment
 
 

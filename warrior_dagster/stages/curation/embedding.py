@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from warrior_dagster.config.hub import cache_if_unreachable
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.config.stages import Embedding
 from warrior_dagster.stages.curation.columns import RATED
@@ -67,4 +68,10 @@ def _load(model: str, revision: str | None) -> "SentenceTransformer":
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    return SentenceTransformer(model, revision=revision, trust_remote_code=False)
+    if is_local(model):
+        return SentenceTransformer(model, trust_remote_code=False)
+    with cache_if_unreachable() as reason:
+        try:
+            return SentenceTransformer(model, revision=revision, trust_remote_code=False)
+        except OSError as error:
+            raise OSError(f"{model} is not in the hub's cache, and {reason}" if reason else str(error)) from error
