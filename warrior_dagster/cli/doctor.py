@@ -19,11 +19,10 @@ from warrior_dagster.planning.doubts import unfinished_folders
 from warrior_dagster.planning.preflight import missing_here, no_isolation, not_cached
 from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, IsolationError
 from warrior_dagster.sandbox.probing import best_level
+from warrior_dagster.warehouse.state import no_room
 
 LOCKED, NOT_TRIED = (3, 11), (3, 13)
 """The version of Python that the locks are for, and the first that this project was never run with."""
-LEAST_FREE = 2**30
-"""Bytes of a disk below which a run is not begun: tables and logs of the quick start take a part of it."""
 UI_PORT = 3000
 GIB = 2**30
 
@@ -166,23 +165,19 @@ def disks(arena: Arena | None) -> Iterator[Finding]:
     from huggingface_hub import constants
 
     folders = {"model cache": Path(constants.HF_HUB_CACHE)}
-    if arena is not None:
-        local = {"warehouse": arena.warehouse, "exports": arena.export.folder}
-        folders = {name: Path(path) for name, path in local.items() if "://" not in path} | folders
-    for name, folder in folders.items():
-        yield disk(name, folder)
+    if (
+        arena is not None and "://" not in arena.warehouse and not no_room(Path(arena.warehouse))
+    ):  # else `models_and_keys` tells
+        folders["warehouse"] = Path(arena.warehouse)
+    yield from (disk(name, folder) for name, folder in folders.items())
 
 
 def disk(name: str, folder: Path) -> Finding:
-    """Whether a folder, or the one that it would be made in, can be written and has room."""
+    """Whether a folder can be made and written, and has room."""
+    if fault := no_room(folder):
+        return Finding(name, f"{folder}: {fault}: free some, or name another folder", "problem")
     there = next(one for one in (folder, *folder.parents) if one.exists())
-    if not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():
-        return Finding(name, f"{folder}: this user cannot write to {there}: name another folder", "problem")
-    free = shutil.disk_usage(there).free
-    text = f"{folder}: {free / GIB:.1f} GiB free"
-    if free < LEAST_FREE:
-        return Finding(name, f"{text}, which is too little: free some, or name a folder on another disk", "problem")
-    return Finding(name, text)
+    return Finding(name, f"{folder}: {shutil.disk_usage(there).free / GIB:.1f} GiB free")
 
 
 def sandbox(arena: Arena | None) -> Finding:

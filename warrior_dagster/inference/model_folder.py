@@ -25,10 +25,12 @@ def no_model(folder: Path) -> str:
 
 
 def unfinished(folder: Path) -> str:
-    """Which weights a model folder lacks; empty if none."""
+    """Which weights a model folder lacks; empty if none, or if it is no model's folder."""
+    if no_model(folder):
+        return ""
     weights = weights_of(folder)
     if pointer := next(filter(is_pointer, weights), None):
-        return f"{pointer} is only Git's note of the file: `git lfs pull` in its folder fetches it"
+        return f"{pointer} is only Git's note of the file, which `git lfs pull` in its folder fetches"
     if not weights:
         return f"{folder} has no weights ({', '.join(WEIGHTS[:2])})"
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warrior_dagster.config.hub import cache_if_unreachable
+from warrior_dagster.config.serving import is_local
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,7 +36,7 @@ def load_tokenizer(model: str, revision: str | None) -> "PreTrainedTokenizerBase
     """
     from transformers import AutoTokenizer
 
-    folder = model if Path(model).is_dir() else fetched(model, revision)
+    folder = model if is_local(model) else fetched(model, revision)
     check_files(Path(folder))
     # mistral_format: otherwise mistral-common, which vLLM installs, replaces the template with code without raw prompts.
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, mistral_format=False)

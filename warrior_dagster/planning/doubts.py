@@ -120,7 +120,7 @@ def owner_of(warehouse: str) -> str | None:
 
 
 def unfinished_folders(arena: Arena) -> list[str]:
-    """A line for each model folder that cannot be loaded: its weights, or some of them, are missing."""
+    """A line for each model folder that cannot be loaded, because its weights, or some of them, are missing."""
     loaded = {f"competitors.{c.name}.model" for c in arena.competitors if arena.server(c).loads_weights} | {"embedding.model"}
     found = {key: unfinished(Path(model)) for key, model in models(arena).items() if key in loaded and is_local(model)}
-    return [f"{key}: {fault}, so no server can load it" for key, fault in found.items() if fault]
+    return [f"{key}: it cannot be loaded: {fault}" for key, fault in found.items() if fault]

@@ -15,7 +15,7 @@ from warrior_dagster.sandbox.modules import ModuleMissing, module_files
 from warrior_dagster.sandbox.pool import Program, run_all
 from warrior_dagster.sandbox.probing import best_level
 from warrior_dagster.stages.battles.sandbox_runs import limits
-from warrior_dagster.warehouse.state import UnsafeFolder, local_folder
+from warrior_dagster.warehouse.state import UnsafeFolder, local_folder, no_room
 
 
 def missing_here(arena: Arena) -> list[str]:
@@ -34,6 +34,13 @@ def missing_here(arena: Arena) -> list[str]:
         local_folder(arena.warehouse)
     except UnsafeFolder as error:
         missing.append(f"warehouse: {error}")
+    places = {arena.export.folder: "export.folder", arena.warehouse: "warehouse"}
+    places = {
+        place: key
+        for place, key in places.items()
+        if "://" not in place and arena.warehouse not in map(str, Path(place).parents)
+    }
+    missing += [f"{key}: {fault}" for place, key in places.items() if (fault := no_room(Path(place)))]
     serving = {f"competitors.{c.name}.serve" if c.serve else "engine.serve": arena.server(c) for c in arena.competitors}
     for key, serve in serving.items():
         if serve.api_key_env and not os.environ.get(serve.api_key_env, "").strip():

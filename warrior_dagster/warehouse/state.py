@@ -4,6 +4,7 @@ A user who may write there could block runs or forge answers, so the folder of a
 """
 
 import os
+import shutil
 import stat
 import tempfile
 from contextlib import suppress
@@ -12,9 +13,21 @@ from pathlib import Path
 
 from warrior_dagster.warehouse.locks import file_lock, is_locked, opened
 
+LEAST_FREE = 2**28
+"""Bytes of a disk with which no run begins: Lance writes rows again before it removes the old ones."""
+
 
 class UnsafeFolder(PermissionError):
     """The state folder cannot be made, or others may change what is in it; the message names the folder and what to do."""
+
+
+def no_room(folder: Path) -> str:
+    """Why nothing can be written to a folder, or to the one that it would be made in; empty if something can."""
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return f"expected a folder that can be written; {there} {'cannot' if there.is_dir() else 'is a file'}"
+    free = shutil.disk_usage(there).free
+    return f"expected at least {LEAST_FREE >> 20} MiB of room; {there} has {free >> 20} left" if free < LEAST_FREE else ""
 
 
 def local_folder(warehouse: str) -> Path:

@@ -1,6 +1,7 @@
 """The ledger's Lance table: its schema, how it is opened, and how rows and completions are converted into each other."""
 
 import json
+import re
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -44,6 +45,11 @@ class LedgerError(RuntimeError):
 
 class Unusable(ValueError):
     """A row whose completion cannot be used; it counts as absent and is requested again."""
+
+
+def in_short(error: BaseException) -> str:
+    """An error without the place in Lance's source at its end."""
+    return re.sub(r", \S+\.rs:\d+:\d+$", "", str(error).strip())
 
 
 def table_path(uri: str) -> str:

@@ -20,6 +20,7 @@ from warrior_dagster.inference.ledger.table import (
     LANCE_ERRORS,
     SCHEMA,
     LedgerError,
+    in_short,
     ledger_lock,
     open_or_create,
     row_of,
@@ -76,7 +77,7 @@ class LedgerWriter(LedgerReader):
         except BaseException as error:  # a panic in Lance is not an Exception
             self._journal_files.close(remove=False)
             rest = f"the next run writes what {self._journals} has of its last {len(self._queue)} completions"
-            raise LedgerError(f"{self._path} could not be written; {rest}") from error
+            raise LedgerError(f"{self._path} could not be written ({in_short(error)}); {rest}") from error
         self._journal_files.close(remove=True)
 
     def get(self, keys: Sequence[str]) -> dict[str, Completion]:
@@ -98,7 +99,7 @@ class LedgerWriter(LedgerReader):
                 except OSError as error:
                     self._failure = error
         if self._failure:
-            raise LedgerError(f"{self._path} could not be written") from self._failure
+            raise LedgerError(f"{self._path} could not be written ({in_short(self._failure)})") from self._failure
 
     def flush(self) -> None:
         """Write the queue; on return everything appended before is in the table."""
@@ -126,10 +127,12 @@ class LedgerWriter(LedgerReader):
                 self._add(pa.Table.from_pylist(missing, schema=SCHEMA))
             Path(file.name).unlink(missing_ok=True)
 
-    # No time limit (the default is 45 s): on a slow disk or network, one attempt of Lance takes half a minute.
-    @stamina.retry(on=LANCE_ERRORS, attempts=5, timeout=None, wait_initial=0.05)
     def _add(self, rows: pa.Table) -> None:
-        self._dataset = lance.write_dataset(rows, self._dataset, schema=SCHEMA, mode="append")
+        # No time limit (the default is 45 s): on a slow disk or network, one attempt of Lance takes half a minute. A context,
+        # because retries of a function are logged with its arguments, which are texts.
+        for attempt in stamina.retry_context(on=LANCE_ERRORS, attempts=5, timeout=None, wait_initial=0.05):
+            with attempt:
+                self._dataset = lance.write_dataset(rows, self._dataset, schema=SCHEMA, mode="append")
         self._small_fragments += 1
         if self._small_fragments >= APPENDS_PER_COMPACTION:
             self._small_fragments = 0

@@ -5,6 +5,7 @@ It is for this process alone: on loopback, with a random key on every path (see 
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from warrior_dagster.processes.guard import guarded_process
 from warrior_dagster.warehouse.locks import opened
 
 PATIENCE_SECONDS = 10.0  # a server on this machine that cannot be reached does not come back by itself
+KILLED = 128 + signal.SIGKILL
 CPUINFO = Path("/proc/cpuinfo")
 BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # what Linux calls the instructions of x86 and ARM that multiply bfloat16
 
@@ -110,9 +112,9 @@ def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", timeout_s: 
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise ServerFailed(
-                f"the server ended with status {process.returncode} before it was ready:\n{explanation(log, start)}"
-            )
+            killed = " (killed, as Linux does when memory is full)" if process.returncode == KILLED else ""
+            ended = f"the server ended with status {process.returncode}{killed} before it was ready"
+            raise ServerFailed(f"{ended}:\n{explanation(log, start)}")
         with suppress(urllib.error.URLError, OSError), direct.open(f"{url}/health", timeout=5) as response:
             if response.status == 200:
                 return
