@@ -148,8 +148,8 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
 @pytest.mark.parametrize(
     "selection",
     [
-        ["mined_instructions", "--partition", "teacher"],
-        ["judge_votes", "--partition", "careful__teacher"],
+        ["mined_instructions", "--partition", "careful"],
+        ["judge_votes", "--partition", "plain__careful"],
         ["elo_ratings"],
         ["arena_plan"],
     ],
