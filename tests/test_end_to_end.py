@@ -36,7 +36,7 @@ def summary(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Path:
-    """A folder with the quick start's arena, made smaller."""
+    """A folder with the quick start's arena, on the smaller model and smaller itself, but with judges."""
     folder = tmp_path_factory.mktemp("arena")
     values = yaml.safe_load((ROOT / "arenas" / "quickstart.yaml").read_text())
     for competitor in values["competitors"]:
@@ -47,9 +47,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
         "selection": {"centres": 1},
         "answers": {"sampling": {"temperature": 0.7, "max_tokens": 48}, "samples": 3},
     }
-    values["battles"] |= {"exam": 2}
+    values["battles"] |= {"evidence": ["execution", "behaviour", "opinion"], "opinions": "open", "exam": 2}
+    values["battles"] |= {"verdict": "direct", "votes": "soft"}
+    values["analysis"] = {"categories": True}
+    values["export"] = {"undecided": "keep"}
+    values["goals"] = {}
     values["execution"] |= {"sampling": {"temperature": 0.0, "max_tokens": 48}}
-    values["mining"] |= {"samples": 4, "max_tokens": 64}
+    values["mining"] |= {"samples": 8, "max_tokens": 64}
     values["difficulty"] |= {"keep": 1.0}
     (folder / "arena.yaml").write_text(yaml.safe_dump(values))
     return folder
@@ -63,7 +67,7 @@ def first(workplace: Path) -> dict[str, Any]:
 
 def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None:
     rows = first["rows"]
-    assert rows["mined_instructions"] == 3 * 2 * 4
+    assert rows["mined_instructions"] == 3 * 8
     selected = rows["selected_instructions"]
     assert 1 <= selected <= 3
     assert rows["answers"] == 3 * selected
@@ -144,8 +148,8 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
 @pytest.mark.parametrize(
     "selection",
     [
-        ["mined_instructions", "--partition", "plain"],
-        ["judge_votes", "--partition", "teacher__plain"],
+        ["mined_instructions", "--partition", "careful"],
+        ["judge_votes", "--partition", "plain__careful"],
         ["elo_ratings"],
         ["arena_plan"],
     ],

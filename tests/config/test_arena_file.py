@@ -271,3 +271,10 @@ def test_folders_and_devices_are_no_arenas(tmp_path: Path) -> None:
     for path, found in ((tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
         (line,) = mistakes(path)
         assert line == f" expected an arena's YAML file; this is {found}"
+
+
+def test_the_quick_start_s_newcomer_is_appended_and_changes_nothing_else() -> None:
+    arenas = Path(__file__).parents[2] / "arenas"
+    before, after = (load_arena(arenas / f"{name}.yaml") for name in ("quickstart", "quickstart_newcomer"))
+    assert after.roster[:-1] == before.roster
+    assert after.model_copy(update={"competitors": before.competitors}) == before

@@ -224,6 +224,7 @@ def audit_origins(arena: Arena) -> dict[str, str]:
             " chance would, and whether each has a vote after its exam.",
         )
     ],
+    enabled=lambda arena: arena.asks_judges,
 )
 def judge_audit(step: Step) -> dg.MaterializeResult:
     """Which judges to trust: whether one decides by the position of an answer or by its length, says the same in both

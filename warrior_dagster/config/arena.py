@@ -49,6 +49,7 @@ class Arena(Strict):
     execution: Execution = Execution()
     ratings: stages.Ratings = stages.Ratings()
     export: stages.Export = stages.Export()
+    goals: stages.Goals = stages.Goals()
     analysis: stages.Analysis = stages.Analysis()
     engine: Engine = Engine()
     schedule: Schedule | None = None
@@ -135,6 +136,11 @@ class Arena(Strict):
     def panel(self, attacker: str) -> list[str]:
         """The judges that rate the instructions of `attacker`: the first of the roster without the attacker."""
         return [name for name in self.roster if name != attacker][: self.difficulty.panel]
+
+    @property
+    def asks_judges(self) -> bool:
+        """Whether judges give opinions on answers."""
+        return "opinion" in self.battles.evidence
 
     @property
     def runs_tests(self) -> bool:

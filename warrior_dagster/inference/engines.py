@@ -152,7 +152,7 @@ class Engines:
             name = SERVERS[model.serve.kind].lock_name(model)
             lock = self._open.enter_context(file_lock(self._folder / "locks" / name, on_wait))
             self._open.callback(self._ledger.flush)  # before the lock is released: the next process must find everything
-            progress.wait_for(f"loading {model.model}")
+            progress.wait_for(f"starting the engine of {model.model}")
             self._running = (model, self._start(model, self._open, lock))
             progress.wait_for("")
             usage.engine_starts += model.serve.loads_weights

@@ -20,6 +20,8 @@ from warrior_dagster.orchestration.matchup_schedule import ranges
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
+COSTS = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts")
+"""The metadata of a materialization that a summary repeats."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -28,6 +30,9 @@ class RunSummary:
     """The results of the runs so far."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    stages: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What the requests of each asset that asks models cost."""
+    ratings_before: dict[str, float] = field(default_factory=dict)
     failed_checks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """The findings of checks of severity WARN."""
@@ -43,7 +48,7 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
 
     Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them.
     """
-    assets, summary = arena_assets(Scope(arena)), RunSummary()
+    assets, summary = arena_assets(Scope(arena)), RunSummary(ratings_before=ratings_of(open_warehouse(arena)))
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
         for group in GROUPS:
@@ -58,7 +63,8 @@ def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
     Only failed requests are sent, and those that depend on their answers: the ledger has the others. Stops at an asset that
     needs partitions which do not exist; the summary's `stopped` names them.
     """
-    assets, warehouse, summary = arena_assets(Scope(arena)), open_warehouse(arena), RunSummary()
+    assets, warehouse = arena_assets(Scope(arena)), open_warehouse(arena)
+    summary = RunSummary(ratings_before=ratings_of(warehouse))
     names = [table_of(asset.key) for asset in assets]
     first = min(map(names.index, failed_requests(arena)), default=len(assets))
     with dg.DagsterInstance.get() as instance:
@@ -126,9 +132,24 @@ def runner(
         for stats in instance.get_run_step_stats(result.run_id):
             if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
                 summary.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
+        add_costs(summary, result)
         add_findings(summary, result)
 
     return run
+
+
+def ratings_of(warehouse: Warehouse) -> dict[str, float]:
+    """The present rating of each competitor."""
+    rows = warehouse.read_existing(elo_ratings.name, [WHOLE], ["competitor", "rating"])
+    return {} if rows is None else dict(rows.select("competitor", "rating").iter_rows())
+
+
+def add_costs(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
+    """Add what a run's requests cost. All partitions of one asset have the sums of the run."""
+    for event in result.get_asset_materialization_events():
+        found = event.step_materialization_data.materialization
+        if "completions_sent" in found.metadata:
+            summary.stages[found.asset_key.to_user_string()] = {name: int(found.metadata[name].value) for name in COSTS}
 
 
 def add_findings(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
@@ -169,7 +190,9 @@ def failure_reasons(result: dg.ExecuteInProcessResult) -> str:
 
 
 def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, Any]:
-    """Rows per table, requests and tokens per model, seconds per asset, ratings, failed checks, and paths of the exports."""
+    """Rows per table, requests and tokens per model and per asset, seconds per asset, ratings and those before, failed checks,
+    and paths of the exports.
+    """
     warehouse, rows = open_warehouse(arena), dict[str, int]()
     for table in tables_of(arena):
         existing = warehouse.existing_partitions(table.name, table.partitions(arena))
@@ -180,10 +203,12 @@ def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, An
         "warehouse": arena.warehouse,
         "rows": rows,
         "models": {model: asdict(usage) for model, usage in engines.total.items()},
+        "stages": summary.stages,
         "seconds": dict(summary.seconds),
         "failed_checks": summary.failed_checks,
         "warnings": summary.warnings,
         "stopped": summary.stopped,
+        "ratings_before": summary.ratings_before,
         "ratings": [] if ratings is None else ratings.drop("row_id", "partition").to_dicts(),
         "exports": {kind: str(Path(arena.export.folder) / kind) for kind in arena.export.formats},
     }

@@ -114,8 +114,10 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
     stages[-1].battling = pl.DataFrame(answered, schema=answering.SAMPLE_SCHEMA)
     if judge_exams.enabled(arena):
         stages.append(exams_plan(arena, backend, warehouse, selected, answered, to_come, how, failures))
-    written = rows.get(generated_tests.name, [])
-    return [*stages, votes_plan(arena, backend, warehouse, selected, answered, written, to_come, how, failures)]
+    if judge_votes.enabled(arena):
+        written = rows.get(generated_tests.name, [])
+        stages.append(votes_plan(arena, backend, warehouse, selected, answered, written, to_come, how, failures))
+    return stages
 
 
 def until_rated(

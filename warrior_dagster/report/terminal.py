@@ -1,9 +1,8 @@
-"""The output of the command line: plans, results of runs, lineages, and search results.
+"""The output of the command line: plans, lineages, and search results.
 
 Text of models goes through `visible`, to a console without markup: none of it is obeyed.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from warrior_dagster.config.battles import UNDECIDED
 from warrior_dagster.config.messages import all_visible, visible
 from warrior_dagster.report import evidence_shown
 from warrior_dagster.report.lineage import Lineage
-from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 if TYPE_CHECKING:
     from warrior_dagster.planning.cost import PlanLine
@@ -96,14 +93,6 @@ def show_plan(console: Console, lines: "Sequence[PlanLine]", total: dict[str, An
         console.print(visible(basis), soft_wrap=True)
 
 
-def undecided_left_out(warehouse: Warehouse, dataset: pl.DataFrame) -> int:
-    """The instructions that no evidence decided, if the SFT data set has none of them."""
-    undecided = pl.col("decided_by").is_in(UNDECIDED)
-    if "decided_by" not in dataset.columns or dataset.select(undecided.any()).item():  # of an earlier version, or kept
-        return 0
-    return warehouse.read("answer_scores", [WHOLE], ["gold", "decided_by"]).filter("gold", undecided).height
-
-
 def show_runs(console: Console, lines: "Sequence[RunsLine]") -> None:
     """A line for each table that runs code."""
     for line in lines:
@@ -134,47 +123,3 @@ def duration(hours: float | None) -> str:
 def money(cost: float | None) -> str:
     """A cost in the currency of the arena's price; a question mark if it is unknown."""
     return "?" if cost is None else f"{cost:,.2f}"
-
-
-def show_result(console: Console, warehouse: Warehouse, result: dict[str, Any]) -> None:
-    """The ratings, the best row of the data set, and the paths of all results."""
-    result = all_visible(result)
-    over_orders = any("order_deviation" in row for row in result["ratings"])
-    columns = (
-        "competitor",
-        "rating",
-        *(["± by order"] if over_orders else []),
-        "95 % interval",
-        "battles",
-        "won",
-        "tied",
-        "lost",
-    )
-    table = Table(*columns, title="Ratings")
-    for row in result["ratings"]:
-        interval = "" if row["low"] is None else f"{row['low']:.0f} to {row['high']:.0f}"
-        by_order = [f"{row['order_deviation']:.0f}"] if over_orders else []
-        counts = [str(row[name]) for name in ("battles", "wins", "ties", "losses")]
-        table.add_row(row["competitor"], f"{row['rating']:.0f}", *by_order, interval, *counts)
-    console.print(table)
-    if result["rows"].get("sft_dataset"):
-        selected, exported = result["rows"]["selected_instructions"], result["rows"]["sft_dataset"]
-        dataset = warehouse.read("sft_dataset", [WHOLE])
-        count = undecided_left_out(warehouse, dataset)
-        console.print(
-            f"{exported} of {selected} instructions are exported: gold answers that hit the token limit, and rows that"
-            " overlap a benchmark, are left out."
-            + (f" So are {count} whose best answer no evidence decided, but only a rating or its length." if count else "")
-        )
-        for row in all_visible(dataset.sort("score", descending=True).head(1).to_dicts()):
-            console.rule(f"best of {len(dataset)} rows: mined from {row['attacker']}, answered by {row['competitor']}")
-            for message in row["messages"]:
-                console.print(Text.assemble((message["role"], "bold"), f": {message['content']}\n"))
-    per_asset = Table("asset", "rows", "seconds", title="Assets")
-    for name, rows in result["rows"].items():
-        per_asset.add_row(name, str(rows), f"{result['seconds'].get(name, 0):.1f}")
-    console.print(per_asset)
-    for kind, path in result["exports"].items():
-        console.print(f"{kind} data set: {path}", soft_wrap=True)
-    console.print(f"tables and ledger: {result['warehouse']}", soft_wrap=True)
-    console.print(f"runs: {os.environ['DAGSTER_HOME']}   open the UI with: make ui ARENA=FILE", soft_wrap=True)

@@ -135,6 +135,23 @@ def test_a_kto_data_set_without_one_of_the_labels_is_a_warning_that_invalidates_
     assert not warehouse.read("kto_dataset", [WHOLE]).is_empty()
 
 
+def test_a_goal_that_is_missed_fails_its_check_and_invalidates_nothing(whole: Arena, tmp_path: Path) -> None:
+    goals = whole.goals.model_copy(update={"answers_with_code": 1.0, "decided_battles": 1.0})
+    arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse"), "goals": goals})
+    shutil.copytree(whole.warehouse, arena.warehouse)
+    warehouse = Warehouse(arena.warehouse)
+    rows = warehouse.read("sft_dataset", [WHOLE]).drop("partition")
+    for answer, passed in (("```python\ndef f():\n    return 1\n```", True), ("Bake it for an hour.", False)):
+        warehouse.write("sft_dataset", WHOLE, rows.with_columns(messages=shown("assistant", answer)))
+        found = evaluated(arena, "sft_dataset")["reaches_its_goal"]
+        assert (found.passed, found.severity) == (passed, dg.AssetCheckSeverity.ERROR)
+    assert f"0 of {len(rows)} answers have code; expected at least 100%" in (found.description or "")
+    battles = evaluated(arena, "battle_outcomes")["reaches_its_goal"]  # opinions decide this arena
+    assert "battles are decided by tests or behaviour" in (battles.description or "")
+    assert not warehouse.read("battle_outcomes").is_empty()
+    assert "reaches_its_goal" not in evaluated(whole, "sft_dataset")
+
+
 def test_repeated_rows_fail_their_check(whole: Arena, tmp_path: Path) -> None:
     arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
     shutil.copytree(whole.warehouse, arena.warehouse)

@@ -64,7 +64,7 @@ def outcome_columns(arena: Arena) -> tuple[str, ...]:
         "local_left",
         "outcome",
         "decided_by",
-        *(f"from_{one.kind}" for one in kinds if len(kinds) > 1),
+        *(f"from_{one.kind}" for one in kinds if not arena.battles.only_opinions),
         *(["agreement"] if arena.observes else []),
     )
 
@@ -81,7 +81,7 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
         **dict.fromkeys(STATUSES, of_status),
         **({"opinions": "judge_votes.status judge_exams.verdict"} if arena.battles.exam else {}),
         **dict.fromkeys(("local_left", "outcome", "decided_by"), f"{of_share} answers.answer answers.usable"),
-        **{f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds if len(kinds) > 1},
+        **{f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds if not arena.battles.only_opinions},
         **({"agreement": "answer_behaviours.outcome answer_behaviours.value"} if arena.observes else {}),
     )
 
@@ -99,7 +99,7 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
     settings=lambda arena: [
         [arena.battles.votes, arena.battles.instructions],
         arena.battles.model_dump(
-            mode="json", include={"evidence", "combine", "weights"} if len(kinds_in(arena)) > 1 else set()
+            mode="json", include=set() if arena.battles.only_opinions else {"evidence", "combine", "weights"}
         ),
         *closing_tables(arena.battles),
         *(["exam"] if arena.battles.exam else []),
@@ -125,9 +125,9 @@ def battle_outcomes(step: Step) -> dg.MaterializeResult:
             voted_on = asked if one.kind == OPINION and closing_tables(arena.battles) else None
             check_votes(pairs, own[one.votes.name], VOTES_PER_BATTLE[one.kind](arena, m), one.votes.name, voted_on)
         frames[m] = (
-            weighted_outcomes(pairs, own.values(), *sides(m), arena.battles, of_judges)
-            if len(kinds) > 1
-            else outcomes(pairs, own[kinds[0].votes.name], *sides(m), arena.battles.votes, of_judges)
+            outcomes(pairs, own[kinds[0].votes.name], *sides(m), arena.battles.votes, of_judges)
+            if arena.battles.only_opinions
+            else weighted_outcomes(pairs, own.values(), *sides(m), arena.battles, of_judges)
         )
     if arena.observes:
         observed = step.warehouse.read("answer_behaviours", sorted({name for m in frames for name in sides(m)}))

@@ -83,7 +83,7 @@ def dataset(
         with_tokens = turn_tokens.rows_with_turn_tokens(rows)
         if arena.export.turn_tokens == "neutralise":
             rows = turn_tokens.neutralised(rows)
-        counts = {one.name: step.warehouse.count(one.name, one.partitions(arena)) for one in counted}
+        counts = {one.name: step.warehouse.count(one.name, one.partitions(arena)) for one in counted if one.enabled(arena)}
         if arena.export.undecided == "leave_out":
             counts[f"left out of {kind}: undecided"] = len(undecided)
         if with_tokens:
@@ -115,7 +115,7 @@ def dataset(
         columns=("row_id", "instruction_id", "attacker", *made_from),
         reads=lambda arena: {
             **read_by_records(arena),
-            **{one.name: SAME for one in (benchmark_overlap, *counted)},
+            **{one.name: SAME for one in (benchmark_overlap, *counted) if one.enabled(arena)},
         },
         settings=lambda arena: [
             arena.export.model_dump(mode="json", exclude={"folder"}),  # where the files are changes no row

@@ -52,6 +52,7 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     no_empty_partition=True,
     on_card=True,
     requests=Requests(verdict_tokens, asked=lambda arena, matchup: arena.judges(*sides(matchup))),
+    enabled=lambda arena: arena.asks_judges,
 )
 def judge_votes(step: Step) -> dg.MaterializeResult:
     """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot be
