@@ -11,7 +11,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.planning.cost import Amounts, Measures, PlanLine, as_row, lines, totals
 from warrior_dagster.planning.forecast import Forecast, MissingRequest
 from warrior_dagster.planning.plan import Further, StagePlan
-from warrior_dagster.planning.speeds import LEAST, Measured
+from warrior_dagster.planning.speeds import Measured
 from warrior_dagster.planning.storage import Storage
 from warrior_dagster.stages.battles.assets import answers
 from warrior_dagster.stages.battles.opinions.assets import judge_votes
@@ -76,7 +76,7 @@ def stage_plans(draw: st.DrawFn) -> list[StagePlan]:
 
 @given(
     stage_plans(),
-    st.builds(Measured, st.integers(0, 200), st.floats(0, 100), st.integers(0, 9000), st.integers(0, 9000)),
+    st.builds(Measured, st.integers(0, 2000), st.floats(0, 100), st.integers(0, 9000), st.integers(0, 9000)),
     st.dictionaries(st.sampled_from([OURS, THEIRS]), st.floats(1, 500)),
     st.floats(0.1, 10),
 )
@@ -154,7 +154,7 @@ def test_a_new_arena_has_hours_and_says_that_they_are_a_rule_of_thumb() -> None:
 
 def test_a_measured_start_takes_the_place_of_the_rule() -> None:
     stage = judging(10, 100, OURS)
-    pace = {("identity", "params"): Measured(LEAST, 1.0, 0, 1000)}
+    pace = {("identity", "params"): Measured(1000, 1.0, 0, 1000)}
     stage.forecasts[OURS].params = {("identity", "params")}
     slow, quick = (planned(stage, Measures({}, pace, {OURS: s}, Storage()))[OURS] for s in (500.0, 5.0))
     assert slow.engine_starts == quick.engine_starts == 1

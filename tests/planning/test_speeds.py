@@ -10,9 +10,11 @@ import pytest
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.planning import speeds
 from warrior_dagster.planning.hardware import READING
-from warrior_dagster.planning.speeds import LEAST, Measured, Pace, measured, pace_of
+from warrior_dagster.planning.speeds import BATCHES, Measured, Pace, measured, pace_of
 
 MakeArena = Callable[..., Arena]
+IN_FLIGHT = 25
+LEAST = BATCHES * IN_FLIGHT
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -37,7 +39,8 @@ def test_the_time_between_completions_counts_once_though_parameters_take_turns()
     spent = found(*rows)
     assert sum(one.seconds for one in spent.values()) == 2 * LEAST
     assert spent["m", "a"] == Measured(LEAST, LEAST, 40 * LEAST, 10 * LEAST)
-    pace = spent["m", "a"].pace
+    pace = spent["m", "a"].pace(IN_FLIGHT)
+    assert pace
     assert pace == Pace(READING * (40 / READING + 10), 40 / READING + 10)
     assert pace.seconds(40 * LEAST, 10 * LEAST) == pytest.approx(LEAST)
 
@@ -49,14 +52,14 @@ def test_a_pause_is_no_work_and_other_models_do_not_count() -> None:
 
 def test_an_empty_ledger_and_few_completions_show_no_speed() -> None:
     assert found() == {}
-    assert Measured(LEAST - 1, 10.0, 100, 100).pace is None
-    assert Measured(LEAST, 0.0, 100, 100).pace is None
-    assert Measured(LEAST, 1.0, 0, 0).pace is None
+    assert Measured(LEAST - 1, 10.0, 100, 100).pace(IN_FLIGHT) is None
+    assert Measured(LEAST, 0.0, 100, 100).pace(IN_FLIGHT) is None
+    assert Measured(LEAST, 1.0, 0, 0).pace(IN_FLIGHT) is None
 
 
 def arena_of(make_arena: MakeArena, model: str, **serve: Any) -> Arena:
     competitors = [{"name": name, "model": model} for name in ("ann", "bob", "cyd")]
-    return make_arena(competitors=competitors, engine={"serve": {"kind": "vllm", **serve}})
+    return make_arena(competitors=competitors, engine={"max_in_flight": IN_FLIGHT, "serve": {"kind": "vllm", **serve}})
 
 
 SPEED = {"prompt": 1000, "completion": 100}

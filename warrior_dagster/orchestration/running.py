@@ -19,8 +19,9 @@ from warrior_dagster.orchestration.catalog import GROUPS, arena_assets, tables_o
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
 from warrior_dagster.orchestration.matchup_schedule import ranges
-from warrior_dagster.planning.cost import plan
+from warrior_dagster.planning.cost import PlanLine, lines, measures_of
 from warrior_dagster.planning.last_run import LastRun, Use, run_begins, write_last_run
+from warrior_dagster.planning.plan import walk
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
@@ -51,7 +52,7 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     was planned, in the warehouse.
     """
     assets, summary = arena_assets(Scope(arena)), RunSummary()
-    record = run_begins(arena, plan(arena, LedgerReader(arena.warehouse), open_warehouse(arena)))
+    record = run_begins(arena, planned(arena))
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
         for group in GROUPS:
@@ -63,6 +64,13 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     record.finished = datetime.now(UTC)
     write_last_run(arena, record)
     return as_json(arena, summary, engines) | {"planned_and_actual": record.model_dump(mode="json")}
+
+
+def planned(arena: Arena) -> list[PlanLine]:
+    """The plan at the start of a run. Why completions are asked for again is left out: it takes a scan of all prompts."""
+    ledger = LedgerReader(arena.warehouse)
+    stages = walk(arena, ledger, open_warehouse(arena))
+    return lines(arena, stages, measures_of(arena, ledger, stages), {})
 
 
 def took(arena: Arena, record: LastRun, summary: RunSummary, engines: Engines) -> None:

@@ -83,13 +83,17 @@ def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanL
 
 def costs(arena: Arena, ledger: LedgerReader, stages: Sequence[StagePlan]) -> list[PlanLine]:
     """The lines of the stages that `walk` gives. Raises LedgerError."""
+    return lines(arena, stages, measures_of(arena, ledger, stages), changed_parameters(stages, ledger))
+
+
+def measures_of(arena: Arena, ledger: LedgerReader, stages: Sequence[StagePlan]) -> Measures:
+    """What the ledger, the warehouse and earlier runs show. Raises LedgerError."""
     last, identities = read_last_run(arena), dict[str, set[str]]()
     for stage in stages:
         for model, forecast in stage.forecasts.items():
             identities.setdefault(model, set()).update(identity for identity, _ in forecast.params)
     starts = last.start_seconds if last else {}
-    measures = Measures(identities, speeds.measured(ledger), starts, storage_of(arena.warehouse, ledger))
-    return lines(arena, stages, measures, changed_parameters(stages, ledger))
+    return Measures(identities, speeds.measured(ledger), starts, storage_of(arena.warehouse, ledger))
 
 
 def lines(

@@ -16,8 +16,8 @@ IDLE_SECONDS = 60.0
 """After a longer gap between completions the model was idle."""
 NEWEST = 200_000
 """The completions that speeds are measured on."""
-LEAST = 50
-"""The fewest completions that show a speed: a few come at once."""
+BATCHES = 2
+"""The fewest completions that show a speed, as a multiple of those in flight: the first of these come at once."""
 
 Parameters = tuple[str, str]
 """A model's identity and sampling parameters, as in the ledger."""
@@ -47,13 +47,12 @@ class Measured(NamedTuple):
     prompt_tokens: int
     completion_tokens: int
 
-    @property
-    def pace(self) -> Pace | None:
+    def pace(self, in_flight: int) -> Pace | None:
         """None if it did too little to tell. A token of a prompt counts as READING says."""
-        if self.completions < LEAST or self.seconds <= 0:
+        done = self.prompt_tokens / READING + self.completion_tokens
+        if self.completions < BATCHES * in_flight or self.seconds <= 0 or not done:
             return None
-        writes = (self.prompt_tokens / READING + self.completion_tokens) / self.seconds
-        return Pace(READING * writes, writes) if writes else None
+        return Pace(READING * done / self.seconds, done / self.seconds)
 
 
 def measured(ledger: LedgerReader) -> dict[Parameters, Measured]:
@@ -72,14 +71,14 @@ def pace_of(
 
     `found` is first looked through for the same parameters, then for any of the model's `identities`.
     """
+    server = arena.server_of(model)
+    copies = len(server.urls) if isinstance(server, RemoteServer) else 1
     own = [found[one] for one in asked if one in found]
     names = set(identities)
     of_model = [one for (identity, _), one in found.items() if identity in names]
     for several in (own, of_model):
-        if several and (pace := Measured(*map(sum, zip(*several, strict=True))).pace):
+        if several and (pace := Measured(*map(sum, zip(*several, strict=True))).pace(copies * arena.engine.max_in_flight)):
             return pace, f"speed: as measured so far, {pace}"
-    server = arena.server_of(model)
-    copies = len(server.urls) if isinstance(server, RemoteServer) else 1
     if server.speed:
         pace = Pace(server.speed.prompt * copies, server.speed.completion * copies)
         return pace, f"speed: as the YAML says, {pace}"
