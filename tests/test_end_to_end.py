@@ -81,6 +81,10 @@ def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None
     assert rows["answer_samples"] == 3 * 3 * selected
     mined, sorted_, tested, judged = 24, selected, 3 * selected, rows["judge_exams"] + 3 * 2 * selected
     assert model["sent"] + model["from_ledger"] == mined + unique + sorted_ + rows["answer_samples"] + tested + judged
+    planned, actual = (first["planned_and_actual"][name] for name in ("planned", "actual"))
+    assert planned["mined_instructions"]["completions"] == actual["mined_instructions"]["completions"] == mined
+    assert sum(use["completions"] for use in actual.values()) == model["sent"]
+    assert sum(use["gpu_hours"] for use in actual.values()) == pytest.approx(model["seconds"] / 3600)
     assert sum(r["rating"] for r in first["ratings"]) == pytest.approx(3000)
     assert set(first["seconds"]) == set(rows)
 
@@ -135,12 +139,12 @@ def test_a_second_run_sends_no_request_and_starts_no_engine(first: dict[str, Any
 def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(first: dict[str, Any], workplace: Path) -> None:
     arena = workplace / "arena.yaml"
     planned = summary(command(f"{BIN}/warrior", "plan", "-c", str(arena), "--json", home=workplace / "home", arena=arena))
-    assert planned["totals"] == {
-        "in_ledger": sum(m["sent"] + m["from_ledger"] for m in first["models"].values()),
-        **dict.fromkeys(("to_send", "estimated", "prompt_tokens", "completion_tokens"), 0),
-        "gpu_hours": 0,
-        "cost": 0,
-    }
+    nothing = dict.fromkeys(("to_send", "prompt_tokens", "completion_tokens", "engine_starts", "bytes"), 0)
+    nothing |= dict.fromkeys(("seconds", "gpu_hours", "cost"), 0)
+    paid = sum(m["sent"] + m["from_ledger"] for m in first["models"].values())
+    assert planned["totals"] == {"in_ledger": paid, "estimated": 0, **nothing, "low": nothing, "high": nothing}
+    assert planned["last_run"]["finished"]
+    assert list(planned["last_run"]["start_seconds"]) == list(first["models"])
     retried = command(f"{BIN}/warrior", "retry", "-c", str(arena), home=workplace / "home", arena=arena)
     assert (retried.returncode, "no request in the tables has failed" in retried.stderr) == (0, True)
 

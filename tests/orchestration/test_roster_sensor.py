@@ -42,8 +42,8 @@ def test_it_reports_new_competitors_with_their_cost_until_all_are_mined(make_are
         assert message.startswith(
             "new: ann, bob, cyd; to start it, materialize mined_instructions and everything downstream of it"
         )
-        assert "materializing everything will send" in message
-        assert "requests" in message
+        assert "; materializing everything: 1 model, " in message
+        assert " completions to ask for (" in message
         assert tick(arena, instance, cursor)[0] == message
         assert started(instance) == []
         materialize(arena, engines, ("mined_instructions", None))
@@ -75,7 +75,7 @@ def test_new_competitors_are_reported_even_if_planning_takes_too_long(make_arena
     monkeypatch.setattr(roster_sensor, "PLAN_SECONDS", 0)
     with dg.DagsterInstance.ephemeral() as instance:
         message, cursor = tick(make_arena(), instance)
-    assert message.endswith("will send what `arena_plan` says: planning takes longer than a sensor may")
+    assert message.endswith("materializing everything: see `arena_plan`, because planning takes longer than a sensor may")
     assert set(json.loads(str(cursor))) == {"ann", "bob", "cyd"}
 
 

@@ -35,6 +35,7 @@ def show(text: str, **changed: Any) -> str:
     """What is printed of a run whose best row and paths are `text`."""
     ratings = [{"competitor": name, "rating": 1000.0, "low": 900.0, "high": 1100.0, **COUNTS} for name in ("a", "b")]
     found = {"ratings": ratings, "ratings_before": {"a": 990.0}, "exports": {"sft": text}, "warehouse": text}
+    found |= {"planned_and_actual": {"planned": {"answers": {"completions": 9}}}}
     found |= {"stages": {"answers": COST}, "seconds": {"answers": 12.4, "elo_ratings": 1.0}} | changed
     arena, tables = Arena.model_construct(name="small", competitors=()), Tables(text)
     on = console()
@@ -60,7 +61,7 @@ def test_the_screen_says_what_came_out_what_it_cost_and_what_to_do_next() -> Non
     assert "2 battles do not say whether a is better than b" in shown
     assert "why this answer won: Sort a list. Sort a list." in shown
     answers = next(line for line in shown.splitlines() if line.strip().startswith("answers"))
-    assert answers.split() == ["answers", "3", "4", "50", "60", "1", "12"]
+    assert answers.split() == ["answers", "9", "3", "4", "50", "60", "1", "12"]
     assert "warrior show arena.yaml 1f1f1f1f1f1f" in shown
 
 

@@ -15,8 +15,6 @@ from rich.console import Console
 from tests.hostile_text import TEXTS, obeyed
 from warrior_dagster.cli import output
 from warrior_dagster.inference.progress import Progress, periodic_log, progress_bars
-from warrior_dagster.planning.cost import PlanLine, totals
-from warrior_dagster.planning.runs import RunsLine
 from warrior_dagster.report import terminal
 from warrior_dagster.report.behaviours import compared
 
@@ -73,8 +71,6 @@ def test_no_text_of_a_model_is_obeyed_by_the_terminal(text: str) -> None:
     terminal.show_found(
         on, pl.DataFrame([{"instruction_id": "1", "competitor": "a", "instruction": text.encode("utf-8", "replace").decode()}])
     )
-    lines = [PlanLine("mining", f"org/{text}", 1, 1, 0, 1, 1, None, None, text)]
-    terminal.show_plan(on, lines, totals(lines))
     assert not obeyed(printed(on))
 
 
@@ -153,16 +149,3 @@ def test_no_reason_of_a_server_is_obeyed_in_a_progress(text: str) -> None:
     assert not obeyed("".join(lines))
     assert "votes" in printed(on)
     assert not obeyed(re.sub(r"\x1b\[(?:\?25[lh]|\d*[A-K])|\r", "", printed(on)))  # what a bar needs to be drawn again
-
-
-def test_runs_of_code_are_shown_with_their_time_or_that_it_is_unknown() -> None:
-    known = RunsLine("execution_results", 5, 0, 0, 0.0, "")
-    slow = RunsLine("execution_results", 0, 90, 60, 30.0, "expected: so far")
-    unknown = RunsLine("execution_results", 0, 90, 0, None, "no isolation")
-    terminal.show_runs(on := console(), [known, slow, unknown])
-    assert printed(on).splitlines() == [
-        "execution_results: 0 runs of code to do, 5 done",
-        "execution_results: 90 runs of code to do (60 of them expected), 0 done; at least 30 s on this machine"
-        " (expected: so far)",
-        "execution_results: 90 runs of code to do, 0 done; time unknown on this machine (no isolation)",
-    ]

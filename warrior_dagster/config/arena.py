@@ -158,7 +158,7 @@ class Arena(Strict):
         return set() if self.runs_tests else {"execution"}
 
     def devices(self, model: str) -> int:
-        """The GPUs that serve a model; for an endpoint its servers, whose GPUs are unknown; none of a chat service."""
+        """The GPUs that serve a model; none of a chat service."""
         return self.server_of(model).devices
 
     def server_of(self, model: str) -> Server:

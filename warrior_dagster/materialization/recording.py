@@ -185,8 +185,8 @@ def partition_metadata(written: Written) -> dict[str, Any]:
 def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
     """Requests, tokens, seconds, engine starts, GPU hours and, where all prices are known, their cost, over a run's models.
 
-    GPU hours count the time on all GPUs of a model (for an endpoint: on all its servers), engine start and waiting for the lock
-    included. A model whose answers were all in the ledger took none.
+    GPU hours count the time on all GPUs of a model, engine start and waiting for the lock included. A model whose answers were
+    all in the ledger took none.
     """
     if not usage:
         return {}
@@ -208,6 +208,7 @@ def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
         "prompt_tokens": total.prompt_tokens,
         "completion_tokens": total.completion_tokens,
         "engine_starts": total.engine_starts,
+        "start_seconds": round(total.start_seconds, 3),
         "seconds_asking": round(total.seconds, 3),
         "gpu_hours": busy / 3600,
         **({"cost": sum(filter(None, costs))} if priced else {}),

@@ -15,7 +15,8 @@ from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.dagster_internals import start_backfill
 from warrior_dagster.materialization.partitions import Scope
-from warrior_dagster.planning import cost
+from warrior_dagster.planning.cost import plan as plan_of
+from warrior_dagster.planning.sentence import sentence
 from warrior_dagster.stages.mining.assets import mined_instructions
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -53,7 +54,7 @@ def roster_sensor(scope: Scope, file: Path | None, assets: list[dg.AssetsDefinit
                 text = f"backfill {backfill} was started"
             else:
                 text = f"to start it, materialize {mined_instructions.name} and everything downstream of it"
-            reported |= dict.fromkeys(unreported, f"{text}; materializing everything will send {plan}")
+            reported |= dict.fromkeys(unreported, f"{text}; materializing everything: {plan}")
         # The cursor has the reports of new competitors that are not mined yet, so that each is started once.
         context.update_cursor(json.dumps({name: reported[name] for name in new}))
         alike = {text: [name for name in new if reported[name] == text] for text in (reported[name] for name in new)}
@@ -69,7 +70,7 @@ def with_timeout(seconds: float, work: Callable[[], str]) -> str:
     try:
         return pool.submit(work).result(seconds)
     except TimeoutError:
-        return "what `arena_plan` says: planning takes longer than a sensor may"
+        return "see `arena_plan`, because planning takes longer than a sensor may"
     finally:
         pool.shutdown(wait=False)
 
@@ -87,9 +88,5 @@ def change_on_disk(arena: Arena, file: Path) -> str:
 
 
 def plan_summary(arena: Arena, warehouse: Warehouse, ledger: LedgerReader) -> str:
-    """The requests, tokens, GPU hours and cost of materializing everything now."""
-    total = cost.totals(cost.plan(arena, ledger, warehouse))
-    hours = "unknown GPU hours" if total["gpu_hours"] is None else f"{total['gpu_hours']:.2g} GPU hours"
-    price = "" if total["cost"] is None else f", which cost {total['cost']:.2f}"
-    tokens = (total["prompt_tokens"] or 0) + (total["completion_tokens"] or 0)
-    return f"{total['to_send']} requests ({total['estimated']} of them estimated), about {tokens} tokens, {hours}{price}"
+    """What materializing everything takes now, in one sentence."""
+    return sentence(arena, plan_of(arena, ledger, warehouse))

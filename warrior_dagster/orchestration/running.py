@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import dagster as dg
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
 from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Table, open_warehouse
@@ -17,6 +19,9 @@ from warrior_dagster.orchestration.catalog import GROUPS, arena_assets, tables_o
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
 from warrior_dagster.orchestration.matchup_schedule import ranges
+from warrior_dagster.planning.cost import PlanLine, lines, measures_of
+from warrior_dagster.planning.last_run import LastRun, Use, run_begins, write_last_run
+from warrior_dagster.planning.plan import walk
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
@@ -37,6 +42,8 @@ class RunSummary:
     warnings: list[str] = field(default_factory=list)
     """The findings of checks of severity WARN."""
     stopped: str = ""
+    used: dict[str, Use] = field(default_factory=dict)
+    """What asking models took, by table."""
 
 
 class RunFailed(RuntimeError):
@@ -46,15 +53,37 @@ class RunFailed(RuntimeError):
 def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     """Materialize everything; returns the summary that `warrior run --json` prints. Raises RunFailed.
 
-    Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them.
+    Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them; what they take is recorded beside what
+    was planned, in the warehouse.
     """
     assets, summary = arena_assets(Scope(arena)), RunSummary(ratings_before=ratings_of(open_warehouse(arena)))
+    record = run_begins(arena, planned(arena))
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
         for group in GROUPS:
             members = [asset for asset in assets if group in asset.group_names_by_key.values()]
-            run(members, full_range(members[0]))
-    return as_json(arena, summary, engines)
+            try:
+                run(members, full_range(members[0]))
+            finally:
+                took(arena, record, summary, engines)
+    record.finished = datetime.now(UTC)
+    write_last_run(arena, record)
+    return as_json(arena, summary, engines) | {"planned_and_actual": record.model_dump(mode="json")}
+
+
+def planned(arena: Arena) -> list[PlanLine]:
+    """The plan at the start of a run. Why completions are asked for again is left out: it takes a scan of all prompts."""
+    ledger = LedgerReader(arena.warehouse)
+    stages = walk(arena, ledger, open_warehouse(arena))
+    return lines(arena, stages, measures_of(arena, ledger, stages), {})
+
+
+def took(arena: Arena, record: LastRun, summary: RunSummary, engines: Engines) -> None:
+    """Record what a run took so far."""
+    record.actual = dict(summary.used)
+    starts = {model: usage.start_seconds / usage.engine_starts for model, usage in engines.total.items() if usage.engine_starts}
+    record.start_seconds |= starts
+    write_last_run(arena, record)
 
 
 def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
@@ -145,11 +174,18 @@ def ratings_of(warehouse: Warehouse) -> dict[str, float]:
 
 
 def add_costs(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
-    """Add what a run's requests cost. All partitions of one asset have the sums of the run."""
+    """Add what a run's assets took to ask models; all partitions of an asset have the same sums."""
     for event in result.get_asset_materialization_events():
-        found = event.step_materialization_data.materialization
-        if "completions_sent" in found.metadata:
-            summary.stages[found.asset_key.to_user_string()] = {name: int(found.metadata[name].value) for name in COSTS}
+        values = {name: found.value for name, found in event.materialization.metadata.items()}
+        if "completions_sent" in values:
+            name = table_of(event.materialization.asset_key)
+            summary.stages[name] = {one: int(values[one]) for one in COSTS}
+            summary.used[name] = Use(
+                completions=values["completions_sent"],
+                prompt_tokens=values["prompt_tokens"],
+                completion_tokens=values["completion_tokens"],
+                gpu_hours=values["gpu_hours"],
+            )
 
 
 def add_findings(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:

@@ -35,7 +35,7 @@ def show_result(
     if best:
         (made,) = lineage.lineages(arena, warehouse, ledger, [best["instruction_id"]])
         show_row(console, all_visible(best), all_visible(made))
-    show_costs(console, result["stages"], result["seconds"])
+    show_costs(console, result["stages"], result["seconds"], (result.get("planned_and_actual") or {}).get("planned", {}))
     for kind, path in result["exports"].items():
         console.print(f"{kind}: {path}", soft_wrap=True)
     console.print(f"tables and ledger: {result['warehouse']}", soft_wrap=True)
@@ -108,8 +108,13 @@ def show_row(console: Console, row: Mapping[str, Any], made: Mapping[str, Any]) 
     console.rule()
 
 
-def show_costs(console: Console, stages: Mapping[str, Mapping[str, Any]], seconds: Mapping[str, float]) -> None:
-    """What each stage that asks models cost, and all of them."""
+def show_costs(
+    console: Console,
+    stages: Mapping[str, Mapping[str, Any]],
+    seconds: Mapping[str, float],
+    planned: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """What each stage that asks models cost, and all of them, beside the completions that were planned."""
     names = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts")
     table = Table(
         "cost", "new completions", "paid before", "tokens in", "tokens out", "engine starts", "seconds", box=box.SIMPLE
@@ -117,9 +122,11 @@ def show_costs(console: Console, stages: Mapping[str, Mapping[str, Any]], second
     for column in table.columns[1:]:
         column.justify = "right"
     for stage, own in stages.items():
-        table.add_row(stage, *(f"{own[name]:,}" for name in names), f"{seconds.get(stage, 0):.0f}")
+        expected = f"{planned[stage]['completions']:,}" if stage in planned else ""
+        table.add_row(stage, expected, *(f"{own[name]:,}" for name in names), f"{seconds.get(stage, 0):.0f}")
     without = sum(took for stage, took in seconds.items() if stage not in stages)
-    table.add_row("everything else", *[""] * len(names), f"{without:.0f}")
+    table.add_row("everything else", "", *[""] * len(names), f"{without:.0f}")
     sums = (f"{sum(own[name] for own in stages.values()):,}" for name in names)
-    table.add_row("sum", *sums, f"{sum(seconds.values()):.0f}", style="bold")
+    of_plan = f"{sum(own['completions'] for own in planned.values()):,}" if planned else ""
+    table.add_row("sum", of_plan, *sums, f"{sum(seconds.values()):.0f}", style="bold")
     console.print(table)
