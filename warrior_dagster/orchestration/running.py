@@ -16,7 +16,7 @@ from warrior_dagster.materialization.table import Table, open_warehouse
 from warrior_dagster.orchestration.catalog import GROUPS, arena_assets, tables_of
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
-from warrior_dagster.orchestration.matchup_schedule import ranges
+from warrior_dagster.orchestration.upcoming_work import ranges
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
