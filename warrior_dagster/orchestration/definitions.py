@@ -21,8 +21,9 @@ from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.checks.up_to_date import up_to_date_checks
 from warrior_dagster.orchestration.crash_sensor import alive, crash_sensor
+from warrior_dagster.orchestration.failure_alerts import alert_sensors
 from warrior_dagster.orchestration.roster_sensor import roster_sensor
-from warrior_dagster.orchestration.run_pruning import prune_runs
+from warrior_dagster.orchestration.run_pruning import prune_runs, pruning_schedules
 from warrior_dagster.orchestration.scheduled_update import update_sensor
 from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.warehouse.state import local_folder
@@ -55,7 +56,8 @@ def code_location(scopes: Sequence[tuple[Scope, Path | None]], resources: Mappin
     # One process per run: a loaded engine stays loaded for the run's next stage.
     shared = dg.Definitions(
         jobs=[prune_runs],
-        sensors=[crash_sensor(scope) for scope, _ in scopes],
+        schedules=pruning_schedules([scope.arena for scope, _ in scopes]),
+        sensors=[*(crash_sensor(scope) for scope, _ in scopes), *alert_sensors()],
         executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(*(arena_definitions(scope, file, resources) for scope, file in scopes), shared)
