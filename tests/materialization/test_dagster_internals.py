@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus
 
 import warrior_dagster
 from warrior_dagster.config.arena import Arena
@@ -57,4 +60,25 @@ def test_a_backfill_starts_with_its_partitions_and_title(make_arena: MakeArena) 
         with dg.build_sensor_context(instance=instance, repository_def=repository) as context:
             started = dagster_internals.start_backfill(context, [dg.AssetKey("mined_instructions")], ["bob"], "new: bob")
         (backfill,) = instance.get_backfills()
+        assert dagster_internals.running_backfills(instance, [dg.AssetKey("mined_instructions")]) == [started]
+        assert dagster_internals.running_backfills(instance, [dg.AssetKey("another")]) == []
+        instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+        assert dagster_internals.running_backfills(instance, [dg.AssetKey("mined_instructions")]) == []
     assert (backfill.backfill_id, backfill.title) == (started, "new: bob")
+
+
+@pytest.mark.parametrize("cron", ["0 20 * * *", "@daily", "*/7 3-5 * * 1-5"])
+def test_the_last_and_the_next_time_of_a_cron_schedule_enclose_a_moment_and_include_it(cron: str) -> None:
+    moment = datetime(2026, 3, 29, 11, 30, tzinfo=UTC)  # the day on which Berlin's clocks go forward
+    last = dagster_internals.last_cron_time(cron, "Europe/Berlin", moment)
+    following = dagster_internals.next_cron_time(cron, "Europe/Berlin", moment)
+    assert last < moment < following
+    for exact in (last, following):
+        assert dagster_internals.last_cron_time(cron, "Europe/Berlin", exact) == exact
+        assert dagster_internals.next_cron_time(cron, "Europe/Berlin", exact) == exact
+
+
+def test_cron_times_are_those_of_their_time_zone() -> None:
+    moment = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert dagster_internals.last_cron_time("0 20 * * *", "Europe/Berlin", moment) == datetime(2026, 6, 30, 18, tzinfo=UTC)
+    assert dagster_internals.next_cron_time("0 20 * * *", "Europe/Berlin", moment) == datetime(2026, 7, 1, 18, tzinfo=UTC)

@@ -20,6 +20,7 @@ from warrior_dagster.config.serving import (
     is_local,
     unique,
 )
+from warrior_dagster.sandbox import LANGUAGES
 
 MATCHUP_SEPARATOR = "__"
 LEAST_COMPETITORS, FOUNDERS = 3, 4
@@ -53,7 +54,7 @@ class Arena(Strict):
     analysis: stages.Analysis = stages.Analysis()
     engine: Engine = Engine()
     schedule: Schedule | None = None
-    """When matchups are scheduled; absent: never."""
+    """When everything is brought up to date; absent: only by hand, or as `automation` says."""
     automation: Automation = Automation()
 
     @model_validator(mode="after")
@@ -89,6 +90,15 @@ class Arena(Strict):
             raise ValueError("execution.samples: expected 1, or execution.sampling with a temperature above 0")
         if self.export.dpo_rejected == "own_sample" and self.answers.samples == 1:
             raise ValueError("export.dpo_rejected: expected `last`, or answers.samples above 1 for `own_sample`")
+        return self
+
+    @model_validator(mode="after")
+    def tests_can_be_run(self) -> Self:
+        if self.runs_tests and (others := [language for language in self.languages if language not in LANGUAGES]):
+            raise ValueError(
+                f"languages: expected {' or '.join(LANGUAGES)}, whose code can be run, because battles.evidence has"
+                f" `execution`; found {', '.join(others)}. Judge these by opinions alone, in an arena of their own"
+            )
         return self
 
     @model_validator(mode="after")

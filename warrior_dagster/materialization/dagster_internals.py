@@ -1,18 +1,26 @@
 """The private interfaces of Dagster that this project uses, all of them here; tests/materialization holds a contract test of
 each.
 
-Dagster has no public way to ask which partitions an asset's partition reads, or to start a backfill from a sensor.
+Dagster has no public way to ask which partitions an asset's partition reads, when a cron schedule is due, which backfills are
+going on, or to start a backfill from a sensor.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.execution.backfill import (
+    BULK_ACTION_TERMINAL_STATUSES,
+    BulkActionsFilter,
+    BulkActionStatus,
+    PartitionBackfill,
+)
 from dagster._core.utils import make_new_backfill_id
+from dagster._utils.schedules import get_latest_completed_cron_tick, get_next_cron_tick
 from dagster.components.component_scaffolding import scaffold_component
 
 __all__ = [
@@ -20,6 +28,9 @@ __all__ = [
     "graph_of_assets",
     "graph_of_repository",
     "graph_of_run",
+    "last_cron_time",
+    "next_cron_time",
+    "running_backfills",
     "scaffold_component",
     "start_backfill",
     "upstream_partitions",
@@ -79,3 +90,20 @@ def start_backfill(
     )
     context.instance.add_backfill(backfill)
     return backfill.backfill_id
+
+
+def running_backfills(instance: dg.DagsterInstance, assets: Collection[dg.AssetKey]) -> list[str]:
+    """The ids of the backfills of some assets that are not finished."""
+    going_on = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
+    found = instance.get_backfills(filters=BulkActionsFilter(statuses=going_on))
+    return [one.backfill_id for one in found if not set(assets).isdisjoint(one.asset_selection or ())]
+
+
+def last_cron_time(cron: str, timezone: str, moment: datetime) -> datetime:
+    """The last time of a cron schedule that is not after a moment."""
+    return get_latest_completed_cron_tick(cron, moment, timezone)
+
+
+def next_cron_time(cron: str, timezone: str, moment: datetime) -> datetime:
+    """The first time of a cron schedule that is not before a moment."""
+    return get_next_cron_tick(cron, moment, timezone)

@@ -18,7 +18,8 @@ from warrior_dagster.materialization.table import Table, open_warehouse
 from warrior_dagster.orchestration.catalog import GROUPS, arena_assets, tables_of
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
-from warrior_dagster.orchestration.matchup_schedule import ranges
+from warrior_dagster.orchestration.failures import BEFORE_ITS_FIRST_STEP, failed, failure_reasons, name_of
+from warrior_dagster.orchestration.upcoming_work import ranges
 from warrior_dagster.planning.cost import PlanLine, lines, measures_of
 from warrior_dagster.planning.last_run import LastRun, Use, run_begins, write_last_run
 from warrior_dagster.planning.plan import walk
@@ -156,7 +157,7 @@ def runner(
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailed(failure_reasons(result))
+            raise RunFailed(failure_reasons(result.all_events) or BEFORE_ITS_FIRST_STEP)
         made = {asset.key.to_user_string() for asset in members}
         for stats in instance.get_run_step_stats(result.run_id):
             if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
@@ -176,7 +177,7 @@ def ratings_of(warehouse: Warehouse) -> dict[str, float]:
 def add_costs(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
     """Add what a run's assets took to ask models; all partitions of an asset have the same sums."""
     for event in result.get_asset_materialization_events():
-        values = {name: found.value for name, found in event.materialization.metadata.items()}
+        values: dict[str, Any] = {name: found.value for name, found in event.materialization.metadata.items()}
         if "completions_sent" in values:
             name = table_of(event.materialization.asset_key)
             summary.stages[name] = {one: int(values[one]) for one in COSTS}
@@ -191,8 +192,8 @@ def add_costs(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
 def add_findings(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
     """Add the findings of a run's checks."""
     for check in result.get_asset_check_evaluations():
-        name = f"{check.asset_key.to_user_string()}: {check.check_name}"
-        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+        name = name_of(check)
+        if failed(check):
             summary.failed_checks.append(name)
         elif not check.passed and check.description:
             summary.warnings += [f"{name}: {line}" for line in check.description.splitlines()]
@@ -206,23 +207,6 @@ def full_range(asset: dg.AssetsDefinition) -> dict[str, str]:
         return {}
     keys = asset.partitions_def.get_partition_keys()
     return {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}
-
-
-def failure_reasons(result: dg.ExecuteInProcessResult) -> str:
-    """One paragraph for each failed blocking check, and for each step that failed for another reason."""
-    lines, failed_in_check = [], set[str]()
-    for event in result.all_events:
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:  # comes before its step's failure
-            check = event.asset_check_evaluation_data
-            if check.blocking and not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-                failed_in_check.add(event.step_key or "")
-                lines.append(f"{check.asset_key.to_user_string()}: the check {check.check_name} failed\n{check.description}")
-        if event.is_step_failure and event.step_key not in failed_in_check:
-            failure = event.step_failure_data
-            description = failure.user_failure_data.description if failure.user_failure_data else None
-            cause = failure.error.cause if failure.error else None
-            lines.append(f"{event.step_key}: {description or (cause or failure.error).to_string().strip()}")  # type: ignore[union-attr]
-    return "\n\n".join(lines) or "the run failed before its first step"
 
 
 def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, Any]:

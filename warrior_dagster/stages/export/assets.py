@@ -112,7 +112,7 @@ def dataset(
     return table(
         name=f"{kind}_dataset",
         partitioned_by="nothing",
-        columns=("row_id", "instruction_id", "attacker", *made_from),
+        columns=("row_id", "instruction_id", *sft.OF_INSTRUCTION, *made_from),
         reads=lambda arena: {
             **read_by_records(arena),
             **{one.name: SAME for one in (benchmark_overlap, *counted) if one.enabled(arena)},
@@ -125,6 +125,8 @@ def dataset(
             "answer_scores",
             row_id=" ".join(f"answer_scores.{column}" for column in identity),
             attacker="selected_instructions.competitor",
+            language="selected_instructions.language",
+            difficulty="selected_instructions.score",
             **made_from,
         ),
         kinds=("huggingface", "parquet"),

@@ -49,7 +49,7 @@ def tokens_for_tests(arena: Arena, _: Competitor) -> tuple[int, int]:
     origins=origins(
         **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
         test="selected_instructions.instruction",
-        **dict.fromkeys(("status", "reason"), "selected_instructions.instruction selected_instructions.language"),
+        **dict.fromkeys(("status", "reason"), "selected_instructions.instruction"),
     ),
     usable=pl.col("status") == "ok",
     usable_row="a test that can be run",
