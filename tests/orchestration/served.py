@@ -34,9 +34,9 @@ from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.orchestration.definitions import build_definitions
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.writer import LedgerWriter
-from warrior_dagster.orchestration import automation_sensor, roster_sensor
+from warrior_dagster.orchestration import automation_sensor, new_competitors
 
-roster_sensor.SECONDS, automation_sensor.SECONDS = 2, 5
+new_competitors.SECONDS, automation_sensor.SECONDS = 2, 5
 FILE = Path(os.environ["WARRIOR_ARENA"])
 arena = load_arena(FILE)
 

@@ -16,7 +16,7 @@ from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG
 from warrior_dagster.materialization.staleness import MISSING
 from warrior_dagster.orchestration.definitions import build_definitions
-from warrior_dagster.orchestration.matchup_schedule import choose, ranges
+from warrior_dagster.orchestration.matchup_schedule import SCHEDULE, choose, ranges
 
 ROSTER = ["ann", "bob", "cyd", "dan", "eve"]
 KEYS = matchup_keys(ROSTER)
@@ -62,7 +62,7 @@ def tick(arena: Arena, instance: dg.DagsterInstance) -> list[tuple[str, str]] | 
         resources=dict(repository.get_top_level_resources()),  # as the code server gives them
         scheduled_execution_time=datetime(2026, 1, 1, tzinfo=UTC),
     ) as context:
-        result = repository.get_schedule_def("nightly_matchups").evaluate_tick(context)
+        result = repository.get_schedule_def(SCHEDULE).evaluate_tick(context)
     found = [(r.tags[RANGE_START_TAG], r.tags[RANGE_END_TAG]) for r in result.run_requests or []]
     return found or str(result.skip_message)
 
@@ -78,7 +78,7 @@ def test_ticks_start_missing_matchups_then_stale_ones_and_then_nothing(make_aren
         for one in ("ann__bob", "ann__dan", "bob__dan", "cyd__dan"):
             materialize(arena, engines, ("matchups", one), instance=instance)
         assert tick(arena, instance) == [("bob__cyd", "bob__cyd")]
-        materialize(arena, engines, ("matchups", "bob__cyd"), ("leaderboard", None), instance=instance)
+        materialize(arena, engines, ("matchups", "bob__cyd"), ("ratings", None), instance=instance)
         assert tick(arena, instance) == "every matchup is up to date"
         changed = make_arena(("ann", "bob", "cyd", "dan"), schedule={"matchups": 2}, answers={"sampling": {"max_tokens": 65}})
     with dg.DagsterInstance.ephemeral() as instance, scripted_engines(changed, [], []) as engines:

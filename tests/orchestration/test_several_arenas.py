@@ -50,6 +50,7 @@ def test_names_of_assets_jobs_sensors_and_schedules_start_with_the_arena_s_name(
     names = [*(one.name for one in sensors), *(one.name for one in schedules), *repository.job_names]
     own = [name for name in names if name != "prune_runs" and not name.startswith("__")]
     assert {name.split("__")[0] for name in own} == {"first", "second"}
+    assert {graph.get(key).group_name.split("/")[0] for key in graph.get_all_asset_keys()} == {"first", "second"}
     parents = graph.get(dg.AssetKey(["second", "answers"])).parent_keys
     assert parents == {dg.AssetKey(["second", "selected_instructions"])}
 

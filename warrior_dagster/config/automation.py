@@ -40,4 +40,4 @@ class Automation(Strict):
     """What starts automatically."""
 
     backfill_new_competitors: bool = False
-    """Let the roster sensor start the work of an appended competitor. It spends GPU hours without approval."""
+    """Let the sensor `new_competitors` start the work of an appended competitor. It spends GPU hours without approval."""

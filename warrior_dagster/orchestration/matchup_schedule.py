@@ -21,7 +21,7 @@ from warrior_dagster.stages.battles.evidence import kinds_in
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
-JOB = "battle_matchups"
+JOB, SCHEDULE = "battle_matchups", "battle_matchups_schedule"
 
 
 def choose(stale: Mapping[str, str], widths: Mapping[str, float], most: int) -> list[str]:
@@ -56,7 +56,7 @@ def matchup_job(scope: Scope) -> Any:
     """The job that materializes votes and outcomes of matchups."""
     return dg.define_asset_job(
         scope.name(JOB),
-        selection=dg.AssetSelection.groups(scope.name(battle_outcomes.asset_group)),
+        selection=dg.AssetSelection.groups(scope.group(battle_outcomes.group)),
         partitions_def=scope.matchups,
         executor_def=dg.in_process_executor,  # also in a project with another executor: one engine serves both stages
         description="Votes and outcomes of some matchups.",
@@ -70,7 +70,7 @@ def matchup_schedule(scope: Scope, settings: Schedule) -> dg.ScheduleDefinition:
 
     @dg.schedule(
         job_name=scope.name(JOB),
-        name=scope.name("nightly_matchups"),
+        name=scope.name(SCHEDULE),
         cron_schedule=settings.cron,
         execution_timezone=settings.timezone,
         default_status=dg.DefaultScheduleStatus.STOPPED,
@@ -84,11 +84,11 @@ def matchup_schedule(scope: Scope, settings: Schedule) -> dg.ScheduleDefinition:
         stale = {
             matchup: reason
             for asset in (scope.key(battle_outcomes.name), *votes)  # the reason of the votes replaces that of the outcomes
-            for matchup, reason in stale_partitions(graph, asset, warehouse).items()
+            for matchup, reason in stale_partitions(scope, graph, asset, warehouse).items()
         }
 
         def ready(matchup: str) -> bool:
-            return all("" not in fingerprint(graph, asset, matchup, hashes).values() for asset in votes)
+            return all("" not in fingerprint(scope, graph, asset, matchup, hashes).values() for asset in votes)
 
         chosen = choose({m: stale[m] for m in keys if m in stale and ready(m)}, interval_widths(warehouse), settings.matchups)
         if not chosen:

@@ -145,7 +145,7 @@ def test_repeated_rows_fail_their_check(whole: Arena, tmp_path: Path) -> None:
     assert set(Warehouse(arena.warehouse).partitions("answers")) == {"ann", "bob"}
     (asset,) = (a for a in arena_assets(Scope(arena)) if a.key.to_user_string() == "answers")
     graph = graph_of_assets(arena_assets(Scope(arena)))
-    assert stale_partitions(graph, asset.key, Warehouse(arena.warehouse)) == {"cyd": MISSING}
+    assert stale_partitions(Scope(arena), graph, asset.key, Warehouse(arena.warehouse)) == {"cyd": MISSING}
 
 
 def test_a_stage_without_rows_fails_and_a_competitor_without_rows_does_not(whole: Arena, tmp_path: Path) -> None:
