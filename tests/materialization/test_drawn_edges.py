@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import dagster as dg
 import pytest
 
 from tests.every_table import OF_EACH_KIND, arena_with
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.materialization.dagster_internals import Graph, graph_of_assets
+from warrior_dagster.materialization.dagster_internals import Graph, graph_of_assets, start_backfill
 from warrior_dagster.materialization.drawn_edges import implied_reads, reads_of
 from warrior_dagster.materialization.partitions import EARLIER, EVERYONE, FIRST, JUDGES, SAME, Scope
+from warrior_dagster.materialization.table import Read
 from warrior_dagster.orchestration.catalog import tables_of
 from warrior_dagster.warehouse.tables import WHOLE
 
+Reads = dict[str, dict[str, Read]]
 Partition = tuple[str, str]
 """A table and the key of one of its partitions."""
 
@@ -24,9 +25,17 @@ def arena(request: pytest.FixtureRequest) -> Arena:
     return arena_with(**OF_EACH_KIND[request.param])
 
 
-def graph_of(arena: Arena, drawn: dict[str, Any]) -> Graph:
-    """The graph of an arena, by how each of its tables reads others."""
-    return graph_of_assets([table.make(Scope(arena), drawn[table.name]) for table in tables_of(arena)])
+def every_edge(arena: Arena) -> Reads:
+    """How each table of an arena reads others, with an edge for each read."""
+    return {
+        name: {other: read._replace(drawn=True) for other, read in reads.items()}
+        for name, reads in reads_of(tables_of(arena), arena).items()
+    }
+
+
+def assets_of(arena: Arena, reads: Reads) -> list[dg.AssetsDefinition]:
+    """The assets of an arena, by how each of its tables reads others."""
+    return [table.make(Scope(arena), reads[table.name]) for table in tables_of(arena)]
 
 
 def edges_into(graph: Graph, table: str, partition: str) -> Iterator[Partition]:
@@ -45,12 +54,8 @@ def edges_into(graph: Graph, table: str, partition: str) -> Iterator[Partition]:
 
 
 def test_a_partition_reads_what_dagster_s_graph_says_where_it_draws_every_read(arena: Arena) -> None:
-    scope = Scope(arena)
-    every = {
-        name: {other: read._replace(drawn=True) for other, read in reads.items()}
-        for name, reads in reads_of(tables_of(arena), arena).items()
-    }
-    graph = graph_of(arena, every)
+    scope, every = Scope(arena), every_edge(arena)
+    graph = graph_of_assets(assets_of(arena, every))
     for table in tables_of(arena):
         for partition in table.partitions(arena):
             declared = {
@@ -63,7 +68,7 @@ def test_a_partition_reads_what_dagster_s_graph_says_where_it_draws_every_read(a
 
 def test_each_read_is_reached_through_the_edges_that_are_drawn(arena: Arena) -> None:
     scope, reads = Scope(arena), reads_of(tables_of(arena), arena)
-    graph = graph_of(arena, reads)
+    graph = graph_of_assets(assets_of(arena, reads))
 
     @cache
     def upstream(table: str, partition: str) -> frozenset[Partition]:
@@ -75,6 +80,22 @@ def test_each_read_is_reached_through_the_edges_that_are_drawn(arena: Arena) -> 
             for other, read in reads[table.name].items():
                 read_of_it = {(other, key) for key in scope.read_partitions(read.how, read.partitioned_by, partition)}
                 assert read_of_it <= upstream(table.name, partition), (table.name, partition, other)
+
+
+def test_a_backfill_of_a_competitor_takes_every_partition_that_its_instructions_reach(arena: Arena) -> None:
+    """With an edge for each read, Dagster 1.13 would leave some out, by the order in which it takes an asset's children."""
+    assets = assets_of(arena, reads_of(tables_of(arena), arena))
+    graph, tables = graph_of_assets(assets), [one for one in tables_of(arena) if one.partitioned_by != "nothing"]
+    for name in arena.roster:
+        reached = {("mined_instructions", name)}
+        for table in tables:
+            keys = table.partitions(arena)
+            reached |= {(table.name, key) for key in keys if not reached.isdisjoint(edges_into(graph, table.name, key))}
+        with dg.DagsterInstance.ephemeral() as instance:
+            start_backfill(instance, assets, [name], name)
+            (backfill,) = instance.get_backfills()
+        target = backfill.asset_backfill_data.target_subset.partitions_subsets_by_asset_key  # type: ignore[union-attr]
+        assert {(asset.path[-1], key) for asset, of in target.items() for key in of.get_partition_keys()} == reached, name
 
 
 def test_most_reads_are_not_drawn_and_votes_have_few_edges() -> None:
