@@ -34,9 +34,9 @@ from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.orchestration.definitions import build_definitions
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.writer import LedgerWriter
-from warrior_dagster.orchestration import automation_sensor, roster_sensor, scheduled_update
+from warrior_dagster.orchestration import automation_sensor, new_competitors, scheduled_update
 
-roster_sensor.SECONDS, automation_sensor.SECONDS, scheduled_update.SECONDS = 2, 5, 2
+new_competitors.SECONDS, automation_sensor.SECONDS, scheduled_update.SECONDS = 2, 5, 2
 FILE = Path(os.environ["WARRIOR_ARENA"])
 arena = load_arena(FILE)
 

@@ -16,6 +16,7 @@ DOWNSTREAM_OF_RATINGS = {
     *("elo_ratings", "answer_scores", "benchmark_overlap", "sft_dataset", "dpo_dataset", "kto_dataset"),
     *("funnel", "rating_history", "arena_report"),
 }
+AUTOMATION = "make_everything_current"
 BY_AUTOMATION = {"dagster/from_automation_condition": "true"}
 AUTOMATION_LOOKS = 3
 """Automation is finished after this many ticks in a row without a request or a run."""
@@ -56,10 +57,10 @@ def test_automation_materializes_exactly_what_depends_on_a_change(ui: tuple[Dags
         with dg.DagsterInstance.from_config(str(dagster.home)) as instance:
             before = {run.run_id for run in instance.get_runs()}
             event()
-            looked = len(dagster.ticked("automation"))
+            looked = len(dagster.ticked(AUTOMATION))
 
             def quiet() -> bool:
-                ticks = dagster.ticked("automation")
+                ticks = dagster.ticked(AUTOMATION)
                 over = all(run.is_finished for run in instance.get_runs()) and not set(arena.stale())
                 return over and len(ticks) >= looked + AUTOMATION_LOOKS and set(ticks[:AUTOMATION_LOOKS]) == {"SKIPPED"}
 
@@ -82,7 +83,7 @@ def test_automation_materializes_exactly_what_depends_on_a_change(ui: tuple[Dags
         arena.append("dan", **another_k)
         dagster.reload()
 
-    assert made_by(lambda: dagster.turn_on("automation")) == {}  # everything is up to date
+    assert made_by(lambda: dagster.turn_on(AUTOMATION)) == {}  # everything is up to date
     another_k = {"ratings": {"bootstrap_rounds": 5, "k": 20.0}}
     rated = made_by(lambda: changed(**another_k))
     assert {"elo_ratings", "answer_scores", "sft_dataset", "rating_history", "arena_report"} <= set(rated)

@@ -56,7 +56,7 @@ class Automation(Strict):
     """What starts automatically."""
 
     backfill_new_competitors: bool = False
-    """Let the roster sensor start the work of an appended competitor. It spends GPU hours without approval."""
+    """Let the sensor `new_competitors` start the work of an appended competitor. It spends GPU hours without approval."""
     keep_runs_days: float | None = Field(None, gt=0)
     """Delete, once a day, the runs of the Dagster instance that ended longer ago than this; absent: never. If a code location
     has several arenas, all of them have to say so, and the longest time counts. Tables, the ledger and each partition's newest

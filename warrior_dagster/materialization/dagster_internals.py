@@ -1,8 +1,8 @@
 """The private interfaces of Dagster that this project uses, all of them here; tests/materialization holds a contract test of
 each.
 
-Dagster has no public way to ask which partitions an asset's partition reads, when a cron schedule is due, which backfills are
-going on, or to start a backfill from a sensor.
+Dagster has no public way to ask for the graph of a run or of some assets, when a cron schedule is due, which backfills are
+going on, or to start a backfill from a sensor or a job.
 """
 
 import time
@@ -33,7 +33,6 @@ __all__ = [
     "running_backfills",
     "scaffold_component",
     "start_backfill",
-    "upstream_partitions",
 ]
 
 Graph = BaseAssetGraph[Any]
@@ -55,40 +54,24 @@ def graph_of_repository(context: dg.SensorEvaluationContext | dg.ScheduleEvaluat
     return context.repository_def.asset_graph
 
 
-def upstream_partitions(graph: Graph, asset: dg.AssetKey, parent: dg.AssetKey, partition: str) -> list[str] | None:
-    """The partitions of a parent that one partition of an asset reads, sorted; None if the parent has no partitions.
-
-    An asset without partitions reads all of a parent's partitions, in their order.
-    """
-    own, theirs = graph.get(asset).partitions_def, graph.get(parent).partitions_def
-    if theirs is None:
-        return None
-    if own is None:
-        return list(theirs.get_partition_keys())
-    mapped = graph.get_partition_mapping(asset, parent).get_upstream_mapped_partitions_result_for_partitions(
-        own.subset_with_partition_keys([partition]), own, theirs
-    )
-    return sorted(mapped.partitions_subset.get_partition_keys())
-
-
 def start_backfill(
-    context: dg.SensorEvaluationContext, assets: Sequence[dg.AssetKey], partitions: Sequence[str], title: str
+    instance: dg.DagsterInstance, assets: Sequence[dg.AssetsDefinition], partitions: Sequence[str], title: str
 ) -> str:
     """Start a backfill of assets, from some partitions of the first ones on; returns its id."""
     backfill = PartitionBackfill.from_asset_partitions(
         backfill_id=make_new_backfill_id(),
-        asset_graph=graph_of_repository(context),
+        asset_graph=graph_of_assets(assets),
         partition_names=partitions,
-        asset_selection=assets,
+        asset_selection=[asset.key for asset in assets],
         backfill_timestamp=time.time(),
         tags={},
-        dynamic_partitions_store=context.instance,
+        dynamic_partitions_store=instance,
         all_partitions=False,
         title=title,
         description=None,
         run_config=None,
     )
-    context.instance.add_backfill(backfill)
+    instance.add_backfill(backfill)
     return backfill.backfill_id
 
 

@@ -22,9 +22,10 @@ from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.checks.up_to_date import up_to_date_checks
 from warrior_dagster.orchestration.crash_sensor import alive, crash_sensor
 from warrior_dagster.orchestration.failure_alerts import alert_sensors
-from warrior_dagster.orchestration.roster_sensor import roster_sensor
+from warrior_dagster.orchestration.new_competitors import new_competitors_job, new_competitors_sensor
 from warrior_dagster.orchestration.run_pruning import prune_runs, pruning_schedules
 from warrior_dagster.orchestration.scheduled_update import update_sensor
+from warrior_dagster.orchestration.selection_jobs import selection_jobs
 from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.warehouse.state import local_folder
 from warrior_dagster.warehouse.tables import Warehouse
@@ -65,12 +66,13 @@ def code_location(scopes: Sequence[tuple[Scope, Path | None]], resources: Mappin
 
 def arena_definitions(scope: Scope, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The definitions of one arena; `resources` replaces some of its own."""
-    assets, arena = automated(arena_assets(scope)), scope.arena
+    assets, arena = automated(scope, arena_assets(scope)), scope.arena
     return dg.Definitions(
         assets=[*assets, arena_plan.make(scope)],
         asset_checks=[*row_checks(scope), *up_to_date_checks(scope, assets)],
+        jobs=[new_competitors_job(scope, assets), *selection_jobs(scope)],
         sensors=[
-            roster_sensor(scope, file, assets),
+            new_competitors_sensor(scope, file, assets),
             automation_sensor(scope, assets),
             *([update_sensor(scope, arena.schedule, assets)] if arena.schedule else []),
         ],

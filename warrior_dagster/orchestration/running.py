@@ -1,4 +1,4 @@
-"""Materializing a whole arena in one process, with one run per asset group; engines stay loaded between runs."""
+"""Materializing a whole arena in one process: a run each for competitors, matchups and the rest; engines stay loaded."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
 from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Table, open_warehouse
-from warrior_dagster.orchestration.catalog import GROUPS, arena_assets, tables_of
+from warrior_dagster.orchestration.catalog import SCHEMES, arena_assets, tables_of
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
 from warrior_dagster.orchestration.failures import BEFORE_ITS_FIRST_STEP, failed, failure_reasons, name_of
@@ -61,8 +61,9 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     record = run_begins(arena, planned(arena))
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
-        for group in GROUPS:
-            members = [asset for asset in assets if group in asset.group_names_by_key.values()]
+        for scheme in SCHEMES:
+            names = {one.name for one in tables_of(arena) if one.partitioned_by == scheme}
+            members = [asset for asset in assets if table_of(asset.key) in names]
             try:
                 run(members, full_range(members[0]))
             finally:

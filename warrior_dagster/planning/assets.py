@@ -8,7 +8,7 @@ import polars as pl
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import origins
 from warrior_dagster.materialization.partitions import UNTRACKED
-from warrior_dagster.materialization.recording import Step, cells, record
+from warrior_dagster.materialization.recording import Step, as_table, record
 from warrior_dagster.materialization.table import table
 from warrior_dagster.planning.adoption import asked_again
 from warrior_dagster.planning.cost import PlanLine, costs, totals
@@ -25,6 +25,8 @@ SCHEMA = {
     "bytes": pl.Int64,
     "basis": pl.String,
 }
+BASIS_CHARS = 300
+"""The longest cell of the plan in Dagster's UI."""
 
 
 def row_of(line: PlanLine) -> dict[str, Any]:
@@ -42,12 +44,24 @@ def read_by_plans(arena: Arena) -> list[str]:
 
 
 @table(
+    group="plan",
     partitioned_by="nothing",
     columns=tuple(SCHEMA),
+    meanings={
+        "stage": "The table that the requests fill.",
+        "model": "The model that is asked.",
+        "in_ledger": "Completions that exist already.",
+        "to_send": "Completions that would be asked for.",
+        "estimated": "How many of `to_send` are estimated.",
+        "prompt_tokens": "Tokens of the prompts that would be sent.",
+        "completion_tokens": "Tokens of the completions that would be asked for.",
+        "gpu_hours": "GPU hours that they take; empty if no speed is known.",
+        "cost": "What they cost; empty if no price is known.",
+        "basis": "How the numbers were estimated, and why requests would be sent again.",
+    },
     reads=lambda arena: dict.fromkeys(read_by_plans(arena), UNTRACKED),  # a plan is made before anything else
     origins=origins(),
     kinds=("lancedb",),
-    group="plan",
     reads_ledger=True,
 )
 def arena_plan(step: Step) -> dg.MaterializeResult:
@@ -64,10 +78,10 @@ def arena_plan(step: Step) -> dg.MaterializeResult:
         "in_one_sentence": sentence(step.arena, lines, of_code),
         **totals(lines),
         **({"not_mined": names} if (names := step.arena.not_mined) else {}),
-        "plan": dg.MetadataValue.table([dg.TableRecord(row) for row in cells(rows)]),
+        "plan": as_table(rows, BASIS_CHARS),
     }
     if of_code:
-        metadata["runs"] = dg.MetadataValue.table([dg.TableRecord(row) for row in cells(pl.DataFrame(of_code))])
+        metadata["runs"] = as_table(pl.DataFrame(of_code), BASIS_CHARS)
     if again := asked_again(step.arena, lines, step.ledger, step.warehouse):
         metadata["asked_again"] = dg.MetadataValue.md("\n\n".join(again))
     return record(step, {WHOLE: rows}, metadata=metadata)

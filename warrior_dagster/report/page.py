@@ -64,7 +64,7 @@ SECTIONS = (
     ),
     Section(
         analysis.head_to_head,
-        "Who beats whom",
+        "Head to head",
         "How often the row's competitor beat the column's, a tie counting half, with the 95 % interval.",
     ),
     Section(

@@ -30,7 +30,7 @@ def show_lineage(console: Console, one: Lineage) -> None:
     """An instruction, why the best answer won, how it was mined, its answers side by side, and the evidence on them."""
     one = all_visible(one)
     mined, difficulty = one["mined"], one["difficulty"]
-    console.print(Panel(one["instruction"], title=Text(f"{one['instruction_id']}, revealed by {one['attacker']}")))
+    console.print(Panel(one["instruction"], title=Text(f"{one['instruction_id']}, mined from {one['attacker']}")))
     for place, sentence in enumerate(one["why"]):
         console.print(Text(sentence, style="" if place else "bold"), soft_wrap=True)
     console.print(

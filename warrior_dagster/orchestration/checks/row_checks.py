@@ -33,15 +33,15 @@ from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 DESCRIPTIONS = {
     "not_empty": "Whether the next stage has anything to work with.",
-    "everybody_contributes": "Whether each competitor revealed something usable; if not, its chat template may be the reason.",
+    "everybody_contributes": "Whether each competitor has a usable instruction; if not, its chat template may be the reason.",
     "rows_are_unique": "Whether each row exists once.",
     "texts_are_unique": "Whether no text exists twice.",
     "verdicts_are_readable": "Whether enough of the judges' verdicts could be read (engine.max_abstention_rate).",
-    "numbers_add_up": "Whether votes, ratings and scores add up as the method says (METHOD 5).",
+    "numbers_add_up": "Whether votes, ratings and scores add up as the method says (docs/method.md).",
     "only_the_best_is_shown": "Whether each good answer is the best of its group by the present scores (kto: above the mean).",
     "both_labels_occur": "Whether there are desirable and undesirable answers; a trainer of KTO needs both.",
     "reaches_its_goal": "Whether the rows reach the arena's goals (goals.answers_with_code, goals.decided_battles).",
-    "no_benchmark_inside": "Whether no text overlaps a benchmark (export.benchmarks); compares all of them again.",
+    "no_benchmark_inside": "Whether no text overlaps a benchmark (export.benchmarks). All texts are compared again.",
 }
 SHOWN = 20
 """Partitions that a check names; it counts the others."""

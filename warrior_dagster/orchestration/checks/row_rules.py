@@ -78,7 +78,7 @@ def shares(outcomes: pl.DataFrame, weights: Mapping[str, float] | None = None) -
     )
     pair = pl.concat_list("left", "right").list.sort()
     return {
-        **named(fought.filter(pl.struct("instruction_id", pair).is_duplicated()), "on a pair that met before"),
+        **named(fought.filter(pl.struct("instruction_id", pair).is_duplicated()), "on a pair that occurs twice"),
         **named(fought.filter(~is_share.fill_null(False)), "where the local scores are not the shares of the votes"),
     }
 
@@ -125,7 +125,7 @@ def not_the_best(rows: pl.DataFrame, scored: pl.DataFrame, answers: pl.DataFrame
     shown = shown.filter("label") if kind == "kto" else shown
     joined = shown.join(truth, on=["instruction_id", "competitor"], how="left")
     right = pl.col("good") & (pl.col("answer") == pl.col("shown"))
-    return named(joined.filter(~right.fill_null(False)), "that show as good what is not the best answer, or not as it is now")
+    return named(joined.filter(~right.fill_null(False)), "whose good answer is not the best one, or has changed")
 
 
 def below(partitions: Sequence[str], reached: int, of: int, least: float, what: str) -> Problems:

@@ -9,13 +9,29 @@ import polars as pl
 from warrior_dagster.config import reference_sets
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import ANSWERED
 from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, check_same_source, record
 from warrior_dagster.materialization.table import Table, table
 from warrior_dagster.stages.export import card, contamination, dpo, files, kto, publishing, records, sft, turn_tokens
 from warrior_dagster.warehouse.tables import WHOLE
 
+GROUP = "datasets"
 INSTRUCTION, ANSWER, OWN_SAMPLE = "selected_instructions.instruction", "answers.answer", "answer_samples.answer"
+MEANINGS = {
+    "competitor": ANSWERED,
+    "messages": "The instruction and its best answer, as chat messages.",
+    "prompt": "The instruction, as a chat message.",
+    "chosen": "The best answer, as a chat message.",
+    "rejected": "The answer that is worse, as a chat message.",
+    "completion": "The answer, as a chat message.",
+    "label": "Whether the answer is desirable: its score is above the mean of its instruction.",
+    "chosen_competitor": "The competitor that gave the best answer.",
+    "rejected_competitor": "The competitor that gave the worse answer.",
+    "chosen_score": "The score of the best answer.",
+    "rejected_score": "The score of the worse answer; empty for a sample that did not battle.",
+}
+"""What the columns of the data sets mean."""
 
 
 def read_by_records(arena: Arena) -> dict[str, str]:
@@ -25,8 +41,16 @@ def read_by_records(arena: Arena) -> dict[str, str]:
 
 
 @table(
+    group=GROUP,
     partitioned_by="nothing",
     columns=tuple(contamination.SCHEMA),
+    meanings={
+        "competitor": "The competitor whose answer overlaps; empty where the instruction does.",
+        "benchmark": "The benchmark (export.benchmarks).",
+        "task": "The first task of the benchmark that the text overlaps.",
+        "ngram": "The first words that both share, in lower case.",
+        "shared": "Number of places in the text where an overlap begins.",
+    },
     reads=read_by_records,
     settings=lambda arena: [
         arena.export.overlap_words,
@@ -43,8 +67,8 @@ def read_by_records(arena: Arena) -> dict[str, str]:
     if_empty="ignore",
 )
 def benchmark_overlap(step: Step) -> dg.MaterializeResult:
-    """The instructions and answers that share many consecutive words with a benchmark, with the task and those words. No
-    data set contains them, since a model trained on a benchmark cannot be measured with it.
+    """The instructions and answers that share many consecutive words with a benchmark. No data set contains them, since a model
+    that was trained on a benchmark cannot be measured with it.
     """
     sets = [(one.name, reference_sets.tasks_of(one)) for one in step.arena.export.benchmarks]
     every = records.records(step.warehouse, step.arena)
@@ -106,13 +130,15 @@ def dataset(
         )
 
     exported.__doc__ = (
-        f"{description} Parquet, JSON Lines and a card; answers cut off at the token limit are never shown as good ones, and"
-        " what overlaps a benchmark is left out, as are instructions whose best answer no evidence decided (export.undecided)."
+        f"{description} Written as Parquet, JSON Lines and a card, without good answers that were cut off, texts that overlap a"
+        " benchmark, and instructions whose best answer no evidence decided (export.undecided)."
     )
     return table(
         name=f"{kind}_dataset",
+        group=GROUP,
         partitioned_by="nothing",
         columns=("row_id", "instruction_id", *sft.OF_INSTRUCTION, *made_from),
+        meanings=MEANINGS,
         reads=lambda arena: {
             **read_by_records(arena),
             **{one.name: SAME for one in (benchmark_overlap, *counted) if one.enabled(arena)},
@@ -145,7 +171,7 @@ def datasets(counted: Sequence[Table]) -> list[Table]:
             lambda rows, _: sft.sft_rows(rows),
             {"messages": f"{INSTRUCTION} {ANSWER}", "competitor": competitor, "score": score, "decided_by": decided_by},
             counted,
-            "Each instruction with its gold answer, as `messages`, for supervised fine-tuning.",
+            "For supervised fine-tuning: each instruction with its gold answer, as `messages`.",
         ),
         dataset(
             "dpo",
@@ -161,15 +187,15 @@ def datasets(counted: Sequence[Table]) -> list[Table]:
                 "decided_by": decided_by,
             },
             counted,
-            "Each instruction with its best and its worst answer, or a worse sample of the best one (export.dpo_rejected):"
-            " `prompt`, `chosen`, `rejected`.",
+            "For preference tuning (DPO): each instruction with its best and its worst answer, or that sample of the same"
+            " competitor which agrees least with the best one (export.dpo_rejected), as `prompt`, `chosen` and `rejected`.",
         ),
         dataset(
             "kto",
             lambda rows, _: kto.kto_rows(rows),
             {"prompt": INSTRUCTION, "completion": ANSWER, "label": score, "competitor": competitor, "score": score},
             counted,
-            "Single answers, desirable or not: `prompt`, `completion`, `label`.",
+            "For preference tuning (KTO): single answers, desirable or not, as `prompt`, `completion` and `label`.",
         ),
     ]
 
