@@ -4,11 +4,11 @@ CodeT is arXiv 2207.10397, B4 is arXiv 2409.08692.
 """
 
 from collections.abc import Callable
+from math import lgamma
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import betaln
 
 from warrior_dagster.stages.battles.unit_tests.execution import PASSED
 
@@ -23,7 +23,8 @@ The other three priors are uniform. Chosen before any figure of the experiment e
 def codet(passed: Passed) -> NDArray[np.float64]:
     """The number of answers that pass exactly the same tests as each answer, times the number of these tests."""
     alike = (passed[:, None, :] == passed[None, :, :]).all(axis=-1).sum(axis=1)
-    return (alike * passed.sum(axis=1)).astype(np.float64)
+    scores: NDArray[np.float64] = (alike * passed.sum(axis=1)).astype(np.float64)
+    return scores
 
 
 def b4(passed: Passed) -> NDArray[np.float64]:
@@ -47,7 +48,12 @@ def b4(passed: Passed) -> NDArray[np.float64]:
 def integrated(events: Passed, prior: tuple[float, float] = (1.0, 1.0)) -> float:
     """The log probability of independent yes-or-no events that share one unknown probability with a beta prior."""
     yes = int(events.sum())
-    return float(betaln(yes + prior[0], events.size - yes + prior[1]) - betaln(*prior))
+    return log_beta(yes + prior[0], events.size - yes + prior[1]) - log_beta(*prior)
+
+
+def log_beta(a: float, b: float) -> float:
+    """The logarithm of the beta function."""
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
 
 
 SCORES: dict[str, Callable[[Passed], NDArray[np.float64]]] = {"CodeT": codet, "B4": b4}

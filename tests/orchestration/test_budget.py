@@ -50,7 +50,7 @@ def arena_of_two_models(make_arena: Callable[..., Arena]) -> Arena:
 def test_a_partition_takes_its_share_of_each_model_that_it_asks(make_arena: Callable[..., Arena]) -> None:
     arena = arena_of_two_models(make_arena)
     units = ["completions", "gpu_hours", "matchups"]
-    plan = {
+    plan: dict[tuple[str, str], dict[str, float | None]] = {
         ("mined_instructions", "small"): {"completions": 300, "gpu_hours": 3.0},
         ("mined_instructions", "large"): {"completions": 100, "gpu_hours": None},
         ("judge_votes", "large"): {"completions": 60, "gpu_hours": 6.0},

@@ -195,10 +195,8 @@ def test_it_waits_for_runs_and_backfills_of_its_assets_whoever_started_them(serv
     run = server.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, asset_selection=asset)
     assert server.window(arena) == ([], f"waiting for run {run.run_id}")
     server.instance.report_run_canceled(run)
-    with dg.build_sensor_context(
-        instance=server.instance, repository_def=build_definitions(arena).get_repository_def()
-    ) as context:
-        backfill = start_backfill(context, list(asset), ["ann"], "by hand")
+    assets = [one for one in arena_assets(Scope(arena)) if one.key in asset]
+    backfill = start_backfill(server.instance, assets, ["ann"], "by hand")
     assert server.window(arena) == ([], f"waiting for backfill {backfill}")
 
 

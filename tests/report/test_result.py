@@ -34,7 +34,7 @@ class Tables:
 def show(text: str, **changed: Any) -> str:
     """What is printed of a run whose best row and paths are `text`."""
     ratings = [{"competitor": name, "rating": 1000.0, "low": 900.0, "high": 1100.0, **COUNTS} for name in ("a", "b")]
-    found = {"ratings": ratings, "ratings_before": {"a": 990.0}, "exports": {"sft": text}, "warehouse": text}
+    found: dict[str, Any] = {"ratings": ratings, "ratings_before": {"a": 990.0}, "exports": {"sft": text}, "warehouse": text}
     found |= {"planned_and_actual": {"planned": {"answers": {"completions": 9}}}}
     found |= {"stages": {"answers": COST}, "seconds": {"answers": 12.4, "elo_ratings": 1.0}} | changed
     arena, tables = Arena.model_construct(name="small", competitors=()), Tables(text)

@@ -57,7 +57,9 @@ class AnyUndrawn(dg.AutomationCondition[dg.AssetKey]):
     def children(self) -> Sequence[dg.AutomationCondition]:
         return [self.condition]
 
-    async def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult[dg.AssetKey]:
+    async def evaluate(  # type: ignore[override]  # as Dagster's own conditions of conditions
+        self, context: dg.AutomationContext
+    ) -> dg.AutomationResult[dg.AssetKey]:
         if context.candidate_subset.is_empty:
             return dg.AutomationResult(context, context.candidate_subset)
         graph, view, own = context.asset_graph, context.asset_graph_view, context.partitions_def
@@ -77,7 +79,7 @@ class AnyUndrawn(dg.AutomationCondition[dg.AssetKey]):
         subset = context.get_empty_subset()
         if true and own is None:
             subset = context.candidate_subset
-        elif true and (matching := set(filter(matches, own.get_partition_keys()))):
+        elif true and own and (matching := set(filter(matches, own.get_partition_keys()))):
             wanted = view.get_subset_from_partition_keys(context.key, own, matching)
             subset = context.candidate_subset.compute_intersection(wanted)
         return dg.AutomationResult(context, subset, child_results=results)

@@ -43,7 +43,7 @@ class Upcoming:
     def __init__(self, scope: Scope, graph: Graph, warehouse: Warehouse) -> None:
         self.scope, self.graph, self.warehouse = scope, graph, warehouse
         self.tables = tables_of(scope.arena)
-        self.stale: Stale = cache(lambda table: stale_partitions(graph, scope.key(table), warehouse))
+        self.stale: Stale = cache(lambda table: stale_partitions(scope, graph, scope.key(table), warehouse))
 
     def work(self) -> Iterator[Work]:
         """The tables that are out of date, in the order of the method."""
@@ -66,7 +66,7 @@ class Upcoming:
     def inputs(self, work: Work, partitions: Sequence[str]) -> str:
         """A hash of everything that some partitions would be made from now."""
         key, hashes = self.scope.key(work.table.name), Hashes(self.warehouse)
-        found = {partition: fingerprint(self.graph, key, partition, hashes) for partition in sorted(partitions)}
+        found = {partition: fingerprint(self.scope, self.graph, key, partition, hashes) for partition in sorted(partitions)}
         return sha256(json.dumps([work.table.name, found], sort_keys=True).encode()).hexdigest()[:16]
 
     def _is_ready(self, table: Table, partitions: Sequence[str], run: Sequence[Table] = ()) -> bool:
@@ -75,13 +75,13 @@ class Upcoming:
         return all(
             (parent, own) in made or own not in self.stale(parent)
             for partition in partitions
-            for parent, read in reads(self.graph, self.scope.key(table.name), partition).items()
+            for parent, read in reads(self.scope, self.graph, self.scope.key(table.name), partition).items()
             for own in read
         )
 
     def _follows(self, table: Table, partitions: Sequence[str], run: Sequence[Table]) -> bool:
         """Whether a table is out of date, or reads what the run makes."""
-        parents = {parent for p in partitions for parent in reads(self.graph, self.scope.key(table.name), p)}
+        parents = {parent for p in partitions for parent in reads(self.scope, self.graph, self.scope.key(table.name), p)}
         return not parents.isdisjoint(one.name for one in run) or not self.stale(table.name).keys().isdisjoint(partitions)
 
 
