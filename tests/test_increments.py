@@ -208,9 +208,9 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_maximum_cost(make_arena: Mak
     assert sum(line.to_send for line in planned.values()) >= sent.total()
     mining = planned["mined_instructions"]
     assert (mining.completion_tokens, mining.high.completion_tokens, mining.engine_starts) == (24 * 32, 24 * 64, 1)
-    started = mining.seconds - mining.prompt_tokens / 1000 - 24 * 32 / 100
-    assert started == pytest.approx(seconds_of_a_start(arena, mining.model))
-    assert mining.cost == pytest.approx(3.0 * mining.gpu_hours)
+    seconds = seconds_of_a_start(arena, mining.model) + mining.prompt_tokens / 1000 + 24 * 32 / 100
+    assert mining.gpu_hours == pytest.approx(seconds / 3600)
+    assert mining.cost == pytest.approx(3.0 * seconds / 3600)
     assert totals(planned.values())["cost"] == pytest.approx(3.0 * sum(line.gpu_hours or 0 for line in planned.values()))
 
 

@@ -104,15 +104,16 @@ def judging(prompts: int, tokens: int, model: str) -> StagePlan:
     return StagePlan(judge_votes, {model: Forecast(missing=[MissingRequest("", 1, tokens, 1)] * prompts)})
 
 
-DIRECT = {"battles": {"verdict": "direct", "votes": "soft"}}
+DIRECT: dict[str, Any] = {"battles": {"verdict": "direct", "votes": "soft"}}
 
 
 def test_prompts_take_time_and_gpus_of_all_urls_count() -> None:
     line = planned(judging(1000, 5700, THEIRS), **DIRECT)[THEIRS]
     assert (line.prompt_tokens, line.completion_tokens) == (5_700_000, 1000)
-    assert line.seconds == pytest.approx(5_700_000 / 8000 + 1000 / 800)  # two URLs
-    assert line.gpu_hours == pytest.approx(line.seconds * 8 / 3600)
-    assert line.cost == pytest.approx(2.0 * line.gpu_hours)
+    seconds = 5_700_000 / 8000 + 1000 / 800  # two URLs, of four GPUs each
+    assert line.seconds == pytest.approx(seconds)
+    assert line.gpu_hours == pytest.approx(seconds * 8 / 3600)
+    assert line.cost == pytest.approx(2.0 * seconds * 8 / 3600)
 
 
 def test_tokens_of_a_service_have_prices_and_take_none_of_our_gpus() -> None:
@@ -141,15 +142,19 @@ def test_lengths_are_those_seen_so_far_and_half_of_the_limits_before() -> None:
     assert (fresh.prompt_tokens, fresh.completion_tokens, fresh.high.completion_tokens) == (100, 64, 128)
 
 
+def hours(of: Amounts) -> float:
+    assert of.gpu_hours is not None
+    return of.gpu_hours
+
+
 def vars_of(forecast: Forecast) -> dict[str, Any]:
     return {name: getattr(forecast, name) for name in Forecast.__slots__ if name != "missing"}
 
 
 def test_a_new_arena_has_hours_and_says_that_they_are_a_rule_of_thumb() -> None:
     line = planned(judging(10, 100, OURS))[OURS]
-    assert line.gpu_hours
     assert any(reason.startswith("speed: rule of thumb: 1 B parameters on 2 ") for reason in line.reasons)
-    assert line.low.gpu_hours < line.gpu_hours < line.high.gpu_hours
+    assert 0 < hours(line.low) < hours(line) < hours(line.high)
 
 
 def test_a_measured_start_takes_the_place_of_the_rule() -> None:
@@ -158,7 +163,7 @@ def test_a_measured_start_takes_the_place_of_the_rule() -> None:
     stage.forecasts[OURS].params = {("identity", "params")}
     slow, quick = (planned(stage, Measures({}, pace, {OURS: s}, Storage()))[OURS] for s in (500.0, 5.0))
     assert slow.engine_starts == quick.engine_starts == 1
-    assert slow.seconds - quick.seconds == pytest.approx(495)
+    assert hours(slow) - hours(quick) == pytest.approx(495 * 2 / 3600)
     assert slow.low.seconds == slow.seconds  # nothing here is a rule of thumb
 
 

@@ -30,8 +30,8 @@ def test_gpus_are_known_by_the_names_that_their_driver_gives(listed: str, name: 
 def driver(monkeypatch: pytest.MonkeyPatch, answers: Any) -> None:
     """Stands in for nvidia-smi."""
     hardware.gpu_here.cache_clear()
-    monkeypatch.setattr(hardware.shutil, "which", lambda _: "nvidia-smi")
-    monkeypatch.setattr(hardware.subprocess, "run", answers)
+    monkeypatch.setattr("shutil.which", lambda _: "nvidia-smi")
+    monkeypatch.setattr("subprocess.run", answers)
 
 
 def test_vllm_runs_on_the_gpus_of_this_machine_or_on_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_gpus_that_nobody_named_are_assumed_and_called_so(monkeypatch: pytest.Mo
 def test_the_rule_of_thumb_is_within_its_factor_of_what_was_measured(
     monkeypatch: pytest.MonkeyPatch, on: Hardware, parameters: float, measured: float
 ) -> None:
-    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     assert measured / ROUGH < writes(on, parameters) < measured * ROUGH
 
 

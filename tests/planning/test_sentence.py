@@ -31,8 +31,8 @@ def amounts(share: float, hours: float | None, cost: float | None, starts: int =
 def line(model: str, hours: float | None = 1.05, cost: float | None = 2.1, *reasons: str) -> PlanLine:
     """A line of 1,500 completions, 500 of them estimated, of bounds two thirds and twice as large."""
     low, high = (Amounts(**amounts(share, hours and hours * share, cost and cost * share)) for share in (2 / 3, 2.0))
-    counts = {"in_ledger": 9, "estimated": 500, "low": low, "high": high}
-    return PlanLine(**amounts(1.0, hours, cost), **counts, stage="answers", model=model, reasons=reasons)
+    of_line: dict[str, Any] = {"in_ledger": 9, "estimated": 500, "low": low, "high": high, "reasons": reasons}
+    return PlanLine(**amounts(1.0, hours, cost), **of_line, stage="answers", model=model)
 
 
 def arena_of(make_arena: MakeArena, models: tuple[str, ...] = ("org/a", "org/b", "org/c"), **serves: Any) -> Arena:
