@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.orchestration.budget import fitting, limits, shares, too_much, total
+from warrior_dagster.orchestration.budget import Plan, fitting, limits, shares, too_much, total
 from warrior_dagster.orchestration.upcoming_work import Work
 from warrior_dagster.stages.battles.opinions.assets import judge_votes
 from warrior_dagster.stages.curation.assets import unique_instructions
@@ -50,7 +50,7 @@ def arena_of_two_models(make_arena: Callable[..., Arena]) -> Arena:
 def test_a_partition_takes_its_share_of_each_model_that_it_asks(make_arena: Callable[..., Arena]) -> None:
     arena = arena_of_two_models(make_arena)
     units = ["completions", "gpu_hours", "matchups"]
-    plan: dict[tuple[str, str], dict[str, float | None]] = {
+    plan: Plan = {
         ("mined_instructions", "small"): {"completions": 300, "gpu_hours": 3.0},
         ("mined_instructions", "large"): {"completions": 100, "gpu_hours": None},
         ("judge_votes", "large"): {"completions": 60, "gpu_hours": 6.0},
