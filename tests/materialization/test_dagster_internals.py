@@ -57,7 +57,7 @@ def test_a_backfill_starts_with_its_partitions_and_title(make_arena: MakeArena) 
         (backfill,) = instance.get_backfills()
         assert dagster_internals.running_backfills(instance, [dg.AssetKey("mined_instructions")]) == [started]
         assert dagster_internals.running_backfills(instance, [dg.AssetKey("another")]) == []
-        instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+        instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))  # type: ignore[no-untyped-call]
         assert dagster_internals.running_backfills(instance, [dg.AssetKey("mined_instructions")]) == []
     assert (backfill.backfill_id, backfill.title) == (started, "new: bob")
     targeted = backfill.asset_backfill_data.target_subset  # type: ignore[union-attr]

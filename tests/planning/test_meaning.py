@@ -70,3 +70,8 @@ def test_it_says_where_everything_is_written(make_arena: MakeArena, monkeypatch:
     monkeypatch.delenv("DAGSTER_HOME")
     monkeypatch.chdir(tmp_path)
     assert meaning(arena)[-1].endswith(f" {tmp_path}/dagster_home")
+
+
+def test_an_arena_without_opinions_has_no_line_about_them(make_arena: Callable[..., Arena]) -> None:
+    assert any(line.startswith("opinions: ") for line in meaning(make_arena()))
+    assert not any(line.startswith("opinions: ") for line in meaning(make_arena(battles={"evidence": ["execution"]})))

@@ -37,7 +37,7 @@ def numbers(arena: Arena) -> list[str]:
     if arena.battles.exam:
         asked, judges = counted(arena.battles.exam, "question"), counted(len(arena.possible_judges), "judge")
         lines.append(f"exam: {asked} x 2 orders = at most {2 * arena.battles.exam:,} completions a judge; {judges}")
-    return [*lines, opinions(arena, instructions)]
+    return [*lines, *([opinions(arena, instructions)] if arena.asks_judges else [])]
 
 
 def answers(arena: Arena, instructions: int) -> str:
