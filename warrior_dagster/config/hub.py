@@ -23,7 +23,7 @@ def unreachable() -> str:
 @lru_cache(maxsize=1)
 def asked(endpoint: str, _: int) -> str:
     """Why a hub does not answer; empty if it does."""
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     try:
         status = get_session().head(endpoint, timeout=SECONDS).status_code
