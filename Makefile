@@ -84,7 +84,7 @@ setup: $(VENV)/installed-$(EXTRA) models/.made
 
 # --no-deps, because the lock is complete and leaves out what requirements/excludes.txt names.
 $(VENV)/installed-$(EXTRA): requirements/uv.txt requirements/$(EXTRA).txt pyproject.toml
-	@test -x $(BIN)/python || sh requirements/supported.sh $(PYTHON) $(EXTRA)
+	@sh requirements/supported.sh "$$(test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON))" $(EXTRA)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --require-hashes --no-deps -r requirements/uv.txt
 	@echo "installing about 220 locked packages into $(VENV); a minute or two"

@@ -2,6 +2,7 @@
 # Before the set-up: whether the locked packages can be installed here. `supported.sh PYTHON EXTRA`; one line says what to do.
 set -eu
 python=$1 extra=$2 see="see docs/installing.md"
+name="name a Python 3.11 with PYTHON=/path/to/python3.11, after \`make clean\` if .venv has another"
 stop() {
     echo "make setup: $1" >&2
     exit 1
@@ -15,9 +16,10 @@ command -v "$python" >/dev/null || stop "expected Python 3.11, found no $python:
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 case "$extra $version" in
 *" 3.11" | "gpu 3.12") ;;
-*" 3.12") stop "the CPU build is locked for Python 3.11 alone, found 3.12: name a Python 3.11 with PYTHON=/path/to/python3.11; $see" ;;
-*) stop "expected Python 3.11, found $version: name a Python 3.11 with PYTHON=/path/to/python3.11; $see" ;;
+*" 3.12") stop "the CPU build is locked for Python 3.11 alone, found 3.12: $name; $see" ;;
+*) stop "expected Python 3.11, found $version: $name; $see" ;;
 esac
 "$python" -c 'import venv, ensurepip' 2>/dev/null || stop "$python cannot make virtual environments: on Debian and Ubuntu install python$version-venv"
+[ ! -x .venv/bin/python ] || exit 0
 free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
 [ "$free" -ge 5 ] || stop "expected 5 GB of room for the packages, found $free in $(pwd)"

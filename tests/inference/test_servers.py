@@ -38,6 +38,16 @@ def test_the_error_of_a_server_that_ends_at_once_has_the_end_of_its_log(
         pass
 
 
+def test_a_server_that_is_killed_is_told_to_have_lacked_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    monkeypatch.setattr(vllm, "server_command", lambda *_, **__: killed)
+    with (
+        pytest.raises(ServerFailed, match=r"status 137 \(killed, as Linux does when memory is full\)"),
+        connected(VllmServer(startup_timeout_s=10**6), tmp_path),
+    ):
+        pass
+
+
 def test_a_server_that_never_becomes_ready_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     note = tmp_path / "pids"
     monkeypatch.setattr(vllm, "server_command", lambda *_, **__: [sys.executable, "-c", FAMILY, str(note)])
@@ -57,6 +67,14 @@ def test_the_model_s_own_generation_defaults_are_not_used() -> None:
     environment = vllm.server_environment("m", VllmServer(kv_cache_gib=3))
     assert environment["VLLM_CPU_NUM_OF_RESERVED_CPU"] == "0"
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "3"
+
+
+def test_a_server_tries_no_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    for reason, offline in (("it cannot be reached", True), ("", False)):
+        monkeypatch.setattr("warrior_dagster.config.hub.unreachable", lambda reason=reason: reason)
+        assert ("HF_HUB_OFFLINE" in vllm.server_environment("org/m", VllmServer())) is offline
+        assert "HF_HUB_OFFLINE" not in vllm.server_environment("/models/own", VllmServer())
 
 
 @pytest.mark.parametrize(

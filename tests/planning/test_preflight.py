@@ -7,7 +7,7 @@ import pytest
 from tests.config.test_arena import GOOD, written
 from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.planning import preflight
-from warrior_dagster.planning.preflight import missing_here, no_isolation, tight_contexts
+from warrior_dagster.planning.preflight import missing_here, no_isolation, not_cached, tight_contexts
 from warrior_dagster.sandbox.isolation import IsolationError
 
 
@@ -25,7 +25,26 @@ def test_reference_sets_are_read_before_a_run(tmp_path: Path) -> None:
     lines = [line for line in missing_here(arena) if not line.startswith("competitors.")]
     broken = f"reference set broken: {tmp_path}/broken.jsonl:2: expected texts in column instruction; found 7"
     gone = f"reference set gone: {tmp_path}/gone.json: expected a file; none exists"
-    assert lines == [f"{key}: {why}" for key in ("analysis.references", "export.benchmarks") for why in (broken, gone)]
+    keys = ("analysis.references", "export.benchmarks")
+    assert lines == [f"{key}[{place}].source: {why}" for key in keys for place, why in enumerate((broken, gone))]
+
+
+def test_a_place_that_nothing_can_be_written_to_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (line,) = [one for one in missing_here(load_arena(written(tmp_path, GOOD + "warehouse: ./file\n"))) if "model" not in one]
+    assert line == f"warehouse: expected a folder that can be written; {tmp_path}/file is a file"
+    elsewhere = "export: {folder: ./file/exports}\n"
+    (line,) = [one for one in missing_here(load_arena(written(tmp_path, GOOD + elsewhere))) if "model" not in one]
+    assert line.startswith("export.folder: expected a folder that can be written")
+
+
+def test_models_that_neither_the_hub_nor_its_cache_has_are_one_line(tmp_path: Path) -> None:
+    embedding, competitors = not_cached(load_arena(written(tmp_path, GOOD)))
+    assert embedding.startswith("embedding.model: expected a local folder, or a hub: its cache lacks sentence-transformers/")
+    reason = "its cache lacks org/a, org/c, and HF_HUB_OFFLINE=1 is set, where 0 would use the hub"
+    assert competitors == f"competitors.a.model: expected local folders, or a hub: {reason}"
+    (line,) = not_cached(load_arena(written(tmp_path, GOOD + "embedding: {model: ./e}\n")))
+    assert line == competitors
 
 
 def test_a_state_folder_that_others_may_write_to_is_named_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

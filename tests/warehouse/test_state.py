@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from warrior_dagster.inference.ledger.journal import Journal, folder_of, rows_in
+from warrior_dagster.warehouse import state
 from warrior_dagster.warehouse.locks import file_lock
-from warrior_dagster.warehouse.state import UnsafeFolder, local_folder
+from warrior_dagster.warehouse.state import UnsafeFolder, local_folder, no_room
 
 STORE = "s3://bucket/arena"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
@@ -191,3 +192,14 @@ def test_an_earlier_folder_of_another_user_is_ignored(home: Path, tmp_path: Path
     earlier = left_by_an_earlier_version(home, tmp_path)
     os.chown(earlier, 4711, 4711)
     assert list(local_folder(STORE).iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_or_has_no_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    assert no_room(tmp_path / "file" / "w").endswith(f"{tmp_path}/file is a file")
+    monkeypatch.setattr(state, "LEAST_FREE", 0)
+    assert no_room(tmp_path / "not" / "made") == ""
+    monkeypatch.setattr(state, "LEAST_FREE", 1 << 60)
+    assert no_room(tmp_path).startswith(f"expected at least {1 << 40} MiB of room; {tmp_path} has ")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert no_room(tmp_path) == f"expected a folder that can be written; {tmp_path} cannot"

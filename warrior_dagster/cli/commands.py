@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import dagster as dg
 import typer
+from stamina.instrumentation import set_on_retry_hooks
 
 from warrior_dagster.cli.arguments import ArenaCommand, ArenaFile, AsJson, in_file, opened, ready, warn_of
 from warrior_dagster.cli.ledger import ledger_app
@@ -43,6 +44,7 @@ app.add_typer(ledger_app, name="ledger")
 def start() -> None:
     """Post-training data for code LLMs from battles between code LLMs."""
     use_system_allocator()
+    set_on_retry_hooks([])  # an attempt that is repeated is no news; the last one fails with its reason
 
 
 @app.command(cls=ArenaCommand)

@@ -21,8 +21,8 @@ from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, IsolationError
 from warrior_dagster.sandbox.probing import best_level
 from warrior_dagster.warehouse.state import no_room
 
-LOCKED, NOT_TRIED = (3, 11), (3, 13)
-"""The version of Python that the locks are for, and the first that this project was never run with."""
+OLDEST, NEWEST = (3, 11), (3, 12)
+"""The versions of Python that the packages are locked for; the CPU build's are for the oldest alone."""
 UI_PORT = 3000
 GIB = 2**30
 
@@ -39,7 +39,7 @@ class Finding(NamedTuple):
 
 def findings(arena: Arena | None) -> Iterator[Finding]:
     """All findings about this machine, and about what an arena needs of it."""
-    yield python(sys.version_info[:2])
+    yield python(sys.version_info[:2], on_cpu())
     yield system(platform.system(), platform.machine(), platform.release())
     yield torch_build()
     yield vllm_build(arena)
@@ -54,15 +54,15 @@ def findings(arena: Arena | None) -> Iterator[Finding]:
     yield from models_and_keys(arena)
 
 
-def python(running: tuple[int, ...]) -> Finding:
-    """Whether this project is made for the running version of Python."""
+def python(running: tuple[int, ...], cpu_build: bool) -> Finding:
+    """Whether the packages are locked for the running version of Python."""
     text = ".".join(map(str, running))
-    if running < LOCKED:
-        return Finding("Python", f"{text} is too old: install Python 3.11, and run `make clean` and `make setup`", "problem")
-    if running >= NOT_TRIED:
-        return Finding("Python", f"{text} was never tried: if something fails, use Python 3.11", "note")
-    if running != LOCKED:
-        return Finding("Python", f"{text}; the locked packages are for 3.11", "note")
+    if running < OLDEST:
+        return Finding("Python", f"{text} is too old: `make clean`, then `make setup PYTHON=/path/to/python3.11`", "problem")
+    if running > NEWEST:
+        return Finding("Python", f"{text} was never tried: if anything fails, use Python 3.11", "note")
+    if running != OLDEST and cpu_build:
+        return Finding("Python", f"{text}, while vLLM's CPU build is locked for 3.11: if anything fails, use that", "note")
     return Finding("Python", text)
 
 
@@ -118,6 +118,8 @@ def accelerator() -> Finding:
         if data_type("auto") == "float32":
             return Finding("speed", "no bfloat16 instructions, so models run in float32, which is slower", "note")
         return Finding("speed", "bfloat16 on the CPU")
+    if not vllm_version():
+        return Finding("GPU", "not looked for, since vLLM is not installed")
     try:
         import torch
 
