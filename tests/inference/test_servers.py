@@ -38,7 +38,7 @@ def test_the_error_of_a_server_that_ends_at_once_has_the_end_of_its_log(
         pass
 
 
-def test_a_server_that_is_killed_is_told_to_have_lacked_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_killed_says_that_memory_was_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
     monkeypatch.setattr(vllm, "server_command", lambda *_, **__: killed)
     with (

@@ -79,7 +79,7 @@ def update_sensor(scope: Scope, schedule: Schedule, assets: Sequence[dg.AssetsDe
 
 
 def unfinished(instance: dg.DagsterInstance, keys: set[dg.AssetKey]) -> str:
-    """A run or backfill of some assets that is not finished, whoever started it; empty if there is none."""
+    """A run or backfill of some assets that is not finished, by anybody; empty if there is none."""
     going_on = instance.get_runs(dg.RunsFilter(statuses=[status for status in dg.DagsterRunStatus if status not in ENDED]))
     runs = [f"run {run.run_id}" for run in going_on if not keys.isdisjoint(run.asset_selection or ())]
     backfills = [f"backfill {one}" for one in running_backfills(instance, keys)]
