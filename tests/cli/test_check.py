@@ -1,6 +1,7 @@
 """What `check` and its relatives print, without a subprocess."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -45,7 +46,7 @@ def test_a_ledger_that_cannot_be_read_is_one_line(command: list[str], bundled_mo
 def lacking(tmp_path: Path) -> Path:
     """An arena without the weights of its models, the embedding model, the references, and the key of an endpoint."""
     served = {"kind": "endpoint", "urls": ["http://127.0.0.1:9"], "api_key_env": "NO_SUCH_KEY"}
-    competitors = [{"name": name, "model": str(MODEL)} for name in ("ann", "bob", "cyd")]
+    competitors: list[dict[str, Any]] = [{"name": name, "model": str(MODEL)} for name in ("ann", "bob", "cyd")]
     competitors[2] |= {"serve": served}
     values = {"name": "mine", "competitors": competitors, "embedding": {"model": "./embedder"}, "mining": {"samples": 3}}
     file = tmp_path / "mine.yaml"

@@ -126,7 +126,8 @@ def test_a_missing_key_is_a_failure_of_that_server_alone(
     monkeypatch.delenv("THE_KEY", raising=False)
     if value:
         monkeypatch.setenv("THE_KEY", value)
-    settings = {"endpoint": Endpoint, "chat": ChatService}[kind](kind=kind, urls=("http://127.0.0.1:1",), api_key_env="THE_KEY")
+    values: dict[str, Any] = {"kind": kind, "urls": ("http://127.0.0.1:1",), "api_key_env": "THE_KEY"}
+    settings = Endpoint(**values) if kind == "endpoint" else ChatService(**values)
     with (
         pytest.raises(ServerFailed, match="expected an API key in the environment variable THE_KEY"),
         SERVERS[kind].connect(ServedModel("m@main", "m", None, settings), settings, tmp_path, 0),

@@ -119,6 +119,8 @@ def show_costs(
     table = Table(
         "cost", "new completions", "paid before", "tokens in", "tokens out", "engine starts", "seconds", box=box.SIMPLE
     )
+    for column in table.columns:
+        column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for stage, own in stages.items():
