@@ -13,7 +13,14 @@ import yaml
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.planning.doubts import doubts, equal_languages, folders_without_dot, moving_revisions, shared_warehouse
+from warrior_dagster.planning.doubts import (
+    doubts,
+    equal_languages,
+    folders_without_dot,
+    misspelt_sets,
+    moving_revisions,
+    shared_warehouse,
+)
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 Write = Callable[..., Path]
@@ -89,6 +96,14 @@ def test_a_language_in_two_spellings_is_doubted_with_its_place(write: Write) -> 
         "languages[3]: 'python ' and 'Python'",
         "languages[7]: 'cpp' and 'C++'",
     ]
+
+
+def test_a_set_that_comes_with_a_package_is_suggested(write: Write) -> None:
+    sources = ["humaneval", "HumanEval", "human_eval", "org/humaneval-x", "org/CodeAlpaca"]
+    sets = [{"name": str(i), "source": source} for i, source in enumerate(sources)]
+    lines = misspelt_sets(load_arena(write(export={"benchmarks": sets})))
+    end = "is taken for a data set of the hub; did you mean humaneval?"
+    assert lines == [f"export.benchmarks[{i}].source: {sources[i]} {end}" for i in (1, 2)]
 
 
 def test_a_copy_with_the_same_name_and_warehouse_is_doubted(write: Write) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Competitor, is_local
+from warrior_dagster.config.suggestions import did_you_mean
 from warrior_dagster.inference.identity import earlier_folder_identity, own_identity, stored_identity
 from warrior_dagster.inference.ledger.earlier_folders import with_earlier_folders
 from warrior_dagster.inference.ledger.reader import LedgerReader
@@ -72,7 +73,11 @@ def asked_again(arena: Arena, lines: Sequence[PlanLine], ledger: LedgerReader, w
 
 def empty(arena: Arena, stored: Mapping[str, int]) -> list[str]:
     """A line for each adopted identity that has no completions: it may be misspelt."""
-    return [f"adopted: the ledger has no completions as {one}" for one in arena.adopted.values() if one not in stored]
+    return [
+        f"adopted: the ledger has no completions as {one}{did_you_mean(one, stored)}"
+        for one in arena.adopted.values()
+        if one not in stored
+    ]
 
 
 def earlier_identities(arena: Arena, stored: Mapping[str, int]) -> list[Earlier]:

@@ -8,6 +8,8 @@ import lancedb
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.config.serving import is_local
+from warrior_dagster.config.stages import HUMANEVAL
+from warrior_dagster.config.suggestions import did_you_mean
 from warrior_dagster.inference.model_folder import unfinished
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.planning.adoption import COMMIT
@@ -31,6 +33,7 @@ def doubts(arena: Arena, file: Path) -> list[str]:
         *folders_without_dot(arena, file),
         *moving_revisions(arena),
         *equal_languages(arena),
+        *misspelt_sets(arena),
         *shared_warehouse(arena, file),
         *unfinished_folders(arena),
     ]
@@ -77,6 +80,17 @@ def equal_languages(arena: Arena) -> list[str]:
                 f"languages[{index}]: {language!r} and {other!r} are one language, which is mined twice; keep one of them"
             )
     return lines
+
+
+def misspelt_sets(arena: Arena) -> list[str]:
+    """A line for each data set of the hub whose name is nearly that of the set that comes with a package."""
+    sets = {"analysis.references": arena.analysis.references, "export.benchmarks": arena.export.benchmarks}
+    named = [(f"{key}[{place}].source", one.source) for key, given in sets.items() for place, one in enumerate(given)]
+    return [
+        f"{key}: {source} is taken for a data set of the hub{did_you_mean(source, [HUMANEVAL])}"
+        for key, source in named
+        if "/" not in source and source != HUMANEVAL and did_you_mean(source, [HUMANEVAL])
+    ]
 
 
 def shared_warehouse(arena: Arena, file: Path) -> list[str]:
