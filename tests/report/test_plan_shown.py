@@ -1,5 +1,6 @@
 """What `warrior plan` prints: columns that say what they count, reasons once, and nothing that the terminal would obey."""
 
+import io
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import given
 from tests.hostile_text import TEXTS, obeyed
 from tests.planning.test_sentence import line
 from tests.report.test_terminal import console, printed
+from warrior_dagster.cli import output
 from warrior_dagster.planning.cost import totals
 from warrior_dagster.planning.last_run import LastRun, Use
 from warrior_dagster.planning.runs import RunsLine
@@ -28,12 +30,22 @@ def test_each_column_says_what_it_counts() -> None:
     assert first == ["of", "it", "tokens", "tokens", "GPU"]
     assert second == ["stage", "paid", "to", "ask", "estimated", "in", "out", "hours", "cost"]
     rows = [text.split() for text in shown if text.lstrip().startswith(("answers", "all"))]
-    counts = ["9", "1,500", "500", "600", "k", "1.7", "M"]
+    counts = ["9", "1,500", "500", "600k", "1.7M"]
     assert rows == [
         ["answers", *counts, "1.1", "2.10"],
         ["answers", *counts, "?", "?"],
-        ["all", "18", "3,000", "1,000", "1.2", "M", "3.4", "M", "?", "?"],
+        ["all", "18", "3,000", "1,000", "1.2M", "3.4M", "?", "?"],
     ]
+
+
+def test_a_table_of_large_numbers_fits_eighty_columns() -> None:
+    lines = [line("org/Qwen2.5-Coder-1.5B-Instruct")]
+    large = dict.fromkeys(("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens"), 123_456_789)
+    show_plan(on := output.plain_console(file=io.StringIO(), width=80), lines, totals(lines) | large | {"gpu_hours": 12_345.0})
+    table = printed(on).partition("Counts are of")[0]
+    assert "…" not in table
+    assert "123M" in table
+    assert "12,345" in table
 
 
 def test_without_a_gpu_there_is_time_instead_of_gpu_hours() -> None:

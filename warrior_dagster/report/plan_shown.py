@@ -26,6 +26,11 @@ MEANING = (
 )
 
 
+def narrow(number: int) -> str:
+    """A count in at most five characters, so that a table of them fits a terminal of 80 columns."""
+    return compact(number).replace(" ", "")
+
+
 def compact_table(title: str, columns: Sequence[str], footers: Sequence[str]) -> Table:
     """A table without lines, with one text column and then numbers."""
     table = Table(title=title, show_footer=True, box=box.SIMPLE, padding=(0, 1), collapse_padding=True, pad_edge=False)
@@ -42,14 +47,14 @@ def show_plan(console: Console, lines: Sequence[PlanLine], total: dict[str, Any]
 
     priced = any(line.cost is not None for line in lines)
     names = ["stage", "paid", "to ask", "of it\nestimated", "tokens\nin", "tokens\nout", "GPU\nhours" if on_gpus else "time"]
-    footers = ["all", *(compact(total[name]) for name in COUNTS), time(total)]
+    footers = ["all", *(narrow(total[name]) for name in COUNTS), time(total)]
     if priced:
         names, footers = [*names, "cost"], [*footers, money(total["cost"])]
     table = compact_table("Plan", names, footers)
     for model in dict.fromkeys(line.model for line in lines):
         table.add_row(Text(visible(Path(model).name), style="bold"))
         for line in (line for line in lines if line.model == model):
-            numbers = (compact(getattr(line, name)) for name in COUNTS)
+            numbers = (narrow(getattr(line, name)) for name in COUNTS)
             taken = [time(as_row(line)), *([money(line.cost)] if priced else [])] if line.to_send else []
             table.add_row(line.stage, *numbers, *taken)
     console.print(table)
@@ -120,5 +125,5 @@ def total(uses: dict[str, Use]) -> Use:
 
 def row(name: str, planned: Use, actual: Use) -> tuple[str, ...]:
     """A row of the comparison."""
-    counts = [compact(getattr(one, field)) for field in ("completions", "completion_tokens") for one in (planned, actual)]
+    counts = [narrow(getattr(one, field)) for field in ("completions", "completion_tokens") for one in (planned, actual)]
     return (name, *counts, hours(planned.gpu_hours), hours(actual.gpu_hours))
