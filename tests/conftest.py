@@ -29,7 +29,7 @@ hypothesis.settings.load_profile("untimed")
 
 LONGEST = (
     *("test_end_to_end.py", "test_increments.py", "test_graph.py", "test_messages.py", "test_staleness.py"),
-    *("test_matchup_schedule.py", "test_row_checks.py", "test_page.py", "test_planted_secret.py"),
+    *("test_scheduled_update.py", "test_row_checks.py", "test_page.py", "test_planted_secret.py"),
 )
 """The slowest files come first, so that two workers that each take a whole file end at about the same time."""
 

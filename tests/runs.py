@@ -12,12 +12,14 @@ from warrior_dagster.inference.request import Request
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.staleness import stale_partitions
 from warrior_dagster.materialization.table import open_warehouse
-from warrior_dagster.orchestration.catalog import GROUPS, arena_assets
+from warrior_dagster.orchestration.catalog import arena_assets, tables_of
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources, build_definitions
 from warrior_dagster.orchestration.running import asking_tables, full_range
 
-EVERYTHING = [(group, None) for group in GROUPS]
+SCHEMES = {"competitors": "competitor", "matchups": "matchup", "others": "nothing"}
+"""What the tables are partitioned by that a step names together."""
+EVERYTHING = [(name, None) for name in SCHEMES]
 """The steps that materialize every partition of every asset."""
 
 
@@ -29,11 +31,15 @@ def materialize(
     succeeds: bool = True,
     checks: bool = True,
 ) -> list[dg.ExecuteInProcessResult]:
-    """Materialize (asset or group, partition or None for all) one after another; recorded in memory without an `instance`."""
+    """Materialize steps one after another, a run each: (an asset, a group or a name of SCHEMES, a partition or None for all).
+
+    Runs are recorded in memory without an `instance`.
+    """
     assets, results, instance = arena_assets(Scope(arena)), [], instance or dg.DagsterInstance.ephemeral()
     checked = row_checks(Scope(arena)) if checks else []
     for name, partition in steps:
-        members = [a for a in assets if name in (a.key.to_user_string(), *a.group_names_by_key.values())]
+        wanted = {t.name for t in tables_of(arena) if name in (t.name, t.group) or SCHEMES.get(name) == t.partitioned_by}
+        members = [asset for asset in assets if asset.key.to_user_string() in wanted]
         result = dg.materialize(
             [*assets, *checked],
             selection=members,
@@ -63,6 +69,6 @@ def asking_partitions(arena: Arena) -> dict[str, list[str]]:
 
 def stale(arena: Arena) -> dict[str, dict[str, str]]:
     """The stale partitions of each asset that has any, with the reasons."""
-    graph, warehouse = build_definitions(arena).resolve_asset_graph(), open_warehouse(arena)
-    found = {a.key.to_user_string(): stale_partitions(graph, a.key, warehouse) for a in arena_assets(Scope(arena))}
+    graph, warehouse, scope = build_definitions(arena).resolve_asset_graph(), open_warehouse(arena), Scope(arena)
+    found = {a.key.to_user_string(): stale_partitions(scope, graph, a.key, warehouse) for a in arena_assets(scope)}
     return {name: partitions for name, partitions in found.items() if partitions}

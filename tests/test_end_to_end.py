@@ -36,7 +36,7 @@ def summary(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled_embedder: Path) -> Path:
-    """A folder with the quick start's arena, made smaller."""
+    """A folder with the quick start's arena, on the smaller model and smaller itself, but with judges."""
     folder = tmp_path_factory.mktemp("arena")
     values = yaml.safe_load((ROOT / "arenas" / "quickstart.yaml").read_text())
     for competitor in values["competitors"]:
@@ -47,9 +47,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
         "selection": {"centres": 1},
         "answers": {"sampling": {"temperature": 0.7, "max_tokens": 48}, "samples": 3},
     }
-    values["battles"] |= {"exam": 2}
+    values["battles"] |= {"evidence": ["execution", "behaviour", "opinion"], "opinions": "open", "exam": 2}
+    values["battles"] |= {"verdict": "direct", "votes": "soft"}
+    values["analysis"] = {"categories": True}
+    values["export"] = {"undecided": "keep"}
+    values["goals"] = {}
     values["execution"] |= {"sampling": {"temperature": 0.0, "max_tokens": 48}}
-    values["mining"] |= {"samples": 4, "max_tokens": 64}
+    values["mining"] |= {"samples": 8, "max_tokens": 64}
     values["difficulty"] |= {"keep": 1.0}
     (folder / "arena.yaml").write_text(yaml.safe_dump(values))
     return folder
@@ -63,7 +67,7 @@ def first(workplace: Path) -> dict[str, Any]:
 
 def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None:
     rows = first["rows"]
-    assert rows["mined_instructions"] == 3 * 2 * 4
+    assert rows["mined_instructions"] == 3 * 8
     selected = rows["selected_instructions"]
     assert 1 <= selected <= 3
     assert rows["answers"] == 3 * selected
@@ -77,6 +81,10 @@ def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None
     assert rows["answer_samples"] == 3 * 3 * selected
     mined, sorted_, tested, judged = 24, selected, 3 * selected, rows["judge_exams"] + 3 * 2 * selected
     assert model["sent"] + model["from_ledger"] == mined + unique + sorted_ + rows["answer_samples"] + tested + judged
+    planned, actual = (first["planned_and_actual"][name] for name in ("planned", "actual"))
+    assert planned["mined_instructions"]["completions"] == actual["mined_instructions"]["completions"] == mined
+    assert sum(use["completions"] for use in actual.values()) == model["sent"]
+    assert sum(use["gpu_hours"] for use in actual.values()) == pytest.approx(model["seconds"] / 3600)
     assert sum(r["rating"] for r in first["ratings"]) == pytest.approx(3000)
     assert set(first["seconds"]) == set(rows)
 
@@ -131,12 +139,12 @@ def test_a_second_run_sends_no_request_and_starts_no_engine(first: dict[str, Any
 def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(first: dict[str, Any], workplace: Path) -> None:
     arena = workplace / "arena.yaml"
     planned = summary(command(f"{BIN}/warrior", "plan", "-c", str(arena), "--json", home=workplace / "home", arena=arena))
-    assert planned["totals"] == {
-        "in_ledger": sum(m["sent"] + m["from_ledger"] for m in first["models"].values()),
-        **dict.fromkeys(("to_send", "estimated", "prompt_tokens", "completion_tokens"), 0),
-        "gpu_hours": 0,
-        "cost": 0,
-    }
+    nothing = dict.fromkeys(("to_send", "prompt_tokens", "completion_tokens", "engine_starts", "bytes"), 0)
+    nothing |= dict.fromkeys(("seconds", "gpu_hours", "cost"), 0)
+    paid = sum(m["sent"] + m["from_ledger"] for m in first["models"].values())
+    assert planned["totals"] == {"in_ledger": paid, "estimated": 0, **nothing, "low": nothing, "high": nothing}
+    assert planned["last_run"]["finished"]
+    assert list(planned["last_run"]["start_seconds"]) == list(first["models"])
     retried = command(f"{BIN}/warrior", "retry", "-c", str(arena), home=workplace / "home", arena=arena)
     assert (retried.returncode, "no request in the tables has failed" in retried.stderr) == (0, True)
 
@@ -144,8 +152,8 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
 @pytest.mark.parametrize(
     "selection",
     [
-        ["mined_instructions", "--partition", "plain"],
-        ["judge_votes", "--partition", "teacher__plain"],
+        ["mined_instructions", "--partition", "careful"],
+        ["judge_votes", "--partition", "plain__careful"],
         ["elo_ratings"],
         ["arena_plan"],
     ],

@@ -3,6 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from tests import runs
 from tests.conftest import FinishedRun, scripted_engines, small_settings
+from tests.every_table import OF_EACH_KIND, arena_with
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.config.serving import VllmServer
@@ -131,7 +133,7 @@ def test_a_missing_matchup_is_an_error_and_not_a_smaller_leaderboard(make_arena:
     arena = make_arena()
     materialize(arena, ("competitors", None), ("matchups", "ann__bob"))
     with pytest.raises(LookupError, match="battle_outcomes was never materialized for ann__cyd, bob__cyd"):
-        materialize(arena, ("leaderboard", None))
+        materialize(arena, ("ratings", None))
 
 
 def test_a_skipped_stage_is_an_error_and_never_a_silent_tie(finished_copy: MakeArena, make_arena: MakeArena) -> None:
@@ -153,7 +155,7 @@ def test_partitions_materialized_separately_in_any_order_give_the_rows_of_one_ru
     asked = keys(finished_run.log)
     steps = [(stage, name) for stage in STAGES_OF_COMPETITORS for name in reversed(apart.roster)]
     steps += [(stage, key) for stage in ("judge_votes", "battle_outcomes") for key in reversed(matchup_keys(apart.roster))]
-    assert keys(materialize(apart, *steps, ("leaderboard", None), ("analysis", None))) == asked
+    assert keys(materialize(apart, *steps, ("others", None))) == asked
     expected = tables(together)
     for name, table in tables(apart).items():
         assert table.equals(expected[name]), name
@@ -235,6 +237,22 @@ def test_a_change_of_a_stage_changes_only_the_code_version_of_that_stage(make_ar
         assert {name for name in base if base[name] != other[name]} == changed | {"arena_report"}  # which shows all settings
 
 
+def test_the_groups_are_in_one_order_and_hold_one_kind_of_partition_each() -> None:
+    for settings in OF_EACH_KIND.values():
+        scope = Scope(arena_with(**settings))
+        assets = arena_assets(scope)
+        group = {asset.key: name for asset in assets for name in asset.group_names_by_key.values()}
+        ends = {(group[parent], group[asset.key]) for asset in assets for parent in asset.asset_deps[asset.key]}
+        order = list(dict.fromkeys(group.values()))
+        assert set(order) <= {"mining", "curation", "answers", "evidence", "battles", "ratings", "datasets", "analysis"}
+        TopologicalSorter({name: {a for a, b in ends if b == name and a != name} for name in order}).prepare()  # no cycle
+        schemes: dict[str, set[object]] = {}
+        for asset in assets:
+            schemes.setdefault(group[asset.key], set()).add(asset.partitions_def)
+        # The UI offers to backfill only missing partitions where there is one kind of them, and assets without partitions.
+        assert all(len(of_group - {None}) <= 1 for of_group in schemes.values())
+
+
 def test_the_definitions_load_and_have_the_designed_edges(make_arena: MakeArena) -> None:
     defs = build_definitions(make_arena())
     dg.Definitions.validate_loadable(defs)
@@ -245,11 +263,9 @@ def test_the_definitions_load_and_have_the_designed_edges(make_arena: MakeArena)
 
     assert parents("unique_instructions") == {"mined_instructions"}
     assert parents("answers") == {"selected_instructions"}
-    assert parents("judge_votes") == {"selected_instructions", "answers"}
+    assert parents("judge_votes") == {"answers"}  # which read all selected instructions
     assert parents("elo_ratings") == {"battle_outcomes"}
-    assert parents("sft_dataset") == {
-        "benchmark_overlap", "answer_scores", "answers", "selected_instructions", "judge_votes",
-        "mined_instructions", "unique_instructions", "instruction_difficulty", "battle_outcomes"}  # fmt: skip
+    assert parents("sft_dataset") == {"benchmark_overlap"}
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert node.description

@@ -21,6 +21,7 @@ from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Completion, Request
 from warrior_dagster.orchestration.running import failed_requests, retry_failed
 from warrior_dagster.planning.cost import plan, totals
+from warrior_dagster.planning.starts import seconds_of_a_start
 from warrior_dagster.stages.mining import cleaning
 from warrior_dagster.warehouse.tables import Warehouse
 
@@ -195,7 +196,8 @@ def test_the_plan_predicts_the_requests_and_marks_estimates(before: Callable[...
 
 
 def test_the_plan_of_an_arena_that_never_ran_is_the_maximum_cost(make_arena: MakeArena) -> None:
-    arena = make_arena(engine={"tokens_per_second": 100.0, "price_per_gpu_hour": 3.0})
+    speed = {"prompt": 1000.0, "completion": 100.0}
+    arena = make_arena(engine={"serve": {"kind": "vllm", "speed": speed}, "price_per_gpu_hour": 3.0})
     ledger = LedgerReader(arena.warehouse)
     planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
     sent = keys(everything(arena))
@@ -204,8 +206,11 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_maximum_cost(make_arena: Mak
         "mined_instructions": 24, "instruction_difficulty": 24, "answers": 27, "judge_votes": 54
     }  # fmt: skip
     assert sum(line.to_send for line in planned.values()) >= sent.total()
-    assert planned["mined_instructions"].gpu_hours == pytest.approx(24 * 64 / 100 / 3600)
-    assert planned["mined_instructions"].cost == pytest.approx(3.0 * 24 * 64 / 100 / 3600)
+    mining = planned["mined_instructions"]
+    assert (mining.completion_tokens, mining.high.completion_tokens, mining.engine_starts) == (24 * 32, 24 * 64, 1)
+    seconds = seconds_of_a_start(arena, mining.model) + mining.prompt_tokens / 1000 + 24 * 32 / 100
+    assert mining.gpu_hours == pytest.approx(seconds / 3600)
+    assert mining.cost == pytest.approx(3.0 * seconds / 3600)
     assert totals(planned.values())["cost"] == pytest.approx(3.0 * sum(line.gpu_hours or 0 for line in planned.values()))
 
 

@@ -31,6 +31,8 @@ REASONING = "reasoning"
 """A column that is new since then; no competitor of that time wrote any."""
 DECIDED_BY = "decided_by"
 """A column that is new since then: what decided a battle or put an answer first."""
+OF_INSTRUCTION = ("language", "difficulty")
+"""The columns of data sets that are new since then."""
 
 
 SAME_TEXT = "d533247e2105917d"
@@ -83,7 +85,8 @@ def materialized(arena: Arena) -> Tables:
     with open_engines(arena) as engines:  # its endpoint does not exist: a request would fail
         materialize(arena, engines, *EVERYTHING)
     assert {usage.sent for usage in engines.total.values()} == {0}
-    return {name: without_reasoning(table).drop(DECIDED_BY, strict=False) for name, table in rows(arena).items()}
+    found = {name: without_reasoning(table).drop(DECIDED_BY, strict=False) for name, table in rows(arena).items()}
+    return {name: table.drop(OF_INSTRUCTION if name.endswith("_dataset") else ()) for name, table in found.items()}
 
 
 def without_same_text(table: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "requirements" / "supported.sh"
 
 
-def told(folder: Path, extra: str, python: str = "", **answers: str) -> tuple[int, str]:
+def outcome(folder: Path, extra: str, python: str = "", **answers: str) -> tuple[int, str]:
     """The status and the line of the script, where `uname` and python give these answers."""
     answers = {"system": "Linux", "machine": "x86_64", "version": "3.11", "free": "99"} | answers
     stubs = {
@@ -30,11 +30,11 @@ def told(folder: Path, extra: str, python: str = "", **answers: str) -> tuple[in
 
 @pytest.mark.parametrize("extra", ["cpu", "gpu"])
 def test_what_the_locks_are_for_is_accepted_without_a_word(extra: str, tmp_path: Path) -> None:
-    assert told(tmp_path, extra) == (0, "")
+    assert outcome(tmp_path, extra) == (0, "")
 
 
 def test_the_lock_of_the_gpu_build_is_for_python_3_12_too(tmp_path: Path) -> None:
-    assert told(tmp_path, "gpu", version="3.12") == (0, "")
+    assert outcome(tmp_path, "gpu", version="3.12") == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_lock_of_the_gpu_build_is_for_python_3_12_too(tmp_path: Path) -> Non
     ],
 )
 def test_what_is_missing_is_one_line(answers: dict[str, str], line: str, tmp_path: Path) -> None:
-    status, error = told(tmp_path, "cpu", **answers)
+    status, error = outcome(tmp_path, "cpu", **answers)
     assert status == 1
     assert error.startswith("make setup: ")
     assert line in error
@@ -58,9 +58,9 @@ def test_what_is_missing_is_one_line(answers: dict[str, str], line: str, tmp_pat
 
 
 def test_the_gpu_build_on_another_processor_is_a_warning(tmp_path: Path) -> None:
-    assert told(tmp_path, "gpu", machine="aarch64") == (0, "make setup: the locked packages were never tried on aarch64\n")
+    assert outcome(tmp_path, "gpu", machine="aarch64") == (0, "make setup: the locked packages were never tried on aarch64\n")
 
 
 def test_this_interpreter_is_accepted(tmp_path: Path) -> None:
     version = ".".join(map(str, sys.version_info[:2]))
-    assert told(tmp_path, "gpu", python=sys.executable, version=version)[0] == 0
+    assert outcome(tmp_path, "gpu", python=sys.executable, version=version)[0] == 0

@@ -5,8 +5,11 @@ when it is started again. README.md explains the results.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import numpy as np
@@ -14,7 +17,7 @@ import polars as pl
 import typer
 from rich.console import Console
 
-from experiments.selection import drawing, evidence, measures, rules
+from experiments.selection import consensus, drawing, evidence, measures, rules, targeted
 from experiments.selection.evidence import Battled, Made
 from experiments.selection.measures import Hits
 from experiments.selection.simulated import sweep
@@ -91,7 +94,8 @@ def opinionated(arena: Arena, engines: Engines, made: Made, truth: pl.DataFrame)
     answers, found = evidence.settled(arena, made, [0]), dict[str, list[Hits]]()
     battled = evidence.battles(arena, made, answers, [0])
     votes = {**battled.votes, OPINION: evidence.opinions(arena, engines, battled.pairs)}
-    add(found, arena, made, answers, truth, Battled(battled.pairs, votes), "; several samples")
+    of = {targeted.NAME: targeted.picks(arena, engines, made, answers, battled)}
+    add(found, arena, made, answers, truth, replace(battled, votes=votes), "; several samples", of)
     return {name: hits for name, (hits,) in found.items()}
 
 
@@ -111,11 +115,17 @@ def add(
     truth: pl.DataFrame,
     battled: Battled,
     suffix: str,
+    picked: Mapping[str, pl.DataFrame] = MappingProxyType({}),
 ) -> None:
-    """Add the hits of each rule and baseline with some answers, one of each competitor, and the votes on their battles."""
+    """Add the hits of each rule and baseline with some answers, one of each competitor, and the votes on their battles; and
+    those of further rules whose picks are given.
+    """
     ids, roster = made.tasks["instruction_id"].to_list(), arena.roster
     right = measures.matrix(answers, truth, ids, roster)
-    chosen = rules.picks(answers, battled.pairs, battled.votes, roster, arena.battles, arena.ratings)
+    battle = (answers, battled.pairs, battled.votes, roster, arena.battles, arena.ratings)
+    chosen = {**rules.picks(*battle), **picked}
+    by_behaviour = rules.ranks(*battle, kind="behaviour")
+    chosen |= {f"{name}, then behaviour": own for name, own in consensus.picks(answers, battled.run, by_behaviour).items()}
     own = measures.baselines(right, answers, truth, ids, roster)
     for name, hits in {**own, **{name: measures.hits_of(one, right, ids, roster) for name, one in chosen.items()}}.items():
         found.setdefault(f"{name}{suffix}", []).append(hits)

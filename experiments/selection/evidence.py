@@ -61,10 +61,13 @@ class Made:
 
 @dataclass(frozen=True)
 class Battled:
-    """The battles between one answer of each competitor to each task, and the votes on them by kind of evidence."""
+    """The battles between one answer of each competitor to each task, the votes on them by kind of evidence, and the outcomes
+    of the tests behind them.
+    """
 
     pairs: dict[str, pl.DataFrame]
     votes: dict[str, dict[str, pl.DataFrame]]
+    run: pl.DataFrame
 
 
 def make(arena: Arena, engines: Engines, tasks: pl.DataFrame, shown: str) -> Made:
@@ -155,6 +158,7 @@ def battles(arena: Arena, made: Made, answers: pl.DataFrame, draws: Sequence[int
             EXECUTION: {m: voting.vote(pairs[m], reports, arena.judges(*sides(m)), *sides(m)) for m in pairs},
             BEHAVIOUR: {m: behaviour_voting.vote(pairs[m], standing, calls, without, *sides(m), weights[m]) for m in pairs},
         },
+        run.join(tests, on=TEST, how="semi"),
     )
 
 

@@ -81,20 +81,7 @@ def picks(
     """
     chosen = {}
     for name in dict.fromkeys(rule.kind for rule in rules if set(KINDS[rule.kind].evidence) <= set(votes)):
-        kind = KINDS[name]
-        counted = settings.model_copy(
-            update={
-                "evidence": kind.evidence,
-                "combine": kind.combine,
-                "votes": kind.votes,
-                "weights": equal_weights({one: votes[one] for one in kind.evidence}),
-            }
-        )
-        tallied = [
-            counting.weighted_outcomes(pairs[m], [votes[one][m] for one in kind.evidence], *sides(m), counted)
-            for m in sorted(pairs)  # the product's order, because Elo in one pass depends on it
-        ]
-        outcomes = pl.concat(tallied).drop_nulls("outcome")
+        kind, outcomes = KINDS[name], outcomes_of(KINDS[name], pairs, votes, settings)
         of_method = {
             method: rated(outcomes, roster, method, ratings) for method in {rule.method for rule in rules if rule.kind == name}
         }
@@ -102,6 +89,38 @@ def picks(
             scored = scores.final_scores(outcomes, of_method[rule.method], answers, roster, alpha=rule.alpha)
             chosen[rule.name] = scored.filter("gold") if kind.ties == "rating" else shortest_of_best(scored, answers)
     return chosen
+
+
+def outcomes_of(kind: Kind, pairs: Mapping[str, pl.DataFrame], votes: Votes, settings: Battles) -> pl.DataFrame:
+    """The outcomes of all battles by one kind of evidence."""
+    changed = {
+        "evidence": kind.evidence,
+        "combine": kind.combine,
+        "votes": kind.votes,
+        "weights": equal_weights({one: votes[one] for one in kind.evidence}),
+    }
+    counted = settings.model_copy(update=changed)
+    tallied = [
+        counting.weighted_outcomes(pairs[m], [votes[one][m] for one in kind.evidence], *sides(m), counted)
+        for m in sorted(pairs)  # the product's order, because Elo in one pass depends on it
+    ]
+    return pl.concat(tallied).drop_nulls("outcome")
+
+
+def ranks(
+    answers: pl.DataFrame,
+    pairs: Mapping[str, pl.DataFrame],
+    votes: Votes,
+    roster: list[str],
+    settings: Battles,
+    ratings: Ratings,
+    *,
+    kind: str,
+) -> pl.DataFrame:
+    """The `rank` of each answer by one kind of evidence, votes only; columns instruction_id, competitor and rank."""
+    outcomes = outcomes_of(KINDS[kind], pairs, votes, settings)
+    scored = scores.final_scores(outcomes, rated(outcomes, roster, "elo", ratings), answers, roster, alpha=0.0)
+    return scored.select("instruction_id", "competitor", "rank")
 
 
 def shortest_of_best(scored: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:

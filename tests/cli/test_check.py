@@ -1,6 +1,7 @@
 """What `check` and its relatives print, without a subprocess."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -45,7 +46,7 @@ def test_a_ledger_that_cannot_be_read_is_one_line(command: list[str], bundled_mo
 def lacking(tmp_path: Path) -> Path:
     """An arena without the weights of its models, the embedding model, the references, and the key of an endpoint."""
     served = {"kind": "endpoint", "urls": ["http://127.0.0.1:9"], "api_key_env": "NO_SUCH_KEY"}
-    competitors = [{"name": name, "model": str(MODEL)} for name in ("ann", "bob", "cyd")]
+    competitors: list[dict[str, Any]] = [{"name": name, "model": str(MODEL)} for name in ("ann", "bob", "cyd")]
     competitors[2] |= {"serve": served}
     values = {"name": "mine", "competitors": competitors, "embedding": {"model": "./embedder"}, "mining": {"samples": 3}}
     file = tmp_path / "mine.yaml"
@@ -58,13 +59,13 @@ def test_a_plan_needs_neither_keys_nor_weights_and_says_what_a_run_would_lack(la
     assert found.exit_code == 0, found.output
     assert f"warrior run {lacking} sends this" in found.stdout.replace("\n", "")
     warnings = [line for line in found.stderr.splitlines() if line.startswith(f"warning: {lacking}:")]
-    for told in (
+    for words in (
         ".serve.api_key_env: expected the environment variable NO_SUCH_KEY; it is not set",
         "embedding.model: expected a model folder with config.json, or a hub id; there is no",
         "analysis.references[0].source: reference set x:",
         f"competitors[0].model: it cannot be loaded: {MODEL} has no weights",
     ):
-        assert any(told in line for line in warnings), (told, warnings)
+        assert any(words in line for line in warnings), (words, warnings)
 
 
 def test_a_plan_without_a_tokenizer_names_whom_it_leaves_out(lacking: Path, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_a_run_without_a_hub_is_over_before_anything_starts(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "words"),
     [
         ("OSError: LanceError(IO): No space left on device (os error 28)", "the disk is full"),
         ("the server ended with status 137 (killed, as Linux does when memory is full)", "memory is full"),
@@ -106,6 +107,6 @@ def test_a_run_without_a_hub_is_over_before_anything_starts(tmp_path: Path) -> N
         ("mined_instructions: 3 of 3 partitions were not materialized.", ""),
     ],
 )
-def test_what_to_do_about_a_full_machine_is_told(error: str, told: str) -> None:
-    assert advice(error).startswith(f"\n{told}" if told else "")
-    assert bool(advice(error)) == bool(told)
+def test_what_to_do_about_a_full_machine_is_said(error: str, words: str) -> None:
+    assert advice(error).startswith(f"\n{words}" if words else "")
+    assert bool(advice(error)) == bool(words)

@@ -24,7 +24,7 @@ def arena_of(model: Path | str, folder: Path, **values: Any) -> Arena:
 
 
 @pytest.mark.parametrize(
-    ("running", "cpu_build", "level", "told"),
+    ("running", "cpu_build", "level", "words"),
     [
         ((3, 9), True, "problem", "too old"),
         ((3, 11), True, "ok", "3.11"),
@@ -34,14 +34,14 @@ def arena_of(model: Path | str, folder: Path, **values: Any) -> Arena:
     ],
 )
 def test_a_version_of_python_is_what_the_locks_are_for(
-    running: tuple[int, int], cpu_build: bool, level: str, told: str
+    running: tuple[int, int], cpu_build: bool, level: str, words: str
 ) -> None:
     found = doctor.python(running, cpu_build)
-    assert (found.level, told in found.text) == (level, True)
+    assert (found.level, words in found.text) == (level, True)
 
 
 @pytest.mark.parametrize(
-    ("name", "machine", "release", "level", "told"),
+    ("name", "machine", "release", "level", "words"),
     [
         ("Linux", "x86_64", "6.1.0-amd64", "ok", "Linux on x86-64"),
         ("Linux", "aarch64", "6.1.0", "note", "Linux on aarch64: the locked packages are for x86-64"),
@@ -50,9 +50,9 @@ def test_a_version_of_python_is_what_the_locks_are_for(
         ("Windows", "AMD64", "11", "problem", "on Windows use WSL 2"),
     ],
 )
-def test_a_system_that_was_never_tried_is_named(name: str, machine: str, release: str, level: str, told: str) -> None:
+def test_a_system_that_was_never_tried_is_named(name: str, machine: str, release: str, level: str, words: str) -> None:
     found = doctor.system(name, machine, release)
-    assert (found.level, told in found.text) == (level, True)
+    assert (found.level, words in found.text) == (level, True)
 
 
 def test_memory_that_the_weights_and_the_cache_do_not_fit_in_is_a_problem(

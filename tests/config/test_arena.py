@@ -103,6 +103,12 @@ def test_the_uri_of_an_object_store_is_not_changed(tmp_path: Path) -> None:
         ("execution: {samples: 2}\n", 6, "execution.samples", "a temperature above 0"),
         ("export: {dpo_rejected: own_sample}\n", 6, "export.dpo_rejected", "answers.samples above 1"),
         ("languages: []\n", 6, "languages", "at least 1 item"),
+        (
+            "languages: [Python, Rust, C]\nbattles: {evidence: [execution, opinion]}\n",
+            6,
+            "languages",
+            "expected Python, whose code can be run, because battles.evidence has `execution`; found Rust, C.",
+        ),
         ("name: again\n", 6, "name", "expected each key once"),
     ],
 )

@@ -116,12 +116,12 @@ def test_a_mistake_is_one_line_and_is_found_at_once(tmp_path: Path, extra: str, 
         ("mining: {temperature: 1}\n", "it is a key of competitors.sampling, mining.settings, difficulty.sampling and others"),
         (
             "mining: {samples:3}\n",
-            "6: mining.samples:3: expected a key of the schema; a colon needs a space after it: `s",
+            "6: mining.samples:3: expected a key of the schema; a colon needs a space after it: `samples: 3`",
         ),
         ("selection: {number: 3}\n", "6: selection.number: expected a key of the schema; the keys here are centres, part_rows"),
         (
             "battles: {verdict: Direct}\n",
-            "6: battles.verdict: expected 'reasoned' or 'direct'; found 'Direct'; did you mean dir",
+            "6: battles.verdict: expected 'reasoned' or 'direct'; found 'Direct'; did you mean direct?",
         ),
         ("ratings: {method: bradley-terry}\n", "found 'bradley-terry'; did you mean bradley_terry?"),
         ("ratings: {method: trueskill}\n", "expected 'elo', 'bradley_terry' or 'judge_aware'; found 'trueskill'"),
@@ -131,22 +131,22 @@ def test_a_mistake_is_one_line_and_is_found_at_once(tmp_path: Path, extra: str, 
         ("engine:\n  serve: http://localhost:8000\n", "7: engine.serve: expected a mapping such as {kind: vllm} or"),
         (
             "engine:\n  serve: {max_model_len: 9}\n",
-            "7: engine.serve.kind: expected `kind: vllm`, `kind: endpoint` or",
+            "7: engine.serve.kind: expected `kind: vllm`, `kind: endpoint` or `kind: chat`",
         ),
         ("name: x\n", "6: name: expected each key once; it is already in line 1"),
         (
             "embedding: {model: a/b/c}\n",
-            "6: embedding.model: expected a hub id such as org/name, or a path that starts",
+            "6: embedding.model: expected a hub id such as org/name, or a path that starts with '.'",
         ),
         ("mining: {samples: -1}\n", "6: mining.samples: expected at least 1; found -1"),
         # Syntax.
         (
             "mining:\n  samples: 3\n   max_tokens: 5\n",
-            "8: arena: expected YAML; this key is indented deeper than",
+            "8: arena: expected YAML; this key is indented deeper than the one before",
         ),
         (
             "mining:\n  samples: 3\n max_tokens: 5\n",
-            "8: arena: expected YAML; this line is indented by 1, and the keys that",
+            "8: arena: expected YAML; this line is indented by 1, and the keys that begin",
         ),
         ("languages:\n  - C\n  samples: 3\n", "8: arena: expected YAML; this line is no item of the list from line 7"),
         ("languages:[Python]\n", "6: arena: expected YAML; a key ends with a colon and a space"),
@@ -212,11 +212,11 @@ def test_a_name_that_no_partition_can_have_is_refused(tmp_path: Path, name: str,
         ("engine:\n  serve:\n    kind: vllm\n    dtype: x\n    vllm: 3\n", ["9: engine.serve.dtype", "10: engine.serve.vllm"]),
         (
             "engine:\n  serve:\n    dtype: auto\n",
-            ["7: engine.serve.kind: expected `kind: vllm`, `kind"],
+            ["7: engine.serve.kind: expected `kind: vllm`, `kind: endpoint` or `kind: chat`; found none"],
         ),
         (
             "engine:\n  serve:\n    kind: foo\n",
-            ["8: engine.serve.kind: expected `kind: vllm`, `kind"],
+            ["8: engine.serve.kind: expected `kind: vllm`, `kind: endpoint` or `kind: chat`; found 'foo'"],
         ),
         # A text of several lines, and characters that YAML counts as line breaks but no editor does.
         ("mining:\n  prompt: |\n    a\n    b\n  samples: x\n", ["7: mining.prompt", "10: mining.samples"]),
@@ -295,3 +295,10 @@ def test_folders_and_devices_are_no_arenas(tmp_path: Path) -> None:
     for path, found in ((tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
         (line,) = mistakes(path)
         assert line == f" expected an arena's YAML file; this is {found}"
+
+
+def test_the_quick_start_s_newcomer_is_appended_and_changes_nothing_else() -> None:
+    arenas = Path(__file__).parents[2] / "arenas"
+    before, after = (load_arena(arenas / f"{name}.yaml") for name in ("quickstart", "quickstart_newcomer"))
+    assert after.roster[:-1] == before.roster
+    assert after.model_copy(update={"competitors": before.competitors}) == before

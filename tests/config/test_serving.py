@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from tests.config.test_arena import written
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.arena_file import ArenaError, load_arena
-from warrior_dagster.config.serving import PURPOSES, ChatService, TemplateArguments
+from warrior_dagster.config.serving import PURPOSES, ChatService, Speed, TemplateArguments
 from warrior_dagster.inference.usage import Usage
 from warrior_dagster.materialization.recording import usage_metadata
 from warrior_dagster.planning.preflight import missing_here
@@ -144,6 +144,36 @@ def test_a_run_reports_what_the_tokens_of_a_service_cost_beside_gpu_hours(tmp_pa
     assert spent["cost"] == pytest.approx(3 + 6)
     unknown = with_service(tmp_path, "", "engine: {price_per_gpu_hour: 3}\n")
     assert "cost" not in usage_metadata(used, unknown)
+
+
+def test_gpu_hours_of_an_endpoint_count_the_gpus_of_each_url(tmp_path: Path) -> None:
+    def devices(serve: str) -> int:
+        return load_arena(written(tmp_path, f"{ROSTER}engine: {{serve: {serve}}}\n")).devices("org/a")
+
+    assert devices("{kind: endpoint, urls: [http://a, http://b]}") == 2
+    assert devices("{kind: endpoint, urls: [http://a, http://b], gpus: 4}") == 8
+    assert devices("{kind: vllm, tensor_parallel_size: 4}") == 4
+
+
+def test_a_speed_is_stated_where_the_server_is(tmp_path: Path) -> None:
+    speed = "speed: {prompt: 20000, completion: 4000}"
+    own = f"  - {{name: d, model: m, serve: {{kind: vllm, {speed}}}}}\n"
+    arena = load_arena(written(tmp_path, f"{ROSTER}{own}"))
+    assert arena.server_of("m").speed == Speed(prompt=20000, completion=4000)
+    assert arena.server_of("org/a").speed is None
+    for wrong in ("{prompt: 1}", "{prompt: 0, completion: 1}", "7"):
+        with pytest.raises(ArenaError, match=r"engine\.serve\.speed"):
+            load_arena(written(tmp_path, f"{ROSTER}engine: {{serve: {{kind: vllm, speed: {wrong}}}}}\n"))
+
+
+def test_the_earlier_key_of_a_speed_is_refused_with_the_present_one(tmp_path: Path) -> None:
+    with pytest.raises(ArenaError) as refused:
+        load_arena(written(tmp_path, f"{ROSTER}engine: {{tokens_per_second: 100}}\n"))
+    (line,) = str(refused.value).splitlines()
+    assert line.endswith(
+        ":6: engine: expected no tokens_per_second, which is now serve: {speed: {prompt: N, completion: N}}, the tokens that"
+        " one server reads and writes in a second"
+    )
 
 
 @pytest.mark.parametrize("key", ["revision: main", "template_arguments: {always: {enable_thinking: false}}"])

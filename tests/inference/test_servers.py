@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_the_error_of_a_server_that_ends_at_once_has_the_end_of_its_log(
         pass
 
 
-def test_a_server_that_is_killed_is_told_to_have_lacked_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_killed_says_that_memory_was_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
     monkeypatch.setattr(vllm, "server_command", lambda *_, **__: killed)
     with (
@@ -126,7 +126,8 @@ def test_a_missing_key_is_a_failure_of_that_server_alone(
     monkeypatch.delenv("THE_KEY", raising=False)
     if value:
         monkeypatch.setenv("THE_KEY", value)
-    settings = {"endpoint": Endpoint, "chat": ChatService}[kind](kind=kind, urls=("http://127.0.0.1:1",), api_key_env="THE_KEY")
+    values: dict[str, Any] = {"kind": kind, "urls": ("http://127.0.0.1:1",), "api_key_env": "THE_KEY"}
+    settings = Endpoint(**values) if kind == "endpoint" else ChatService(**values)
     with (
         pytest.raises(ServerFailed, match="expected an API key in the environment variable THE_KEY"),
         SERVERS[kind].connect(ServedModel("m@main", "m", None, settings), settings, tmp_path, 0),

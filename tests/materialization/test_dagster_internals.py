@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pytest
+from dagster._core.execution.backfill import BulkActionStatus
 
 import warrior_dagster
 from warrior_dagster.config.arena import Arena
@@ -23,14 +26,10 @@ def test_no_other_module_uses_a_private_interface() -> None:
     assert users == {"materialization/dagster_internals.py"}
 
 
-def test_the_graph_of_assets_maps_partitions_to_those_they_read(make_arena: MakeArena) -> None:
+def test_the_graph_of_assets_has_their_edges(make_arena: MakeArena) -> None:
     scope = Scope(make_arena())
     graph = dagster_internals.graph_of_assets(arena_assets(scope))
-    read = dagster_internals.upstream_partitions
-    assert read(graph, scope.key("judge_votes"), scope.key("answers"), "ann__cyd") == ["ann", "cyd"]
-    assert read(graph, scope.key("answers"), scope.key("selected_instructions"), "ann") == ["ann", "bob", "cyd"]
-    assert read(graph, scope.key("elo_ratings"), scope.key("battle_outcomes"), "_all") == ["ann__bob", "ann__cyd", "bob__cyd"]
-    assert read(graph, scope.key("answer_scores"), scope.key("elo_ratings"), "_all") is None
+    assert graph.get(scope.key("judge_votes")).parent_keys == {scope.key("answers")}
 
 
 def test_a_run_and_a_repository_have_the_graph_of_all_assets(make_arena: MakeArena) -> None:
@@ -52,9 +51,32 @@ def test_a_run_and_a_repository_have_the_graph_of_all_assets(make_arena: MakeAre
 
 
 def test_a_backfill_starts_with_its_partitions_and_title(make_arena: MakeArena) -> None:
-    repository = build_definitions(make_arena()).get_repository_def()
-    with dg.instance_for_test() as instance:
-        with dg.build_sensor_context(instance=instance, repository_def=repository) as context:
-            started = dagster_internals.start_backfill(context, [dg.AssetKey("mined_instructions")], ["bob"], "new: bob")
+    assets = arena_assets(Scope(make_arena()))
+    with dg.DagsterInstance.ephemeral() as instance:
+        started = dagster_internals.start_backfill(instance, assets, ["bob"], "new: bob")
         (backfill,) = instance.get_backfills()
+        assert dagster_internals.running_backfills(instance, [dg.AssetKey("mined_instructions")]) == [started]
+        assert dagster_internals.running_backfills(instance, [dg.AssetKey("another")]) == []
+        instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))  # type: ignore[no-untyped-call]
+        assert dagster_internals.running_backfills(instance, [dg.AssetKey("mined_instructions")]) == []
     assert (backfill.backfill_id, backfill.title) == (started, "new: bob")
+    targeted = backfill.asset_backfill_data.target_subset  # type: ignore[union-attr]
+    assert set(targeted.get_partitions_subset(dg.AssetKey("mined_instructions")).get_partition_keys()) == {"bob"}
+    assert set(targeted.get_partitions_subset(dg.AssetKey("answers")).get_partition_keys()) == {"ann", "bob", "cyd"}
+
+
+@pytest.mark.parametrize("cron", ["0 20 * * *", "@daily", "*/7 3-5 * * 1-5"])
+def test_the_last_and_the_next_time_of_a_cron_schedule_enclose_a_moment_and_include_it(cron: str) -> None:
+    moment = datetime(2026, 3, 29, 11, 30, tzinfo=UTC)  # the day on which Berlin's clocks go forward
+    last = dagster_internals.last_cron_time(cron, "Europe/Berlin", moment)
+    following = dagster_internals.next_cron_time(cron, "Europe/Berlin", moment)
+    assert last < moment < following
+    for exact in (last, following):
+        assert dagster_internals.last_cron_time(cron, "Europe/Berlin", exact) == exact
+        assert dagster_internals.next_cron_time(cron, "Europe/Berlin", exact) == exact
+
+
+def test_cron_times_are_those_of_their_time_zone() -> None:
+    moment = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert dagster_internals.last_cron_time("0 20 * * *", "Europe/Berlin", moment) == datetime(2026, 6, 30, 18, tzinfo=UTC)
+    assert dagster_internals.next_cron_time("0 20 * * *", "Europe/Berlin", moment) == datetime(2026, 7, 1, 18, tzinfo=UTC)

@@ -5,7 +5,7 @@ import polars as pl
 from hypothesis import given
 
 from tests.hostile_text import TEXTS, obeyed
-from warrior_dagster.materialization.recording import PREVIEW_CHARS, PREVIEW_ROWS, cells, partition_metadata
+from warrior_dagster.materialization.recording import PREVIEW_CHARS, PREVIEW_ROWS, partition_metadata
 from warrior_dagster.warehouse.tables import Written
 
 
@@ -15,14 +15,21 @@ def test_a_preview_is_no_markdown_and_has_nothing_that_a_browser_obeys(text: str
     metadata = partition_metadata(Written(1, "h", 1, frame))
     assert not [value for value in metadata.values() if isinstance(value, dg.MarkdownMetadataValue)]
     preview = metadata["preview"]
-    assert isinstance(preview, dg.JsonMetadataValue)
-    assert isinstance(preview.value, list)
-    assert not obeyed("".join(value for row in preview.value for value in row.values()))
+    assert isinstance(preview, dg.TableMetadataValue)  # the UI shows its cells as text
+    assert not obeyed("".join(str(value) for record in preview.records for value in record.data.values()))
 
 
 def test_a_preview_has_the_first_rows_with_short_values_and_without_ids_and_vectors() -> None:
     vectors = pl.Series([[0.5, 0.5]] * 9, dtype=pl.Array(pl.Float32, 2))
-    frame = pl.DataFrame({"row_id": "r", "text": ["word\n\n" * 100] * 9, "score": 1 / 3, "vector": vectors})
-    rows = cells(frame.head(PREVIEW_ROWS))
-    assert len(rows) == PREVIEW_ROWS
-    assert rows[0] == {"text": ("word " * 100)[: PREVIEW_CHARS - 1] + "…", "score": "0.3333"}
+    frame = pl.DataFrame({"row_id": "r", "text": ["word\n\n" * 100] * 9, "score": 1 / 3, "missing": None, "vector": vectors})
+    preview = partition_metadata(Written(9, "h", 1, frame))["preview"]
+    assert len(preview.records) == PREVIEW_ROWS == 5
+    assert preview.records[0].data == {"text": ("word " * 100)[: PREVIEW_CHARS - 1] + "…", "score": "0.3333", "missing": ""}
+    assert [(column.name, column.type) for column in preview.schema.columns] == [
+        ("text", "String"), ("score", "Float64"), ("missing", "Null")
+    ]  # fmt: skip
+
+
+def test_a_partition_without_rows_has_a_preview_with_its_columns_alone() -> None:
+    preview = partition_metadata(Written(0, "h", 1, pl.DataFrame(schema={"row_id": pl.String, "text": pl.String})))["preview"]
+    assert (preview.records, [column.name for column in preview.schema.columns]) == ([], ["text"])

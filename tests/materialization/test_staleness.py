@@ -22,18 +22,19 @@ from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 MakeArena = Callable[..., Arena]
 
 
-def test_a_partition_reads_the_partitions_that_the_graph_names(make_arena: MakeArena) -> None:
-    graph = build_definitions(make_arena(("ann", "bob", "cyd", "dan"))).resolve_asset_graph()
+def test_a_partition_reads_the_partitions_that_its_table_declares(make_arena: MakeArena) -> None:
     roster = ["ann", "bob", "cyd", "dan"]
-    assert reads(graph, dg.AssetKey("mined_instructions"), "bob") == {}
-    assert reads(graph, dg.AssetKey("unique_instructions"), "bob") == {"mined_instructions": ["ann", "bob"]}
-    assert reads(graph, dg.AssetKey("answers"), "bob") == {"selected_instructions": roster}
-    assert reads(graph, dg.AssetKey("judge_votes"), "bob__dan") == {
+    arena = make_arena(tuple(roster))
+    graph, scope = build_definitions(arena).resolve_asset_graph(), Scope(arena)
+    assert reads(scope, graph, dg.AssetKey("mined_instructions"), "bob") == {}
+    assert reads(scope, graph, dg.AssetKey("unique_instructions"), "bob") == {"mined_instructions": ["ann", "bob"]}
+    assert reads(scope, graph, dg.AssetKey("answers"), "bob") == {"selected_instructions": roster}
+    assert reads(scope, graph, dg.AssetKey("judge_votes"), "bob__dan") == {
         "answers": ["bob", "dan"],
         "selected_instructions": roster,
     }
-    assert len(reads(graph, dg.AssetKey("elo_ratings"), WHOLE)["battle_outcomes"]) == 6
-    assert reads(graph, dg.AssetKey("answer_scores"), WHOLE)["elo_ratings"] == [WHOLE]
+    assert len(reads(scope, graph, dg.AssetKey("elo_ratings"), WHOLE)["battle_outcomes"]) == 6
+    assert reads(scope, graph, dg.AssetKey("answer_scores"), WHOLE)["elo_ratings"] == [WHOLE]
 
 
 def test_everything_is_missing_then_up_to_date_and_stays_so_after_a_second_run(
@@ -90,8 +91,8 @@ def test_the_rows_that_a_step_read_count_even_if_they_were_replaced_meanwhile(fi
     Warehouse(arena.warehouse).write("elo_ratings", WHOLE, rows.drop("partition").with_columns(pl.col("rating") + 1))
     from warrior_dagster.materialization.staleness import save_fingerprints
 
-    save_fingerprints(graph, dg.AssetKey("answer_scores"), [WHOLE], warehouse)
-    found = stale_partitions(graph, dg.AssetKey("answer_scores"), Warehouse(arena.warehouse))
+    save_fingerprints(Scope(arena), graph, dg.AssetKey("answer_scores"), [WHOLE], warehouse)
+    found = stale_partitions(Scope(arena), graph, dg.AssetKey("answer_scores"), Warehouse(arena.warehouse))
     assert found == {WHOLE: "the rows of elo_ratings have changed"}
 
 

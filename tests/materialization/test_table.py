@@ -75,7 +75,9 @@ def test_the_assets_of_an_arena_are_its_tables(make_arena: MakeArena) -> None:
 
 def filled(arena: Arena, fill: Callable[[Step], dg.MaterializeResult[Any]], reads: dict[str, str]) -> dg.ExecuteInProcessResult:
     """A run that fills a table with a function."""
-    described = table("filled", partitioned_by="nothing", columns=("row_id", "value"), reads=reads, origins=origins())(fill)
+    described = table(
+        "filled", group="tests", partitioned_by="nothing", columns=("row_id", "value"), reads=reads, origins=origins()
+    )(fill)
     made = described.make(Scope(arena))
     return dg.materialize([made], resources=arena_resources(Scope(arena)), raise_on_error=False)
 

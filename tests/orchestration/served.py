@@ -34,9 +34,9 @@ from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.orchestration.definitions import build_definitions
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.writer import LedgerWriter
-from warrior_dagster.orchestration import automation_sensor, roster_sensor
+from warrior_dagster.orchestration import automation_sensor, new_competitors, scheduled_update
 
-roster_sensor.SECONDS, automation_sensor.SECONDS = 2, 5
+new_competitors.SECONDS, automation_sensor.SECONDS, scheduled_update.SECONDS = 2, 5, 2
 FILE = Path(os.environ["WARRIOR_ARENA"])
 arena = load_arena(FILE)
 
@@ -136,21 +136,6 @@ class Dagster:
         selector = {**REPOSITORY, "sensorName": sensor}
         found = self.ask("mutation($s: SensorSelector!) { startSensor(sensorSelector: $s) { __typename } }", s=selector)
         assert found["startSensor"]["__typename"] == "Sensor", found
-
-    def turn_on_schedule(self, schedule: str) -> None:
-        """The switch of a schedule."""
-        selector = {**REPOSITORY, "scheduleName": schedule}
-        found = self.ask("mutation($s: ScheduleSelector!) { startSchedule(scheduleSelector: $s) { __typename } }", s=selector)
-        assert found["startSchedule"]["__typename"] == "ScheduleStateResult", found
-
-    def ticks(self, schedule: str) -> list[dict[str, Any]]:
-        """The ticks of a schedule, the newest first: `status`, `runIds`, `skipReason`."""
-        found = self.ask(
-            "query($s: ScheduleSelector!) { scheduleOrError(scheduleSelector: $s) { ... on Schedule { scheduleState {"
-            " ticks { status runIds skipReason } } } } }",
-            s={**REPOSITORY, "scheduleName": schedule},
-        )
-        return list(found["scheduleOrError"]["scheduleState"]["ticks"])
 
     def ticked(self, sensor: str) -> list[str]:
         """The status of each tick of a sensor, the newest first."""

@@ -1,4 +1,4 @@
-"""The schedule and the automation of an arena, with a real daemon."""
+"""The scheduled update and the automation of an arena, with a real daemon."""
 
 from collections.abc import Callable
 
@@ -7,53 +7,45 @@ import pytest
 
 from tests.orchestration.growing import NAMES, Arena
 from tests.orchestration.served import Dagster, waited
-from warrior_dagster.config.arena_file import load_arena
-from warrior_dagster.config.matchups import matchup_keys, sides
+from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG
-from warrior_dagster.orchestration.matchup_schedule import interval_widths
-from warrior_dagster.warehouse.tables import Warehouse
+from warrior_dagster.orchestration.scheduled_update import SENSOR, WINDOW
 
 pytestmark = pytest.mark.served
-SCHEDULE = "nightly_matchups"
 DOWNSTREAM_OF_RATINGS = {
     *("elo_ratings", "answer_scores", "benchmark_overlap", "sft_dataset", "dpo_dataset", "kto_dataset"),
     *("funnel", "rating_history", "arena_report"),
 }
+AUTOMATION = "make_everything_current"
 BY_AUTOMATION = {"dagster/from_automation_condition": "true"}
 AUTOMATION_LOOKS = 3
 """Automation is finished after this many ticks in a row without a request or a run."""
 
 
-def test_the_schedule_starts_missing_matchups_then_the_least_certain_and_none_that_is_up_to_date(
-    ui: tuple[Dagster, Arena],
-) -> None:
+def test_the_scheduled_update_does_all_work_of_a_newcomer_within_the_matchups_of_each_window(ui: tuple[Dagster, Arena]) -> None:
     dagster, arena = ui
-    arena.append("dan", schedule={"cron": "* * * * *", "matchups": 4})
+    arena.append("dan", schedule={"cron": "* * * * *", "hours": 1, "matchups": 4})  # a window for each minute
     dagster.reload()
-    of_competitors = arena.assets()[:6]
-    assert of_competitors[-1] == "answers"
-    assert dagster.finished(dagster.backfill(of_competitors, ["dan"])) == "COMPLETED_SUCCESS"
-    keys, widths = matchup_keys(arena.names), interval_widths(Warehouse(load_arena(arena.file).warehouse))
-    old = [key for key in keys if "dan" not in key]
-    assert set(arena.stale()["judge_votes"]) == set(keys)  # dan's are missing, the others lack its instructions
-    widest = max(old, key=lambda key: sum(widths[name] for name in sides(key)))
-    dagster.turn_on_schedule(SCHEDULE)
-
-    def taken() -> list[set[str]]:
-        """The matchups of each tick so far, the oldest first; none once everything is up to date."""
-        with dg.DagsterInstance.from_config(str(dagster.home)) as instance:
-            found = []
-            for tick in reversed(dagster.ticks(SCHEDULE)):
-                runs = [instance.get_run_by_id(run) for run in tick["runIds"]]
-                ends = [(run.tags[RANGE_START_TAG], run.tags[RANGE_END_TAG]) for run in runs if run]
-                found.append({key for a, b in ends for key in keys[keys.index(a) : keys.index(b) + 1]})
-            return found
-
-    waited(lambda: dagster.ticks(SCHEDULE) and dagster.ticks(SCHEDULE)[0]["skipReason"] == "every matchup is up to date")
-    first, *later = taken()
-    assert first == {*set(keys) - set(old), widest}
-    assert set().union(*later) == set(old) - {widest}
-    assert not {"judge_votes", "battle_outcomes"} & set(arena.stale())
+    dagster.turn_on(SENSOR)
+    waited(lambda: dagster.said(SENSOR) == "everything is up to date", 900)
+    assert arena.complete()
+    keys, taken = matchup_keys(arena.names), dict[str, set[str]]()
+    with dg.DagsterInstance.from_config(str(dagster.home)) as instance:
+        runs = [run for run in instance.get_runs() if WINDOW in run.tags]
+    assert {run.status for run in runs} == {dg.DagsterRunStatus.SUCCESS}
+    for run in reversed(runs):
+        made, first, last = run.asset_selection or (), run.tags.get(RANGE_START_TAG), run.tags.get(RANGE_END_TAG)
+        if dg.AssetKey("mined_instructions") in made:
+            assert (first, last) == ("dan", "dan")
+        if dg.AssetKey("judge_votes") in made:
+            assert dg.AssetKey("battle_outcomes") in made  # it follows without a request
+            assert first
+            assert last
+            taken.setdefault(run.tags[WINDOW], set()).update(keys[keys.index(first) : keys.index(last) + 1])
+    assert sorted(key for of_window in taken.values() for key in of_window) == sorted(keys)
+    assert all(len(of_window) <= 4 for of_window in taken.values())
+    new = {key for key in keys if "dan" in key}
+    assert new <= next(iter(taken.values()))  # they are missing, and the others lack its instructions
 
 
 def test_automation_materializes_exactly_what_depends_on_a_change(ui: tuple[Dagster, Arena]) -> None:
@@ -65,10 +57,10 @@ def test_automation_materializes_exactly_what_depends_on_a_change(ui: tuple[Dags
         with dg.DagsterInstance.from_config(str(dagster.home)) as instance:
             before = {run.run_id for run in instance.get_runs()}
             event()
-            looked = len(dagster.ticked("automation"))
+            looked = len(dagster.ticked(AUTOMATION))
 
             def quiet() -> bool:
-                ticks = dagster.ticked("automation")
+                ticks = dagster.ticked(AUTOMATION)
                 over = all(run.is_finished for run in instance.get_runs()) and not set(arena.stale())
                 return over and len(ticks) >= looked + AUTOMATION_LOOKS and set(ticks[:AUTOMATION_LOOKS]) == {"SKIPPED"}
 
@@ -91,7 +83,7 @@ def test_automation_materializes_exactly_what_depends_on_a_change(ui: tuple[Dags
         arena.append("dan", **another_k)
         dagster.reload()
 
-    assert made_by(lambda: dagster.turn_on("automation")) == {}  # everything is up to date
+    assert made_by(lambda: dagster.turn_on(AUTOMATION)) == {}  # everything is up to date
     another_k = {"ratings": {"bootstrap_rounds": 5, "k": 20.0}}
     rated = made_by(lambda: changed(**another_k))
     assert {"elo_ratings", "answer_scores", "sft_dataset", "rating_history", "arena_report"} <= set(rated)

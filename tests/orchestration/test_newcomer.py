@@ -16,21 +16,21 @@ def test_all_work_of_a_new_competitor_is_done_by_one_backfill_by_the_sensor_or_i
     ui: tuple[Dagster, Arena],
 ) -> None:
     dagster, arena = ui
-    waited(lambda: dagster.said("roster") == "no competitor is new")
+    waited(lambda: dagster.said("new_competitors") == "no competitor is new")
     brought_by_one_choice(dagster, arena, "dan")
     brought_by_the_sensor(dagster, arena, "eve")
     brought_in_steps(dagster, arena, "fay")
 
 
 def brought_by_one_choice(dagster: Dagster, arena: Arena, newcomer: str) -> None:
-    """The roster sensor reports the new competitor and its cost; one backfill from its partition does all of the work."""
+    """The sensor reports the new competitor and its cost; one backfill from its partition does all of the work."""
     before = arena.starts()
     arena.append(newcomer)
-    waited(lambda: dagster.said("roster") == f"arena.yaml has changed: new are {newcomer}; reload the code location")
+    waited(lambda: dagster.said("new_competitors") == f"arena.yaml has changed: new are {newcomer}; reload the code location")
     dagster.reload()
-    to_start = f"to start it, materialize mined_instructions and everything downstream of it for {newcomer}"
-    waited(lambda: dagster.said("roster").startswith(f"new: {newcomer}; {to_start}; materializing everything will send "))
-    assert "requests" in dagster.said("roster")
+    to_start = "to start, launch the job materialize_new_competitors; materializing everything will send "
+    waited(lambda: dagster.said("new_competitors").startswith(f"new: {newcomer}; {to_start}"))
+    assert "requests" in dagster.said("new_competitors")
     assert dagster.backfills() == {}
     assert dagster.finished(dagster.backfill(arena.assets(), [newcomer])) == "COMPLETED_SUCCESS"
     assert arena.complete()
@@ -47,7 +47,7 @@ def brought_by_the_sensor(dagster: Dagster, arena: Arena, newcomer: str) -> None
     (started,) = waited(lambda: set(dagster.backfills()) - earlier)
     assert dagster.finished(started) == "COMPLETED_SUCCESS"
     assert arena.complete()
-    waited(lambda: dagster.said("roster") == "no competitor is new")
+    waited(lambda: dagster.said("new_competitors") == "no competitor is new")
     assert set(dagster.backfills()) - earlier == {started}
 
 

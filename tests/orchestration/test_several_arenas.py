@@ -48,8 +48,10 @@ def test_names_of_assets_jobs_sensors_and_schedules_start_with_the_arena_s_name(
     assert {key.split("/")[0] for key in keys} == {"first", "second"}
     sensors, schedules = repository.sensor_defs, repository.schedule_defs
     names = [*(one.name for one in sensors), *(one.name for one in schedules), *repository.job_names]
-    own = [name for name in names if name != "prune_runs" and not name.startswith("__")]
+    shared = {"prune_runs", "failed_runs", "failed_checks"}
+    own = [name for name in names if name not in shared and not name.startswith("__")]
     assert {name.split("__")[0] for name in own} == {"first", "second"}
+    assert {graph.get(key).group_name.split("/")[0] for key in graph.get_all_asset_keys()} == {"first", "second"}
     parents = graph.get(dg.AssetKey(["second", "answers"])).parent_keys
     assert parents == {dg.AssetKey(["second", "selected_instructions"])}
 
@@ -57,7 +59,7 @@ def test_names_of_assets_jobs_sensors_and_schedules_start_with_the_arena_s_name(
 def test_a_single_arena_has_no_prefix(files: list[Path]) -> None:
     defs = definitions.definitions_of_files(files[:1])
     assert dg.AssetKey("answers") in defs.resolve_asset_graph().get_all_asset_keys()
-    assert defs.get_repository_def().has_job("battle_matchups")
+    assert defs.get_repository_def().has_sensor_def("new_competitors")
 
 
 def test_arenas_with_the_same_name_are_refused(files: list[Path]) -> None:

@@ -1,6 +1,5 @@
 """The plan counts the runs of code that are known, and of the others no more than there can be."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -60,7 +59,7 @@ def line(
     arena: Arena, table: Table, given: list[dict[str, Any]], written: list[dict[str, Any]], samples: bool = False
 ) -> runs.RunsLine:
     """The line of a table, from the rows of answers and tests that the ledger has."""
-    of_answers = StagePlan(answer_samples if samples else answers, {}, Counter(), selected=SELECTED, asked_about=2)
+    of_answers = StagePlan(answer_samples if samples else answers, {}, selected=SELECTED, asked_about=2)
     of_answers.rows = of_answers.battling = pl.DataFrame(given, schema=answering.SAMPLE_SCHEMA)
     if samples:
         known = settled(arena, open_warehouse(arena), given, written)

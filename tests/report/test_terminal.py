@@ -1,12 +1,10 @@
 """What the terminal gets: text of models as it is, and nothing that the terminal would obey."""
 
 import io
-import os
 import re
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import polars as pl
 import pytest
@@ -17,8 +15,6 @@ from rich.console import Console
 from tests.hostile_text import TEXTS, obeyed
 from warrior_dagster.cli import output
 from warrior_dagster.inference.progress import Progress, periodic_log, progress_bars
-from warrior_dagster.planning.cost import PlanLine, totals
-from warrior_dagster.planning.runs import RunsLine
 from warrior_dagster.report import terminal
 from warrior_dagster.report.behaviours import compared
 
@@ -75,8 +71,6 @@ def test_no_text_of_a_model_is_obeyed_by_the_terminal(text: str) -> None:
     terminal.show_found(
         on, pl.DataFrame([{"instruction_id": "1", "competitor": "a", "instruction": text.encode("utf-8", "replace").decode()}])
     )
-    lines = [PlanLine("mining", f"org/{text}", 1, 1, 0, 1, 1, None, None, text)]
-    terminal.show_plan(on, lines, totals(lines))
     assert not obeyed(printed(on))
 
 
@@ -116,47 +110,13 @@ def test_the_reason_comes_before_the_answers_and_equal_values_of_the_best_are_ma
     assert battle == ["b and a", "a", "execution", "25%", "50%"]
 
 
-class OneRow:
-    """In place of a warehouse: a data set of one row."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def read(self, *_: object) -> pl.DataFrame:
-        text = self.text.encode("utf-8", "replace").decode()
-        row = {"score": 1.0, "attacker": "a", "competitor": "b", "messages": [{"role": "user", "content": text}]}
-        return pl.DataFrame([row])
-
-
-def show_result(on: Console, text: str) -> None:
-    """Print the result of a run whose best row and paths are `text`."""
-    counts = {"battles": 1, "wins": 1, "ties": 0, "losses": 0}
-    result = {
-        "ratings": [{"competitor": "a", "rating": 1.0, "low": None, "high": None, **counts}],
-        "rows": {"sft_dataset": 1, "selected_instructions": 1},
-        "seconds": {},
-        "exports": {"sft": text},
-        "warehouse": text,
-    }
-    warehouse: Any = OneRow(text)
-    with patch.dict(os.environ, {"DAGSTER_HOME": "/nowhere"}):
-        terminal.show_result(on, warehouse, result)
-
-
-@given(TEXTS)
-def test_no_result_of_a_run_is_obeyed_by_the_terminal(text: str) -> None:
-    show_result(on := console(), text)
-    assert not obeyed(printed(on))
-
-
 MARKUP = "[bold]x[/bold] [link=http://x]y[/link] [/] :bug: \\[red]"
 
 
 def test_markup_and_codes_of_emoji_in_a_text_are_shown_as_they_are() -> None:
     on = console()
     terminal.show_lineage(on, lineage_of(MARKUP))
-    show_result(on, MARKUP)
-    assert printed(on).count(MARKUP) >= 8
+    assert printed(on).count(MARKUP) >= 6
     assert printed(on).count("bold") == 2 * printed(on).count("[bold]x[/bold]")
 
 
@@ -189,16 +149,3 @@ def test_no_reason_of_a_server_is_obeyed_in_a_progress(text: str) -> None:
     assert not obeyed("".join(lines))
     assert "votes" in printed(on)
     assert not obeyed(re.sub(r"\x1b\[(?:\?25[lh]|\d*[A-K])|\r", "", printed(on)))  # what a bar needs to be drawn again
-
-
-def test_runs_of_code_are_shown_with_their_time_or_that_it_is_unknown() -> None:
-    known = RunsLine("execution_results", 5, 0, 0, 0.0, "")
-    slow = RunsLine("execution_results", 0, 90, 60, 30.0, "expected: so far")
-    unknown = RunsLine("execution_results", 0, 90, 0, None, "no isolation")
-    terminal.show_runs(on := console(), [known, slow, unknown])
-    assert printed(on).splitlines() == [
-        "execution_results: 0 runs of code to do, 5 done",
-        "execution_results: 90 runs of code to do (60 of them expected), 0 done; at least 30 s on this machine"
-        " (expected: so far)",
-        "execution_results: 90 runs of code to do, 0 done; time unknown on this machine (no isolation)",
-    ]

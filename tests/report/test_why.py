@@ -67,7 +67,7 @@ def test_where_no_evidence_decided_it_says_so_and_what_becomes_of_it(decided_by:
     first, second = reasons(one, "leave_out")
     assert first == f"No evidence put ann first, only {because}."
     assert second.startswith("It is in no data set: what no evidence put first")
-    assert reasons(one, "keep")[1] == "It is exported all the same (export.undecided: keep)."
+    assert reasons(one, "keep")[1] == "It is exported anyway (export.undecided: keep)."
 
 
 def test_an_answer_without_opponents_won_without_a_decision() -> None:

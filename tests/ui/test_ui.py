@@ -64,16 +64,26 @@ def finished(page: Page, run: str) -> None:
 
 
 def test_the_graph_shows_every_group_and_asset(browser: Browser, address: str) -> None:
-    groups = ("competitors", "matchups", "leaderboard", "analysis")
+    groups = ("mining", "curation", "answers", "evidence", "battles", "ratings", "datasets", "analysis")
     expanded = ",".join(f"global@global:{group}" for group in groups)  # as the UI writes it after a click on each group
-    with page_of(browser, device_scale_factor=1.5) as page:
-        page.set_viewport_size({"width": 1900, "height": 2000})
-        page.goto(f"{address}/asset-groups?expanded={quote(expanded)}")
-        for drawn in (*groups, "mined_instructions", "generated_tests", "judge_votes", "sft_dataset", "arena_report"):
-            expect(page.locator("foreignObject").get_by_text(drawn, exact=True)).to_be_attached()
-        page.get_by_text("Hide navigation").first.click()
-        page.wait_for_timeout(SETTLED)
-        shoot(page, "graph")
+    inside = ("mined_instructions", "generated_tests", "judge_exams", "judge_votes", "sft_dataset", "arena_report")
+    for name, query, drawn in (("groups", "", groups), ("graph", f"?expanded={quote(expanded)}", (*groups, *inside))):
+        with page_of(browser, device_scale_factor=1.5) as page:
+            page.set_viewport_size({"width": 2200, "height": 900})
+            page.goto(f"{address}/asset-groups{query}")
+            for one in drawn:
+                expect(page.locator("foreignObject").get_by_text(one, exact=True).first).to_be_attached()
+            page.get_by_text("Hide navigation").first.click()
+            page.wait_for_timeout(SETTLED)
+            shoot(page, name)
+
+
+def test_the_page_of_an_asset_says_what_it_costs_describes_its_columns_and_shows_rows(page: Page, address: str) -> None:
+    page.goto(f"{address}/assets/head_to_head")
+    expect(page.get_by_text("no request is sent").first).to_be_visible()
+    expect(page.get_by_text("a tie counts half").first).to_be_visible()  # of the column win_rate
+    expect(page.get_by_role("columnheader", name="win_rate", exact=True).first).to_be_visible()  # of the preview
+    shoot(page, "asset")
 
 
 def test_a_stage_is_materialized_from_its_page(page: Page, address: str) -> None:

@@ -194,7 +194,7 @@ def test_an_earlier_folder_of_another_user_is_ignored(home: Path, tmp_path: Path
     assert list(local_folder(STORE).iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_or_has_no_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_made_or_has_no_room_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     assert no_room(tmp_path / "file" / "w").endswith(f"{tmp_path}/file is a file")
     monkeypatch.setattr(state, "LEAST_FREE", 0)

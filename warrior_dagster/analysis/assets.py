@@ -22,6 +22,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import MINED_FROM
 from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.staleness import table_of
@@ -32,12 +33,21 @@ from warrior_dagster.stages.ratings.assets import rated_votes, read_votes, read_
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 JUDGES_ARE_SOUND = "judges_are_sound"
-table = partial(description.table, partitioned_by="nothing", group="analysis", kinds=("polars", "matplotlib", "lancedb"))
+GROUP = "analysis"
+table = partial(description.table, partitioned_by="nothing", group=GROUP, kinds=("polars", "matplotlib", "lancedb"))
 
 
 @description.table(
+    group=GROUP,
     partitioned_by="competitor",
     columns=(*categories.SCHEMA, "competitor"),
+    meanings={
+        "competitor": MINED_FROM,
+        "judge": "The competitor that says the category.",
+        "category": "The kind of task; empty if the judge abstained.",
+        "probability": "The probability that the judge gives this category.",
+        "reason": "Why the judge abstained; empty if it did not.",
+    },
     reads={"selected_instructions": SAME},
     settings=lambda arena: [arena.analysis.category_prompt],
     origins=origins(
@@ -51,8 +61,8 @@ table = partial(description.table, partitioned_by="nothing", group="analysis", k
     enabled=lambda arena: arena.analysis.categories,
 )
 def task_categories(step: Step) -> dg.MaterializeResult:
-    """What each selected instruction asks for, according to a judge: one of seven kinds of task, from writing code to
-    testing it. A judge that names none abstains.
+    """The kind of task of each selected instruction, according to a judge: code generation, explanation, debugging,
+    optimisation, code reasoning, testing or other. A judge that names none abstains.
     """
     selected = step.warehouse.read("selected_instructions", step.keys)
     result = categories.categorise(step.arena, step.engines, selected, step.log)
@@ -82,6 +92,14 @@ def counted_in(arena: Arena) -> list[str]:
 
 @table(
     columns=tuple(instruction_flow.FUNNEL),
+    meanings={
+        "competitor": "The competitor that the instructions were mined from; empty for all competitors together.",
+        "step": "The place of the stage, from 0.",
+        "stage": "What the instructions are after the stage.",
+        "rows": "Instructions that the stage left.",
+        "dropped": "Instructions that it dropped.",
+        "why": "Why it dropped them.",
+    },
     reads=lambda arena: dict.fromkeys(counted_in(arena), SAME),
     settings=lambda arena: [
         arena.deduplication.threshold,
@@ -98,14 +116,20 @@ def counted_in(arena: Arena) -> list[str]:
     ),
 )
 def funnel(step: Step) -> dg.MaterializeResult:
-    """How many instructions each stage left, from mined to exported, and why it dropped the others: a row for each stage
-    and competitor, and one for all (no competitor).
+    """How many instructions each stage left, from mined to exported, and why it dropped the others: a row for each stage and
+    competitor, and one for all competitors together.
     """
     return pictured(step, instruction_flow.funnel(*instruction_flow.funnel_stages(step.arena, step.warehouse)))
 
 
 @table(
     columns=("row_id", "instruction_id", "instruction", "competitor", "reference_set", "rouge_l", "nearest"),
+    meanings={
+        "competitor": MINED_FROM,
+        "reference_set": "The set of texts that it is compared with (analysis.references).",
+        "rouge_l": "The ROUGE-L F1 with the nearest text of the set, 0 to 1; 1 is the same text.",
+        "nearest": "The nearest text of the set.",
+    },
     reads={"unique_instructions": SAME},
     settings=lambda arena: [reference_sets.contents(arena.analysis.references), *arena.analysis.references],
     origins=origins(
@@ -115,8 +139,8 @@ def funnel(step: Step) -> dg.MaterializeResult:
     ),
 )
 def instruction_novelty(step: Step) -> dg.MaterializeResult:
-    """The similarity of each mined instruction to the nearest text of each reference set, by ROUGE-L F1 (1 is the same):
-    data that only repeats public text would be near 1. The paper's are mostly below 0.3 and never above 0.6.
+    """The similarity of each mined instruction to the nearest text of each reference set, by ROUGE-L F1 (1 is the same text).
+    The paper's instructions are mostly below 0.3 and never above 0.6.
     """
     references = step.arena.analysis.references
     kept = step.warehouse.read("unique_instructions", step.arena.roster).filter("kept")
@@ -133,6 +157,7 @@ def instruction_novelty(step: Step) -> dg.MaterializeResult:
 
 @table(
     columns=("row_id", "competitor", "band", "instructions", "share"),
+    meanings={"competitor": MINED_FROM},
     reads={"instruction_difficulty": SAME},
     origins=origins(
         row_id="instruction_difficulty.competitor instruction_difficulty.band",
@@ -148,6 +173,12 @@ def difficulty_bands(step: Step) -> dg.MaterializeResult:
 
 @table(
     columns=("row_id", "competitor", "opponent", "battles", "won", "tied", "lost", "win_rate", "low", "high"),
+    meanings={
+        "won": "Battles that the competitor won.",
+        "tied": "Battles that ended in a tie.",
+        "lost": "Battles that the opponent won.",
+        "win_rate": "The share of battles that the competitor won; a tie counts half.",
+    },
     reads={"battle_outcomes": SAME},
     origins=origins(
         **dict.fromkeys(("row_id", "competitor", "opponent"), "battle_outcomes.left battle_outcomes.right"),
@@ -161,6 +192,7 @@ def head_to_head(step: Step) -> dg.MaterializeResult:
 
 @table(
     columns=("row_id", "competitor", "rating", "low", "high", "battles"),
+    meanings={"battles": "Number of battles that the rating is made from."},
     reads=lambda arena: dict.fromkeys(("battle_outcomes", *read_with_votes(arena)), SAME),
     settings=lambda arena: [arena.ratings, *([arena.battles.votes] if rated_votes(arena) else [])],
     origins=origins(
@@ -171,7 +203,9 @@ def head_to_head(step: Step) -> dg.MaterializeResult:
     ),
 )
 def rating_history(step: Step) -> dg.MaterializeResult:
-    """The ratings from more and more of the battles, with their intervals: whether more battles would still change them."""
+    """The ratings from more and more of the battles, with their intervals: they show whether more battles would still change
+    them.
+    """
     arena = step.arena
     votes_on = partial(read_votes, arena, step.warehouse)
     return pictured(step, standings.rating_history(fought(arena, step.warehouse), arena.roster, arena.ratings, votes_on))
@@ -180,6 +214,34 @@ def rating_history(step: Step) -> dg.MaterializeResult:
 def of_shares(name: str, made_from: str) -> dict[str, str]:
     """The origins of one of the audit's shares, of its number of cases and of its interval."""
     return dict.fromkeys((name, f"{name}_of", f"{name}_low", f"{name}_high"), made_from)
+
+
+def shares_with_intervals(shares: dict[str, str]) -> dict[str, str]:
+    """What the columns of some shares mean, with those of their numbers of cases and of their intervals."""
+    ends = {"of": "Number of cases of", "low": "The lower end of the 95 % interval of", "high": "The upper end of that of"}
+    return shares | {f"{name}_{end}": f"{words} `{name}`." for name in shares for end, words in ends.items()}
+
+
+AUDIT = {
+    "votes": "Number of its votes, abstentions included.",
+    "abstained": "The share of its votes that could not be read.",
+    "tied": "The share of its votes that prefer no side.",
+    "accuracy": "Of the battles that tests decide, the share where it prefers the same side; none preferred counts half.",
+    "weight": "What one of its opinions counts after its exam.",
+    **shares_with_intervals(
+        {
+            "first": "Of its votes for a side, the share for the answer that was shown first; one half is unbiased.",
+            "consistent": "Of the battles that it judged in both orders, the share with the same verdict.",
+            "agrees": "Of the battles where it and the other judges prefer a side, the share with the same side.",
+            "longer": "Of its votes for a side, the share for the longer answer.",
+            agreement_with_tests.SHARE: "Of the battles where it and the tests prefer a side, the share with the same side.",
+            "exam": "The share of its exam's questions that it answered right.",
+            "exam_real": "The same for questions with two real answers.",
+            "exam_consistent": "The share of its exam's questions with the same verdict in both orders.",
+        }
+    ),
+}
+"""What the columns of the audit mean."""
 
 
 def exam_origins() -> dict[str, str]:
@@ -207,6 +269,7 @@ def audit_origins(arena: Arena) -> dict[str, str]:
 
 @table(
     columns=lambda arena: tuple(audit_origins(arena)),
+    meanings=AUDIT,
     reads=lambda arena: dict.fromkeys(
         [
             *("answers", "judge_votes"),
@@ -224,11 +287,12 @@ def audit_origins(arena: Arena) -> dict[str, str]:
             " chance would, and whether each has a vote after its exam.",
         )
     ],
+    enabled=lambda arena: arena.asks_judges,
 )
 def judge_audit(step: Step) -> dg.MaterializeResult:
-    """Which judges to trust: whether one decides by the position of an answer or by its length, says the same in both
-    orders, and agrees with the others and, where answers are run, with the tests. A judge that is worse than chance, always
-    says A, or has no vote after its exam, fails the check, as a warning.
+    """Which judges to trust: how often each decides by the position or the length of an answer, gives the same verdict in both
+    orders, and agrees with the other judges and with the tests. A judge that is worse than chance, always says A, or has no
+    weight after its exam fails the check, as a warning.
     """
     arena, warehouse, soft = step.arena, step.warehouse, step.arena.battles.votes == "soft"
     votes = warehouse.read("judge_votes", matchup_keys(arena.roster), COUNTED_OF_VOTES)

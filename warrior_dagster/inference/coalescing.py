@@ -74,6 +74,7 @@ class Coalescer(Generic[Row]):
                 else:
                     self._in_flight[key] = [request]
                     unknown.append(sample)
+            self.progress.in_flight = len(self._in_flight)
             if len(unknown) == len(request.samples):
                 yield request
             elif unknown:
@@ -90,6 +91,7 @@ class Coalescer(Generic[Row]):
             self.progress.tokens += completion.completion_tokens
             self._recent[completion.key] = completion
             requests = self._in_flight.pop(completion.key)
+            self.progress.in_flight = len(self._in_flight)
             self.usage.from_ledger += len(requests) - 1
             for request in requests:
                 self._add_row(request, completion)

@@ -152,10 +152,13 @@ class Engines:
             name = SERVERS[model.serve.kind].lock_name(model)
             lock = self._open.enter_context(file_lock(self._folder / "locks" / name, on_wait))
             self._open.callback(self._ledger.flush)  # before the lock is released: the next process must find everything
-            progress.wait_for(f"loading {model.model}")
+            progress.wait_for(f"starting the engine of {model.model}")
+            started = time.monotonic()
             self._running = (model, self._start(model, self._open, lock))
             progress.wait_for("")
-            usage.engine_starts += model.serve.loads_weights
+            if model.serve.loads_weights:
+                usage.engine_starts += 1
+                usage.start_seconds += time.monotonic() - started
         return self._running[1]
 
     def _start_server(self, model: ServedModel, stack: ExitStack, lock: int) -> StreamingEngine:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
 from warrior_dagster.config.messages import visible
@@ -29,25 +29,44 @@ class Progress:
     waiting_for: str = ""
     done: int = 0
     sent: int = 0
+    """Samples that came back from a model; the others of `done` were in the ledger."""
+    in_flight: int = 0
     tokens: int = 0
     started: float = field(default_factory=time.monotonic)
+    waited: float = 0.0
+    """Seconds of waiting that are over, such as those of an engine's start."""
+    waits_since: float | None = None
+
+    @property
+    def working(self) -> float:
+        """Seconds since the start without those of waiting."""
+        now = time.monotonic()
+        return (self.waits_since or now) - self.started - self.waited
 
     @property
     def status(self) -> str:
         """What the stage is waiting for, or the samples that were sent and the speed."""
-        rate = self.tokens / max(time.monotonic() - self.started, 1e-9)
-        return self.waiting_for or f"{self.sent} sent, {rate:.0f} tokens/s"
+        return self.waiting_for or f"{self.sent} sent, {self.tokens / max(self.working, 1e-9):.0f} tokens/s"
 
     @property
     def remaining(self) -> str:
-        """The time that the rest takes at the speed so far; empty if unknown or done."""
-        if not 0 < self.done < self.total:
+        """The time that the rest takes at the speed so far; empty if unknown or done.
+
+        Models answer many requests at once, so those in flight count as half done. Without that, the first answers of a stage
+        would promise far too long, and the last ones far too little.
+        """
+        half_done = self.in_flight / 2
+        if not self.sent or self.sent < half_done or self.done >= self.total:
             return ""
-        seconds = (time.monotonic() - self.started) * (self.total - self.done) / self.done
-        return f", {timedelta(seconds=round(seconds))} left"
+        left = max(self.total - self.done - half_done, half_done)
+        return f", {timedelta(seconds=round(self.working / (self.sent + half_done) * left))} left"
 
     def wait_for(self, reason: str) -> None:
         """Report what the stage is waiting for from now on; "" if it no longer waits."""
+        now = time.monotonic()
+        if self.waits_since is not None:
+            self.waited += now - self.waits_since
+        self.waits_since = now if reason else None
         self.waiting_for = visible(reason)  # it may have a server's words
         self.report(self)
 
@@ -74,7 +93,7 @@ def periodic_log(write: Callable[[str], None]) -> Report:
 def progress_bars(console: Console) -> Iterator[Report]:
     """Draw one bar for each stage."""
     name, note = TextColumn("{task.description:<12}"), TextColumn("{task.fields[note]}", markup=False)
-    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), note)
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), note)
     with Bars(*columns, console=console) as drawn:
         tasks: dict[int, tuple[Progress, TaskID]] = {}
         last = 0.0
@@ -87,6 +106,6 @@ def progress_bars(console: Console) -> Iterator[Report]:
             last = now
             if id(progress) not in tasks:  # holds the progress, so that its id is not reused
                 tasks[id(progress)] = (progress, drawn.add_task(progress.stage, total=progress.total, note=""))
-            drawn.update(tasks[id(progress)][1], completed=progress.done, note=progress.status)
+            drawn.update(tasks[id(progress)][1], completed=progress.done, note=progress.status + progress.remaining)
 
         yield report

@@ -14,6 +14,7 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     engine_starts: int = 0
+    start_seconds: float = 0.0  # of these starts, part of `seconds`
     seconds: float = 0.0
 
     def add(self, other: "Usage") -> None:

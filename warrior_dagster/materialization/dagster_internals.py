@@ -1,18 +1,26 @@
 """The private interfaces of Dagster that this project uses, all of them here; tests/materialization holds a contract test of
 each.
 
-Dagster has no public way to ask which partitions an asset's partition reads, or to start a backfill from a sensor.
+Dagster has no public way to ask for the graph of a run or of some assets, when a cron schedule is due, which backfills are
+going on, or to start a backfill from a sensor or a job.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
-from dagster._core.execution.backfill import PartitionBackfill
+from dagster._core.execution.backfill import (
+    BULK_ACTION_TERMINAL_STATUSES,
+    BulkActionsFilter,
+    BulkActionStatus,
+    PartitionBackfill,
+)
 from dagster._core.utils import make_new_backfill_id
+from dagster._utils.schedules import get_latest_completed_cron_tick, get_next_cron_tick
 from dagster.components.component_scaffolding import scaffold_component
 
 __all__ = [
@@ -20,9 +28,11 @@ __all__ = [
     "graph_of_assets",
     "graph_of_repository",
     "graph_of_run",
+    "last_cron_time",
+    "next_cron_time",
+    "running_backfills",
     "scaffold_component",
     "start_backfill",
-    "upstream_partitions",
 ]
 
 Graph = BaseAssetGraph[Any]
@@ -44,38 +54,39 @@ def graph_of_repository(context: dg.SensorEvaluationContext | dg.ScheduleEvaluat
     return context.repository_def.asset_graph
 
 
-def upstream_partitions(graph: Graph, asset: dg.AssetKey, parent: dg.AssetKey, partition: str) -> list[str] | None:
-    """The partitions of a parent that one partition of an asset reads, sorted; None if the parent has no partitions.
-
-    An asset without partitions reads all of a parent's partitions, in their order.
-    """
-    own, theirs = graph.get(asset).partitions_def, graph.get(parent).partitions_def
-    if theirs is None:
-        return None
-    if own is None:
-        return list(theirs.get_partition_keys())
-    mapped = graph.get_partition_mapping(asset, parent).get_upstream_mapped_partitions_result_for_partitions(
-        own.subset_with_partition_keys([partition]), own, theirs
-    )
-    return sorted(mapped.partitions_subset.get_partition_keys())
-
-
 def start_backfill(
-    context: dg.SensorEvaluationContext, assets: Sequence[dg.AssetKey], partitions: Sequence[str], title: str
+    instance: dg.DagsterInstance, assets: Sequence[dg.AssetsDefinition], partitions: Sequence[str], title: str
 ) -> str:
     """Start a backfill of assets, from some partitions of the first ones on; returns its id."""
     backfill = PartitionBackfill.from_asset_partitions(
         backfill_id=make_new_backfill_id(),
-        asset_graph=graph_of_repository(context),
+        asset_graph=graph_of_assets(assets),
         partition_names=partitions,
-        asset_selection=assets,
+        asset_selection=[asset.key for asset in assets],
         backfill_timestamp=time.time(),
         tags={},
-        dynamic_partitions_store=context.instance,
+        dynamic_partitions_store=instance,
         all_partitions=False,
         title=title,
         description=None,
         run_config=None,
     )
-    context.instance.add_backfill(backfill)
+    instance.add_backfill(backfill)
     return backfill.backfill_id
+
+
+def running_backfills(instance: dg.DagsterInstance, assets: Collection[dg.AssetKey]) -> list[str]:
+    """The ids of the backfills of some assets that are not finished."""
+    going_on = [status for status in BulkActionStatus if status not in BULK_ACTION_TERMINAL_STATUSES]
+    found = instance.get_backfills(filters=BulkActionsFilter(statuses=going_on))
+    return [one.backfill_id for one in found if not set(assets).isdisjoint(one.asset_selection or ())]
+
+
+def last_cron_time(cron: str, timezone: str, moment: datetime) -> datetime:
+    """The last time of a cron schedule that is not after a moment."""
+    return get_latest_completed_cron_tick(cron, moment, timezone)
+
+
+def next_cron_time(cron: str, timezone: str, moment: datetime) -> datetime:
+    """The first time of a cron schedule that is not before a moment."""
+    return get_next_cron_tick(cron, moment, timezone)

@@ -4,6 +4,7 @@ Static, built from the roster: only built-in mappings between static partitions 
 are ordered by the LATER competitor, so that all matchups of an appended one are one contiguous range, and one run.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +12,7 @@ import dagster as dg
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
+from warrior_dagster.warehouse.tables import WHOLE
 
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
@@ -60,6 +62,26 @@ class Scope:
             return dg.StaticPartitionMapping({name: own for name, own in judged.items() if own})
         return dg.AllPartitionMapping() if how == EVERYONE else None
 
+    def read_partitions(self, how: str, partitioned_by: str, partition: str) -> list[str]:
+        """The partitions of a table, partitioned as `partitions_of` says, that one partition of an asset reads; all of them if
+        the asset has no partitions. The same ones as Dagster's graph says, where it has the edge.
+        """
+        if partitioned_by == "nothing":
+            return [WHOLE]
+        definition = self.partitions_of(partitioned_by)
+        assert definition
+        if partition == WHOLE:
+            return list(definition.get_partition_keys())
+        read: dict[str, Callable[[], list[str]]] = {
+            SAME: lambda: [partition],
+            EARLIER: lambda: self.arena.roster[: self.arena.roster.index(partition) + 1],
+            BOTH_SIDES: lambda: list(sides(partition)),
+            EVERYONE: lambda: list(definition.get_partition_keys()),
+            FIRST: lambda: self.arena.founders,
+            JUDGES: lambda: self.arena.judges(*sides(partition)),
+        }
+        return sorted(read[how]())
+
     def key(self, table: str) -> dg.AssetKey:
         """The asset of a table."""
         return dg.AssetKey([self.prefix, table] if self.prefix else [table])
@@ -67,3 +89,7 @@ class Scope:
     def name(self, name: str) -> str:
         """The name of a job, sensor, schedule, check or resource."""
         return f"{self.prefix}__{name}" if self.prefix else name
+
+    def group(self, name: str) -> str:
+        """The name of an asset group. In the UI the groups of an arena with a prefix are inside a group of that name."""
+        return f"{self.prefix}/{name}" if self.prefix else name

@@ -29,8 +29,9 @@ from warrior_dagster.materialization.staleness import Hashes, reads, save_finger
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse, Written
 
 PREVIEW_ROWS = 5
-PREVIEW_CHARS = 120
-FEW_FAILED = "few_failed_requests"
+PREVIEW_CHARS = 80
+"""The longest cell of a preview."""
+FEW_FAILED, FEW_FAILED_MEANS = "few_failed_requests", "Whether few enough requests failed (engine.max_error_rate)."
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def record(
         own = describe(frame) if describe and isinstance(frame, pl.DataFrame) else {}
         lineage = column_lineage(step.origins, done.first.columns, columns_of, step.scope.key, step.reads)
         notes[partition] = {**partition_metadata(done), **own, "dagster/column_lineage": lineage}
-    save_fingerprints(graph_of_run(context), key, written, step.warehouse)
+    save_fingerprints(step.scope, graph_of_run(context), key, written, step.warehouse)
     spent = {} if usage is None else usage_metadata(usage, step.arena)
     shared = {**(metadata or {}), **spent, "seconds": seconds_so_far(context)}
     if failures:
@@ -120,7 +121,8 @@ def record(
 def check_same_source(step: Step, table: str) -> None:
     """Raise LookupError unless a table without partitions was made from the rows that this step reads of the same tables."""
     then = json.loads(step.warehouse.fingerprints(table).get(WHOLE, "{}"))
-    now, hashes = reads(graph_of_run(step.context), step.context.asset_key, WHOLE), Hashes(step.warehouse)
+    now = reads(step.scope, graph_of_run(step.context), step.context.asset_key, WHOLE)
+    hashes = Hashes(step.warehouse)
     changed = [name for name, keys in now.items() if name in then and then[name] != hashes(name, tuple(keys))]
     if changed or not then:
         since = f"the rows of {', '.join(changed)} have changed since" if then else "what it was made from was not recorded"
@@ -178,15 +180,15 @@ def partition_metadata(written: Written) -> dict[str, Any]:
         "dagster/column_schema": dg.TableSchema(
             columns=[dg.TableColumn(name, str(kind)) for name, kind in written.first.schema.items()]
         ),
-        "preview": dg.MetadataValue.json(cells(written.first.head(PREVIEW_ROWS))),
+        "preview": as_table(written.first.head(PREVIEW_ROWS)),
     }
 
 
 def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
     """Requests, tokens, seconds, engine starts, GPU hours and, where all prices are known, their cost, over a run's models.
 
-    GPU hours count the time on all GPUs of a model (for an endpoint: on all its servers), engine start and waiting for the lock
-    included. A model whose answers were all in the ledger took none.
+    GPU hours count the time on all GPUs of a model, engine start and waiting for the lock included. A model whose answers were
+    all in the ledger took none.
     """
     if not usage:
         return {}
@@ -208,22 +210,28 @@ def usage_metadata(usage: Mapping[str, Usage], arena: Arena) -> dict[str, Any]:
         "prompt_tokens": total.prompt_tokens,
         "completion_tokens": total.completion_tokens,
         "engine_starts": total.engine_starts,
+        "start_seconds": round(total.start_seconds, 3),
         "seconds_asking": round(total.seconds, 3),
         "gpu_hours": busy / 3600,
         **({"cost": sum(filter(None, costs))} if priced else {}),
     }
 
 
-def cells(frame: pl.DataFrame) -> list[dict[str, str]]:
-    """The rows of a frame for Dagster's UI: values as short texts by column, without row ids and vectors.
+def as_table(frame: pl.DataFrame, longest: int = PREVIEW_CHARS) -> dg.TableMetadataValue:
+    """The rows of a frame as a table of Dagster's UI: cells of at most `longest` characters, without row ids and vectors.
 
-    They are shown as JSON or as a table, never as Markdown: it would make links of the addresses in a model's text.
+    A table shows text as it is. Markdown would make links of the addresses in a model's text.
     """
-    columns = [c for c, kind in frame.schema.items() if c != "row_id" and not isinstance(kind, pl.Array)]
-    return [{name: cell(value) for name, value in row.items()} for row in frame.select(columns).iter_rows(named=True)]
+    shown = frame.select(name for name, kind in frame.schema.items() if name != "row_id" and not isinstance(kind, pl.Array))
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: cell(value, longest) for name, value in row.items()}) for row in shown.iter_rows(named=True)],
+        dg.TableSchema([dg.TableColumn(name, str(kind)) for name, kind in shown.schema.items()]),
+    )
 
 
-def cell(value: Any) -> str:
-    """A value on one line, shortened."""
+def cell(value: Any, longest: int) -> str:
+    """A value on one line, shortened; empty for none."""
+    if value is None:
+        return ""
     text = f"{value:.4g}" if isinstance(value, float) else " ".join(visible(str(value)).split())
-    return text if len(text) <= PREVIEW_CHARS else text[: PREVIEW_CHARS - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"

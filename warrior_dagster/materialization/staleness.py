@@ -1,4 +1,5 @@
-"""What a partition was made from, and whether that still holds: Dagster's own staleness does not see partitions.
+"""What a partition was made from, and whether that still holds: Dagster's own staleness does not see partitions, nor reads that
+the graph does not draw.
 
 When a partition is recorded, its fingerprint is stored beside it: the code version of its asset, a hash of what it depends on
 of the competitors' own settings, and for each table that it reads a hash over the rows of the partitions that it read. The
@@ -13,12 +14,15 @@ from hashlib import sha256
 
 import dagster as dg
 
-from warrior_dagster.materialization.dagster_internals import Graph, upstream_partitions
+from warrior_dagster.materialization.dagster_internals import Graph
+from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MISSING = "it was never materialized, or a failed check invalidated it"
 CODE, COMPETITORS = "code", "competitors"
 """The keys of a fingerprint besides tables. The asset's metadata has, under the second, the hash of each partition."""
+READS = "reads"
+"""The key of an asset's metadata with all tables that it reads, each with the arguments of Scope.read_partitions."""
 NOT_RECORDED = {COMPETITORS}
 """What fingerprints of earlier versions lack. Without it a partition counts as unchanged: an upgrade makes nothing stale."""
 
@@ -33,19 +37,19 @@ def table_of(asset: dg.AssetKey) -> str:
     return asset.path[-1]
 
 
-def reads(graph: Graph, asset: dg.AssetKey, partition: str) -> dict[str, list[str]]:
+def reads(scope: Scope, graph: Graph, asset: dg.AssetKey, partition: str) -> dict[str, list[str]]:
     """The partitions that a partition of an asset reads, by table."""
-    parents = sorted(graph.get(asset).parent_keys)
-    return {table_of(parent): upstream_partitions(graph, asset, parent, partition) or [WHOLE] for parent in parents}
+    declared = graph.get(asset).metadata.get(READS, {})
+    return {table: scope.read_partitions(**how, partition=partition) for table, how in sorted(declared.items())}
 
 
-def fingerprint(graph: Graph, asset: dg.AssetKey, partition: str, hashes: "Hashes") -> Fingerprint:
+def fingerprint(scope: Scope, graph: Graph, asset: dg.AssetKey, partition: str, hashes: "Hashes") -> Fingerprint:
     """What a partition would be made from now, or was made from a moment ago, by the `hashes` of what it reads."""
     node = graph.get(asset)
     own = {CODE: node.code_version or ""}
     if of_competitors := node.metadata.get(COMPETITORS, {}).get(partition):
         own[COMPETITORS] = of_competitors
-    return own | {table: hashes(table, tuple(keys)) for table, keys in reads(graph, asset, partition).items()}
+    return own | {table: hashes(table, tuple(keys)) for table, keys in reads(scope, graph, asset, partition).items()}
 
 
 class Hashes:
@@ -65,14 +69,14 @@ class Hashes:
         return sha256(json.dumps(hashes).encode()).hexdigest()[:32] if all(hashes) else ""
 
 
-def save_fingerprints(graph: Graph, asset: dg.AssetKey, partitions: Iterable[str], warehouse: Warehouse) -> None:
+def save_fingerprints(scope: Scope, graph: Graph, asset: dg.AssetKey, partitions: Iterable[str], warehouse: Warehouse) -> None:
     """Store the fingerprints of partitions that were just written."""
     hashes = Hashes(warehouse)
-    made = {p: json.dumps(fingerprint(graph, asset, p, hashes), sort_keys=True) for p in partitions}
+    made = {p: json.dumps(fingerprint(scope, graph, asset, p, hashes), sort_keys=True) for p in partitions}
     warehouse.save_fingerprints(table_of(asset), made)
 
 
-def stale_partitions(graph: Graph, asset: dg.AssetKey, warehouse: Warehouse) -> dict[str, str]:
+def stale_partitions(scope: Scope, graph: Graph, asset: dg.AssetKey, warehouse: Warehouse) -> dict[str, str]:
     """The partitions of an asset that are missing or would be made from something else now, each with the reason."""
     table, partitions_def = table_of(asset), graph.get(asset).partitions_def
     existing, stored, hashes = warehouse.partitions(table), warehouse.fingerprints(table), Hashes(warehouse)
@@ -81,7 +85,7 @@ def stale_partitions(graph: Graph, asset: dg.AssetKey, warehouse: Warehouse) -> 
         if not existing.get(partition):
             found[partition] = MISSING
             continue
-        then, now = json.loads(stored.get(partition, "{}")), fingerprint(graph, asset, partition, hashes)
+        then, now = json.loads(stored.get(partition, "{}")), fingerprint(scope, graph, asset, partition, hashes)
         if not then:
             found[partition] = "what it was made from was not recorded"
         elif reason := difference(then, now):

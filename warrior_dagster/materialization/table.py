@@ -3,14 +3,13 @@
 Everything that lists tables, or needs to know something of one, reads the description.
 """
 
-import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from types import ModuleType
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, NamedTuple, TypeVar, Union
 
 import dagster as dg
 import polars as pl
@@ -20,9 +19,11 @@ from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.config.serving import Competitor
 from warrior_dagster.inference.text_settings import text_settings
 from warrior_dagster.materialization.code_versions import code_version
-from warrior_dagster.materialization.partitions import UNTRACKED, Scope
-from warrior_dagster.materialization.recording import FEW_FAILED, Step
-from warrior_dagster.materialization.staleness import COMPETITORS
+from warrior_dagster.materialization.columns import MEANINGS
+from warrior_dagster.materialization.overview import kinds_of, overview
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.recording import FEW_FAILED, FEW_FAILED_MEANS, Step
+from warrior_dagster.materialization.staleness import COMPETITORS, READS
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 OWNERS = ["team:warrior"]
@@ -31,12 +32,25 @@ POOL = "engine"
 CHARS_PER_TOKEN = 4
 """Of code and English, approximately."""
 EVERY_ROW, ERROR = pl.col("row_id").is_not_null(), pl.col("error")
-GROUPS = {"competitor": "competitors", "matchup": "matchups", "nothing": "leaderboard"}
+
+UNKNOWN_TYPE = "?"
+"""A column's type that Dagster's UI does not show."""
 
 T = TypeVar("T")
 PerArena = Union[T, Callable[[Arena], T]]  # noqa: UP007
 """A value, or a function that gives the value in an arena."""
 Tokens = tuple[int, int]
+
+
+class Read(NamedTuple):
+    """How a table reads another one."""
+
+    how: str
+    """Which of its partitions (see materialization.partitions)."""
+    partitioned_by: str
+    """What that table is partitioned by."""
+    drawn: bool = True
+    """Whether the read is an edge of Dagster's graph (see materialization.drawn_edges)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +102,15 @@ class Table:
     """The description of a table, and the asset that fills it."""
 
     compute: Callable[[Step], dg.MaterializeResult]
-    """Fills the table; its docstring is what the UI shows."""
+    """Fills the table; its docstring begins what the UI shows of it (see materialization.overview)."""
     name: str
+    group: str
+    """Dagster's asset group: what a user does with it."""
     partitioned_by: Literal["competitor", "matchup", "nothing"]
     columns: PerArena[Sequence[str]]
     """The columns of every partition, besides `partition`."""
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    """What its own columns mean, and those that mean something else elsewhere; materialization.columns has the others."""
     reads: PerArena[Mapping[str, str]]
     """The tables that are read, each with how its partitions are (see materialization.partitions)."""
     origins: PerArena[Mapping[str, str]]
@@ -114,8 +132,6 @@ class Table:
     """Tags in the UI, where no model is asked."""
     checks: Sequence[tuple[str, str]] = ()
     """Checks whose results `compute` returns, with their descriptions."""
-    group: str = ""
-    """Dagster's asset group, which is one run of `warrior run`; by default that of the partition scheme."""
     usable: pl.Expr = EVERY_ROW
     """The rows that later stages work with."""
     usable_row: str = "present"
@@ -130,11 +146,6 @@ class Table:
     """Moves the files of a table aside whose rows are wrong, where it has any."""
     enabled: Callable[[Arena], bool] = lambda _: True
     """Whether an arena has this table."""
-
-    @property
-    def asset_group(self) -> str:
-        """Dagster's asset group."""
-        return self.group or GROUPS[self.partitioned_by]
 
     def partitions(self, arena: Arena) -> list[str]:
         """The keys of all partitions that an arena's roster gives the table, in order."""
@@ -153,9 +164,19 @@ class Table:
                 found[partition] = sha256(depends_on.encode()).hexdigest()[:16]
         return found
 
-    def make(self, scope: Scope) -> dg.AssetsDefinition:
-        """The asset in an arena. Its step can read only what the table declares, and write only the declared columns."""
+    def column_schema(self, columns: Iterable[str]) -> dg.TableSchema:
+        """The columns with what they mean; their types are in the schema of each materialization. Raises KeyError for a column
+        that is not described.
+        """
+        return dg.TableSchema([dg.TableColumn(c, UNKNOWN_TYPE, self.meanings.get(c) or MEANINGS[c]) for c in columns])
+
+    def make(self, scope: Scope, tracked: Mapping[str, Read] | None = None) -> dg.AssetsDefinition:
+        """The asset in an arena. Its step can read only what the table declares, and write only the declared columns.
+
+        `tracked` are the reads that it depends on, by table; None: it depends on none.
+        """
         partitions, reads = scope.partitions_of(self.partitioned_by), in_arena(self.reads, scope.arena)
+        tracked = dict(tracked or {})
         asks, key = self.requests is not None, scope.key(self.name)
         needed = {"warehouse": True, "engines": asks or self.uses_gpu, "ledger": self.reads_ledger}
         resources = [name for name, wanted in needed.items() if wanted]
@@ -169,23 +190,27 @@ class Table:
 
         return dg.asset(
             key=key,
-            description=inspect.cleandoc(self.compute.__doc__ or ""),
-            group_name=scope.name(self.asset_group),
+            description=overview(self, scope.arena, [name for name, read in tracked.items() if not read.drawn]),
+            group_name=scope.group(self.group),
             owners=OWNERS,
-            kinds={"vllm", "lancedb"} if asks else set(self.kinds),
+            kinds=kinds_of(self, scope.arena),
             partitions_def=partitions,
             backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
             pool=POOL if asks or self.uses_gpu else None,
             deps=[
-                dg.AssetDep(scope.key(name), partition_mapping=scope.mapping(how))
-                for name, how in reads.items()
-                if how != UNTRACKED
+                dg.AssetDep(scope.key(name), partition_mapping=scope.mapping(read.how))
+                for name, read in tracked.items()
+                if read.drawn
             ],
             required_resource_keys={scope.name(name) for name in resources},
-            metadata={COMPETITORS: self.of_competitors(scope.arena)},
+            metadata={
+                COMPETITORS: self.of_competitors(scope.arena),
+                READS: {name: {"how": read.how, "partitioned_by": read.partitioned_by} for name, read in tracked.items()},
+                "dagster/column_schema": self.column_schema(columns),
+            },
             code_version=code_version(self.compute, self.settings(scope.arena), self.code),
             check_specs=[
-                *([dg.AssetCheckSpec(FEW_FAILED, asset=key)] if asks else []),
+                *([dg.AssetCheckSpec(FEW_FAILED, asset=key, description=FEW_FAILED_MEANS)] if asks else []),
                 *(dg.AssetCheckSpec(name, asset=key, description=description) for name, description in self.checks),
             ],
         )(step)

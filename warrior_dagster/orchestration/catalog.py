@@ -4,6 +4,7 @@ import dagster as dg
 
 from warrior_dagster.analysis import assets as analysis
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.materialization.drawn_edges import reads_of
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import Table
 from warrior_dagster.report.assets import arena_report
@@ -18,8 +19,8 @@ EXPORTS = (export.benchmark_overlap, *export.datasets([table for table in BEFORE
 STAGE_TABLES = (*BEFORE_EXPORT, *EXPORTS)
 """The tables of the method, which row checks guard."""
 TABLES = (*STAGE_TABLES, *analysis.TABLES, arena_report)
-GROUPS = tuple(dict.fromkeys(table.asset_group for table in TABLES))
-"""The asset groups, each with one partition scheme, in the order of their dependencies."""
+SCHEMES = tuple(dict.fromkeys(table.partitioned_by for table in TABLES))
+"""What tables are partitioned by, in the order of their dependencies: `warrior run` makes one run of the tables of each."""
 
 
 def tables_of(arena: Arena, tables: tuple[Table, ...] = TABLES) -> list[Table]:
@@ -29,4 +30,6 @@ def tables_of(arena: Arena, tables: tuple[Table, ...] = TABLES) -> list[Table]:
 
 def arena_assets(scope: Scope) -> list[dg.AssetsDefinition]:
     """Every asset of the method, in its order."""
-    return [table.make(scope) for table in tables_of(scope.arena)]
+    tables = tables_of(scope.arena)
+    reads = reads_of(tables, scope.arena)
+    return [table.make(scope, reads[table.name]) for table in tables]

@@ -16,7 +16,7 @@ from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.warehouse.locks import file_lock, is_locked
 from warrior_dagster.warehouse.state import local_folder
 
-SENSOR = "crashed_runs"
+SENSOR = "fail_crashed_runs"
 SECONDS = 60
 
 

@@ -21,9 +21,11 @@ from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.checks.up_to_date import up_to_date_checks
 from warrior_dagster.orchestration.crash_sensor import alive, crash_sensor
-from warrior_dagster.orchestration.matchup_schedule import matchup_job, matchup_schedule
-from warrior_dagster.orchestration.roster_sensor import roster_sensor
-from warrior_dagster.orchestration.run_pruning import prune_runs
+from warrior_dagster.orchestration.failure_alerts import alert_sensors
+from warrior_dagster.orchestration.new_competitors import new_competitors_job, new_competitors_sensor
+from warrior_dagster.orchestration.run_pruning import prune_runs, pruning_schedules
+from warrior_dagster.orchestration.scheduled_update import update_sensor
+from warrior_dagster.orchestration.selection_jobs import selection_jobs
 from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.warehouse.state import local_folder
 from warrior_dagster.warehouse.tables import Warehouse
@@ -54,20 +56,26 @@ def code_location(scopes: Sequence[tuple[Scope, Path | None]], resources: Mappin
     """Some arenas, each with its file, and the definitions that they share."""
     # One process per run: a loaded engine stays loaded for the run's next stage.
     shared = dg.Definitions(
-        jobs=[prune_runs], sensors=[crash_sensor(scope) for scope, _ in scopes], executor=dg.in_process_executor
+        jobs=[prune_runs],
+        schedules=pruning_schedules([scope.arena for scope, _ in scopes]),
+        sensors=[*(crash_sensor(scope) for scope, _ in scopes), *alert_sensors()],
+        executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(*(arena_definitions(scope, file, resources) for scope, file in scopes), shared)
 
 
 def arena_definitions(scope: Scope, file: Path | None = None, resources: Mapping[str, Any] | None = None) -> dg.Definitions:
     """The definitions of one arena; `resources` replaces some of its own."""
-    assets, arena = automated(arena_assets(scope)), scope.arena
+    assets, arena = automated(scope, arena_assets(scope)), scope.arena
     return dg.Definitions(
         assets=[*assets, arena_plan.make(scope)],
         asset_checks=[*row_checks(scope), *up_to_date_checks(scope, assets)],
-        jobs=[matchup_job(scope)],
-        schedules=[matchup_schedule(scope, arena.schedule)] if arena.schedule else [],
-        sensors=[roster_sensor(scope, file, assets), automation_sensor(scope, assets)],
+        jobs=[new_competitors_job(scope, assets), *selection_jobs(scope)],
+        sensors=[
+            new_competitors_sensor(scope, file, assets),
+            automation_sensor(scope, assets),
+            *([update_sensor(scope, arena.schedule, assets)] if arena.schedule else []),
+        ],
         resources={**arena_resources(scope), **(resources or {})},
     )
 

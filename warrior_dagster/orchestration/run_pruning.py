@@ -4,8 +4,11 @@ The run with the newest materialization of each partition is kept, for the UI sh
 """
 
 import time
+from collections.abc import Sequence
 
 import dagster as dg
+
+from warrior_dagster.config.arena import Arena
 
 BATCH = 1000
 DAY = 86_400
@@ -34,6 +37,24 @@ def prune(context: dg.OpExecutionContext, config: Pruning) -> int:
 )
 def prune_runs() -> None:
     prune()
+
+
+def pruning_schedules(arenas: Sequence[Arena]) -> list[dg.ScheduleDefinition]:
+    """The schedule of a code location, if all of its arenas say how long runs are kept; the longest time counts."""
+    days = [arena.automation.keep_runs_days for arena in arenas]
+    if not days or None in days:
+        return []
+    keep = max(one for one in days if one is not None)
+    return [
+        dg.ScheduleDefinition(
+            name="prune_runs_daily",
+            job=prune_runs,
+            cron_schedule="@daily",
+            run_config=dg.RunConfig(ops={"prune": Pruning(keep_days=keep)}),
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=f"Deletes runs that ended more than {keep:g} days ago (automation.keep_runs_days).",
+        )
+    ]
 
 
 def old_runs(instance: dg.DagsterInstance, before: float) -> list[str]:

@@ -1,8 +1,9 @@
-"""Materializing a whole arena in one process, with one run per asset group; engines stay loaded between runs."""
+"""Materializing a whole arena in one process: a run each for competitors, matchups and the rest; engines stay loaded."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,23 @@ import dagster as dg
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
 from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Table, open_warehouse
-from warrior_dagster.orchestration.catalog import GROUPS, arena_assets, tables_of
+from warrior_dagster.orchestration.catalog import SCHEMES, arena_assets, tables_of
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
-from warrior_dagster.orchestration.matchup_schedule import ranges
+from warrior_dagster.orchestration.failures import BEFORE_ITS_FIRST_STEP, failed, failure_reasons, name_of
+from warrior_dagster.orchestration.upcoming_work import ranges
+from warrior_dagster.planning.cost import PlanLine, lines, measures_of
+from warrior_dagster.planning.last_run import LastRun, Use, run_begins, write_last_run
+from warrior_dagster.planning.plan import walk
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
+COSTS = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts")
+"""The metadata of a materialization that a summary repeats."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -28,10 +36,15 @@ class RunSummary:
     """The results of the runs so far."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    stages: dict[str, dict[str, int]] = field(default_factory=dict)
+    """What the requests of each asset that asks models cost."""
+    ratings_before: dict[str, float] = field(default_factory=dict)
     failed_checks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """The findings of checks of severity WARN."""
     stopped: str = ""
+    used: dict[str, Use] = field(default_factory=dict)
+    """What asking models took, by table."""
 
 
 class RunFailed(RuntimeError):
@@ -41,15 +54,38 @@ class RunFailed(RuntimeError):
 def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     """Materialize everything; returns the summary that `warrior run --json` prints. Raises RunFailed.
 
-    Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them.
+    Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them; what they take is recorded beside what
+    was planned, in the warehouse.
     """
-    assets, summary = arena_assets(Scope(arena)), RunSummary()
+    assets, summary = arena_assets(Scope(arena)), RunSummary(ratings_before=ratings_of(open_warehouse(arena)))
+    record = run_begins(arena, planned(arena))
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
-        for group in GROUPS:
-            members = [asset for asset in assets if group in asset.group_names_by_key.values()]
-            run(members, full_range(members[0]))
-    return as_json(arena, summary, engines)
+        for scheme in SCHEMES:
+            names = {one.name for one in tables_of(arena) if one.partitioned_by == scheme}
+            members = [asset for asset in assets if table_of(asset.key) in names]
+            try:
+                run(members, full_range(members[0]))
+            finally:
+                took(arena, record, summary, engines)
+    record.finished = datetime.now(UTC)
+    write_last_run(arena, record)
+    return as_json(arena, summary, engines) | {"planned_and_actual": record.model_dump(mode="json")}
+
+
+def planned(arena: Arena) -> list[PlanLine]:
+    """The plan at the start of a run. Why completions are asked for again is left out: it takes a scan of all prompts."""
+    ledger = LedgerReader(arena.warehouse)
+    stages = walk(arena, ledger, open_warehouse(arena))
+    return lines(arena, stages, measures_of(arena, ledger, stages), {})
+
+
+def took(arena: Arena, record: LastRun, summary: RunSummary, engines: Engines) -> None:
+    """Record what a run took so far."""
+    record.actual = dict(summary.used)
+    starts = {model: usage.start_seconds / usage.engine_starts for model, usage in engines.total.items() if usage.engine_starts}
+    record.start_seconds |= starts
+    write_last_run(arena, record)
 
 
 def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
@@ -58,7 +94,8 @@ def retry_failed(arena: Arena, engines: Engines) -> dict[str, Any]:
     Only failed requests are sent, and those that depend on their answers: the ledger has the others. Stops at an asset that
     needs partitions which do not exist; the summary's `stopped` names them.
     """
-    assets, warehouse, summary = arena_assets(Scope(arena)), open_warehouse(arena), RunSummary()
+    assets, warehouse = arena_assets(Scope(arena)), open_warehouse(arena)
+    summary = RunSummary(ratings_before=ratings_of(warehouse))
     names = [table_of(asset.key) for asset in assets]
     first = min(map(names.index, failed_requests(arena)), default=len(assets))
     with dg.DagsterInstance.get() as instance:
@@ -121,21 +158,43 @@ def runner(
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailed(failure_reasons(result))
+            raise RunFailed(failure_reasons(result.all_events) or BEFORE_ITS_FIRST_STEP)
         made = {asset.key.to_user_string() for asset in members}
         for stats in instance.get_run_step_stats(result.run_id):
             if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
                 summary.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
+        add_costs(summary, result)
         add_findings(summary, result)
 
     return run
 
 
+def ratings_of(warehouse: Warehouse) -> dict[str, float]:
+    """The present rating of each competitor."""
+    rows = warehouse.read_existing(elo_ratings.name, [WHOLE], ["competitor", "rating"])
+    return {} if rows is None else dict(rows.select("competitor", "rating").iter_rows())
+
+
+def add_costs(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
+    """Add what a run's assets took to ask models; all partitions of an asset have the same sums."""
+    for event in result.get_asset_materialization_events():
+        values: dict[str, Any] = {name: found.value for name, found in event.materialization.metadata.items()}
+        if "completions_sent" in values:
+            name = table_of(event.materialization.asset_key)
+            summary.stages[name] = {one: int(values[one]) for one in COSTS}
+            summary.used[name] = Use(
+                completions=values["completions_sent"],
+                prompt_tokens=values["prompt_tokens"],
+                completion_tokens=values["completion_tokens"],
+                gpu_hours=values["gpu_hours"],
+            )
+
+
 def add_findings(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
     """Add the findings of a run's checks."""
     for check in result.get_asset_check_evaluations():
-        name = f"{check.asset_key.to_user_string()}: {check.check_name}"
-        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+        name = name_of(check)
+        if failed(check):
             summary.failed_checks.append(name)
         elif not check.passed and check.description:
             summary.warnings += [f"{name}: {line}" for line in check.description.splitlines()]
@@ -151,25 +210,10 @@ def full_range(asset: dg.AssetsDefinition) -> dict[str, str]:
     return {RANGE_START_TAG: keys[0], RANGE_END_TAG: keys[-1]}
 
 
-def failure_reasons(result: dg.ExecuteInProcessResult) -> str:
-    """One paragraph for each failed blocking check, and for each step that failed for another reason."""
-    lines, failed_in_check = [], set[str]()
-    for event in result.all_events:
-        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:  # comes before its step's failure
-            check = event.asset_check_evaluation_data
-            if check.blocking and not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-                failed_in_check.add(event.step_key or "")
-                lines.append(f"{check.asset_key.to_user_string()}: the check {check.check_name} failed\n{check.description}")
-        if event.is_step_failure and event.step_key not in failed_in_check:
-            failure = event.step_failure_data
-            description = failure.user_failure_data.description if failure.user_failure_data else None
-            cause = failure.error.cause if failure.error else None
-            lines.append(f"{event.step_key}: {description or (cause or failure.error).to_string().strip()}")  # type: ignore[union-attr]
-    return "\n\n".join(lines) or "the run failed before its first step"
-
-
 def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, Any]:
-    """Rows per table, requests and tokens per model, seconds per asset, ratings, failed checks, and paths of the exports."""
+    """Rows per table, requests and tokens per model and per asset, seconds per asset, ratings and those before, failed checks,
+    and paths of the exports.
+    """
     warehouse, rows = open_warehouse(arena), dict[str, int]()
     for table in tables_of(arena):
         existing = warehouse.existing_partitions(table.name, table.partitions(arena))
@@ -180,10 +224,12 @@ def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, An
         "warehouse": arena.warehouse,
         "rows": rows,
         "models": {model: asdict(usage) for model, usage in engines.total.items()},
+        "stages": summary.stages,
         "seconds": dict(summary.seconds),
         "failed_checks": summary.failed_checks,
         "warnings": summary.warnings,
         "stopped": summary.stopped,
+        "ratings_before": summary.ratings_before,
         "ratings": [] if ratings is None else ratings.drop("row_id", "partition").to_dicts(),
         "exports": {kind: str(Path(arena.export.folder) / kind) for kind in arena.export.formats},
     }

@@ -1,43 +1,76 @@
-"""The plan: for each stage and model the requests in the ledger, those to send, and their tokens, GPU hours and cost."""
+"""The plan: for each stage and model the completions that are paid, those to ask for, and what these take."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-
-import polars as pl
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.planning import lengths, speeds
 from warrior_dagster.planning.changed_parameters import changed_parameters
 from warrior_dagster.planning.forecast import Forecast
+from warrior_dagster.planning.hardware import ROUGH
+from warrior_dagster.planning.last_run import read_last_run
+from warrior_dagster.planning.lengths import Asked
 from warrior_dagster.planning.plan import StagePlan, walk
+from warrior_dagster.planning.speeds import Pace
+from warrior_dagster.planning.starts import engine_starts, seconds_of_a_start
+from warrior_dagster.planning.storage import Storage, storage_of
 from warrior_dagster.warehouse.tables import Warehouse
 
-IDLE_SECONDS = 60.0
-"""After a longer gap between completions the model was idle."""
-MEASURED_ROWS = 200_000
 
-Pace = dict[tuple[str, str], float]
-"""Seconds per completion, by model identity and sampling parameters."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """What asking for some completions takes."""
+
+    to_send: int
+    """Completions."""
+    prompt_tokens: int
+    completion_tokens: int
+    engine_starts: int
+    seconds: float | None
+    """Of one machine, engine starts included; None if the speed is unknown."""
+    gpu_hours: float | None
+    cost: float | None
+    """None if the price, or the hours that it is for, are unknown."""
+    bytes: int
+    """In the ledger and the tables."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanLine:
-    """One stage and model of a plan; requests are counted in samples."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLine(Amounts):
+    """One stage and model of a plan: what is expected, and a lower and an upper bound of it.
+
+    The lower bound has only the completions that are known to be missing; the upper bound has every estimate at its most, and
+    every completion at its max_tokens. Where a speed is a rule of thumb, they are ROUGH times as fast and as slow.
+    """
 
     stage: str
     model: str
     in_ledger: int
-    to_send: int
+    """Completions that are paid."""
     estimated: int
     """The part of `to_send` that is estimated."""
-    prompt_tokens: int
-    completion_tokens: int
-    gpu_hours: float | None
-    """None if no speed is measured or configured."""
-    cost: float | None
-    """None if the price, or the hours that it is for, are unknown."""
-    basis: str
-    """Why requests are sent again, where their parameters have changed, and how the estimates are made."""
+    low: Amounts
+    high: Amounts
+    reasons: tuple[str, ...] = ()
+    """Why completions are asked for again, where their parameters have changed, and how the estimates are made."""
+
+    @property
+    def basis(self) -> str:
+        """The reasons as one text."""
+        return "; ".join(self.reasons)
+
+
+class Measures(NamedTuple):
+    """What is measured so far."""
+
+    identities: Mapping[str, set[str]]
+    """The identities of each model."""
+    speeds: Mapping[speeds.Parameters, speeds.Measured]
+    starts: Mapping[str, float]
+    """Seconds of an engine start, by model."""
+    storage: Storage
 
 
 def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanLine]:
@@ -49,91 +82,131 @@ def plan(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[PlanL
 
 
 def costs(arena: Arena, ledger: LedgerReader, stages: Sequence[StagePlan]) -> list[PlanLine]:
-    """The lines of the stages that `walk` gives."""
-    paces, reasons = measured_paces(ledger), changed_parameters(stages, ledger)
-    return [explained(line, reasons) for stage in stages for line in lines(arena, stage, paces)]
+    """The lines of the stages that `walk` gives. Raises LedgerError."""
+    return lines(arena, stages, measures_of(arena, ledger, stages), changed_parameters(stages, ledger))
 
 
-def explained(line: PlanLine, reasons: Mapping[tuple[str, str], str]) -> PlanLine:
-    """The line with the reason why its requests are sent again before its basis."""
-    reason = reasons.get((line.stage, line.model))
-    return replace(line, basis=f"{reason}; {line.basis}") if reason else line
+def measures_of(arena: Arena, ledger: LedgerReader, stages: Sequence[StagePlan]) -> Measures:
+    """What the ledger, the warehouse and earlier runs show. Raises LedgerError."""
+    last, identities = read_last_run(arena), dict[str, set[str]]()
+    for stage in stages:
+        for model, forecast in stage.forecasts.items():
+            identities.setdefault(model, set()).update(identity for identity, _ in forecast.params)
+    starts = last.start_seconds if last else {}
+    return Measures(identities, speeds.measured(ledger), starts, storage_of(arena.warehouse, ledger))
 
 
-def lines(arena: Arena, stage: StagePlan, paces: Pace) -> list[PlanLine]:
-    """The lines of one stage, in roster order."""
-    result = []
-    for model in dict.fromkeys(c.model for c in arena.competitors):
-        forecast = stage.forecasts.get(model, Forecast())
-        known = sum(one.samples for one in forecast.missing)
-        more = stage.expected[model]
-        failed = [f"{n} cannot be prompted: {why}" for n, why in stage.failures.items() if arena.competitor(n).model == model]
-        if not (forecast.in_ledger or known or more or failed):
-            continue
-        prompt, completion, tokens_from = tokens(arena, stage, model, known, more)
-        hours, pace_from = gpu_hours(arena, model, forecast, known + more, completion, paces)
-        cost = arena.cost(model, hours, prompt, completion)
-        expected = [f"expected: {stage.how}"] if more else []
-        saves = [stage.saves] if stage.saves else []
-        basis = "; ".join([*failed, *expected, *((tokens_from, pace_from) if known + more else ()), *saves])
-        counts = (forecast.in_ledger, known + more, more, prompt, completion)
-        result.append(PlanLine(stage.table.name, model, *counts, hours, cost, basis))
-    return result
-
-
-def tokens(arena: Arena, stage: StagePlan, model: str, known: int, more: int) -> tuple[int, int, str]:
-    """Tokens of the prompts to send and of their completions, and where the numbers come from."""
-    own = stage.forecasts.get(model, Forecast())
-    everyone = list(stage.forecasts.values())
-    for forecasts, source in (([own], "this model's so far"), (everyone, "the other models' so far")):
-        if so_far := sum(f.in_ledger for f in forecasts):
-            prompt, completion = (sum(getattr(f, n) for f in forecasts) for n in ("prompt_tokens", "completion_tokens"))
-            return round((known + more) * prompt / so_far), round((known + more) * completion / so_far), f"tokens: as {source}"
-    assert stage.table.requests
-    most = [stage.table.requests.max_tokens(arena, c) for c in arena.competitors if c.model == model]
-    prompt, completion = max(p for p, _ in most), max(c for _, c in most)
-    exact = sum(one.prompt_tokens for one in own.missing)
-    bound = sum(one.samples * one.max_tokens for one in own.missing)
-    return exact + more * prompt, bound + more * completion, "tokens: prompts by their length, completions at most max_tokens"
-
-
-def gpu_hours(
-    arena: Arena, model: str, forecast: Forecast, samples: int, completion_tokens: int, paces: Pace
-) -> tuple[float | None, str]:
-    """GPU hours of a model (for an endpoint: server hours), and where the speed comes from."""
-    devices = arena.devices(model)
-    if not devices:
-        priced = arena.server_of(model).price_per_million_tokens is not None
-        return 0.0, "cost: at the service's prices" if priced else "cost: unknown; price_per_million_tokens is not set"
-    if measured := [paces[params] for params in forecast.params if params in paces]:
-        return samples * sum(measured) / len(measured) / 3600 * devices, "hours: at the speed measured so far"
-    if speed := arena.engine.tokens_per_second:
-        source = f"hours: at the configured {speed:g} new tokens/s; prompts are not counted"
-        return completion_tokens / speed / 3600 * devices, source
-    return None, "hours: unknown; no speed is measured, and engine.tokens_per_second is not set"
-
-
-def measured_paces(ledger: LedgerReader) -> Pace:
-    """Seconds per completion, from the times of the ledger's newest rows, without idle times."""
-    gap = pl.col("created_at").diff().dt.total_microseconds().over("model", "params") / 1e6
-    flushes = (
-        ledger.newest(MEASURED_ROWS, ["model", "params", "created_at"])
-        .group_by("model", "params", "created_at", maintain_order=True)
-        .len()
-        .sort("created_at")
-        .with_columns(gap.alias("gap"))
-        .filter(pl.col("gap") <= IDLE_SECONDS)
+def lines(
+    arena: Arena, stages: Sequence[StagePlan], measures: Measures, again: Mapping[tuple[str, str], str]
+) -> list[PlanLine]:
+    """The lines of all stages, models in roster order; `again` says why completions are asked for again, by stage and model."""
+    models = list(dict.fromkeys(one.model for one in arena.competitors))
+    asked = {(stage.table.name, model): lengths.asked(arena, stage, model) for stage in stages for model in models}
+    least, expected, most = (
+        engine_starts(arena, stages, {place: bounds[which].completions for place, (bounds, _) in asked.items()})
+        for which in range(3)
     )
-    paced = flushes.group_by("model", "params").agg(pl.col("gap").sum() / pl.col("len").sum())
-    return {(model, params): seconds for model, params, seconds in paced.iter_rows()}
+    made = []
+    for stage in stages:
+        for model in models:
+            place = (stage.table.name, model)
+            in_order = (min(least[place], expected[place]), expected[place], max(expected[place], most[place]))
+            made.append(line(arena, stage, model, *asked[place], in_order, measures, again.get(place, "")))
+    return [one for one in made if one]
 
 
-def totals(plan: Iterable[PlanLine]) -> dict[str, float | int | None]:
-    """The sums over a plan's lines; hours and cost are None if those of a line with requests to send are."""
-    plan, sums = list(plan), dict[str, float | int | None]()
-    for name in ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens"):
-        sums[name] = sum(getattr(line, name) for line in plan)
-    for name in ("gpu_hours", "cost"):
-        values = [getattr(line, name) for line in plan if line.to_send]
+def line(
+    arena: Arena,
+    stage: StagePlan,
+    model: str,
+    asked: tuple[Asked, Asked, Asked],
+    tokens_from: str,
+    starts: tuple[int, int, int],
+    measures: Measures,
+    again: str,
+) -> PlanLine | None:
+    """The line of a stage and model, None if there is nothing to say. `asked` and `starts` are at least, as expected, and at
+    most.
+    """
+    forecast = stage.forecasts.get(model, Forecast())
+    failed = [f"{n} cannot be prompted: {why}" for n, why in stage.failures.items() if arena.competitor(n).model == model]
+    if not (forecast.in_ledger or asked[-1].completions or failed):
+        return None
+    pace, speed_from = speeds.pace_of(arena, model, forecast.params, measures.identities.get(model, ()), measures.speeds)
+    low, expected, high = (
+        amounts(arena, model, one, pace, count, factor, measures)
+        for one, count, factor in zip(asked, starts, (1 / ROUGH, 1.0, ROUGH), strict=True)
+    )
+    estimated = expected.to_send - low.to_send
+    reasons = [again, *failed, *([f"expected: {stage.how}"] if estimated else [])]
+    if expected.to_send:
+        reasons += [tokens_from, speed_from, *([] if arena.devices(model) else [prices_of(arena, model)])]
+    return PlanLine(
+        **asdict(expected),
+        stage=stage.table.name,
+        model=model,
+        in_ledger=forecast.in_ledger,
+        estimated=estimated,
+        low=low,
+        high=high,
+        reasons=tuple(filter(None, (*reasons, stage.saves))),
+    )
+
+
+def amounts(
+    arena: Arena, model: str, asked: Asked, pace: Pace | None, starts: int, factor: float, measures: Measures
+) -> Amounts:
+    """What some completions of a model take; what is a rule of thumb takes `factor` times as long."""
+    seconds: float | None = 0.0
+    if asked.completions:
+        asking = pace.seconds(asked.prompt_tokens, asked.completion_tokens) * (factor if pace.rough else 1.0) if pace else None
+        starting = measures.starts[model] if model in measures.starts else factor * seconds_of_a_start(arena, model)
+        seconds = None if asking is None else asking + starts * starting
+    devices = arena.devices(model)
+    hours = 0.0 if not devices else None if seconds is None else seconds * devices / 3600
+    return Amounts(
+        to_send=asked.completions,
+        prompt_tokens=asked.prompt_tokens,
+        completion_tokens=asked.completion_tokens,
+        engine_starts=starts,
+        seconds=seconds,
+        gpu_hours=hours,
+        cost=arena.cost(model, hours, asked.prompt_tokens, asked.completion_tokens),
+        bytes=measures.storage.bytes(*asked),
+    )
+
+
+def prices_of(arena: Arena, model: str) -> str:
+    """Where the cost of a service's tokens comes from."""
+    priced = arena.server_of(model).price_per_million_tokens is not None
+    return "cost: at the service's prices" if priced else "cost: unknown; price_per_million_tokens is not set"
+
+
+def total(some: Iterable[Amounts]) -> Amounts:
+    """The sums; seconds, hours and cost are None if those of one with completions to ask for are."""
+    some, sums = list(some), dict[str, Any]()
+    for name in ("to_send", "prompt_tokens", "completion_tokens", "engine_starts", "bytes"):
+        sums[name] = sum(getattr(one, name) for one in some)
+    for name in ("seconds", "gpu_hours", "cost"):
+        values = [getattr(one, name) for one in some if one.to_send]
         sums[name] = None if None in values else sum(values)
-    return sums
+    return Amounts(**sums)
+
+
+def totals(plan: Iterable[PlanLine]) -> dict[str, Any]:
+    """The sums over a plan's lines, with those of the bounds in `low` and `high`."""
+    plan = list(plan)
+    return {
+        "in_ledger": sum(one.in_ledger for one in plan),
+        "estimated": sum(one.estimated for one in plan),
+        **asdict(total(plan)),
+        "low": asdict(total(one.low for one in plan)),
+        "high": asdict(total(one.high for one in plan)),
+    }
+
+
+def as_row(line: PlanLine) -> dict[str, Any]:
+    """A line as plain values, for JSON."""
+    row = asdict(line)
+    del row["reasons"]
+    return row | {"basis": line.basis}

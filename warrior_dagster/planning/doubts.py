@@ -95,7 +95,7 @@ def misspelt_sets(arena: Arena) -> list[str]:
 
 def shared_warehouse(arena: Arena, file: Path) -> list[str]:
     """A line if the warehouse is that of another arena too, unless this one has tables of its own there already."""
-    others = {other: path for path in neighbours(file) if (other := name_if_in(arena.warehouse, path))}
+    others = {other: path for path in neighbours(file) if (other := name_if_in(arena, path))}
     if arena.name in others:
         risk = "a run of either replaces tables and exports of the other"
         own = "give this arena a `name` and a `warehouse` of its own"
@@ -118,13 +118,15 @@ def neighbours(file: Path) -> list[Path]:
     return [one for one in sorted(folder.glob("*.y*ml"))[:MOST_FILES] if one != file.resolve()]
 
 
-def name_if_in(warehouse: str, file: Path) -> str | None:
-    """The name of another file's arena if it has this warehouse."""
+def name_if_in(arena: Arena, file: Path) -> str | None:
+    """The name of another file's arena if it has the warehouse of `arena`, and is not the same with competitors appended."""
     try:
         other = load_arena(file)
     except ArenaError:  # not ours to report, and perhaps no arena
         return None
-    return other.name if other.warehouse == warehouse else None
+    grown = all(a == b for a, b in zip(arena.competitors, other.competitors, strict=False))
+    same = other.model_copy(update={"competitors": arena.competitors}) == arena
+    return other.name if other.warehouse == arena.warehouse and not (grown and same) else None
 
 
 def owner_of(warehouse: str) -> str | None:

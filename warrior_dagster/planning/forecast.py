@@ -35,7 +35,10 @@ class Forecast:
     in_ledger: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    """Tokens of the completions in the ledger, from which the missing ones are estimated."""
+    """Tokens of the completions in the ledger, from which the missing ones are estimated. Those of a prompt count once."""
+    prompts: int = 0
+    estimated_prompt_tokens: int = 0
+    """The prompts of these completions, and their tokens by `tokens_of`."""
     missing: list[MissingRequest] = field(default_factory=list)
     examples: dict[tuple[str, str], Request] = field(default_factory=dict)
     """One missing request of each model identity and sampling parameters."""
@@ -46,6 +49,8 @@ class Forecast:
         self.in_ledger += other.in_ledger
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
+        self.prompts += other.prompts
+        self.estimated_prompt_tokens += other.estimated_prompt_tokens
         self.missing += other.missing
         self.examples = other.examples | self.examples
 
@@ -82,6 +87,9 @@ class DryRunBackend:
                 noted.in_ledger += completion.error is None  # an unreadable one is read a second time, as an error
                 noted.prompt_tokens += completion.prompt_tokens
                 noted.completion_tokens += completion.completion_tokens
+                if completion.prompt_tokens:  # of a request's samples, the first has those of the prompt
+                    noted.prompts += 1
+                    noted.estimated_prompt_tokens += tokens_of(request.prompt)
                 return read(request, completion)
 
             books = Coalescer(counted, Usage(), progress, rows)

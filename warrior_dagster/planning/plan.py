@@ -1,15 +1,15 @@
 """The requests that materializing an arena would send, without starting an engine: a dry run of the method on the ledger.
 
 If everything upstream is in the ledger, the missing requests of a stage are known exactly. If not, their number is estimated:
-the share of usable rows is assumed to stay the same, or to be 1, the maximum, if there are no rows yet.
+the share of usable rows is assumed to stay the same, or to be 1, the maximum, if there are no rows yet. Beside that estimate
+stands the most that there can be.
 """
 
 import json
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 import polars as pl
@@ -26,6 +26,7 @@ from warrior_dagster.planning.forecast import DryRunBackend, Forecast, MissingRe
 from warrior_dagster.planning.known_votes import Known
 from warrior_dagster.planning.openness import Openness, openness
 from warrior_dagster.planning.settled import settled
+from warrior_dagster.planning.to_come import ToCome, centres, passed_on
 from warrior_dagster.stages.battles import answering
 from warrior_dagster.stages.battles.assets import answers
 from warrior_dagster.stages.battles.opinions import exam, judging
@@ -35,8 +36,8 @@ from warrior_dagster.stages.battles.samples.assets import answer_samples
 from warrior_dagster.stages.battles.unit_tests import generation
 from warrior_dagster.stages.battles.unit_tests.assets import generated_tests
 from warrior_dagster.stages.battles.votes import opinions_per_battle
-from warrior_dagster.stages.curation import dedup, difficulty, embedding, selection
-from warrior_dagster.stages.curation.assets import instruction_difficulty, instruction_embeddings
+from warrior_dagster.stages.curation import dedup, difficulty
+from warrior_dagster.stages.curation.assets import instruction_difficulty
 from warrior_dagster.stages.curation.columns import INSTRUCTION
 from warrior_dagster.stages.mining import sampling
 from warrior_dagster.stages.mining.assets import mined_instructions
@@ -46,12 +47,29 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
+class Further:
+    """What one model will be asked in a stage about what is not known yet: as expected, and at most."""
+
+    prompts: int = 0
+    completions: int = 0
+    most_prompts: int = 0
+    most_completions: int = 0
+
+    def add(self, prompts: int, most_prompts: int, samples: int = 1) -> None:
+        """Add prompts with so many samples each."""
+        self.prompts += prompts
+        self.completions += prompts * samples
+        self.most_prompts += most_prompts
+        self.most_completions += most_prompts * samples
+
+
+@dataclass(slots=True)
 class StagePlan:
-    """A stage's forecast by model, and the further samples that are expected of each model."""
+    """A stage's forecast by model, and what is expected to be asked of each model beside it."""
 
     table: Table
     forecasts: dict[str, Forecast]
-    expected: Counter[str] = field(default_factory=Counter)
+    further: dict[str, Further] = field(default_factory=lambda: defaultdict(Further))
     how: str = ""
     """How the expected numbers are estimated."""
     saves: str = ""
@@ -104,9 +122,9 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
             stage = planned(table, backend, made, failures, how)
             rows[table.name] = made.rows
             stage.rows, stage.selected = pl.DataFrame(made.rows, schema=schema), selected
-            stage.asked_about = len(selected) + to_come.total()
-            for attacker, count in to_come.items():
-                expect(stage, arena, competitors_of(attacker), count, failures)
+            stage.asked_about = len(selected) + to_come.expected.total()
+            for one in arena.roster:
+                expect(stage, arena, competitors_of(one), to_come.expected[one], to_come.most[one], failures)
             stages.append(stage)
     answered = rows[of_answers.name]
     if of_answers is answer_samples:
@@ -114,32 +132,35 @@ def walk(arena: Arena, ledger: LedgerReader, warehouse: Warehouse) -> list[Stage
     stages[-1].battling = pl.DataFrame(answered, schema=answering.SAMPLE_SCHEMA)
     if judge_exams.enabled(arena):
         stages.append(exams_plan(arena, backend, warehouse, selected, answered, to_come, how, failures))
-    written = rows.get(generated_tests.name, [])
-    return [*stages, votes_plan(arena, backend, warehouse, selected, answered, written, to_come, how, failures)]
+    if judge_votes.enabled(arena):
+        written = rows.get(generated_tests.name, [])
+        stages.append(votes_plan(arena, backend, warehouse, selected, answered, written, to_come, how, failures))
+    return stages
 
 
 def until_rated(
     arena: Arena, backend: DryRunBackend, failures: dict[str, str]
-) -> tuple[StagePlan, StagePlan, pl.DataFrame, Counter[str], str]:
+) -> tuple[StagePlan, StagePlan, pl.DataFrame, ToCome, str]:
     """Mining and rating, the known kept instructions, the number of further ones of each attacker, and its estimate's basis."""
     mined = sampling.mine(arena, backend, arena.roster, LOG)
-    mining, to_come = planned(mined_instructions, backend, mined, failures), Counter[str]()
+    mining, to_mine = planned(mined_instructions, backend, mined, failures), Counter[str]()
     for one in mining.missing:
-        to_come[one.tag["competitor"]] += one.samples
+        to_mine[one.tag["competitor"]] += one.samples
     samples = pl.DataFrame(mined.rows, schema=sampling.SCHEMA)
     unique = dedup.mark_duplicates(samples, arena.roster, arena.deduplication).filter("kept").select(INSTRUCTION)
-    to_come, how = expected(to_come, len(unique), len(samples), "samples became instructions")
+    to_come, how = passed_on(ToCome(to_mine, to_mine), len(unique), len(samples), "samples became instructions")
 
     rated = difficulty.rate(arena, backend, unique, LOG)
     rating = planned(instruction_difficulty, backend, rated, failures, how)
     questions = 2 if arena.difficulty.off_topic == "drop" else 1
-    for name, count in to_come.items():
-        expect(rating, arena, arena.panel(name), questions * count, failures)
+    for name in arena.roster:
+        prompts, most = (questions * count[name] for count in to_come)
+        expect(rating, arena, arena.panel(name), prompts, most, failures)
     unrated = pl.col("instruction_id").is_in({one.tag[1] for one in rating.missing})
     known = difficulty.difficulty(unique, rated.rows, arena.difficulty).filter(~unrated)
-    to_come += Counter(unique.filter(unrated)["competitor"].to_list())
+    to_come = to_come.plus(Counter(unique.filter(unrated)["competitor"].to_list()))
     kept = known.filter("kept")
-    to_come, how = expected(to_come, len(kept), len(known), "instructions were kept for their difficulty")
+    to_come, how = passed_on(to_come, len(kept), len(known), "instructions were kept for their difficulty")
     return mining, rating, kept, to_come, how
 
 
@@ -149,7 +170,7 @@ def exams_plan(
     warehouse: Warehouse,
     selected: pl.DataFrame,
     rows: list[dict[str, Any]],
-    to_come: Counter[str],
+    to_come: ToCome,
     how: str,
     failures: dict[str, str],
 ) -> StagePlan:
@@ -157,16 +178,14 @@ def exams_plan(
 
     The answers' `rows` are those in the ledger; what tests say of them is read from the warehouse.
     """
-    of_founders = selected.filter(pl.col("competitor").is_in(arena.founders))
-    answers = pl.DataFrame(rows, schema=answering.SCHEMA).filter(pl.col("competitor").is_in(arena.founders))
+    founders, tables = arena.founders, ("execution_results", "broken_answers") if arena.runs_tests else ()
+    of_founders = selected.filter(pl.col("competitor").is_in(founders))
+    answers = pl.DataFrame(rows, schema=answering.SCHEMA).filter(pl.col("competitor").is_in(founders))
     answers = answers.join(of_founders, on="instruction_id", how="semi")
-    tables = ("execution_results", "broken_answers") if arena.runs_tests else ()
-    run = [warehouse.read_existing(table, arena.founders) for table in tables]
-    known = not any(to_come[name] for name in arena.founders) and len(answers) == len(of_founders) * len(arena.founders)
+    run = [warehouse.read_existing(table, founders) for table in tables]
+    known = not any(to_come.expected[name] for name in founders) and len(answers) == len(of_founders) * len(founders)
     try:
-        given = (
-            None if not known or any(one is None for one in run) else exam.material(of_founders, answers, arena.founders, *run)
-        )
+        given = None if not known or any(one is None for one in run) else exam.material(of_founders, answers, founders, *run)
     except LookupError:
         given = None
     papers = [] if given is None else arena.roster
@@ -176,7 +195,7 @@ def exams_plan(
     )
     if given is None:
         for name in arena.possible_judges:  # of those that would send the same, each has a paper without its own answers
-            expect(stage, arena, [name], 2 * arena.battles.exam, failures)
+            expect(stage, arena, [name], 2 * arena.battles.exam, 2 * arena.battles.exam, failures)
     return stage
 
 
@@ -187,7 +206,7 @@ def votes_plan(
     selected: pl.DataFrame,
     rows: list[dict[str, Any]],
     written: list[dict[str, Any]],
-    to_come: Counter[str],
+    to_come: ToCome,
     how: str,
     failures: dict[str, str],
 ) -> StagePlan:
@@ -213,9 +232,10 @@ def votes_plan(
         attackers = sides(matchup) if arena.battles.instructions == "attackers" else arena.roster
         in_scope = selected.filter(pl.col("competitor").is_in(attackers))["instruction_id"]
         count = sum(any((side, one) in missing for side in sides(matchup)) for one in in_scope)
-        count += sum(to_come[name] for name in attackers)
         judges = arena.judges(*sides(matchup))
-        expect(stage, arena, judges, count * opinions_per_battle(arena, matchup) // len(judges), failures)
+        orders = opinions_per_battle(arena, matchup) // len(judges)
+        prompts, most = (orders * (count + sum(further[name] for name in attackers)) for further in to_come)
+        expect(stage, arena, judges, prompts, most, failures)
     return stage
 
 
@@ -225,7 +245,7 @@ def expect_at_most(stage: StagePlan, arena: Arena, backend: DryRunBackend, parts
         return
     judging.vote(arena, backend, parts.unknown, LOG)
     for model, possible in backend.take_stage().items():
-        stage.expected[model] += sum(one.samples for one in possible.missing)
+        stage.further[model].add(len(possible.missing), len(possible.missing))  # one sample each
         possible.missing.clear()
         stage.forecasts.setdefault(model, Forecast()).add(possible)
 
@@ -237,54 +257,12 @@ def planned(table: Table, backend: DryRunBackend, result: DispatchResult, failur
     return StagePlan(table, backend.take_stage(), how=how, failures=new)
 
 
-def expect(stage: StagePlan, arena: Arena, names: Iterable[str], prompts: int, failures: Collection[str]) -> None:
-    """Expect further prompts to each of some competitors that can be prompted. Those that would send the same are one."""
+def expect(stage: StagePlan, arena: Arena, names: Iterable[str], prompts: int, most: int, failures: Collection[str]) -> None:
+    """Expect further prompts, and at most so many, to each of some competitors that can be prompted. Those that would send the
+    same are one.
+    """
     requests = stage.table.requests
     assert requests
     possible = [arena.competitor(name) for name in names if name not in failures]
     for one in {json.dumps(requests.settings(arena, one), sort_keys=True): one for one in reversed(possible)}.values():
-        stage.expected[one.model] += prompts * requests.samples(arena, one)
-
-
-def expected(to_come: Counter[str], passed: int, known: int, what: str) -> tuple[Counter[str], str]:
-    """The number of further instructions that pass a stage, by the share that passed so far, and the text of that basis."""
-    if not to_come.total():
-        return Counter(), ""
-    share, how = (passed / known, f"as {passed} of {known} {what} so far") if known else (1.0, f"at most, if all {what}")
-    return Counter({name: ceil(count * share) for name, count in to_come.items()}), how
-
-
-def centres(
-    arena: Arena, warehouse: Warehouse, kept: pl.DataFrame, to_come: Counter[str]
-) -> tuple[pl.DataFrame, Counter[str], str]:
-    """The known selected instructions, the number of further ones of each competitor, and that estimate's basis.
-
-    Instructions without a vector count as further ones, which get their share of a competitor's centres.
-    """
-    embedded = kept.join(vectors(arena, warehouse), on=["instruction_id", "instruction"], maintain_order="left")
-    to_embed = kept.join(embedded, on="instruction_id", how="anti")["competitor"].to_list()
-    how = f"{len(to_embed)} instructions are still to be embedded and selected from" if to_embed else ""
-    to_come = to_come + Counter(to_embed)
-    if embedded.is_empty():
-        return kept.clear(), Counter({name: min(arena.selection.centres, count) for name, count in to_come.items()}), how
-    chosen = selection.select_centres(embedded, arena.roster, arena.selection, lambda _, rows: rows["vector"].to_numpy())
-    parts, new = [], Counter[str]()
-    for name in arena.roster:
-        known = len(embedded.filter(competitor=name))
-        size = min(arena.selection.centres, known + to_come[name])
-        new[name] = ceil(size * to_come[name] / max(known + to_come[name], 1))
-        parts.append(chosen.filter(competitor=name).head(size - new[name]))
-    return pl.concat(parts), new, how
-
-
-def vectors(arena: Arena, warehouse: Warehouse) -> pl.DataFrame:
-    """All vectors of the arena's embedder, also those under the old name of a renamed competitor."""
-    columns = ["instruction_id", "instruction", "vector"]
-    if "embedder" not in warehouse.columns(instruction_embeddings.name):
-        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
-    return (
-        warehouse.read(instruction_embeddings.name, None, [*columns, "embedder"])
-        .filter(embedder=embedding.embedder_name(arena.embedding))
-        .select(columns)
-        .unique(columns[:2], maintain_order=True)
-    )
+        stage.further[one.model].add(prompts, most, requests.samples(arena, one))

@@ -28,19 +28,20 @@ TEMPLATE = resources.files("warrior_dagster.report").joinpath("templates/report.
 
 
 @table(
+    group="analysis",
     partitioned_by="nothing",
     columns=("row_id", "sha256", "bytes"),
+    meanings={"sha256": "The SHA-256 of the file without the time in it.", "bytes": "The size of the file."},
     reads=lambda arena: {one.name: SAME for one in (*page.tables(arena), *lineage.tables(arena))},
     settings=lambda arena: [TEMPLATE.read_text(encoding="utf-8"), page.shown_settings(arena), *arena.competitors],
     origins=origins(),  # a file made of everything
     kinds=("html",),
-    group="analysis",
     code=[pictures],
     reads_ledger=True,
 )
 def arena_report(step: Step) -> dg.MaterializeResult:
     """The arena report: one HTML file, which opens without a network, with every figure of the analysis and, for each
-    instruction, its answers, votes, prompts and how it was mined.
+    instruction, its answers, votes, prompts and origin.
     """
     file, digest, size = write_report(step.arena, step.warehouse, step.ledger)
     row = pl.DataFrame({"row_id": ["report"], "sha256": [digest], "bytes": [size]})

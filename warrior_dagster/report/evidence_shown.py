@@ -30,7 +30,7 @@ def battles(one: Lineage) -> Table:
     """Who won each battle, and what decided it."""
     table = Table("battle", "won by", "decided by", "opinions for the first", "agreement")
     for b in one["outcomes"]:
-        winner = {1.0: b["left"], 0.0: b["right"], 0.5: "tie"}.get(b["outcome"], "not fought")
+        winner = {1.0: b["left"], 0.0: b["right"], 0.5: "tie"}.get(b["outcome"], "no battle")
         shares = ("" if share is None else f"{share:.0%}" for share in (b["opinions_for_left"], b["agreement"]))
         table.add_row(f"{b['left']} and {b['right']}", winner, b["decided_by"] or "", *shares)
     return table

@@ -64,7 +64,7 @@ SECTIONS = (
     ),
     Section(
         analysis.head_to_head,
-        "Who beats whom",
+        "Head to head",
         "How often the row's competitor beat the column's, a tie counting half, with the 95 % interval.",
     ),
     Section(
@@ -84,13 +84,14 @@ SECTIONS = (
 
 def tables(arena: Arena) -> list[Table]:
     """The tables that the page reads, besides those of lineages."""
-    return [*(one.table for one in SECTIONS if one.table.enabled(arena)), elo_ratings, judge_votes, instruction_embeddings]
+    read = [*(one.table for one in SECTIONS), elo_ratings, judge_votes, instruction_embeddings]
+    return [table for table in read if table.enabled(arena)]
 
 
 def report(arena: Arena, warehouse: Warehouse, ledger: LedgerReader, written: str) -> str:
     """The page, from what is materialized; a section whose table does not exist says so. `written` is the time shown."""
     chosen, left_out = within(arena, warehouse, ledger)
-    audited = warehouse.read_existing(analysis.judge_audit.name, [WHOLE])
+    audited = warehouse.read_existing(analysis.judge_audit.name, [WHOLE]) if arena.asks_judges else None
     loader = jinja2.PackageLoader("warrior_dagster.report")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     values = {
@@ -161,6 +162,8 @@ def standings(warehouse: Warehouse) -> list[dict[str, Any]]:
 
 def agreement(arena: Arena, warehouse: Warehouse) -> str:
     """Krippendorff's alpha of all judges, as text; empty without votes."""
+    if not arena.asks_judges:
+        return ""
     columns = [*audit.BATTLE, "judge", "status", "verdict", "p_left"]
     votes = warehouse.read_existing(judge_votes.name, matchup_keys(arena.roster), columns)
     if votes is None:

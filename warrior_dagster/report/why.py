@@ -55,7 +55,7 @@ def exported(first: Mapping[str, Any], undecided: str) -> list[str]:
         return []
     if undecided == "leave_out":
         return ["It is in no data set: what no evidence put first may be no better than the others (export.undecided)."]
-    return ["It is exported all the same (export.undecided: keep)."]
+    return ["It is exported anyway (export.undecided: keep)."]
 
 
 def tests_passed(tests: Sequence[Mapping[str, Any]], first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:

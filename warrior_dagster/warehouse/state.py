@@ -43,6 +43,11 @@ def local_folder(warehouse: str) -> Path:
     return folder
 
 
+def dagster_home() -> Path:
+    """Where Dagster records runs: DAGSTER_HOME, by default `dagster_home` in the working directory."""
+    return Path(os.environ.get("DAGSTER_HOME") or "dagster_home").expanduser().resolve()
+
+
 def state_folder() -> Path:
     """`warrior-dagster` in the folder that XDG_STATE_HOME names, by default ~/.local/state; made if missing.
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from tests.conftest import ScriptedEngine, scripted_engines
-from tests.runs import EVERYTHING, materialize
+from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.inference.engines import Engines
@@ -28,6 +28,9 @@ from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
 Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+UP_TO_THE_EXPORTS = [(step, None) for step in ("competitors", "matchups", "ratings", "datasets")]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled
         }
     )
     with scripted_engines(arena, [], []) as engines:
-        results = materialize(arena, engines, *EVERYTHING[:-1])
+        results = materialize(arena, engines, *UP_TO_THE_EXPORTS)
     assert [c for r in results for c in r.get_asset_check_evaluations() if not c.passed] == []
     return arena
 
@@ -82,7 +85,7 @@ WRONG: list[tuple[str, str, str, Change, str]] = [
         status=pl.when(pl.int_range(pl.len()) < 7).then(pl.lit("failed")).otherwise("status")), "7 of 12 verdicts"),
     ("instruction_difficulty", "cyd", "verdicts_are_readable", lambda r: r.with_columns(scored_by=0, abstained=1).cast(
         {"scored_by": pl.Int64, "abstained": pl.Int64}), "verdicts could not be read; at most 50% may be"),
-    ("battle_outcomes", "bob__cyd", "not_empty", lambda r: r.with_columns(outcome=pl.lit(None, pl.Float64)), "a battle that"),
+    ("battle_outcomes", "bob__cyd", "not_empty", lambda r: r.with_columns(outcome=pl.lit(None, pl.Float64)), "a battle with"),
     ("battle_outcomes", "bob__cyd", "numbers_add_up", first(pl.col("local_left") + 0.1, "local_left"), "shares of the votes"),
     ("selected_instructions", "bob", "texts_are_unique", lambda r: r.with_columns(instruction=pl.lit("one")), "2 rows with"),
     ("elo_ratings", WHOLE, "numbers_add_up", first(pl.col("rating") + 1, "rating"), "ratings add up to +1 around 1000"),
@@ -90,10 +93,10 @@ WRONG: list[tuple[str, str, str, Change, str]] = [
     ("answer_scores", WHOLE, "numbers_add_up", first(pl.col("score") + 0.1, "score"), "do not add up to their number of pairs"),
     ("answer_scores", WHOLE, "not_empty", lambda r: r.clear(), "no row is present"),
     ("sft_dataset", WHOLE, "texts_are_unique", lambda r: r.with_columns(messages=pl.col("messages").first()), "the prompt"),
-    ("sft_dataset", WHOLE, "only_the_best_is_shown", first(shown("assistant", "pass"), "messages"), "not the best answer"),
+    ("sft_dataset", WHOLE, "only_the_best_is_shown", first(shown("assistant", "pass"), "messages"), "not the best one"),
     ("dpo_dataset", WHOLE, "only_the_best_is_shown",
-     lambda r: r.with_columns(chosen_competitor="rejected_competitor", chosen="rejected"), "not the best answer"),
-    ("kto_dataset", WHOLE, "only_the_best_is_shown", lambda r: r.with_columns(label=True), "not the best answer"),
+     lambda r: r.with_columns(chosen_competitor="rejected_competitor", chosen="rejected"), "not the best one"),
+    ("kto_dataset", WHOLE, "only_the_best_is_shown", lambda r: r.with_columns(label=True), "not the best one"),
     ("dpo_dataset", WHOLE, "no_benchmark_inside", first(shown("assistant", HUMANEVAL), "rejected"), "such as HumanEval/3 in '"),
 ]  # fmt: skip
 
@@ -135,6 +138,23 @@ def test_a_kto_data_set_without_one_of_the_labels_is_a_warning_that_invalidates_
     assert not warehouse.read("kto_dataset", [WHOLE]).is_empty()
 
 
+def test_a_goal_that_is_missed_fails_its_check_and_invalidates_nothing(whole: Arena, tmp_path: Path) -> None:
+    goals = whole.goals.model_copy(update={"answers_with_code": 1.0, "decided_battles": 1.0})
+    arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse"), "goals": goals})
+    shutil.copytree(whole.warehouse, arena.warehouse)
+    warehouse = Warehouse(arena.warehouse)
+    rows = warehouse.read("sft_dataset", [WHOLE]).drop("partition")
+    for answer, passed in (("```python\ndef f():\n    return 1\n```", True), ("Bake it for an hour.", False)):
+        warehouse.write("sft_dataset", WHOLE, rows.with_columns(messages=shown("assistant", answer)))
+        found = evaluated(arena, "sft_dataset")["reaches_its_goal"]
+        assert (found.passed, found.severity) == (passed, dg.AssetCheckSeverity.ERROR)
+    assert f"0 of {len(rows)} answers have code; expected at least 100%" in (found.description or "")
+    battles = evaluated(arena, "battle_outcomes")["reaches_its_goal"]  # opinions decide this arena
+    assert "battles are decided by tests or behaviour" in (battles.description or "")
+    assert not warehouse.read("battle_outcomes").is_empty()
+    assert "reaches_its_goal" not in evaluated(whole, "sft_dataset")
+
+
 def test_repeated_rows_fail_their_check(whole: Arena, tmp_path: Path) -> None:
     arena = whole.model_copy(update={"warehouse": str(tmp_path / "warehouse")})
     shutil.copytree(whole.warehouse, arena.warehouse)
@@ -145,7 +165,7 @@ def test_repeated_rows_fail_their_check(whole: Arena, tmp_path: Path) -> None:
     assert set(Warehouse(arena.warehouse).partitions("answers")) == {"ann", "bob"}
     (asset,) = (a for a in arena_assets(Scope(arena)) if a.key.to_user_string() == "answers")
     graph = graph_of_assets(arena_assets(Scope(arena)))
-    assert stale_partitions(graph, asset.key, Warehouse(arena.warehouse)) == {"cyd": MISSING}
+    assert stale_partitions(Scope(arena), graph, asset.key, Warehouse(arena.warehouse)) == {"cyd": MISSING}
 
 
 def test_a_stage_without_rows_fails_and_a_competitor_without_rows_does_not(whole: Arena, tmp_path: Path) -> None:

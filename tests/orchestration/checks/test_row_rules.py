@@ -63,6 +63,11 @@ BATTLES = {"instruction_id": pl.String, "left": pl.String, "right": pl.String, "
            "votes_right": pl.Float64, "decided": pl.Int64, "tie": pl.Int64, "local_left": pl.Float64}  # fmt: skip
 
 
+def test_less_than_the_expected_share_is_found_and_exactly_the_share_is_not() -> None:
+    assert row_rules.below(["ann"], 4, 5, 0.8, "rows shine") == row_rules.below(["ann"], 0, 0, 0.8, "rows shine") == {}
+    assert row_rules.below(["ann"], 3, 5, 0.8, "rows shine") == {"ann": "3 of 5 rows shine; expected at least 80%"}
+
+
 def test_a_data_set_with_one_label_only_is_found() -> None:
     both = frame(("_all", "a", True), ("_all", "b", False), label=pl.Boolean)
     assert row_rules.missing_labels(both) == row_rules.missing_labels(both.clear()) == {}

@@ -246,13 +246,66 @@ def test_the_first_in_roster_order_is_kept_and_duplicates_name_it() -> None:
     assert "zed1" not in marked
 
 
+def test_the_same_task_in_two_languages_is_two_instructions_and_within_each_language_one() -> None:
+    task = "Write a function in {} that removes all vowels from a given string."
+    texts = [task.format("Python"), task.format("Rust"), task.format("Python 3"), task.format("Rust 2021")]
+    marked = mark_duplicates(mined({"zed": texts}, ("Python", "Rust")), ["zed"], Deduplication())
+    assert all(jaccard_of(texts[0], text) >= Deduplication().threshold for text in texts)
+    assert marked["kept"].to_list() == [True, True, False, False]
+    assert marked["duplicate_of"].to_list() == [None, None, "zed0", "zed1"]
+
+
+def test_of_one_text_mined_for_two_languages_the_first_is_kept_and_no_usable_text_gives_no_row() -> None:
+    marked = mark_duplicates(mined({"zed": ["sort a list of words"] * 2}, ("Python", "Rust")), ROSTER, Deduplication())
+    assert marked.select("kept", "duplicate_of", "similarity").rows() == [(True, None, None), (False, "zed0", 1.0)]
+    none = mark_duplicates(mined({"zed": ["", ""]}, ("Python", "Rust")), ROSTER, Deduplication())
+    assert none.is_empty()
+    assert none.schema == marked.schema
+
+
+def by_language(texts: list[str], languages: list[str], threshold: float) -> list[int | None]:
+    """The definition: all pairs within a language; of equal kept texts of several languages only the first is kept, and what
+    duplicates another one duplicates it.
+    """
+    decisions: list[int | None] = [None] * len(texts)
+    for language in set(languages):
+        own = [i for i, one in enumerate(languages) if one == language]
+        for i, match in zip(own, all_pairs([texts[i] for i in own], threshold), strict=True):
+            decisions[i] = None if match is None else own[match]
+    kept = [i for i, match in enumerate(decisions) if match is None]
+    first = {i: next(j for j in kept if texts[j] == texts[i]) for i in kept}
+    originals = [first[i if match is None else match] for i, match in enumerate(decisions)]
+    return [None if original == i else original for i, original in enumerate(originals)]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_size=5).map(" ".join), max_size=12),
+    st.sampled_from([("Python",), ("Python", "Rust"), ("Rust", "Go", "Python")]),
+    THRESHOLDS,
+)
+def test_marking_equals_all_pairs_within_each_language(texts: list[str], languages: tuple[str, ...], threshold: float) -> None:
+    marked = mark_duplicates(
+        mined({"zed": ["a", *texts], "ann": texts[:3]}, languages), ROSTER, Deduplication(threshold=threshold)
+    )
+    every, of = marked["instruction"].to_list(), marked["language"].to_list()
+    expected = by_language(every, of, threshold)
+    ids = marked["instruction_id"].to_list()
+    assert marked["duplicate_of"].to_list() == [None if i is None else ids[i] for i in expected]
+    assert marked["kept"].to_list() == [i is None for i in expected]
+    similarities = [None if j is None else jaccard_of(every[i], every[j]) for i, j in enumerate(expected)]
+    assert marked["similarity"].to_list() == similarities
+    assert not marked.filter("kept")["instruction"].is_duplicated().any()
+
+
 WORD_LISTS = st.lists(st.text("abc ", min_size=1, max_size=12).filter(str.strip), min_size=1, max_size=6)
 
 
-@given(st.tuples(WORD_LISTS, WORD_LISTS, WORD_LISTS), WORD_LISTS)
-def test_a_later_competitor_and_more_samples_change_no_earlier_row(texts: tuple[list[str], ...], more: list[str]) -> None:
-    few = mark_duplicates(mined(dict(zip(ROSTER[:2], texts, strict=False))), ROSTER, Deduplication())
-    appended = mark_duplicates(mined(dict(zip(ROSTER, texts, strict=True))), ROSTER, Deduplication())
+@given(st.tuples(WORD_LISTS, WORD_LISTS, WORD_LISTS), WORD_LISTS, st.sampled_from([("Python",), ("Python", "Rust")]))
+def test_a_later_competitor_and_more_samples_change_no_earlier_row(
+    texts: tuple[list[str], ...], more: list[str], languages: tuple[str, ...]
+) -> None:
+    few = mark_duplicates(mined(dict(zip(ROSTER[:2], texts, strict=False)), languages), ROSTER, Deduplication())
+    appended = mark_duplicates(mined(dict(zip(ROSTER, texts, strict=True)), languages), ROSTER, Deduplication())
     assert appended.filter(pl.col("competitor") != "bob").equals(few)
-    longer = mark_duplicates(mined({"zed": texts[0] + more}), ROSTER, Deduplication())
+    longer = mark_duplicates(mined({"zed": texts[0] + more}, languages), ROSTER, Deduplication())
     assert longer.head(len(texts[0])).equals(few.filter(competitor="zed"))

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.stages.export.examples import card
+from tests.stages.export.examples import ROWS, arena, card
+from warrior_dagster.stages.export.sft import OF_INSTRUCTION
 
 
 def test_the_card_is_read_by_the_hub_library() -> None:
@@ -37,6 +38,13 @@ def test_the_card_states_whether_answers_were_run_and_that_this_is_no_proof() ->
     assert unverified not in text
     assert "does not mean that it was run or passed" in text
     assert text != card(evidence=("execution", "behaviour", "opinion"))
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo", "kto"])
+def test_every_format_has_language_and_difficulty_and_its_card_says_what_they_are(kind: str) -> None:
+    rows = ROWS[kind](arena())
+    assert {(row["language"], row["difficulty"]) for row in rows.to_dicts()} == {("Python", 7.0)}
+    assert all(f"`{name}`" in card(kind) for name in OF_INSTRUCTION)
 
 
 def test_a_kind_without_a_format_has_no_card() -> None:

@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION
 from warrior_dagster.config.messages import visible
 from warrior_dagster.config.reference_sets import tasks_of
 from warrior_dagster.materialization.partitions import Scope
@@ -22,7 +23,8 @@ from warrior_dagster.materialization.table import Table, in_arena
 from warrior_dagster.orchestration.catalog import STAGE_TABLES, tables_of
 from warrior_dagster.orchestration.checks import row_rules
 from warrior_dagster.orchestration.checks.row_rules import Problems
-from warrior_dagster.stages.battles.evidence import kinds_in
+from warrior_dagster.sandbox.code_blocks import fenced_blocks
+from warrior_dagster.sandbox.code_extraction import extract_code
 from warrior_dagster.stages.battles.outcomes import weights_of
 from warrior_dagster.stages.export.contamination import overlaps
 from warrior_dagster.stages.export.records import shown_answer
@@ -31,14 +33,15 @@ from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 DESCRIPTIONS = {
     "not_empty": "Whether the next stage has anything to work with.",
-    "everybody_contributes": "Whether each competitor revealed something usable; if not, its chat template may be the reason.",
+    "everybody_contributes": "Whether each competitor has a usable instruction; if not, its chat template may be the reason.",
     "rows_are_unique": "Whether each row exists once.",
     "texts_are_unique": "Whether no text exists twice.",
     "verdicts_are_readable": "Whether enough of the judges' verdicts could be read (engine.max_abstention_rate).",
-    "numbers_add_up": "Whether votes, ratings and scores add up as the method says (METHOD 5).",
+    "numbers_add_up": "Whether votes, ratings and scores add up as the method says (docs/method.md).",
     "only_the_best_is_shown": "Whether each good answer is the best of its group by the present scores (kto: above the mean).",
     "both_labels_occur": "Whether there are desirable and undesirable answers; a trainer of KTO needs both.",
-    "no_benchmark_inside": "Whether no text overlaps a benchmark (export.benchmarks); compares all of them again.",
+    "reaches_its_goal": "Whether the rows reach the arena's goals (goals.answers_with_code, goals.decided_battles).",
+    "no_benchmark_inside": "Whether no text overlaps a benchmark (export.benchmarks). All texts are compared again.",
 }
 SHOWN = 20
 """Partitions that a check names; it counts the others."""
@@ -60,10 +63,17 @@ class Checked:
 
 
 class Rule(NamedTuple):
-    """A rule for a table's rows, and whether wrong rows block what is downstream."""
+    """A rule for a table's rows, whether wrong rows block what is downstream, and whether a problem fails the check; otherwise
+    it is a warning.
+    """
 
     find: Callable[[Checked], Problems]
     blocking: bool = True
+    fails: bool = False
+
+    @property
+    def severity(self) -> dg.AssetCheckSeverity:
+        return dg.AssetCheckSeverity.ERROR if self.blocking or self.fails else dg.AssetCheckSeverity.WARN
 
 
 def row_checks(scope: Scope) -> list[dg.AssetChecksDefinition]:
@@ -89,7 +99,10 @@ def rules_of_stages(arena: Arena) -> dict[str, dict[str, Rule]]:
     limit, initial = arena.engine.max_abstention_rate, arena.ratings.initial
     scored, abstained, status, text = pl.col("scored_by"), pl.col("abstained"), pl.col("status"), pl.col("instruction")
     voted, failed = status.is_not_null(), status == "failed"
-    weights = weights_of(arena.battles) if len(kinds_in(arena)) > 1 else None
+    weights = None if arena.battles.only_opinions else weights_of(arena.battles)
+
+    def decided(rows: pl.DataFrame) -> pl.Series:
+        return rows.drop_nulls("outcome")["decided_by"].is_in([EXECUTION, BEHAVIOUR])
 
     def silent(asset: Checked) -> Problems:
         return row_rules.nothing_usable(asset.read("status"), asset.table.usable, asset.table.usable_row)
@@ -107,7 +120,10 @@ def rules_of_stages(arena: Arena) -> dict[str, dict[str, Rule]]:
         "judge_votes": {
             "verdicts_are_readable": Rule(lambda asset: row_rules.unreadable(asset.read("status"), voted, failed, limit))
         },
-        "battle_outcomes": {"numbers_add_up": Rule(lambda asset: row_rules.shares(asset.read(), weights))},
+        "battle_outcomes": {
+            "numbers_add_up": Rule(lambda asset: row_rules.shares(asset.read(), weights)),
+            **goal(arena.goals.decided_battles, "battles are decided by tests or behaviour", decided, "outcome", "decided_by"),
+        },
         "elo_ratings": {"numbers_add_up": Rule(lambda asset: row_rules.ratings(asset.read(), arena.roster, initial))},
         "answer_scores": {
             "numbers_add_up": Rule(lambda asset: row_rules.scores(asset.read("instruction_id", "score", "gold")))
@@ -124,9 +140,30 @@ def rules_of_dataset(arena: Arena, kind: str) -> dict[str, Rule]:
     if kind == "sft":
         prompt = pl.col("messages").list.first().struct.field("content")
         found["texts_are_unique"] = Rule(lambda asset: row_rules.repeated_texts(asset.read("messages"), prompt, "the prompt"))
+        found |= goal(arena.goals.answers_with_code, "answers have code", partial(have_code, arena.languages), "messages")
     if kind == "kto":
         found["both_labels_occur"] = Rule(lambda asset: row_rules.missing_labels(asset.read("label")), blocking=False)
     return found
+
+
+def goal(least: float, what: str, reached: Callable[[pl.DataFrame], pl.Series], *columns: str) -> dict[str, Rule]:
+    """The rule that at least a share of all rows reaches something; none if nothing is asked for."""
+
+    def find(asset: Checked) -> Problems:
+        found = reached(asset.read(*columns))
+        return row_rules.below(list(asset.hashes), int(found.sum()), len(found), least, what)
+
+    return {"reaches_its_goal": Rule(find, blocking=False, fails=True)} if least else {}
+
+
+def have_code(languages: tuple[str, ...], rows: pl.DataFrame) -> pl.Series:
+    """Whether the answer of each row has code: of Python, or in a fenced block if the arena has other languages too."""
+
+    def has_code(messages: list[dict[str, str]]) -> bool:
+        answer = messages[-1]["content"]
+        return not extract_code(answer).reason or (languages != ("Python",) and bool(fenced_blocks(answer)))
+
+    return pl.Series(map(has_code, rows["messages"].to_list()), dtype=pl.Boolean)
 
 
 def check(scope: Scope, table: Table, rules: dict[str, Rule]) -> dg.AssetChecksDefinition:
@@ -152,12 +189,14 @@ def check(scope: Scope, table: Table, rules: dict[str, Rule]) -> dg.AssetChecksD
         if wrong and table.invalidate_files:
             table.invalidate_files(scope.arena)
         for name, of_rule in problems.items():
-            yield result(key, asset, name, of_rule, blocking=rules[name].blocking)
+            yield result(key, asset, name, of_rule, rules[name].severity)
 
     return checked
 
 
-def result(key: dg.AssetKey, asset: Checked, name: str, problems: Problems, *, blocking: bool) -> dg.AssetCheckResult:
+def result(
+    key: dg.AssetKey, asset: Checked, name: str, problems: Problems, severity: dg.AssetCheckSeverity
+) -> dg.AssetCheckResult:
     """The result of a rule, with the problem of each partition."""
     first = list(problems.items())[:SHOWN]
     shown = {"all rows" if partition == WHOLE else partition: visible(problem) for partition, problem in first}
@@ -165,7 +204,7 @@ def result(key: dg.AssetKey, asset: Checked, name: str, problems: Problems, *, b
         asset_key=key,
         check_name=name,
         passed=not problems,
-        severity=dg.AssetCheckSeverity.ERROR if blocking else dg.AssetCheckSeverity.WARN,
+        severity=severity,
         description="\n".join(f"{partition}: {problem}" for partition, problem in shown.items()) or None,
         metadata={**shown, "partitions_checked": len(asset.hashes), "partitions_wrong": len(problems)},
     )

@@ -62,8 +62,8 @@ def shares(outcomes: pl.DataFrame, weights: Mapping[str, float] | None = None) -
     total = left + right
     sums = {kind: pl.col(f"from_{kind}") for kind in weights} if weights else {OPINION: total}
     numbers = {kind: of_kind / (weights or {}).get(kind, 1.0) for kind, of_kind in sums.items()}
-    examined, opinions = "opinions" in outcomes.columns, numbers[OPINION]
-    if examined:
+    opinions = numbers.setdefault(OPINION, pl.lit(0.0))
+    if "opinions" in outcomes.columns:
         numbers[OPINION] = pl.col("opinions")
     number = pl.sum_horizontal(numbers.values())
     whole = pl.sum_horizontal(f"from_{kind}" for kind in weights) if weights else total
@@ -78,7 +78,7 @@ def shares(outcomes: pl.DataFrame, weights: Mapping[str, float] | None = None) -
     )
     pair = pl.concat_list("left", "right").list.sort()
     return {
-        **named(fought.filter(pl.struct("instruction_id", pair).is_duplicated()), "on a pair that met before"),
+        **named(fought.filter(pl.struct("instruction_id", pair).is_duplicated()), "on a pair that occurs twice"),
         **named(fought.filter(~is_share.fill_null(False)), "where the local scores are not the shares of the votes"),
     }
 
@@ -125,7 +125,14 @@ def not_the_best(rows: pl.DataFrame, scored: pl.DataFrame, answers: pl.DataFrame
     shown = shown.filter("label") if kind == "kto" else shown
     joined = shown.join(truth, on=["instruction_id", "competitor"], how="left")
     right = pl.col("good") & (pl.col("answer") == pl.col("shown"))
-    return named(joined.filter(~right.fill_null(False)), "that show as good what is not the best answer, or not as it is now")
+    return named(joined.filter(~right.fill_null(False)), "whose good answer is not the best one, or has changed")
+
+
+def below(partitions: Sequence[str], reached: int, of: int, least: float, what: str) -> Problems:
+    """All partitions if less than a share `least` of all rows reaches something. No rows are no problem."""
+    if not of or reached >= least * of:
+        return {}
+    return dict.fromkeys(partitions, f"{reached} of {of} {what}; expected at least {least:.0%}")
 
 
 def missing_labels(rows: pl.DataFrame) -> Problems:

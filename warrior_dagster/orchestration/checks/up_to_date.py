@@ -31,7 +31,7 @@ def up_to_date(scope: Scope, asset: dg.AssetKey, graph: Graph) -> dg.AssetChecks
     )
     def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         warehouse: Warehouse = getattr(context.resources, resource)
-        stale = stale_partitions(graph, asset, warehouse)
+        stale = stale_partitions(scope, graph, asset, warehouse)
         return dg.AssetCheckResult(
             passed=not stale,
             severity=dg.AssetCheckSeverity.WARN,

@@ -1,17 +1,18 @@
 """Battles: everybody answers, every pair of competitors meets, and all evidence together decides."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
-from warrior_dagster.config.battles import OPINION
+from warrior_dagster.config.battles import OPINION, Kind
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.inference.text_settings import answer_settings
 from warrior_dagster.judge_weights import check_all_sat, weights
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import ANSWER_STATUS, ANSWERED
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, JUDGES, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, table
@@ -28,13 +29,15 @@ from warrior_dagster.warehouse.tables import Warehouse
 
 
 @table(
+    group="answers",
     partitioned_by="competitor",
     columns=tuple(answering.SCHEMA),
+    meanings={"competitor": ANSWERED, "status": ANSWER_STATUS},
     reads={"selected_instructions": EVERYONE},
     settings=lambda arena: [arena.answers.model_dump(mode="json", exclude={"samples"})],
     origins=origins(
         "selected_instructions",
-        competitor="",  # who answers, not who revealed the instruction
+        competitor="",  # who answers, and not whom the instruction was mined from
         **dict.fromkeys(("status", "answer", "reasoning", "usable", "tokens"), "selected_instructions.instruction"),
     ),
     usable=pl.col("usable"),
@@ -47,7 +50,7 @@ from warrior_dagster.warehouse.tables import Warehouse
     enabled=lambda arena: arena.answers.samples == 1,
 )
 def answers(step: Step) -> dg.MaterializeResult:
-    """A competitor's answer to every selected instruction, those of all attackers."""
+    """A competitor's answer to every selected instruction, whichever competitor it was mined from."""
     selected = step.warehouse.read("selected_instructions", step.arena.roster)
     answered = answering.answer(step.arena, step.engines, selected, step.keys, step.log)
     rows = pl.DataFrame(answered.rows, schema=answering.SCHEMA)
@@ -64,7 +67,7 @@ def outcome_columns(arena: Arena) -> tuple[str, ...]:
         "local_left",
         "outcome",
         "decided_by",
-        *(f"from_{one.kind}" for one in kinds if len(kinds) > 1),
+        *(f"from_{one.kind}" for one in kinds if not arena.battles.only_opinions),
         *(["agreement"] if arena.observes else []),
     )
 
@@ -81,14 +84,28 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
         **dict.fromkeys(STATUSES, of_status),
         **({"opinions": "judge_votes.status judge_exams.verdict"} if arena.battles.exam else {}),
         **dict.fromkeys(("local_left", "outcome", "decided_by"), f"{of_share} answers.answer answers.usable"),
-        **{f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds if len(kinds) > 1},
+        **{f"from_{one.kind}": f"{one.votes.name}.{share}" for one in kinds if not arena.battles.only_opinions},
         **({"agreement": "answer_behaviours.outcome answer_behaviours.value"} if arena.observes else {}),
     )
 
 
 @table(
+    group="battles",
     partitioned_by="matchup",
     columns=outcome_columns,
+    meanings={
+        "votes_left": "Sum of the votes for the left answer, weighed where kinds of evidence or judges have weights.",
+        "votes_right": "Sum of the votes for the right answer.",
+        "decided": "Number of votes that prefer a side.",
+        "tie": "Number of votes that prefer none.",
+        "failed": "Number of abstentions.",
+        "local_left": "The share of the votes for the left answer; empty where a side has no usable answer.",
+        "outcome": "1 if the left side won, 0.5 for a tie, 0 if the right side won; empty where a side has no usable answer.",
+        "decided_by": "The kind of evidence that decided, or contributed most; empty for ties.",
+        "opinions": "Number of opinions that count: those of judges with a weight after their exam.",
+        **{f"from_{kind}": f"How much votes of the kind {kind} contributed to both sums." for kind in get_args(Kind)},
+        "agreement": "The share of inputs on which both answers return the same; empty where it is unknown.",
+    },
     reads=lambda arena: {
         "selected_instructions": EVERYONE,
         "answers": BOTH_SIDES,
@@ -99,21 +116,20 @@ def outcome_origins(arena: Arena) -> dict[str, str]:
     settings=lambda arena: [
         [arena.battles.votes, arena.battles.instructions],
         arena.battles.model_dump(
-            mode="json", include={"evidence", "combine", "weights"} if len(kinds_in(arena)) > 1 else set()
+            mode="json", include=set() if arena.battles.only_opinions else {"evidence", "combine", "weights"}
         ),
         *closing_tables(arena.battles),
         *(["exam"] if arena.battles.exam else []),
     ],
     origins=outcome_origins,
     usable=pl.col("outcome").is_not_null(),
-    usable_row="a battle that was fought",
+    usable_row="a battle with an outcome",
     no_empty_partition=True,
     on_card=True,
 )
 def battle_outcomes(step: Step) -> dg.MaterializeResult:
-    """Who won each battle of a matchup: the votes for both sides, the local score, and the outcome for the left side. Votes
-    are opinions, what tests say, and how far answers agree on what they return (battles.evidence). After an exam, opinions
-    weigh what their judge scored.
+    """Who won each battle of a matchup: the votes for both sides (opinions, tests and behaviour, as battles.evidence says), the
+    local score, and the outcome for the left side. After an exam, opinions weigh what their judge scored.
     """
     arena, kinds, frames = step.arena, kinds_in(step.arena), {}
     of_judges = judge_weights(arena, step.warehouse, step.keys)
@@ -125,9 +141,9 @@ def battle_outcomes(step: Step) -> dg.MaterializeResult:
             voted_on = asked if one.kind == OPINION and closing_tables(arena.battles) else None
             check_votes(pairs, own[one.votes.name], VOTES_PER_BATTLE[one.kind](arena, m), one.votes.name, voted_on)
         frames[m] = (
-            weighted_outcomes(pairs, own.values(), *sides(m), arena.battles, of_judges)
-            if len(kinds) > 1
-            else outcomes(pairs, own[kinds[0].votes.name], *sides(m), arena.battles.votes, of_judges)
+            outcomes(pairs, own[kinds[0].votes.name], *sides(m), arena.battles.votes, of_judges)
+            if arena.battles.only_opinions
+            else weighted_outcomes(pairs, own.values(), *sides(m), arena.battles, of_judges)
         )
     if arena.observes:
         observed = step.warehouse.read("answer_behaviours", sorted({name for m in frames for name in sides(m)}))

@@ -1,17 +1,24 @@
 """Curation: from everything mined to the few instructions worth battling on, each competitor after those before it."""
 
+from functools import partial
+
 import dagster as dg
 import polars as pl
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Competitor
+from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import MINED_FROM
 from warrior_dagster.materialization.partitions import EARLIER, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
-from warrior_dagster.materialization.table import Requests, table, tokens_of
+from warrior_dagster.materialization.table import Requests, tokens_of
 from warrior_dagster.stages.curation import dedup, difficulty, embedding, selection
 from warrior_dagster.stages.curation.columns import INSTRUCTION, RATED, RATING, topic_column
 from warrior_dagster.stages.curation.device import exclusive_device
+
+table = partial(description.table, group="curation", partitioned_by="competitor")
+SCORE = "Mean score of the judges, 1 to 10; empty if all of them abstained."
 
 
 def rating_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
@@ -34,8 +41,13 @@ def roster_up_to(step: Step) -> list[str]:
 
 
 @table(
-    partitioned_by="competitor",
     columns=(*INSTRUCTION, "completion_key", "kept", "similarity", "duplicate_of"),
+    meanings={
+        "competitor": MINED_FROM,
+        "kept": "Whether no earlier instruction is a near duplicate.",
+        "similarity": "The exact Jaccard similarity of the words with those of the instruction that it repeats.",
+        "duplicate_of": "The instruction that it repeats; empty if it is kept.",
+    },
     reads={"mined_instructions": EARLIER},
     ordered=earlier,
     settings=lambda arena: [arena.deduplication],
@@ -59,8 +71,16 @@ def unique_instructions(step: Step) -> dg.MaterializeResult:
 
 
 @table(
-    partitioned_by="competitor",
     columns=lambda arena: (*INSTRUCTION, *RATING, *topic_column(arena)),
+    meanings={
+        "competitor": MINED_FROM,
+        "score": SCORE,
+        "scored_by": "Number of judges that gave a score.",
+        "abstained": "Number of judges that gave none.",
+        "ratings": "The verdict of each judge, with its score and its reason.",
+        "kept": "Whether the score is at least difficulty.keep.",
+        "on_topic": "The judges' mean probability that it is about programming; below one half it is dropped.",
+    },
     reads={"unique_instructions": SAME},
     settings=lambda arena: [arena.difficulty],
     origins=lambda arena: origins(
@@ -76,9 +96,9 @@ def unique_instructions(step: Step) -> dg.MaterializeResult:
     ),
 )
 def instruction_difficulty(step: Step) -> dg.MaterializeResult:
-    """A panel's score of each unique instruction, 1 to 10, with the judges' reasons and the band; kept from the arena's
-    threshold upwards. A judge that gives no score abstains. With `difficulty.off_topic: drop` the panel says first whether an
-    instruction is about programming (`on_topic`), and rates no other.
+    """The score of each unique instruction, 1 to 10, from a panel of judges with their reasons; instructions from
+    `difficulty.keep` upwards are kept. With `difficulty.off_topic: drop` the panel says first whether an instruction is about
+    programming.
     """
     arena = step.arena
     unique = step.warehouse.read("unique_instructions", step.keys).filter("kept").select(INSTRUCTION)
@@ -97,8 +117,13 @@ def instruction_difficulty(step: Step) -> dg.MaterializeResult:
 
 
 @table(
-    partitioned_by="competitor",
     columns=(*RATED, "embedder", "vector"),
+    meanings={
+        "competitor": MINED_FROM,
+        "score": SCORE,
+        "embedder": "The embedding model and its revision.",
+        "vector": "The embedding of the instruction.",
+    },
     reads={"instruction_difficulty": SAME},
     settings=lambda arena: [arena.embedding],
     origins=origins("instruction_difficulty", vector="instruction_difficulty.instruction"),
@@ -106,7 +131,7 @@ def instruction_difficulty(step: Step) -> dg.MaterializeResult:
     uses_gpu=True,
 )
 def instruction_embeddings(step: Step) -> dg.MaterializeResult:
-    """The kept instructions as vectors of a sentence-transformers model: a LanceDB vector table."""
+    """The kept instructions as vectors of a sentence-transformers model, in a LanceDB vector table."""
     kept = step.warehouse.read("instruction_difficulty", step.keys).filter("kept")
     # Vectors are computed while they are written, so the GPU is held until then.
     with exclusive_device(step.engines), embedding.release_model():
@@ -115,8 +140,13 @@ def instruction_embeddings(step: Step) -> dg.MaterializeResult:
 
 
 @table(
-    partitioned_by="competitor",
     columns=(*RATED, "rank", "radius"),
+    meanings={
+        "competitor": MINED_FROM,
+        "score": SCORE,
+        "rank": "The place in which it was selected among its competitor's, from 0.",
+        "radius": "After this choice, the largest distance of an instruction to the nearest selected one.",
+    },
     reads={"instruction_embeddings": EARLIER},
     ordered=earlier,
     settings=lambda arena: [arena.selection],
@@ -126,8 +156,8 @@ def instruction_embeddings(step: Step) -> dg.MaterializeResult:
     on_card=True,
 )
 def selected_instructions(step: Step) -> dg.MaterializeResult:
-    """The instructions of the arena: k-centre-greedy over the embeddings, starting from what the competitors before this
-    one contribute. `radius` is the distance of the farthest instruction after each choice.
+    """The instructions that every competitor answers: k-centre-greedy over the embeddings, starting from those that were
+    selected of the competitors before this one.
     """
     names, embedded = roster_up_to(step), "instruction_embeddings"
     rows = step.warehouse.read(embedded, names, RATED)

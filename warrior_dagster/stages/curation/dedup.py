@@ -3,6 +3,9 @@
 The paper's code uses MinHash LSH, which on short instructions drops texts that are far less similar than the threshold and
 misses others. The exact join in `jaccard.py` is also faster (docs/deduplication.md). Each decision depends on earlier texts
 only, so a roster can grow without changing what its earlier competitors keep.
+
+The same task in another programming language is another request, and differs in one word. So near duplicates are those among
+the instructions that were mined for one language.
 """
 
 from collections.abc import Sequence
@@ -31,25 +34,37 @@ Ints = NDArray[np.int64]
 def mark_duplicates(mined: pl.DataFrame, roster: Sequence[str], settings: Deduplication) -> pl.DataFrame:
     """The usable instructions of all competitors, with `kept`, `duplicate_of` (an instruction id) and `similarity`.
 
-    Sorted by roster, then by sample. `duplicate_of` and `similarity` are null where an instruction is kept.
+    Sorted by roster, then by sample. `duplicate_of` and `similarity` are null where an instruction is kept. A text that was
+    mined for several languages is one request: the first one is kept.
     """
     usable = mined.filter(status="ok").sort(pl.col("competitor").cast(pl.Enum(list(roster))), *SAMPLE_ORDER)
-    found = find_duplicates(usable["instruction"], threshold=settings.threshold, shingle_words=settings.shingle_words)
-    original = usable["instruction_id"].gather(found["duplicate_of"].fill_null(0))
-    return usable.select(*INSTRUCTION, "completion_key").with_columns(
-        found["duplicate_of"].is_null().alias("kept"),
-        found["similarity"],
-        pl.when(found["duplicate_of"].is_not_null()).then(original).alias("duplicate_of"),
+    found = find_duplicates(
+        usable["instruction"],
+        threshold=settings.threshold,
+        shingle_words=settings.shingle_words,
+        languages=usable["language"],
+    )
+    rows = usable.hstack(found).with_row_index("row").with_columns(original=pl.coalesce("duplicate_of", "row"))
+    first = pl.col("original").min().over(pl.col("instruction").gather("original"))
+    kept = pl.col("original") == pl.col("row")
+    return rows.with_columns(original=first).select(
+        *INSTRUCTION,
+        "completion_key",
+        kept=kept,
+        similarity=pl.when(~kept).then(pl.col("similarity").fill_null(1.0)),
+        duplicate_of=pl.when(~kept).then(pl.col("instruction_id").gather("original")),
     )
 
 
-def find_duplicates(texts: Sequence[str] | pl.Series, *, threshold: float, shingle_words: int = 1) -> pl.DataFrame:
+def find_duplicates(
+    texts: Sequence[str] | pl.Series, *, threshold: float, shingle_words: int = 1, languages: pl.Series | None = None
+) -> pl.DataFrame:
     """Find for each text the earlier text that it duplicates, if any.
 
     A text is a duplicate if its set of shingles has a Jaccard similarity of at least `threshold`, in (0, 1], with that of an
-    earlier kept text; the earliest such text is reported. A shingle is `shingle_words` consecutive words: what white space
-    separates, and in scripts without spaces pairs of characters (`words.pieces`). A shorter text is one shingle, so texts
-    without words duplicate one another.
+    earlier kept text, of the same language where there are `languages`; the earliest such text is reported. A shingle is
+    `shingle_words` consecutive words: what white space separates, and in scripts without spaces pairs of characters
+    (`words.pieces`). A shorter text is one shingle, so texts without words duplicate one another.
 
     Returns one row per text: `duplicate_of` (Int64, index of the kept text, null if this one is kept) and `similarity`
     (Float64, the exact Jaccard similarity of the two, null if kept). Raises ValueError for an argument out of range.
@@ -58,18 +73,24 @@ def find_duplicates(texts: Sequence[str] | pl.Series, *, threshold: float, shing
         raise ValueError(f"threshold must be in (0, 1], got {threshold}")
     if shingle_words < 1:
         raise ValueError(f"shingle_words must be positive, got {shingle_words}")
-    starts, elements = shingle_sets(texts, shingle_words)
+    starts, elements = shingle_sets(texts, shingle_words, languages)
     matches, similarities = first_matches(starts, elements, threshold)
     found = pl.DataFrame({"duplicate_of": matches, "similarity": similarities})
     return found.with_columns(pl.when(pl.col("duplicate_of") >= 0).then(pl.all()))
 
 
-def shingle_sets(texts: Sequence[str] | pl.Series, size: int = 1) -> tuple[Ints, NDArray[np.int32]]:
+def shingle_sets(
+    texts: Sequence[str] | pl.Series, size: int = 1, languages: pl.Series | None = None
+) -> tuple[Ints, NDArray[np.int32]]:
     """`starts` (n + 1,) and `elements` (total,) for `first_matches`: the distinct shingles of each text, numbered rarest first.
 
-    Text i has the ascending numbers `elements[starts[i]:starts[i + 1]]`, at least one.
+    Text i has the ascending numbers `elements[starts[i]:starts[i + 1]]`, at least one. A shingle has a number of its own in
+    each language, so that texts of two languages share none.
     """
     row, code = _shingles(*_words(texts), size)
+    if languages is not None:
+        number = languages.rank("dense").cast(pl.Int64) - 1
+        code = code * languages.n_unique() + number.to_numpy()[row]
     frequency = np.bincount(code)
     rarity = np.empty(len(frequency), dtype=np.int64)
     rarity[np.argsort(frequency, kind="stable")] = np.arange(len(frequency))

@@ -9,13 +9,29 @@ import polars as pl
 from warrior_dagster.config import reference_sets
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import ANSWERED
 from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, check_same_source, record
 from warrior_dagster.materialization.table import Table, table
 from warrior_dagster.stages.export import card, contamination, dpo, files, kto, publishing, records, sft, turn_tokens
 from warrior_dagster.warehouse.tables import WHOLE
 
+GROUP = "datasets"
 INSTRUCTION, ANSWER, OWN_SAMPLE = "selected_instructions.instruction", "answers.answer", "answer_samples.answer"
+MEANINGS = {
+    "competitor": ANSWERED,
+    "messages": "The instruction and its best answer, as chat messages.",
+    "prompt": "The instruction, as a chat message.",
+    "chosen": "The best answer, as a chat message.",
+    "rejected": "The answer that is worse, as a chat message.",
+    "completion": "The answer, as a chat message.",
+    "label": "Whether the answer is desirable: its score is above the mean of its instruction.",
+    "chosen_competitor": "The competitor that gave the best answer.",
+    "rejected_competitor": "The competitor that gave the worse answer.",
+    "chosen_score": "The score of the best answer.",
+    "rejected_score": "The score of the worse answer; empty for a sample that did not battle.",
+}
+"""What the columns of the data sets mean."""
 
 
 def read_by_records(arena: Arena) -> dict[str, str]:
@@ -25,8 +41,16 @@ def read_by_records(arena: Arena) -> dict[str, str]:
 
 
 @table(
+    group=GROUP,
     partitioned_by="nothing",
     columns=tuple(contamination.SCHEMA),
+    meanings={
+        "competitor": "The competitor whose answer overlaps; empty where the instruction does.",
+        "benchmark": "The benchmark (export.benchmarks).",
+        "task": "The first task of the benchmark that the text overlaps.",
+        "ngram": "The first words that both share, in lower case.",
+        "shared": "Number of places in the text where an overlap begins.",
+    },
     reads=read_by_records,
     settings=lambda arena: [
         arena.export.overlap_words,
@@ -43,8 +67,8 @@ def read_by_records(arena: Arena) -> dict[str, str]:
     if_empty="ignore",
 )
 def benchmark_overlap(step: Step) -> dg.MaterializeResult:
-    """The instructions and answers that share many consecutive words with a benchmark, with the task and those words. No
-    data set contains them, since a model trained on a benchmark cannot be measured with it.
+    """The instructions and answers that share many consecutive words with a benchmark. No data set contains them, since a model
+    that was trained on a benchmark cannot be measured with it.
     """
     sets = [(one.name, reference_sets.tasks_of(one)) for one in step.arena.export.benchmarks]
     every = records.records(step.warehouse, step.arena)
@@ -83,7 +107,7 @@ def dataset(
         with_tokens = turn_tokens.rows_with_turn_tokens(rows)
         if arena.export.turn_tokens == "neutralise":
             rows = turn_tokens.neutralised(rows)
-        counts = {one.name: step.warehouse.count(one.name, one.partitions(arena)) for one in counted}
+        counts = {one.name: step.warehouse.count(one.name, one.partitions(arena)) for one in counted if one.enabled(arena)}
         if arena.export.undecided == "leave_out":
             counts[f"left out of {kind}: undecided"] = len(undecided)
         if with_tokens:
@@ -106,16 +130,18 @@ def dataset(
         )
 
     exported.__doc__ = (
-        f"{description} Parquet, JSON Lines and a card; answers cut off at the token limit are never shown as good ones, and"
-        " what overlaps a benchmark is left out, as are instructions whose best answer no evidence decided (export.undecided)."
+        f"{description} Written as Parquet, JSON Lines and a card, without good answers that were cut off, texts that overlap a"
+        " benchmark, and instructions whose best answer no evidence decided (export.undecided)."
     )
     return table(
         name=f"{kind}_dataset",
+        group=GROUP,
         partitioned_by="nothing",
-        columns=("row_id", "instruction_id", "attacker", *made_from),
+        columns=("row_id", "instruction_id", *sft.OF_INSTRUCTION, *made_from),
+        meanings=MEANINGS,
         reads=lambda arena: {
             **read_by_records(arena),
-            **{one.name: SAME for one in (benchmark_overlap, *counted)},
+            **{one.name: SAME for one in (benchmark_overlap, *counted) if one.enabled(arena)},
         },
         settings=lambda arena: [
             arena.export.model_dump(mode="json", exclude={"folder"}),  # where the files are changes no row
@@ -125,6 +151,8 @@ def dataset(
             "answer_scores",
             row_id=" ".join(f"answer_scores.{column}" for column in identity),
             attacker="selected_instructions.competitor",
+            language="selected_instructions.language",
+            difficulty="selected_instructions.score",
             **made_from,
         ),
         kinds=("huggingface", "parquet"),
@@ -143,7 +171,7 @@ def datasets(counted: Sequence[Table]) -> list[Table]:
             lambda rows, _: sft.sft_rows(rows),
             {"messages": f"{INSTRUCTION} {ANSWER}", "competitor": competitor, "score": score, "decided_by": decided_by},
             counted,
-            "Each instruction with its gold answer, as `messages`, for supervised fine-tuning.",
+            "For supervised fine-tuning: each instruction with its gold answer, as `messages`.",
         ),
         dataset(
             "dpo",
@@ -159,15 +187,15 @@ def datasets(counted: Sequence[Table]) -> list[Table]:
                 "decided_by": decided_by,
             },
             counted,
-            "Each instruction with its best and its worst answer, or a worse sample of the best one (export.dpo_rejected):"
-            " `prompt`, `chosen`, `rejected`.",
+            "For preference tuning (DPO): each instruction with its best and its worst answer, or that sample of the same"
+            " competitor which agrees least with the best one (export.dpo_rejected), as `prompt`, `chosen` and `rejected`.",
         ),
         dataset(
             "kto",
             lambda rows, _: kto.kto_rows(rows),
             {"prompt": INSTRUCTION, "completion": ANSWER, "label": score, "competitor": competitor, "score": score},
             counted,
-            "Single answers, desirable or not: `prompt`, `completion`, `label`.",
+            "For preference tuning (KTO): single answers, desirable or not, as `prompt`, `completion` and `label`.",
         ),
     ]
 

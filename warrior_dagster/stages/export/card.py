@@ -12,6 +12,10 @@ DECIDED_BY = (
     "`decided_by` names the kind of evidence that put the best answer first. Where none did, it is `rating`, its competitor's, "
     "or `length`: it is the shorter of equal answers."
 )
+OF_INSTRUCTION = (
+    "`attacker` is the model that revealed the instruction, `language` the programming language that it was mined for (the "
+    "text may name another), `difficulty` the panel's score from 1 to 10."
+)
 FORMATS = {
     "sft": "`messages`: the instruction and its best answer. For supervised fine-tuning, such as TRL's `SFTTrainer`. "
     + DECIDED_BY,
@@ -79,7 +83,7 @@ def dataset_card(
         f"---\n{_yaml(front)}---",
         f"# {_line(title)}",
         f"{rows:,} rows. {ORIGIN}",
-        f"Columns: {FORMATS[kind]}",
+        f"Columns: {FORMATS[kind]} {OF_INSTRUCTION}",
         f"## Models\n\n{_table(['competitor', 'model', 'revision', 'license'], listed)}",
         f"## Counts\n\n{_table(['stage', 'rows'], [[stage, f'{count:,}'] for stage, count in counts.items()])}",
         f"## Settings\n\n{_fenced(_yaml(public(dict(settings), names)))}",

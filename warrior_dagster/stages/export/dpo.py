@@ -2,12 +2,12 @@
 
 import polars as pl
 
-from warrior_dagster.stages.export.sft import messages
+from warrior_dagster.stages.export.sft import OF_INSTRUCTION, messages
 
 
 def dpo_rows(records: pl.DataFrame, *, margin: float) -> pl.DataFrame:
-    """One row per instruction: `prompt`, `chosen` and `rejected` as lists of messages, their competitors and scores, and
-    `decided_by`.
+    """One row per instruction: `prompt`, `chosen` and `rejected` as lists of messages, OF_INSTRUCTION, their competitors and
+    scores, and `decided_by`.
 
     Chosen is the gold answer and rejected the answer with the last rank. An instruction is left out if the scores differ by no
     more than `margin` (so equal scores never make a pair), if the texts are the same, or if the chosen answer is unfinished.
@@ -46,7 +46,7 @@ def paired(chosen: pl.DataFrame) -> pl.DataFrame:
             messages(user="instruction").alias("prompt"),
             messages(assistant="answer").alias("chosen"),
             messages(assistant="rejected_answer").alias("rejected"),
-            *("attacker", pl.col("competitor").alias("chosen_competitor"), "rejected_competitor"),
+            *(*OF_INSTRUCTION, pl.col("competitor").alias("chosen_competitor"), "rejected_competitor"),
             *(pl.col("score").alias("chosen_score"), "rejected_score", "decided_by"),
         )
     )

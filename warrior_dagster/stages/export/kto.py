@@ -3,11 +3,12 @@
 import numpy as np
 import polars as pl
 
-from warrior_dagster.stages.export.sft import messages
+from warrior_dagster.stages.export.sft import OF_INSTRUCTION, messages
 
 
 def kto_rows(records: pl.DataFrame) -> pl.DataFrame:
-    """One row per text of an answer: `prompt` and `completion` as lists of messages, `label`, competitors and score.
+    """One row per text of an answer: `prompt` and `completion` as lists of messages, `label`, OF_INSTRUCTION, competitor
+    and score.
 
     `label` is true (desirable) if the score is above the mean of the group. Answers at the mean are left out, and so are
     unfinished answers above it, which should not be imitated. Of competitors that gave the same text, which has one score, the
@@ -34,5 +35,5 @@ def kto_rows(records: pl.DataFrame) -> pl.DataFrame:
         messages(user="instruction").alias("prompt"),
         messages(assistant="answer").alias("completion"),
         (dealt["above_mean"] > 0).alias("label"),
-        *("attacker", "competitor", "score"),
+        *(*OF_INSTRUCTION, "competitor", "score"),
     )

@@ -12,8 +12,11 @@ from warrior_dagster.inference.identity import folder_identity
 
 PATH = re.compile(r"(?:~|\.{1,2})?(?:/[^/\s=,:\"']+){2,}/?")
 ADDRESS = re.compile(r"\b\w+://\S+")
-NOT_PUBLISHED: dict[str, Any] = {"warehouse": True, "engine": True, "export": True, "competitors": {"__all__": {"serve"}}}
-"""Where tables and files are, and how models are served (pydantic's `exclude`)."""
+NOT_PUBLISHED: dict[str, Any] = {
+    **dict.fromkeys(("warehouse", "engine", "export", "schedule", "automation"), True),
+    "competitors": {"__all__": {"serve"}},
+}
+"""Where tables and files are, how models are served, when work starts and what it may cost (pydantic's `exclude`)."""
 
 
 def public_names(arena: Arena) -> dict[str, str]:

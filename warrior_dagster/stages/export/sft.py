@@ -7,6 +7,11 @@
 
 import polars as pl
 
+OF_INSTRUCTION = ("attacker", "language", "difficulty")
+"""The columns of every format that describe the instruction: who revealed it, for which programming language it was mined, and
+the panel's score from 1 to 10.
+"""
+
 
 def messages(**columns: str) -> pl.Expr:
     """A list of chat messages, as trainers read them: each role, in the given order, with the column of its content."""
@@ -16,7 +21,8 @@ def messages(**columns: str) -> pl.Expr:
 
 
 def sft_rows(records: pl.DataFrame) -> pl.DataFrame:
-    """One row per instruction with a finished gold answer: `messages`, competitors, score and `decided_by`.
+    """One row per instruction with a finished gold answer: `messages`, OF_INSTRUCTION, its competitor and score, and
+    `decided_by`.
 
     An unfinished answer would teach a model to stop in mid-sentence. If the gold answer is unfinished, the instruction is left
     out, because the other answers are worse.
@@ -27,6 +33,6 @@ def sft_rows(records: pl.DataFrame) -> pl.DataFrame:
         .select(
             "instruction_id",
             messages(user="instruction", assistant="answer").alias("messages"),
-            *("attacker", "competitor", "score", "decided_by"),
+            *(*OF_INSTRUCTION, "competitor", "score", "decided_by"),
         )
     )

@@ -1,4 +1,4 @@
-"""Mining: what each competitor reveals when it completes the bare prefix of its own chat template."""
+"""Mining: the instructions that each competitor writes when it completes the bare prefix of its own chat template."""
 
 from typing import Any
 
@@ -6,14 +6,24 @@ import dagster as dg
 import polars as pl
 
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import MINED_FROM
 from warrior_dagster.materialization.recording import Step, record, split
 from warrior_dagster.materialization.table import Requests, table
 from warrior_dagster.stages.mining import sampling
 
 
 @table(
+    group="mining",
     partitioned_by="competitor",
     columns=tuple(sampling.SCHEMA),
+    meanings={
+        "competitor": MINED_FROM,
+        "temperature": "The sampling temperature of the sample.",
+        "top_p": "The nucleus sampling of the sample.",
+        "status": "`ok`, or why the sample is not usable: `empty`, `unfinished`, `too_short`, `too_long`, `garbled`, `answer`"
+        " (it begins like an answer), `repetitive`, or `failed`, where the request failed.",
+        "instruction": "The text of the instruction, cleaned; empty if the sample is not usable.",
+    },
     reads={},
     settings=lambda arena: [arena.mining, arena.languages],
     origins=origins(),
@@ -23,8 +33,8 @@ from warrior_dagster.stages.mining import sampling
     requests=Requests(lambda arena, _: (0, arena.mining.max_tokens)),
 )
 def mined_instructions(step: Step) -> dg.MaterializeResult:
-    """Instructions that a competitor reveals on its own. Every sample is a row; one that cannot be used has the reason as its
-    status. No seed data: each is a sample of the model's own distribution. The partition of a service that only chats is empty.
+    """Instructions that a competitor writes when it completes the empty beginning of a user's turn. Every sample is a row; one
+    that is not usable has the reason as its status. The partition of a service that only chats is empty.
     """
     mined = sampling.mine(step.arena, step.engines, step.keys, step.log)
     rows = pl.DataFrame(mined.rows, schema=sampling.SCHEMA)

@@ -9,6 +9,7 @@ from warrior_dagster.config.matchups import matchup_keys
 from warrior_dagster.judge_weights import check_all_sat, weights
 from warrior_dagster.materialization.agreement import check_answers, check_columns, check_outcomes
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import ANSWERED
 from warrior_dagster.materialization.partitions import SAME
 from warrior_dagster.materialization.recording import Step, check_same_source, counted, record
 from warrior_dagster.materialization.table import table
@@ -45,8 +46,16 @@ def read_votes(arena: Arena, warehouse: Warehouse, outcomes: pl.DataFrame) -> ju
 
 
 @table(
+    group="ratings",
     partitioned_by="nothing",
     columns=lambda arena: tuple(leaderboard.rating_schema(arena.ratings)),
+    meanings={
+        "method": "How ratings are computed (ratings.method).",
+        "order_deviation": "The standard deviation of the rating over single orders of the battles.",
+        "wins": "Battles that it won.",
+        "ties": "Battles that ended in a tie.",
+        "losses": "Battles that it lost.",
+    },
     reads=lambda arena: dict.fromkeys(("battle_outcomes", *read_with_votes(arena)), SAME),
     settings=lambda arena: [arena.ratings, *([arena.battles.votes] if rated_votes(arena) else [])],
     kinds=("python", "lancedb"),
@@ -65,9 +74,8 @@ def read_votes(arena: Arena, warehouse: Warehouse, outcomes: pl.DataFrame) -> ju
     ),
 )
 def elo_ratings(step: Step) -> dg.MaterializeResult:
-    """Each competitor's rating over all battles, with a 95 % bootstrap interval. Elo is the mean over many orders of the
-    battles, with its standard deviation over single orders; the seed fixes the orders. Judge-aware ratings are fitted to
-    votes instead, with how well each judge tells competitors apart.
+    """Each competitor's rating over all battles, with a 95 % bootstrap interval; `ratings.method` says how. Elo is the mean
+    over many orders of the battles, and its standard deviation over single orders is beside it.
     """
     arena = step.arena
     outcomes = step.warehouse.read("battle_outcomes", matchup_keys(arena.roster)).drop_nulls("outcome")
@@ -94,8 +102,20 @@ def score_columns(arena: Arena) -> tuple[str, ...]:
 
 
 @table(
+    group="ratings",
     partitioned_by="nothing",
     columns=score_columns,
+    meanings={
+        "competitor": ANSWERED,
+        "score": "ratings.alpha times elo_part, plus (1 - ratings.alpha) times local_part.",
+        "elo_part": "Sum of the wins over the others' answers that the ratings expect.",
+        "local_part": "Sum of its shares of the votes against the others' answers.",
+        "rank": "1 is the best answer of the instruction.",
+        "gold": "Whether it is the best answer, one for each instruction.",
+        "advantage": "The score in standard deviations above the mean of the instruction's answers.",
+        "opponents": "Number of other usable answers to the instruction.",
+        "agreement": "Mean share of inputs on which it returns what another answer returns; empty where it is unknown.",
+    },
     reads={"elo_ratings": SAME, "battle_outcomes": SAME, "answers": SAME, "selected_instructions": SAME},
     settings=lambda arena: [arena.ratings, arena.battles.evidence],
     kinds=("numpy", "lancedb"),
@@ -115,8 +135,9 @@ def score_columns(arena: Arena) -> tuple[str, ...]:
     ),
 )
 def answer_scores(step: Step) -> dg.MaterializeResult:
-    """The final score of every answer, alpha times what the ratings expect plus (1 - alpha) times what the votes say, and
-    the gold answer of each instruction, with what decided it: a kind of evidence, or only the rating or the length.
+    """The final score of every answer: `ratings.alpha` times what the ratings expect, plus the rest times what the votes say.
+    The best answer of each instruction is its gold answer, with what decided it: a kind of evidence, or only the rating or the
+    length.
     """
     arena, warehouse = step.arena, step.warehouse
     selected = warehouse.read("selected_instructions", arena.roster, ["instruction_id", "competitor"])

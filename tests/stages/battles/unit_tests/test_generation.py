@@ -118,19 +118,16 @@ def test_an_instruction_without_tests_has_one_row_with_the_reason(
     assert row["row_id"] == "00:ann:00"
 
 
-def test_an_instruction_in_a_language_that_cannot_be_run_is_not_requested_and_has_a_reason(
-    make_arena: Callable[..., Arena],
-) -> None:
+def test_each_writer_is_asked_about_each_instruction_without_an_answer(make_arena: Callable[..., Arena]) -> None:
     arena, log = make_arena(), list[Request]()
-    languages = {"00": "JavaScript", "01": "Python"}
-    rows_ = [{"row_id": one, "instruction_id": one, "language": of, "instruction": "Add!"} for one, of in languages.items()]
+    selected = pl.DataFrame([{"row_id": one, "instruction_id": one, "instruction": f"Add {one}!"} for one in ("00", "01")])
     with scripted_engines(arena, log, []) as engines:
-        dispatched = generation.write(arena, engines, pl.DataFrame(rows_), ["ann", "bob"], logging.getLogger())
-    assert len(log) == 2
-    assert all("Add!" in request.prompt and "You will never see an answer" in request.prompt for request in log)
-    found = pl.DataFrame(dispatched.rows, schema=generation.SCHEMA).sort("row_id")
-    assert found["reason"].to_list() == ["not runnable: JavaScript"] * 2 + ["no test could be read"] * 2
-    assert found["completion_key"].null_count() == 2
+        dispatched = generation.write(arena, engines, selected, ["ann", "bob"], logging.getLogger())
+    assert len(log) == 4
+    assert all("Add 0" in request.prompt and "You will never see an answer" in request.prompt for request in log)
+    found = pl.DataFrame(dispatched.rows, schema=generation.SCHEMA)
+    assert set(found.select("writer", "instruction_id").rows()) == {(w, i) for w in ("ann", "bob") for i in ("00", "01")}
+    assert set(found["reason"]) == {"no test could be read"}
 
 
 PIECES = ("assert ", "f(1)", " == ", "2", "\n", "```", "python", "def t():\n    ", "import os", "(", "'", "NONE", "; ", "\\")

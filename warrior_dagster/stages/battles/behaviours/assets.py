@@ -13,6 +13,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import sides
 from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import ANSWERED, RETURNED
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import RunForecast, Runs
@@ -29,8 +30,10 @@ table = partial(description.table, enabled=lambda arena: arena.observes)
 
 
 @table(
+    group="evidence",
     partitioned_by="competitor",
     columns=tuple(observing.SCHEMA),
+    meanings={"competitor": ANSWERED, "outcome": RETURNED, "reason": "Why there is no value; empty if there is one."},
     reads={"answers": SAME, "generated_tests": EVERYONE},
     settings=lambda arena: observing.depends_on(arena.execution),
     kinds=("python", "lancedb"),
@@ -50,9 +53,7 @@ table = partial(description.table, enabled=lambda arena: arena.observes)
     if_empty="ignore",
 )
 def answer_behaviours(step: Step) -> dg.MaterializeResult:
-    """What a competitor's answers return for the calls in everybody's tests and for variants of these calls, each run twice in
-    the sandbox. An input and an answer that were run before are not run again.
-    """
+    """What a competitor's answers return for the calls in all tests and for variants of them, each run twice in the sandbox."""
     settings = step.arena.execution
     answers, tests = step.warehouse.read("answers", step.keys), step.warehouse.read("generated_tests", step.arena.roster)
     run = partial(observe_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
@@ -62,8 +63,10 @@ def answer_behaviours(step: Step) -> dg.MaterializeResult:
 
 
 @table(
+    group="battles",
     partitioned_by="matchup",
     columns=tuple(VOTE_SCHEMA),
+    meanings={"judge": "Empty: behaviour is compared without a judge."},
     reads={
         "selected_instructions": EVERYONE,
         "answers": BOTH_SIDES,
@@ -84,8 +87,9 @@ def answer_behaviours(step: Step) -> dg.MaterializeResult:
     if_empty="ignore",
 )
 def behaviour_votes(step: Step) -> dg.MaterializeResult:
-    """The side of every battle of a matchup that agrees more with the third answers on what they return; those of a model of
-    one of the sides count less (battles.same_model). Where nothing can be run there is no vote, with the reason.
+    """For every battle of a matchup, the side whose answer agrees more with the other competitors' answers on what they return;
+    answers of a model of one of the sides count less (battles.same_model). Where nothing can be run there is no vote, with the
+    reason.
     """
     arena = step.arena
     tests, observed = (step.warehouse.read(name, arena.roster) for name in ("generated_tests", "answer_behaviours"))

@@ -30,6 +30,7 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
 
 
 @table(
+    group="battles",
     partitioned_by="matchup",
     columns=tuple(VOTE_SCHEMA),
     reads=lambda arena: {
@@ -52,10 +53,11 @@ def verdict_tokens(arena: Arena, _: Competitor) -> tuple[int, int]:
     no_empty_partition=True,
     on_card=True,
     requests=Requests(verdict_tokens, asked=lambda arena, matchup: arena.judges(*sides(matchup))),
+    enabled=lambda arena: arena.asks_judges,
 )
 def judge_votes(step: Step) -> dg.MaterializeResult:
-    """Every judge's vote on every battle of a matchup, with its words and its probabilities. A judge whose verdict cannot be
-    read abstains, with the reason. With battles.opinions: open only on battles that running code leaves open.
+    """Each judge's vote on every battle of a matchup, with its text and its probabilities; a judge whose verdict cannot be read
+    abstains, with the reason. With `battles.opinions: open` only on battles that running code leaves open.
     """
     battles = read_open(step.arena, step.warehouse, read_pairs(step.arena, step.warehouse, step.keys))
     judged = judging.vote(step.arena, step.engines, battles, step.log)
@@ -69,8 +71,22 @@ def judge_votes(step: Step) -> dg.MaterializeResult:
 
 
 @table(
+    group="evidence",
     partitioned_by="competitor",
     columns=tuple(exam.SCHEMA),
+    meanings={
+        "question": "A hash of what is asked; the two orders of a question have the same one.",
+        "kind": "How the worse answer came about: `misplaced` (of another instruction), `cut off`, `broken` (its code was"
+        " changed), or `real` (an answer that fails tests which the better one passes).",
+        "verdict": "The answer that the judge prefers: `better`, `worse` or `tie`; empty if it abstained.",
+        "p_better": "The probability that the judge gives the better answer, 0 to 1.",
+        "author_better": "The competitor that gave the better answer.",
+        "author_worse": "The competitor that gave the worse answer, or the answer that it was made from.",
+        "key_better": "The completion key of the better answer.",
+        "key_worse": "The completion key of the worse answer, or of the answer that it was made from.",
+        "made": "The worse answer, if its text was changed; empty if it is shown as it is.",
+        "how": "Why it is the worse answer.",
+    },
     reads=lambda arena: {
         **dict.fromkeys(("selected_instructions", "answers"), FIRST),
         **dict.fromkeys(("execution_results", "broken_answers") if arena.runs_tests else (), FIRST),
@@ -99,9 +115,9 @@ def judge_votes(step: Step) -> dg.MaterializeResult:
     enabled=lambda arena: arena.battles.exam > 0,
 )
 def judge_exams(step: Step) -> dg.MaterializeResult:
-    """What each judge says of battles whose better side is known, in both orders: an answer against one to another
-    instruction, against itself cut off or with its code broken, and answers that tests tell apart. What it scores is the weight
-    of its opinions; one that guesses has none.
+    """What each judge says, in both orders, of battles whose better side is known: an answer against one to another
+    instruction, against itself cut off or with its code broken, or against a real one that fails its tests. The score is the
+    weight of the judge's opinions; a judge that may be guessing has none.
     """
     arena = step.arena
     given = exam.read_material(arena, step.warehouse)

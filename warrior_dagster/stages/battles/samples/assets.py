@@ -13,6 +13,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.text_settings import answer_settings
 from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import ANSWER_STATUS, ANSWERED, RETURNED
 from warrior_dagster.materialization.partitions import EVERYONE, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, RunForecast, Runs
@@ -25,17 +26,19 @@ from warrior_dagster.stages.battles.samples import settling
 from warrior_dagster.stages.battles.sandbox_runs import RunCounts, earlier, limits
 from warrior_dagster.warehouse.tables import Warehouse
 
-table = partial(description.table, enabled=lambda arena: arena.answers.samples > 1)
+table = partial(
+    description.table, group="answers", partitioned_by="competitor", enabled=lambda arena: arena.answers.samples > 1
+)
 
 
 @table(
-    partitioned_by="competitor",
     columns=tuple(answering.SAMPLE_SCHEMA),
+    meanings={"competitor": ANSWERED, "status": ANSWER_STATUS},
     reads={"selected_instructions": EVERYONE},
     settings=lambda arena: [arena.answers],
     origins=origins(
         "selected_instructions",
-        competitor="",  # who answers, not who revealed the instruction
+        competitor="",  # who answers, and not whom the instruction was mined from
         **dict.fromkeys(("status", "answer", "reasoning", "usable", "tokens"), "selected_instructions.instruction"),
     ),
     usable=pl.col("usable"),
@@ -56,8 +59,8 @@ def answer_samples(step: Step) -> dg.MaterializeResult:
 
 
 @table(
-    partitioned_by="competitor",
     columns=tuple(settling.OBSERVED_SCHEMA),
+    meanings={"competitor": ANSWERED, "outcome": RETURNED, "reason": "Why there is no value; empty if there is one."},
     reads={"answer_samples": SAME, "generated_tests": SAME},
     settings=lambda arena: observing.depends_on(arena.execution),
     kinds=("python", "lancedb"),
@@ -76,8 +79,8 @@ def answer_samples(step: Step) -> dg.MaterializeResult:
     if_empty="ignore",
 )
 def sample_behaviours(step: Step) -> dg.MaterializeResult:
-    """What each sample of a competitor's answers returns for the calls in its own tests and for variants of these calls, run
-    twice in the sandbox. A sample and an input that were run before are not run again.
+    """What each sample of a competitor's answers returns for the calls in its own tests and for variants of them, each run
+    twice in the sandbox.
     """
     settings, read = step.arena.execution, step.warehouse.read
     run = partial(observe_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
@@ -99,8 +102,16 @@ def sample_behaviours(step: Step) -> dg.MaterializeResult:
 
 @table(
     name="answers",
-    partitioned_by="competitor",
     columns=tuple(settling.SETTLED_SCHEMA),
+    meanings={
+        "competitor": ANSWERED,
+        "status": ANSWER_STATUS,
+        "sample": "The number of the sample that was chosen.",
+        "agreement": "Its mean agreement with the competitor's other samples, 0 to 1; empty where it is unknown.",
+        "settled_by": "What chose the sample: `agreement`, or `first sample` where nothing could be compared.",
+        "least_like": "The number of the usable sample that agrees least with it, if one returns something else.",
+        "least_agreement": "How far that sample agrees with it, 0 to 1.",
+    },
     reads={"answer_samples": SAME, "sample_behaviours": SAME},
     origins=origins(
         "answer_samples",
@@ -116,8 +127,8 @@ def sample_behaviours(step: Step) -> dg.MaterializeResult:
     on_card=True,
 )
 def settled_answers(step: Step) -> dg.MaterializeResult:
-    """The answer that a competitor settles on for each instruction: of its samples the one that agrees most with the others on
-    what they return for its own tests' inputs. Only this one battles.
+    """The answer with which a competitor battles, for each instruction: of its samples the one that agrees most with the others
+    on what they return for the inputs of its own tests.
     """
     samples, observed = (split(step.warehouse.read(name, step.keys), step) for name in ("answer_samples", "sample_behaviours"))
     frames = {name: settling.settle(samples[name], observed[name]) for name in step.keys}

@@ -16,6 +16,7 @@ from warrior_dagster.config.matchups import sides
 from warrior_dagster.config.serving import Competitor
 from warrior_dagster.materialization import table as description
 from warrior_dagster.materialization.column_lineage import origins
+from warrior_dagster.materialization.columns import ANSWERED
 from warrior_dagster.materialization.partitions import BOTH_SIDES, EVERYONE, FIRST, SAME
 from warrior_dagster.materialization.recording import Step, counted, record, split
 from warrior_dagster.materialization.table import Requests, RunForecast, Runs, tokens_of
@@ -31,6 +32,13 @@ from warrior_dagster.stages.battles.votes import VOTE_SCHEMA, vote_summary
 from warrior_dagster.warehouse.tables import Warehouse
 
 table = partial(description.table, enabled=lambda arena: arena.runs_tests)
+TEST_RUNS = {
+    "competitor": ANSWERED,
+    "outcome": "`passed`, `failed`, `error`, `timeout`, `abstained` (the test would have to trust the answer's own objects),"
+    " `unstable` (two runs differ), `not run` or `needs module`.",
+    "reason": "Why the test did not pass; empty if it did.",
+}
+"""The meanings of the columns of runs of tests."""
 
 
 def tokens_for_tests(arena: Arena, _: Competitor) -> tuple[int, int]:
@@ -39,8 +47,13 @@ def tokens_for_tests(arena: Arena, _: Competitor) -> tuple[int, int]:
 
 
 @table(
+    group="answers",
     partitioned_by="competitor",
     columns=tuple(generation.SCHEMA),
+    meanings={
+        "status": "`ok`; `dropped`, with the reason; `none`, where there is no test; or `failed`, where the request failed.",
+        "reason": "Why the test was dropped, or why there is none; empty if it is kept.",
+    },
     reads={"selected_instructions": EVERYONE},
     settings=lambda arena: [
         arena.execution.model_dump(mode="json", include={"prompt", "sampling", "max_tests"}),
@@ -49,7 +62,7 @@ def tokens_for_tests(arena: Arena, _: Competitor) -> tuple[int, int]:
     origins=origins(
         **dict.fromkeys(("row_id", "instruction_id"), "selected_instructions.instruction_id"),
         test="selected_instructions.instruction",
-        **dict.fromkeys(("status", "reason"), "selected_instructions.instruction selected_instructions.language"),
+        **dict.fromkeys(("status", "reason"), "selected_instructions.instruction"),
     ),
     usable=pl.col("status") == "ok",
     usable_row="a test that can be run",
@@ -57,8 +70,8 @@ def tokens_for_tests(arena: Arena, _: Competitor) -> tuple[int, int]:
     requests=Requests(tokens_for_tests, samples=lambda arena, _: arena.execution.samples),
 )
 def generated_tests(step: Step) -> dg.MaterializeResult:
-    """The tests that a competitor, as a judge, writes for every selected instruction without seeing an answer. Those that
-    do not parse or may differ between runs are dropped, with the reason; where nothing can be run a row says so.
+    """The tests that a competitor writes, as a judge, for every selected instruction, without seeing an answer. Tests that do
+    not parse, or may differ between runs, are dropped, with the reason.
     """
     arena = step.arena
     best_level(ALLOWED_LEVELS[arena.execution.isolation])  # before anybody is asked for tests that could not be run
@@ -70,8 +83,10 @@ def generated_tests(step: Step) -> dg.MaterializeResult:
 
 
 @table(
+    group="evidence",
     partitioned_by="competitor",
     columns=tuple(execution.SCHEMA),
+    meanings=TEST_RUNS,
     reads={"answers": SAME, "generated_tests": EVERYONE},
     settings=lambda arena: [arena.execution.seconds, arena.execution.memory_mib, *sorted(arena.execution.modules)],
     kinds=("python", "lancedb"),
@@ -90,9 +105,7 @@ def generated_tests(step: Step) -> dg.MaterializeResult:
     if_empty="ignore",
 )
 def execution_results(step: Step) -> dg.MaterializeResult:
-    """The outcome of a competitor's answers under all tests of their instructions, each run twice in the sandbox. A test and
-    an answer that were run before are not run again.
-    """
+    """The outcome of a competitor's answers under all tests of their instructions, each run twice in the sandbox."""
     settings = step.arena.execution
     answers, tests = step.warehouse.read("answers", step.keys), step.warehouse.read("generated_tests", step.arena.roster)
     run = partial(run_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
@@ -108,8 +121,15 @@ def execution_results(step: Step) -> dg.MaterializeResult:
 
 
 @description.table(
+    group="evidence",
     partitioned_by="competitor",
     columns=tuple(breaking.SCHEMA),
+    meanings=TEST_RUNS
+    | {
+        "answer_key": "The completion key of the answer that was changed.",
+        "change": "What was changed in it.",
+        "broken": "The changed answer.",
+    },
     reads={"selected_instructions": FIRST, "answers": SAME, "execution_results": SAME},
     settings=lambda arena: [arena.execution.seconds, arena.execution.memory_mib, arena.execution.modules, arena.battles.exam],
     kinds=("python", "lancedb"),
@@ -131,8 +151,8 @@ def execution_results(step: Step) -> dg.MaterializeResult:
     if_empty="ignore",
 )
 def broken_answers(step: Step) -> dg.MaterializeResult:
-    """Answers that pass tests, changed in one place, and the outcome of the same tests: questions of the judges' exam. Only
-    answers and tests of the first four competitors of the roster are used, so that no further one changes a question.
+    """Answers that pass tests, changed in one place, with the outcome of the same tests: material for the judges' exam. Only
+    answers and tests of the first four competitors of the roster are used, so that an appended one changes no question.
     """
     arena, warehouse, settings = step.arena, step.warehouse, step.arena.execution
     run = partial(run_all, limits=limits(settings), levels=ALLOWED_LEVELS[settings.isolation])
@@ -149,8 +169,10 @@ def broken_answers(step: Step) -> dg.MaterializeResult:
 
 
 @table(
+    group="battles",
     partitioned_by="matchup",
     columns=tuple(VOTE_SCHEMA),
+    meanings={"judge": "The competitor whose tests vote.", "completion_key": "The key of the completion with the tests."},
     reads={
         "selected_instructions": EVERYONE,
         "answers": BOTH_SIDES,
@@ -172,8 +194,8 @@ def broken_answers(step: Step) -> dg.MaterializeResult:
     if_empty="ignore",
 )
 def execution_votes(step: Step) -> dg.MaterializeResult:
-    """The side that each judge's tests favour on every battle of a matchup. Where they do not distinguish the answers, or
-    nothing can be run, the judge abstains, with the reason. Nobody's tests decide its own battles.
+    """For every battle of a matchup, the side that each judge's tests favour; where they do not distinguish the answers, or
+    nothing can be run, the judge abstains, with the reason. No competitor's tests vote on its own battles.
     """
     arena = step.arena
     tests, results = (step.warehouse.read(name, arena.roster) for name in ("generated_tests", "execution_results"))

@@ -26,8 +26,6 @@ SCHEMA = {
     **REQUEST_COLUMNS,
 }
 """`status`: ok; dropped; or, in the one row of a completion without any test, none or failed."""
-RUNS = "Python"
-"""The language that can be run."""
 LONGEST_TEST = 2_000
 BEFORE_ASSERT = re.compile(r"^\s*+(?:>>>|[-*+]|\d++[.)])?+\s*+`*+(?=assert\b)")
 """The start of a line of prose with an assert: a list's mark, a prompt, a quote. Possessive, so that it takes linear time."""
@@ -44,21 +42,11 @@ CHANGING_ATTRIBUTES = {"now", "today", "utcnow", "random", "randint", "urandom",
 
 
 def write(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> DispatchResult:
-    """The tests that some competitors write for the selected instructions; rows of SCHEMA.
-
-    Instructions in a language that cannot be run cause no requests. Each writer has a row with this reason for each of them.
-    """
+    """The tests that some competitors write for the selected instructions; rows of SCHEMA."""
     ordered = selected.sort("row_id")
-    runnable = ordered.filter(pl.col("language") == RUNS)
-    progress = engines.progress("tests", len(runnable) * len(names) * arena.execution.samples, log)
-    result = dispatch(arena, engines, names, lambda writer: requests(writer, runnable, arena), read, progress, "tests")
-    others = ordered.filter(pl.col("language") != RUNS).select("instruction_id", "language").rows()
-    result.rows = suite_rows(result.rows, arena.execution.max_tests) + [
-        only_row(identity, name, "none", f"not runnable: {language}")
-        for name in names
-        if name not in result.failures
-        for identity, language in others
-    ]
+    progress = engines.progress("tests", len(ordered) * len(names) * arena.execution.samples, log)
+    result = dispatch(arena, engines, names, lambda writer: requests(writer, ordered, arena), read, progress, "tests")
+    result.rows = suite_rows(result.rows, arena.execution.max_tests)
     return result
 
 
@@ -119,9 +107,8 @@ def row(
 
 
 def only_row(identity: str, writer: str, status: str, reason: str, **request: Any) -> dict[str, Any]:
-    """The row of a completion without any test, or of an instruction that nobody was asked about."""
-    columns: dict[str, Any] = dict.fromkeys(REQUEST_COLUMNS) | request
-    return row(identity, writer, 0, None, status, reason, **columns)
+    """The row of a completion without any test."""
+    return row(identity, writer, 0, None, status, reason, **request)
 
 
 def tests(text: str, most: int, earlier: Collection[str]) -> list[tuple[str, str]]:

@@ -1,0 +1,124 @@
+"""The output of `warrior plan`: what a plan counts, in a table and a sentence, and what the last run planned and took.
+
+Names of models and reasons go through `visible`, to a console without markup: none of it is obeyed.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from warrior_dagster.config.messages import visible
+from warrior_dagster.planning.cost import PlanLine, as_row
+from warrior_dagster.planning.last_run import LastRun, Use
+from warrior_dagster.planning.quantities import compact, duration, hours, listed, money
+from warrior_dagster.planning.runs import RunsLine
+
+COUNTS = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
+MEANING = (
+    "Counts are of completions: `paid` are in the ledger, `to ask` are not. `tokens in` are those of prompts, each of which is"
+    " read once for all of its completions; `tokens out` are written."
+)
+
+
+def compact_table(title: str, columns: Sequence[str], footers: Sequence[str]) -> Table:
+    """A table without lines, with one text column and then numbers."""
+    table = Table(title=title, show_footer=True, box=box.SIMPLE, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    for place, (name, footer) in enumerate(zip(columns, footers, strict=True)):
+        table.add_column(name, footer, justify="right" if place else "left", no_wrap=True)
+    return table
+
+
+def show_plan(console: Console, lines: Sequence[PlanLine], total: dict[str, Any], on_gpus: bool = True) -> None:
+    """A plan as a table, and how its numbers are estimated. Without GPUs, hours are the time of this machine."""
+
+    def time(of: Any) -> str:
+        return hours(of["gpu_hours"]) if on_gpus else duration(of["seconds"])
+
+    priced = any(line.cost is not None for line in lines)
+    names = ["stage", "paid", "to ask", "of it\nestimated", "tokens\nin", "tokens\nout", "GPU\nhours" if on_gpus else "time"]
+    footers = ["all", *(compact(total[name]) for name in COUNTS), time(total)]
+    if priced:
+        names, footers = [*names, "cost"], [*footers, money(total["cost"])]
+    table = compact_table("Plan", names, footers)
+    for model in dict.fromkeys(line.model for line in lines):
+        table.add_row(Text(visible(Path(model).name), style="bold"))
+        for line in (line for line in lines if line.model == model):
+            numbers = (compact(getattr(line, name)) for name in COUNTS)
+            taken = [time(as_row(line)), *([money(line.cost)] if priced else [])] if line.to_send else []
+            table.add_row(line.stage, *numbers, *taken)
+    console.print(table)
+    if total["to_send"]:
+        console.print(MEANING, soft_wrap=True)
+    for reason in reasons(lines):
+        console.print(visible(reason), soft_wrap=True)
+
+
+def reasons(lines: Sequence[PlanLine]) -> list[str]:
+    """The reasons of all lines, each once, after the models and stages that have it unless all have."""
+    places = defaultdict[str, list[PlanLine]](list)
+    for line in lines:
+        for reason in line.reasons:
+            places[reason].append(line)
+
+    def about(field: str, some: Sequence[PlanLine], among: Sequence[PlanLine]) -> str:
+        own, everywhere = (list(dict.fromkeys(getattr(line, field) for line in of)) for of in (some, among))
+        return "" if len(own) == len(everywhere) else listed([Path(name).name for name in own], most=8)
+
+    asked, found = [line for line in lines if line.to_send], []
+    for reason, some in places.items():
+        models, stages = {line.model for line in some}, {line.stage for line in some}
+        of_models = about("model", some, [line for line in asked if line.stage in stages])
+        of_stages = about("stage", some, [line for line in asked if line.model in models])
+        found.append(": ".join(filter(None, (of_models, of_stages, reason))))
+    return found
+
+
+def show_runs(console: Console, lines: Sequence[RunsLine]) -> None:
+    """A line for each table that runs code."""
+    for line in lines:
+        expected = f" ({line.expected} of them expected)" if line.expected else ""
+        time = "time unknown" if line.seconds is None else f"at least {duration(line.seconds)}"
+        took = f"; {time} on this machine" if line.to_run else ""
+        basis = f" ({line.basis})" if line.basis else ""
+        console.print(
+            f"{line.stage}: {line.to_run} runs of code to do{expected}, {line.done} done{took}{basis}", soft_wrap=True
+        )
+
+
+def show_last_run(console: Console, run: LastRun) -> None:
+    """What the last run planned at its start, and what it took, by stage."""
+    stages = [name for name in dict.fromkeys([*run.planned, *run.actual]) if completions(run, name)]
+    if not stages:
+        return
+    names = ("stage", "asked\nplanned", "asked\nactual", "tokens out\nplanned", "tokens out\nactual", "GPU hours\nplanned")
+    ends = "" if run.finished else ", which did not end"
+    title = f"The run of {run.started:%Y-%m-%d %H:%M} UTC{ends}: planned and actual"
+    table = compact_table(title, (*names, "GPU hours\nactual"), row("all", total(run.planned), total(run.actual)))
+    for name in stages:
+        table.add_row(*row(name, run.planned.get(name, Use()), run.actual.get(name, Use())))
+    console.print(table)
+
+
+def completions(run: LastRun, stage: str) -> int:
+    """The completions that a stage planned and asked for."""
+    return sum(uses[stage].completions for uses in (run.planned, run.actual) if stage in uses)
+
+
+def total(uses: dict[str, Use]) -> Use:
+    """What all stages took."""
+    all_of_them = Use()
+    for use in uses.values():
+        all_of_them = all_of_them.plus(use)
+    return all_of_them
+
+
+def row(name: str, planned: Use, actual: Use) -> tuple[str, ...]:
+    """A row of the comparison."""
+    counts = [compact(getattr(one, field)) for field in ("completions", "completion_tokens") for one in (planned, actual)]
+    return (name, *counts, hours(planned.gpu_hours), hours(actual.gpu_hours))
