@@ -86,7 +86,7 @@ def test_a_pinned_revision_that_is_asked_again_is_no_longer_warned_about(make_ar
 def test_an_adopted_identity_that_the_ledger_does_not_have_is_named(make_arena: MakeArena, hub: str) -> None:
     mine(make_arena(competitors=roster(hub)))
     misspelt = make_arena(competitors=roster(hub, revision=COMMIT), adopted={f"org/m@{COMMIT}": "org/m@mian"})
-    line = "adopted: the ledger has no completions as org/m@mian"
+    line = "adopted: the ledger has no completions as org/m@mian; did you mean org/m@main?"
     assert notes(misspelt) == warnings(misspelt, LedgerReader(misspelt.warehouse)) == [line]
 
 
