@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the copies are, one folder for each")
     parser.add_argument("--keep", type=int, default=7, help="how many copies are kept (7)")
     given = parser.parse_args()
-    target = back_up(given.folder, [Path(file) for file in os.environ["WARRIOR_ARENA"].split(os.pathsep)])
+    if not (arenas := os.environ.get("WARRIOR_ARENA")):
+        parser.error("expected the arenas' files in WARRIOR_ARENA, separated by colons")
+    target = back_up(given.folder, [Path(file) for file in arenas.split(os.pathsep)])
     for old in sorted(copies(given.folder))[: -given.keep]:
         shutil.rmtree(old)
     print(target)
@@ -51,6 +53,8 @@ def back_up(folder: Path, arenas: list[Path]) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with file_lock(folder / "backup.lock"):
+        for left in folder.glob(f"*{UNFINISHED}"):
+            shutil.rmtree(left)
         target = folder / f"{datetime.now():%Y-%m-%dT%H%M%S}"
         unfinished = target.with_name(f"{target.name}{UNFINISHED}")
         (unfinished / "arenas").mkdir(parents=True)

@@ -112,11 +112,17 @@ def test_a_copy_made_while_completions_are_written_has_all_that_were_stored_befo
     assert TAG not in lance.dataset(table_path(str(source))).tags.list()
 
 
-def test_a_copy_that_fails_is_no_copy(file: Path, sqlite: dg.DagsterInstance, tmp_path: Path) -> None:
-    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"warehouse": "s3://bucket/mine"}))
+def test_a_copy_that_fails_is_no_copy_and_the_next_one_removes_it(
+    file: Path, sqlite: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    values = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump(values | {"warehouse": "s3://bucket/mine"}))
     with pytest.raises(ValueError, match="small: expected a warehouse in a folder"):
         back_up(tmp_path / "backups", [file])
     assert list(copies(tmp_path / "backups")) == []
+    file.write_text(yaml.safe_dump(values))
+    copy = back_up(tmp_path / "backups", [file])
+    assert {one for one in (tmp_path / "backups").iterdir() if one.is_dir()} == {copy}
 
 
 def test_runs_in_postgresql_are_restored(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
