@@ -20,6 +20,7 @@ GROUP = "datasets"
 INSTRUCTION, ANSWER, OWN_SAMPLE = "selected_instructions.instruction", "answers.answer", "answer_samples.answer"
 MEANINGS = {
     "competitor": ANSWERED,
+    "difficulty": "The panel's score of the instruction, from 1 to 10.",
     "messages": "The instruction and its best answer, as chat messages.",
     "prompt": "The instruction, as a chat message.",
     "chosen": "The best answer, as a chat message.",
