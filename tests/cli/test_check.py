@@ -57,7 +57,7 @@ def lacking(tmp_path: Path) -> Path:
 def test_a_plan_needs_neither_keys_nor_weights_and_says_what_a_run_would_lack(lacking: Path) -> None:
     found = CliRunner().invoke(app, ["plan", str(lacking)])
     assert found.exit_code == 0, found.output
-    assert f"warrior run {lacking} sends this" in found.stdout.replace("\n", "")
+    assert f"warrior run {lacking} asks for this" in found.stdout.replace("\n", "")
     warnings = [line for line in found.stderr.splitlines() if line.startswith(f"warning: {lacking}:")]
     for words in (
         ".serve.api_key_env: expected the environment variable NO_SUCH_KEY; it is not set",

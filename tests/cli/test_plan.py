@@ -29,7 +29,7 @@ def test_a_first_plan_has_hours_their_basis_and_ends_with_one_sentence(file: Pat
     assert "speed: rule of thumb: 135 M parameters on " in shown.stdout
     assert "?" not in shown.stdout
     (*_, run, last) = shown.stdout.splitlines()
-    assert run == f"warrior run -c {file} asks for this"
+    assert run == f"warrior run {file} asks for this"
     assert last.startswith("1 model, 129 completions to ask for (105 of them estimated), ")
     assert last.endswith("on disk.")
 

@@ -157,13 +157,13 @@ def runner(
             run_config=QUIET,
             raise_on_error=False,
         )
+        add_costs(summary, result)
         if not result.success:
             raise RunFailed(failure_reasons(result.all_events) or BEFORE_ITS_FIRST_STEP)
         made = {asset.key.to_user_string() for asset in members}
         for stats in instance.get_run_step_stats(result.run_id):
             if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
                 summary.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
-        add_costs(summary, result)
         add_findings(summary, result)
 
     return run
