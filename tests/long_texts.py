@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 LENGTH = 100_000
-SECONDS = 2.0
-"""A linear reader needs at most a few hundredths of a second, a quadratic one at least ten seconds."""
+SECONDS = 6.0
+"""A linear reader needs at most about a second, a quadratic one far more than ten."""
 UNITS = (
     *(" ", "\t", "\n", "[", "*", "_", "`", "``` ", "```\n", "#", "-\n", "(", "\"'", "1", "a. ", "中。", "none\n", "verdict "),
     *("assert f(1) == 1\n", "a=1\n", "a=1;", "'a' ", "User:", "User:\n", "Answer: ", "sure ", "<|im_start|>user\n"),

@@ -31,15 +31,14 @@ def materialize(
     succeeds: bool = True,
     checks: bool = True,
 ) -> list[dg.ExecuteInProcessResult]:
-    """Materialize steps one after another, a run each: (an asset, a group or a name of SCHEMES, a partition or None for all).
+    """Materialize steps one after another, a run each: (an asset, or else a group or a name of SCHEMES; a partition or None for all).
 
     Runs are recorded in memory without an `instance`.
     """
     assets, results, instance = arena_assets(Scope(arena)), [], instance or dg.DagsterInstance.ephemeral()
     checked = row_checks(Scope(arena)) if checks else []
     for name, partition in steps:
-        wanted = {t.name for t in tables_of(arena) if name in (t.name, t.group) or SCHEMES.get(name) == t.partitioned_by}
-        members = [asset for asset in assets if asset.key.to_user_string() in wanted]
+        members = [asset for asset in assets if asset.key.to_user_string() in named(arena, name)]
         result = dg.materialize(
             [*assets, *checked],
             selection=members,
@@ -52,6 +51,13 @@ def materialize(
         assert result.success == succeeds
         results.append(result)
     return results
+
+
+def named(arena: Arena, name: str) -> set[str]:
+    """The tables that a step names: one, or else a group or a scheme of them."""
+    tables = tables_of(arena)
+    one = {table.name for table in tables if table.name == name}
+    return one or {table.name for table in tables if name == table.group or SCHEMES.get(name) == table.partitioned_by}
 
 
 def materialize_file(file: Path) -> int:

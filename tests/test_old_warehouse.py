@@ -33,7 +33,8 @@ DECIDED_BY = "decided_by"
 """A column that is new since then: what decided a battle or put an answer first."""
 OF_INSTRUCTION = ("language", "difficulty")
 """The columns of data sets that are new since then."""
-
+RENAMED = {"fought over": "battled on"}
+"""A stage of the funnel that has another name since then."""
 
 SAME_TEXT = "d533247e2105917d"
 """The instruction that two competitors answered with one text. The earlier version scored it as two answers: one gold and one
@@ -65,7 +66,8 @@ def rows(arena: Arena) -> Tables:
     warehouse = Warehouse(arena.warehouse)
     tables = [table for table in tables_of(arena) if table is not arena_report]
     found = {t.name: warehouse.read(t.name, t.partitions(arena)).drop(COMPUTED_HERE, strict=False) for t in tables}
-    return found | {"execution_results": found["execution_results"].drop(JUDGED_ANEW)}
+    flow = found["funnel"].with_columns(pl.col("stage").replace(RENAMED))
+    return found | {"execution_results": found["execution_results"].drop(JUDGED_ANEW), "funnel": flow}
 
 
 def without_reasoning(table: pl.DataFrame) -> pl.DataFrame:

@@ -124,7 +124,8 @@ def name_if_in(arena: Arena, file: Path) -> str | None:
         other = load_arena(file)
     except ArenaError:  # not ours to report, and perhaps no arena
         return None
-    grown = all(a == b for a, b in zip(arena.competitors, other.competitors, strict=False))
+    shorter = min(len(arena.competitors), len(other.competitors))
+    grown = len(arena.competitors) != len(other.competitors) and arena.competitors[:shorter] == other.competitors[:shorter]
     same = other.model_copy(update={"competitors": arena.competitors}) == arena
     return other.name if other.warehouse == arena.warehouse and not (grown and same) else None
 
