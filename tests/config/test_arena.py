@@ -76,6 +76,15 @@ def test_the_uri_of_an_object_store_is_not_changed(tmp_path: Path) -> None:
         ("battles: {votes: soft}\n", 6, "battles.votes", "verdict: direct"),
         ("battles: {judges: 2}\n", 6, "battles.judges", "expected at most 1"),
         ("battles: {orders: random}\n", 6, "battles.orders", "'both' or 'alternate'"),
+        ("battles: {evidence: []}\n", 6, "battles.evidence", "at least one of opinion, execution, behaviour"),
+        ("battles: {evidence: [behaviour]}\n", 6, "battles.evidence", "expected `execution` beside `behaviour`"),
+        ("battles: {evidence: [execution], exam: 9}\n", 6, "battles.exam", "`opinion` among battles.evidence"),
+        (
+            "battles: {evidence: [execution], opinions: open}\n",
+            6,
+            "battles.opinions",
+            "another kind of evidence before `opinion`",
+        ),
         (
             "mining: {settings: [{temperature: 1, top_p: 1}, {temperature: 1, top_p: 1}]}\n",
             6,

@@ -60,7 +60,11 @@ def test_the_screen_says_what_came_out_what_it_cost_and_what_to_do_next() -> Non
     assert "new" in shown
     assert "2 battles do not say whether a is better than b" in shown
     assert "why this answer won: Sort a list. Sort a list." in shown
-    answers = next(line for line in shown.splitlines() if line.strip().startswith("answers"))
+    header, answers = (
+        next(line for line in shown.splitlines() if line.split()[:2] == words)
+        for words in (["cost", "planned"], ["answers", "9"])
+    )
+    assert header.split() == ["cost", "planned", "asked", "paid", "tokens", "in", "out", "starts", "seconds"]
     assert answers.split() == ["answers", "9", "3", "4", "50", "60", "1", "12"]
     assert "warrior show arena.yaml 1f1f1f1f1f1f" in shown
 

@@ -116,13 +116,9 @@ def show_costs(
 ) -> None:
     """What each stage that asks models cost, and all of them, beside the completions that were planned."""
     names = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts")
-    table = Table(
-        "cost", "new completions", "paid before", "tokens in", "tokens out", "engine starts", "seconds", box=box.SIMPLE
-    )
-    for column in table.columns:
-        column.no_wrap = True
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = Table(box=box.SIMPLE)
+    for place, column in enumerate(("cost", "planned", "asked", "paid", "tokens in", "out", "starts", "seconds")):
+        table.add_column(column, justify="right" if place else "left", no_wrap=True)
     for stage, own in stages.items():
         expected = f"{planned[stage]['completions']:,}" if stage in planned else ""
         table.add_row(stage, expected, *(f"{own[name]:,}" for name in names), f"{seconds.get(stage, 0):.0f}")
