@@ -122,9 +122,9 @@ def add(
     """
     ids, roster = made.tasks["instruction_id"].to_list(), arena.roster
     right = measures.matrix(answers, truth, ids, roster)
-    battle = (answers, battled.pairs, battled.votes, roster, arena.battles, arena.ratings)
-    chosen = {**rules.picks(*battle), **picked}
-    by_behaviour = rules.ranks(*battle, kind="behaviour")
+    by_rule = rules.scored(answers, battled.pairs, battled.votes, roster, arena.battles, arena.ratings)
+    chosen = {**rules.picks(by_rule, answers), **picked}
+    by_behaviour = by_rule[rules.Rule("behaviour", 0.0)]
     chosen |= {f"{name}, then behaviour": own for name, own in consensus.picks(answers, battled.run, by_behaviour).items()}
     own = measures.baselines(right, answers, truth, ids, roster)
     for name, hits in {**own, **{name: measures.hits_of(one, right, ids, roster) for name, one in chosen.items()}}.items():

@@ -65,7 +65,7 @@ class Rule:
 RULES = (*(Rule(kind, alpha) for kind, alpha in product(KINDS, ALPHAS)),)
 
 
-def picks(
+def scored(
     answers: pl.DataFrame,
     pairs: Mapping[str, pl.DataFrame],
     votes: Votes,
@@ -74,21 +74,28 @@ def picks(
     ratings: Ratings,
     *,
     rules: Sequence[Rule] = RULES,
-) -> dict[str, pl.DataFrame]:
-    """The competitor whose answer each rule picks, by instruction, for the rules whose kinds of evidence are all in `votes`.
+) -> dict[Rule, pl.DataFrame]:
+    """All answers with their score and rank by each rule whose kinds of evidence are all in `votes`.
 
     If votes are added, the kinds are weighted by their numbers of votes, so that each has the same weight.
     """
-    chosen = {}
+    found = {}
     for name in dict.fromkeys(rule.kind for rule in rules if set(KINDS[rule.kind].evidence) <= set(votes)):
-        kind, outcomes = KINDS[name], outcomes_of(KINDS[name], pairs, votes, settings)
+        outcomes = outcomes_of(KINDS[name], pairs, votes, settings)
         of_method = {
             method: rated(outcomes, roster, method, ratings) for method in {rule.method for rule in rules if rule.kind == name}
         }
         for rule in (rule for rule in rules if rule.kind == name):
-            scored = scores.final_scores(outcomes, of_method[rule.method], answers, roster, alpha=rule.alpha)
-            chosen[rule.name] = scored.filter("gold") if kind.ties == "rating" else shortest_of_best(scored, answers)
-    return chosen
+            found[rule] = scores.final_scores(outcomes, of_method[rule.method], answers, roster, alpha=rule.alpha)
+    return found
+
+
+def picks(by_rule: Mapping[Rule, pl.DataFrame], answers: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The competitor whose answer each rule picks, by instruction, from what `scored` gives; by the rules' names."""
+    return {
+        rule.name: rows.filter("gold") if KINDS[rule.kind].ties == "rating" else shortest_of_best(rows, answers)
+        for rule, rows in by_rule.items()
+    }
 
 
 def outcomes_of(kind: Kind, pairs: Mapping[str, pl.DataFrame], votes: Votes, settings: Battles) -> pl.DataFrame:
@@ -107,26 +114,10 @@ def outcomes_of(kind: Kind, pairs: Mapping[str, pl.DataFrame], votes: Votes, set
     return pl.concat(tallied).drop_nulls("outcome")
 
 
-def ranks(
-    answers: pl.DataFrame,
-    pairs: Mapping[str, pl.DataFrame],
-    votes: Votes,
-    roster: list[str],
-    settings: Battles,
-    ratings: Ratings,
-    *,
-    kind: str,
-) -> pl.DataFrame:
-    """The `rank` of each answer by one kind of evidence, votes only; columns instruction_id, competitor and rank."""
-    outcomes = outcomes_of(KINDS[kind], pairs, votes, settings)
-    scored = scores.final_scores(outcomes, rated(outcomes, roster, "elo", ratings), answers, roster, alpha=0.0)
-    return scored.select("instruction_id", "competitor", "rank")
-
-
-def shortest_of_best(scored: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+def shortest_of_best(rows: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
     """The best answer of each instruction, of equal scores the shortest."""
     lengths = answers.select("instruction_id", "competitor", length=pl.col("answer").str.len_chars())
-    ordered = scored.join(lengths, on=["instruction_id", "competitor"]).sort(
+    ordered = rows.join(lengths, on=["instruction_id", "competitor"]).sort(
         "score", "length", "competitor", descending=[True, False, False]
     )
     return ordered.unique("instruction_id", keep="first", maintain_order=True)

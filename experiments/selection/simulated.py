@@ -20,7 +20,7 @@ from experiments.selection.drawn import (
     suite_reports,
 )
 from experiments.selection.measures import Hits, baselines, hits_of
-from experiments.selection.rules import PAPER_ALPHA, Rule, judges_of, picks
+from experiments.selection.rules import PAPER_ALPHA, Rule, judges_of, picks, scored
 from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, OPINION, Battles
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.config.stages import Ratings
@@ -88,7 +88,7 @@ def arena(judges: Judges, seed: int) -> dict[str, Hits]:
         BEHAVIOUR: behaviour_votes(judges, pairs, truth, ids, chance),
     }
     battles = Battles.model_validate({"verdict": "direct", "votes": "soft"})
-    chosen = picks(answers, pairs, votes, roster, battles, Ratings(orders="one"), rules=SHOWN)
+    chosen = picks(scored(answers, pairs, votes, roster, battles, Ratings(orders="one"), rules=SHOWN), answers)
     right = truth.astype(float)
     loads = answers.select("instruction_id", "completion_key", loads=True)
     rules = {name: hits_of(picked, right, ids, roster) for name, picked in chosen.items()}

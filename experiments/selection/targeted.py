@@ -50,7 +50,7 @@ def questions(made: Made, answers: pl.DataFrame, ranks: pl.DataFrame) -> pl.Data
     keys = answers.select("instruction_id", "competitor", answer_key="completion_key")
     returned = made.observed.filter(outcome=RETURNED).join(keys, on=list(keys.columns), how="semi")
     values = returned.select("instruction_id", "competitor", "input", "value")
-    ranked = values.join(ranks, on=["instruction_id", "competitor"])
+    ranked = values.join(ranks.select("instruction_id", "competitor", "rank"), on=["instruction_id", "competitor"])
     best = ranked.filter(pl.col("rank") == 1).select("instruction_id", "input", first="competitor", value_first="value")
     others = ranked.filter(pl.col("rank") > 1).rename({"competitor": "second", "value": "value_second"})
     differing = best.join(others, on=["instruction_id", "input"]).filter(pl.col("value_first") != pl.col("value_second"))
@@ -94,7 +94,8 @@ def read(request: Request, completion: Completion) -> dict[str, Any]:
 
 def picks(arena: Arena, engines: Engines, made: Made, answers: pl.DataFrame, battled: Battled) -> pl.DataFrame:
     """The measured rule's picks, replaced by the second answer where the judge finds its value likelier."""
-    ranks = rules.ranks(answers, battled.pairs, battled.votes, arena.roster, arena.battles, arena.ratings, kind=rules.MEASURED)
+    rule = rules.Rule(rules.MEASURED, 0.0)
+    ranks = rules.scored(answers, battled.pairs, battled.votes, arena.roster, arena.battles, arena.ratings, rules=[rule])[rule]
     asked = questions(made, answers, ranks)
     found = preferences(arena, engines, asked)
     seconds = asked.filter([found[one] < 0.5 for one in asked["instruction_id"]]).select("instruction_id", competitor="second")

@@ -6,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from experiments.selection.measures import baselines, hits_of, missed, table, verdicts
-from experiments.selection.rules import RULES, Rule, picks
+from experiments.selection.rules import RULES, Rule, picks, scored
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.matchups import matchup_keys, sides
 from warrior_dagster.inference.request import Request
@@ -105,7 +105,8 @@ def test_the_picks_are_the_gold_answers_of_the_graph(finished: tuple[Arena, list
     pairs = {m: pairing.pairs(selected, answers, *sides(m), "all") for m in matchup_keys(arena.roster)}
     votes = {m: warehouse.read("judge_votes", [m]).select(list(VOTE_SCHEMA)) for m in pairs}
     rule = Rule("opinions, soft", arena.ratings.alpha)
-    frame = picks(answers, pairs, {"opinion": votes}, arena.roster, arena.battles, arena.ratings, rules=[rule])[rule.name]
+    by_rule = scored(answers, pairs, {"opinion": votes}, arena.roster, arena.battles, arena.ratings, rules=[rule])
+    frame = picks(by_rule, answers)[rule.name]
     gold = warehouse.read("answer_scores", [WHOLE]).filter("gold").select("instruction_id", "competitor").rows()
     assert sorted(frame.select("instruction_id", "competitor").rows()) == sorted(gold)
 

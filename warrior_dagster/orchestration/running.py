@@ -26,7 +26,7 @@ from warrior_dagster.planning.plan import walk
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
-COSTS = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts")
+COSTS = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts", "gpu_hours")
 """The metadata of a materialization that a summary repeats."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -36,15 +36,13 @@ class RunSummary:
     """The results of the runs so far."""
 
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    stages: dict[str, dict[str, int]] = field(default_factory=dict)
-    """What the requests of each asset that asks models cost."""
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the requests of each table that asks models cost: the values of COSTS."""
     ratings_before: dict[str, float] = field(default_factory=dict)
     failed_checks: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """The findings of checks of severity WARN."""
     stopped: str = ""
-    used: dict[str, Use] = field(default_factory=dict)
-    """What asking models took, by table."""
 
 
 class RunFailed(RuntimeError):
@@ -82,7 +80,10 @@ def planned(arena: Arena) -> list[PlanLine]:
 
 def took(arena: Arena, record: LastRun, summary: RunSummary, engines: Engines) -> None:
     """Record what a run took so far."""
-    record.actual = dict(summary.used)
+    record.actual = {
+        table: Use(completions=own["completions_sent"], **{name: own[name] for name in Use.model_fields if name in own})
+        for table, own in summary.stages.items()
+    }
     starts = {model: usage.start_seconds / usage.engine_starts for model, usage in engines.total.items() if usage.engine_starts}
     record.start_seconds |= starts
     write_last_run(arena, record)
@@ -180,14 +181,7 @@ def add_costs(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
     for event in result.get_asset_materialization_events():
         values: dict[str, Any] = {name: found.value for name, found in event.materialization.metadata.items()}
         if "completions_sent" in values:
-            name = table_of(event.materialization.asset_key)
-            summary.stages[name] = {one: int(values[one]) for one in COSTS}
-            summary.used[name] = Use(
-                completions=values["completions_sent"],
-                prompt_tokens=values["prompt_tokens"],
-                completion_tokens=values["completion_tokens"],
-                gpu_hours=values["gpu_hours"],
-            )
+            summary.stages[table_of(event.materialization.asset_key)] = {name: values[name] for name in COSTS}
 
 
 def add_findings(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
