@@ -14,8 +14,8 @@ export WARRIOR_ARENA := $(subst $(empty) $(empty),:,$(abspath $(ARENA)))
 # Offline by default. Set HF_HUB_OFFLINE=0 for arenas whose models come from a hub.
 export HF_HUB_OFFLINE ?= 1
 export QUICK
-# uv does not read pip's configuration, so pip's local wheel folders are passed on: one of them has the CPU build of torch.
 NOT_INSTALLED := the packages were not installed. Where it is torch==2.13.0+cpu that is not found, download that wheel from PyTorch's CPU index into a folder, and set UV_FIND_LINKS=FOLDER (docs/installing.md)
+# uv does not read pip's configuration, so pip's local wheel folders are passed on: one of them has the CPU build of torch.
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
 .PHONY: setup quickstart quickstart-newcomer doctor ui test test-hostile test-ui check audit advisories bench \

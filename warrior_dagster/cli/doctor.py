@@ -13,12 +13,13 @@ from typing import NamedTuple
 from warrior_dagster.config import hub
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Competitor, VllmServer, is_local
-from warrior_dagster.inference.model_folder import weights_of
+from warrior_dagster.inference.model_folder import weight_bytes
 from warrior_dagster.inference.servers.vllm import data_type, free_port, on_cpu
 from warrior_dagster.planning.doubts import unfinished_folders
 from warrior_dagster.planning.preflight import missing_here, no_isolation, not_cached
 from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, IsolationError
 from warrior_dagster.sandbox.probing import best_level
+from warrior_dagster.warehouse import state
 from warrior_dagster.warehouse.state import no_room
 
 OLDEST, NEWEST = (3, 11), (3, 12)
@@ -158,20 +159,17 @@ def free_memory() -> int:
 
 def needs(model: str, server: VllmServer) -> int:
     """Bytes that a server on a CPU holds at least: the weights, twice as large in float32, and its key-value cache."""
-    weights = sum(file.stat().st_size for file in weights_of(Path(model)))
-    return weights * (2 if data_type(server.dtype) == "float32" else 1) + (server.kv_cache_gib or 0) * GIB
+    return weight_bytes(Path(model)) * (2 if data_type(server.dtype) == "float32" else 1) + (server.kv_cache_gib or 0) * GIB
 
 
 def disks(arena: Arena | None) -> Iterator[Finding]:
     """Whether the folders that a run writes to can be written, and have room."""
     from huggingface_hub import constants
 
-    folders = {"model cache": Path(constants.HF_HUB_CACHE)}
-    if (
-        arena is not None and "://" not in arena.warehouse and not no_room(Path(arena.warehouse))
-    ):  # else `models_and_keys` tells
-        folders["warehouse"] = Path(arena.warehouse)
-    yield from (disk(name, folder) for name, folder in folders.items())
+    yield disk("model cache", Path(constants.HF_HUB_CACHE))
+    # A warehouse without room is a line of `models_and_keys`.
+    if arena is not None and "://" not in arena.warehouse and not no_room(Path(arena.warehouse)):
+        yield disk("warehouse", Path(arena.warehouse))
 
 
 def disk(name: str, folder: Path) -> Finding:
@@ -228,13 +226,13 @@ def ui_port() -> Finding:
 
 def dagster_home() -> Finding:
     """Whether Dagster can record runs."""
-    named = os.environ.get("DAGSTER_HOME") or "dagster_home"
-    if "DAGSTER_HOME" in os.environ and not os.path.isabs(named):
+    if (named := os.environ.get("DAGSTER_HOME")) and not os.path.isabs(named):
         return Finding("Dagster", f"DAGSTER_HOME={named}: expected an absolute path", "problem")
-    found = disk("Dagster", Path(named).resolve())
-    if found.level == "ok" and not (Path(named) / "dagster.yaml").is_file():
+    home = state.dagster_home()
+    found = disk("Dagster", home)
+    if found.level == "ok" and not (home / "dagster.yaml").is_file():
         advice = "copy dagster_home/dagster.yaml of this project there, for its limits on runs"
-        return Finding("Dagster", f"{Path(named).resolve()} has no dagster.yaml: {advice}", "note")
+        return Finding("Dagster", f"{home} has no dagster.yaml: {advice}", "note")
     return found
 
 

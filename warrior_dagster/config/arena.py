@@ -70,9 +70,8 @@ class Arena(Strict):
     def models_are_hub_ids_or_paths(self) -> Self:
         models = {f"competitors[{i}].model": c.model for i, c in enumerate(self.competitors) if self.mines(c.name)}
         for key, model in (models | {"embedding.model": self.embedding.model}).items():
-            if not (
-                is_local(model) or is_hub_id(model) or "{{" in model
-            ):  # the latter is filled in later (orchestration.component)
+            filled_in_later = "{{" in model  # by orchestration.component
+            if not (is_local(model) or is_hub_id(model) or filled_in_later):
                 raise ValueError(
                     f"{key}: expected a hub id such as org/name, or a path that starts with '.', '/' or '~'; found {model!r}"
                 )

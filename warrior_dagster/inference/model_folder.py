@@ -45,6 +45,12 @@ def weights_of(folder: Path) -> list[Path]:
     return [file for pattern in WEIGHTS for file in sorted(folder.glob(pattern)) if file.is_file()]
 
 
+def weight_bytes(folder: Path) -> int:
+    """The bytes of a model's weights, once: some folders hold the same weights in several formats, or whole and in parts."""
+    sizes = (sum(file.stat().st_size for file in folder.glob(pattern)) for pattern in ("model*.safetensors", *WEIGHTS))
+    return next(filter(None, sizes), 0)
+
+
 def is_pointer(file: Path) -> bool:
     """Whether Git LFS has not fetched a file yet."""
     return file.stat().st_size < LARGEST_POINTER and file.read_bytes().startswith(b"version https://git-lfs")

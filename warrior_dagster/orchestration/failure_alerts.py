@@ -1,7 +1,7 @@
 """Alerts of failed runs and failed checks, by a command or a web hook that environment variables name.
 
-The sensors see the runs of their own code location, also those that the sensor `crashed_runs` failed. They run in Dagster's
-daemon: nothing reports that the daemon itself is gone.
+The sensors see the runs of their own code location, also those that the sensor `fail_crashed_runs` failed. They run in
+Dagster's daemon: nothing reports that the daemon itself is gone.
 """
 
 import json

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from warrior_dagster.config.serving import is_local
+from warrior_dagster.inference.model_folder import weight_bytes
 
 NAMED = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", re.IGNORECASE)
 """A size in a name, such as 0.5B, 135M or 8x7B."""
 UNITS = {"b": 1e9, "m": 1e6}
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-WEIGHTS = ("model*.safetensors", "pytorch_model*.bin", "*.safetensors")
-"""The first of these patterns that a folder has files of: some folders hold the same weights twice."""
 
 
 @cache
@@ -26,8 +25,7 @@ def of_folder(folder: Path) -> float | None:
     """By the size of the weights; None without readable ones, and of quantized ones, which have no fixed size of a weight."""
     try:
         config: Any = json.loads((folder / "config.json").read_text("utf-8"))
-        found = (sum(file.stat().st_size for file in folder.glob(pattern)) for pattern in WEIGHTS)
-        size = next(filter(None, found), 0)
+        size = weight_bytes(folder)
     except (OSError, ValueError):
         return None
     if not isinstance(config, dict) or "quantization_config" in config:
