@@ -35,14 +35,21 @@ _QUOTES = {'"': '"', "'": "'", "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBL
 
 _ANSWER_OPENING = re.compile(
     r"""(?:certainly|absolutely|of\ course|sure(?:\ thing)?)
-        (?:\s*!|[,.:]?\s+(?:here|i\ can|i'll|i\ will|i'd|let\ me|let's|below)\b)
+        (?:\s*!|[,.:]?\s+(?:here|i\ can|i'll|i\ will|i'd|let\ me|let's|below|please)\b)
       | as\ an\ ai\b
-      | i(?:'m|\ am)\ (?:sorry|happy\ to\ help)\b | i(?:'d|\ would)\ be\ (?:happy|glad)\ to\b""",
+      | i\ apologi[sz]e\b | i(?:'m|\ am)\ (?:sorry|happy\ to\ help)\b | i(?:'d|\ would)\ be\ (?:happy|glad)\ to\b""",
     re.VERBOSE | re.IGNORECASE,
 )
 # "Here is the code" also opens questions ("Here is the code that I have. Why does it fail?"). An answer has no question mark
 # and none of these words.
 _HERE_IS = re.compile(r"here(?:'s|\u2019s| is| are)(?: an?| the| some| one)\b", re.IGNORECASE)
+# An assistant without a task asks for one. "Please give me a task queue" and "What is the task of a linker?" are requests.
+_ASKS_FOR_A_TASK = re.compile(
+    r"""please\ (?:provide|give|tell|share|specify)\ (?:me\ )?(?:with\ )?(?:the|a|an|your)\ (?:specific\ |coding\ )?
+        (?:tasks?|requests?|questions?|instructions?)(?:\s*[.,!:]|\s*$|\ (?:and|you|that\ you|for\ (?:me|a\ given))\b)
+      | what(?:'s|\u2019s|\ is)\ (?:the|your)\ (?:task|request|question)(?:\s*\?|\ (?:that\ )?you\b)""",
+    re.VERBOSE | re.IGNORECASE,
+)
 _USER_WORDS = re.compile(r"\?|\b(?:I|my|me|please|help)\b", re.IGNORECASE)
 
 # 2,000 bytes of real code compress to 0.12 - 0.5 of their size, a loop of one line or sentence to 0.02 - 0.08.
@@ -56,7 +63,8 @@ def clean(text: str, *, finished: bool, min_chars: int, max_chars: int) -> tuple
 
     `finished`: the model ended its turn. A completion also counts as finished if a leaked answer was cut off its end.
     `min_chars`: in Latin letters (see `_letters`).
-    "garbled": few letters or many invalid characters; "answer": it opens like an assistant's turn; "repetitive": a loop.
+    "garbled": few letters or many invalid characters; "answer": it opens like an assistant's turn, or asks for a task;
+    "repetitive": a loop.
     Cleaning an "ok" instruction again changes nothing.
     """
     instruction, cut = _instruction(text)
@@ -70,7 +78,7 @@ def clean(text: str, *, finished: bool, min_chars: int, max_chars: int) -> tuple
         return instruction, "too_long"
     if _is_garbled(instruction):
         return instruction, "garbled"
-    if _ANSWER_OPENING.match(instruction) or (_HERE_IS.match(instruction) and not _USER_WORDS.search(instruction)):
+    if _opens_like_an_assistant(instruction):
         return instruction, "answer"
     return instruction, "repetitive" if _is_repetitive(instruction) else "ok"
 
@@ -91,6 +99,13 @@ def _instruction(text: str) -> tuple[str, bool]:
             text = text[1:-1].strip()
         if text == before:
             return text, cut
+
+
+def _opens_like_an_assistant(text: str) -> bool:
+    """An answer, or a request for a task."""
+    if _ANSWER_OPENING.match(text) or _ASKS_FOR_A_TASK.match(text):
+        return True
+    return bool(_HERE_IS.match(text)) and not _USER_WORDS.search(text)
 
 
 def _letters(text: str) -> int:
