@@ -31,9 +31,9 @@ def materialize(
     succeeds: bool = True,
     checks: bool = True,
 ) -> list[dg.ExecuteInProcessResult]:
-    """Materialize steps one after another, a run each: (an asset, or else a group or a name of SCHEMES; a partition or None for all).
+    """Materialize steps one after another, a run each: (an asset, or else a group or a name of SCHEMES; a partition or None).
 
-    Runs are recorded in memory without an `instance`.
+    None is for all partitions. Runs are recorded in memory without an `instance`.
     """
     assets, results, instance = arena_assets(Scope(arena)), [], instance or dg.DagsterInstance.ephemeral()
     checked = row_checks(Scope(arena)) if checks else []

@@ -45,15 +45,15 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
         "warehouse": "warehouse",
         "embedding": {"model": str(bundled_embedder)},
         "selection": {"centres": 1},
-        "answers": {"sampling": {"temperature": 0.7, "max_tokens": 48}, "samples": 3},
+        "answers": {"sampling": {"temperature": 0.7, "max_tokens": 32}, "samples": 2},
     }
     values["battles"] |= {"evidence": ["execution", "behaviour", "opinion"], "opinions": "open", "exam": 2}
     values["battles"] |= {"verdict": "direct", "votes": "soft"}
     values["analysis"] = {"categories": True}
     values["export"] = {"undecided": "keep"}
     values["goals"] = {}
-    values["execution"] |= {"sampling": {"temperature": 0.0, "max_tokens": 48}}
-    values["mining"] |= {"samples": 8, "max_tokens": 64}
+    values["execution"] |= {"sampling": {"temperature": 0.0, "max_tokens": 32}}
+    values["mining"] |= {"samples": 8, "samples_per_request": 8, "max_tokens": 48}
     values["difficulty"] |= {"keep": 1.0}
     (folder / "arena.yaml").write_text(yaml.safe_dump(values))
     return folder
@@ -78,7 +78,7 @@ def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None
     unique = rows["instruction_difficulty"]
     assert model["engine_starts"] == 1
     assert model["failed"] == 0
-    assert rows["answer_samples"] == 3 * 3 * selected
+    assert rows["answer_samples"] == 3 * 2 * selected
     mined, sorted_, tested, judged = 24, selected, 3 * selected, rows["judge_exams"] + 3 * 2 * selected
     assert model["sent"] + model["from_ledger"] == mined + unique + sorted_ + rows["answer_samples"] + tested + judged
     planned, actual = (first["planned_and_actual"][name] for name in ("planned", "actual"))
@@ -152,9 +152,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
 @pytest.mark.parametrize(
     "selection",
     [
-        ["mined_instructions", "--partition", "careful"],
-        ["judge_votes", "--partition", "plain__careful"],
-        ["elo_ratings"],
+        ["judge_votes", "--partition", "bold__careful"],
         ["arena_plan"],
     ],
 )
