@@ -38,7 +38,7 @@ ui: setup
 	$(BIN)/dagster dev --host 127.0.0.1 -w workspace.yaml
 
 test: models/.made-for-tests check audit
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not served and not hostile"
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not served and not hostile"
 
 # Every hostile program with every isolation, as root and as a normal user where this is root. Ten minutes.
 test-hostile: models/.made-for-tests

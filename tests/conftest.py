@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Two workers and their engines share the cores: a thread that waits gives its core away instead of spinning.
+# Workers and their engines share the cores: a thread that waits gives its core away instead of spinning.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from warrior_dagster.config.arena import Arena
@@ -31,7 +31,7 @@ LONGEST = (
     *("test_end_to_end.py", "test_increments.py", "test_graph.py", "test_messages.py", "test_staleness.py"),
     *("test_scheduled_update.py", "test_row_checks.py", "test_page.py", "test_planted_secret.py"),
 )
-"""The slowest files come first, so that two workers that each take a whole file end at about the same time."""
+"""The slowest files come first, so that workers that each take a whole file end at about the same time."""
 
 MODELS = Path(__file__).parent.parent / "models"
 
