@@ -38,6 +38,9 @@ def test_the_card_states_whether_answers_were_run_and_that_this_is_no_proof() ->
     assert unverified not in text
     assert "does not mean that it was run or passed" in text
     assert text != card(evidence=("execution", "behaviour", "opinion"))
+    without_judges = card(evidence=("execution", "behaviour"))
+    assert unverified not in without_judges
+    assert "preferences" not in without_judges
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "kto"])

@@ -27,8 +27,13 @@ FORMATS = {
 SIZES = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M")]
 ORIGIN = (
     "From battles between code models, by the method of WarriorCoder (arXiv 2412.17395): models pose instructions to "
-    "each other, all of them answer, and the models that do not compete in a battle judge the pair of answers."
+    "each other, and all of them answer. Each pair of answers is compared by {evidence}."
 )
+COMPARED_BY = {
+    "opinion": "the preferences of the models that do not compete in the battle",
+    "execution": "the results of tests that these models wrote",
+    "behaviour": "how far the answers agree with the others on what they return",
+}
 BLIND = (
     "The judges wrote the tests without seeing an answer, and no person checked them. They may be wrong, too few, or missing: "
     "an answer in this data set does not mean that it was run or passed"
@@ -41,10 +46,10 @@ EVIDENCE = {
 """Why an answer is in a data set (after "because of"), for each kind of evidence."""
 LIMITATIONS = """\
 The models above generated the instructions and the answers; no person wrote them. An answer is in this data set because
-of {evidence}. Code that was judged good may be wrong, insecure or out of date. Scores and ratings compare these competitors
-with one another in the opinion of these judges, including their biases. They do not measure correctness. Texts may repeat the
-models' training data. Rows that overlap the benchmarks counted above word for word were removed, and no others. If you train a
-model on this data and evaluate it on another benchmark, check for contamination first.
+of {evidence}. Such code may be wrong, insecure or out of date. Scores and ratings compare these competitors with one
+another by that evidence, with the biases of the models that gave it. They do not measure correctness. Texts may repeat
+the models' training data. Rows that overlap the benchmarks counted above word for word were removed, and no others. If
+you train a model on this data and evaluate it on another benchmark, check for contamination first.
 
 The licenses and the terms of use of the source models apply to their outputs, including restrictions on the training
 of other models."""
@@ -82,7 +87,7 @@ def dataset_card(
     parts = [
         f"---\n{_yaml(front)}---",
         f"# {_line(title)}",
-        f"{rows:,} rows. {ORIGIN}",
+        f"{rows:,} rows. {ORIGIN.format(evidence=', and '.join(COMPARED_BY[kind] for kind in evidence))}",
         f"Columns: {FORMATS[kind]} {OF_INSTRUCTION}",
         f"## Models\n\n{_table(['competitor', 'model', 'revision', 'license'], listed)}",
         f"## Counts\n\n{_table(['stage', 'rows'], [[stage, f'{count:,}'] for stage, count in counts.items()])}",
@@ -95,7 +100,7 @@ def dataset_card(
 def because_of(evidence: Sequence[str]) -> str:
     """Why an answer is in a data set, and how little that proves."""
     reasons = " or ".join(EVIDENCE[kind] for kind in evidence)
-    return f"{reasons}. {BLIND}" if set(evidence) > {"opinion"} else f"{reasons}: nothing was verified by execution"
+    return f"{reasons}. {BLIND}" if set(evidence) - {"opinion"} else f"{reasons}: nothing was verified by execution"
 
 
 def _yaml(value: object) -> str:
