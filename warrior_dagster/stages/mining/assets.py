@@ -21,7 +21,7 @@ from warrior_dagster.stages.mining import sampling
         "temperature": "The sampling temperature of the sample.",
         "top_p": "The nucleus sampling of the sample.",
         "status": "`ok`, or why the sample is not usable: `empty`, `unfinished`, `too_short`, `too_long`, `garbled`, `answer`"
-        " (it begins like an answer), `repetitive`, or `failed`, where the request failed.",
+        " (it begins like an answer, or asks for a task), `repetitive`, or `failed`, where the request failed.",
         "instruction": "The text of the instruction, cleaned; empty if the sample is not usable.",
     },
     reads={},

@@ -35,19 +35,23 @@ _QUOTES = {'"': '"', "'": "'", "\N{LEFT DOUBLE QUOTATION MARK}": "\N{RIGHT DOUBL
 
 _ANSWER_OPENING = re.compile(
     r"""(?:certainly|absolutely|of\ course|sure(?:\ thing)?)
-        (?:\s*!|[,.:]?\s+(?:here|i\ can|i'll|i\ will|i'd|let\ me|let's|below|please)\b)
+        (?:\s*!|[,.:]?\s+(?:here|i\ can|i'll|i\ will|i'd|let\ me|let's|below|please\ (?:provide|give|tell|share|specify))\b)
       | as\ an\ ai\b
-      | i\ apologi[sz]e\b | i(?:'m|\ am)\ (?:sorry|happy\ to\ help)\b | i(?:'d|\ would)\ be\ (?:happy|glad)\ to\b""",
+      | i(?:'m|\ am)\ (?:sorry|happy\ to\ help)\b | i(?:'d|\ would)\ be\ (?:happy|glad)\ to\b""",
     re.VERBOSE | re.IGNORECASE,
 )
 # "Here is the code" also opens questions ("Here is the code that I have. Why does it fail?"). An answer has no question mark
 # and none of these words.
 _HERE_IS = re.compile(r"here(?:'s|\u2019s| is| are)(?: an?| the| some| one)\b", re.IGNORECASE)
-# An assistant without a task asks for one. "Please give me a task queue" and "What is the task of a linker?" are requests.
+# An assistant without a task asks for one, or apologizes. "Please give me a task queue", "What is the task of a linker?" and "I
+# apologize if this is simple" are requests.
 _ASKS_FOR_A_TASK = re.compile(
-    r"""please\ (?:provide|give|tell|share|specify)\ (?:me\ )?(?:with\ )?(?:the|a|an|your)\ (?:specific\ |coding\ )?
-        (?:tasks?|requests?|questions?|instructions?)(?:\s*[.,!:]|\s*$|\ (?:and|you|that\ you|for\ (?:me|a\ given))\b)
-      | what(?:'s|\u2019s|\ is)\ (?:the|your)\ (?:task|request|question)(?:\s*\?|\ (?:that\ )?you\b)""",
+    r"""(?:(?:can|could)\ you\ )?please\ (?:provide|give|tell|share|specify)\ (?:me\ )?(?:with\ )?
+        (?:the|a|an|your)\ (?:task|request)
+        (?:\s*[.,!?]|\s*$|\ (?:and\ (?:the|your)|you|that\ you\ (?:want|would|need)|for\ a\ given)\b)
+      | what(?:'s|\u2019s|\ is)\ (?:the|your)\ (?:task|request|question)(?:\s*\?|\ that\ you\b)
+      | what\ (?:would\ you\ like|do\ you\ want)\ (?:me\ )?to\ \w+\s*\?$
+      | i\ apologi[sz]e,?\ (?:but\ )?(?:i\ (?:do\ not|don't|cannot|can't)|for\ (?:any|the)\ confusion)\b""",
     re.VERBOSE | re.IGNORECASE,
 )
 _USER_WORDS = re.compile(r"\?|\b(?:I|my|me|please|help)\b", re.IGNORECASE)
