@@ -40,7 +40,7 @@ def test_vllm_runs_on_the_gpus_of_this_machine_or_on_its_cpu(monkeypatch: pytest
     assert hardware_of(VllmServer(tensor_parallel_size=2)) == Hardware("L4", 2)
     monkeypatch.setattr(hardware, "on_cpu", lambda: True)
     assert hardware_of(VllmServer(dtype="bfloat16")) == Hardware("CPU cores", 0)
-    assert hardware_of(VllmServer(dtype="float32")) == Hardware("CPU cores without bfloat16", 0)
+    assert hardware_of(VllmServer(dtype="float32")) == Hardware("CPU cores in float32", 0)
     hardware.gpu_here.cache_clear()
 
 
@@ -64,8 +64,8 @@ def test_gpus_that_nobody_named_are_assumed_and_called_so(monkeypatch: pytest.Mo
         (Hardware("CPU cores", 0), 135e6, 680),
         (Hardware("CPU cores", 0), 0.49e9, 184),
         (Hardware("CPU cores", 0), 0.49e9, 296),
-        (Hardware("CPU cores without bfloat16", 0), 0.49e9, 60),  # two cores with AVX2, 48 requests in flight
-        (Hardware("CPU cores without bfloat16", 0), 0.49e9, 90),
+        (Hardware("CPU cores in float32", 0), 0.49e9, 60),  # two cores with AVX2, 48 requests in flight
+        (Hardware("CPU cores in float32", 0), 0.49e9, 90),
     ],
 )
 def test_the_rule_of_thumb_is_within_its_factor_of_what_was_measured(

@@ -42,7 +42,13 @@ def test_a_folder_says_its_size_by_its_weights_and_their_type(tmp_path: Path) ->
     assert parameters(folder(tmp_path / "four", json.dumps({"torch_dtype": "float32"}), 4_000)) == 1_000
     twice = folder(tmp_path / "twice", "{}", 4_000)
     (Path(twice) / "consolidated.safetensors").write_bytes(b"\0" * 4_000)
+    (Path(twice) / "model-00001-of-00001.safetensors").write_bytes(b"\0" * 4_000)
     assert parameters(twice) == 2_000
+    trained = folder(tmp_path / "trained", "{}", 4_000, "pytorch_model.bin")
+    for name in ("optimizer.bin", "adapter_model.safetensors"):
+        (Path(trained) / name).write_bytes(b"\0" * 8_000)
+    assert parameters(trained) == 2_000
+    assert parameters(folder(tmp_path / "coder-7b-gguf", "{}", 4_000, "coder-q4_k_m.gguf")) == 7e9
 
 
 @pytest.mark.parametrize("config", ["{", "[]", json.dumps({"quantization_config": {"bits": 4}})])

@@ -7,6 +7,8 @@ from warrior_dagster.config.suggestions import near_path
 from warrior_dagster.inference.tokenizer_files import settings_of
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf", "*.tensors")
+COUNTED = ("model.safetensors", "model-*.safetensors", "pytorch_model*.bin", "*.safetensors")
+"""Where weights are counted: some folders hold them in several formats, whole and in parts, or beside an optimizer's."""
 LARGEST_POINTER = 1024
 """The most bytes of the note that Git LFS has in place of a large file."""
 
@@ -46,8 +48,8 @@ def weights_of(folder: Path) -> list[Path]:
 
 
 def weight_bytes(folder: Path) -> int:
-    """The bytes of a model's weights, once: some folders hold the same weights in several formats, or whole and in parts."""
-    sizes = (sum(file.stat().st_size for file in folder.glob(pattern)) for pattern in ("model*.safetensors", *WEIGHTS))
+    """The bytes of a model's weights, by the first of COUNTED that a folder has files of; 0 without any, as of GGUF files."""
+    sizes = (sum(file.stat().st_size for file in folder.glob(pattern)) for pattern in COUNTED)
     return next(filter(None, sizes), 0)
 
 

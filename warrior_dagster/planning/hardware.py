@@ -28,7 +28,7 @@ ASSUMED = "A100"
 SHARE_WRITING = 0.1
 FASTEST = 6_000.0
 """The most tokens a second that one server writes."""
-CORES = {"CPU cores": 5e10, "CPU cores without bfloat16": 2.3e10}
+CORES = {"CPU cores": 5e10, "CPU cores in float32": 2.3e10}
 """Parameters times tokens that a core writes in a second."""
 READING = 4.0
 """How many times faster a token of a prompt is read than one of a completion is written."""
@@ -54,7 +54,7 @@ def hardware_of(server: VllmServer | Endpoint) -> Hardware:
     if isinstance(server, Endpoint):
         return Hardware(ASSUMED, server.gpus, assumed=True)
     if on_cpu() and server.tensor_parallel_size == 1:
-        return Hardware("CPU cores without bfloat16" if data_type(server.dtype) == "float32" else "CPU cores", 0)
+        return Hardware("CPU cores in float32" if data_type(server.dtype) == "float32" else "CPU cores", 0)
     found = gpu_here()
     return Hardware(found or ASSUMED, server.tensor_parallel_size, assumed=not found)
 
