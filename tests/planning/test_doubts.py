@@ -115,6 +115,15 @@ def test_a_copy_with_the_same_name_and_warehouse_is_doubted(write: Write) -> Non
     )
 
 
+@pytest.mark.parametrize(("names", "doubted"), [("ann bob cyd dan", 0), ("ann bob dan", 1)])
+def test_an_arena_with_competitors_appended_or_without_its_last_is_no_doubt_and_one_with_others_is(
+    write: Write, names: str, doubted: int
+) -> None:
+    others = [{"name": one, "model": f"org/{one}", "revision": COMMIT} for one in names.split()]
+    grown, file = write(file="grown.yaml", competitors=others), write()
+    assert len(shared_warehouse(load_arena(file), file)) == len(shared_warehouse(load_arena(grown), grown)) == doubted
+
+
 def test_a_copy_with_the_warehouse_of_another_arena_is_doubted(write: Write) -> None:
     other, file = write("other", warehouse="../data/other"), write("mine", warehouse="../data/other")
     (line,) = shared_warehouse(load_arena(file), file)

@@ -45,6 +45,11 @@ def one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sentence, "hardware_of", lambda server: Hardware("A100", 1))
 
 
+def test_a_plan_without_any_competitor_that_can_be_prompted_says_that_it_is_unknown(make_arena: MakeArena) -> None:
+    said = sentence.sentence(arena_of(make_arena), [])
+    assert said == "How much is left to ask for is unknown: no competitor can be prompted."
+
+
 def test_everything_that_is_known_is_one_sentence(make_arena: MakeArena) -> None:
     arena = arena_of(make_arena)
     code = [RunsLine("execution_results", 0, 9, 0, 120.0, ""), RunsLine("answer_behaviours", 0, 9, 0, None, "unknown")]

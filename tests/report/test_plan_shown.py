@@ -41,11 +41,15 @@ def test_each_column_says_what_it_counts() -> None:
 def test_a_table_of_large_numbers_fits_eighty_columns() -> None:
     lines = [line("org/Qwen2.5-Coder-1.5B-Instruct")]
     large = dict.fromkeys(("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens"), 123_456_789)
-    show_plan(on := output.plain_console(file=io.StringIO(), width=80), lines, totals(lines) | large | {"gpu_hours": 12_345.0})
+    show_plan(
+        on := output.plain_console(file=io.StringIO(), width=80),
+        lines,
+        totals(lines) | large | {"gpu_hours": 12_345.0, "cost": 12_345.67},
+    )
     table = printed(on).partition("Counts are of")[0]
     assert "…" not in table
     assert "123M" in table
-    assert "12,345" in table
+    assert table.split()[-3:] == ["123M", "12,345", "12,345.67"]
 
 
 def test_without_a_gpu_there_is_time_instead_of_gpu_hours() -> None:

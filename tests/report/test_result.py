@@ -1,5 +1,6 @@
 """The screen at the end of a run."""
 
+import io
 from typing import Any
 from unittest.mock import patch
 
@@ -9,6 +10,7 @@ from hypothesis import given
 
 from tests.hostile_text import TEXTS, obeyed
 from tests.report.test_terminal import MARKUP, console, lineage_of, printed
+from warrior_dagster.cli import output
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.report import lineage, result
 
@@ -60,13 +62,24 @@ def test_the_screen_says_what_came_out_what_it_cost_and_what_to_do_next() -> Non
     assert "new" in shown
     assert "2 battles do not say whether a is better than b" in shown
     assert "why this answer won: Sort a list. Sort a list." in shown
-    header, answers = (
+    above, header, answers = (
         next(line for line in shown.splitlines() if line.split()[:2] == words)
-        for words in (["cost", "planned"], ["answers", "9"])
+        for words in (["asked", "asked"], ["cost", "planned"], ["answers", "9"])
     )
-    assert header.split() == ["cost", "planned", "asked", "paid", "tokens", "in", "out", "starts", "seconds"]
+    assert above.split() == ["asked", "asked", "paid", "tokens", "tokens", "engine"]
+    assert header.split() == ["cost", "planned", "actual", "before", "in", "out", "starts", "seconds"]
     assert answers.split() == ["answers", "9", "3", "4", "50", "60", "1", "12"]
     assert "warrior show arena.yaml 1f1f1f1f1f1f" in shown
+
+
+def test_large_costs_fit_eighty_columns() -> None:
+    on = output.plain_console(file=io.StringIO(), width=80)
+    large = dict.fromkeys(COST, 123_456_789)
+    planned = {"completions": 123_456_789}
+    stage = "instruction_difficulty"
+    result.show_costs(on, {stage: large}, {stage: 123_456.0}, {stage: planned})
+    assert "…" not in printed(on)
+    assert printed(on).count("123M") == 2 * 6
 
 
 def test_a_long_answer_is_cut() -> None:

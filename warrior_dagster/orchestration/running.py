@@ -81,7 +81,12 @@ def planned(arena: Arena) -> list[PlanLine]:
 def took(arena: Arena, record: LastRun, summary: RunSummary, engines: Engines) -> None:
     """Record what a run took so far."""
     record.actual = {
-        table: Use(completions=own["completions_sent"], **{name: own[name] for name in Use.model_fields if name in own})
+        table: Use(
+            completions=own["completions_sent"],
+            prompt_tokens=own["prompt_tokens"],
+            completion_tokens=own["completion_tokens"],
+            gpu_hours=own["gpu_hours"],
+        )
         for table, own in summary.stages.items()
     }
     starts = {model: usage.start_seconds / usage.engine_starts for model, usage in engines.total.items() if usage.engine_starts}

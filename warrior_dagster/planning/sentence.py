@@ -14,6 +14,8 @@ from warrior_dagster.planning.runs import RunsLine
 def sentence(arena: Arena, plan: Sequence[PlanLine], code: Sequence[RunsLine] = ()) -> str:
     """The sentence about a plan and the runs of code that it leads to."""
     asked = [line for line in plan if line.to_send]
+    if not plan:
+        return "How much is left to ask for is unknown: no competitor can be prompted."
     if not asked:
         return f"Nothing is left to ask for: {sum(line.in_ledger for line in plan):,} completions are paid."
     sums, estimated = total(asked), sum(line.estimated for line in asked)

@@ -35,7 +35,10 @@ def compact_table(title: str, columns: Sequence[str], footers: Sequence[str]) ->
     """A table without lines, with one text column, which is folded if the table is too wide, and then numbers."""
     table = Table(title=title, show_footer=True, box=box.SIMPLE, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for place, (name, footer) in enumerate(zip(columns, footers, strict=True)):
-        table.add_column(name, footer, justify="right" if place else "left", no_wrap=place > 0, overflow="fold")
+        if place:
+            table.add_column(name, footer, justify="right", no_wrap=True)
+        else:
+            table.add_column(name, footer, overflow="fold")
     return table
 
 

@@ -16,6 +16,7 @@ from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.messages import all_visible
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.report import lineage
+from warrior_dagster.report.plan_shown import compact_table, narrow
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 SHORT_ID = 12
@@ -116,15 +117,16 @@ def show_costs(
 ) -> None:
     """What each stage that asks models cost, and all of them, beside the completions that were planned."""
     names = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts")
-    table = Table(box=box.SIMPLE)
-    for place, column in enumerate(("cost", "planned", "asked", "paid", "tokens in", "out", "starts", "seconds")):
-        table.add_column(column, justify="right" if place else "left", no_wrap=True)
+    asked, others = (
+        ("asked\nplanned", "asked\nactual", "paid\nbefore"),
+        ("tokens\nin", "tokens\nout", "engine\nstarts", "seconds"),
+    )
+    sums = (narrow(sum(own[name] for own in stages.values())) for name in names)
+    of_plan = narrow(sum(own["completions"] for own in planned.values())) if planned else ""
+    table = compact_table("", ("cost", *asked, *others), ("sum", of_plan, *sums, f"{sum(seconds.values()):.0f}"))
     for stage, own in stages.items():
-        expected = f"{planned[stage]['completions']:,}" if stage in planned else ""
-        table.add_row(stage, expected, *(f"{own[name]:,}" for name in names), f"{seconds.get(stage, 0):.0f}")
+        expected = narrow(planned[stage]["completions"]) if stage in planned else ""
+        table.add_row(stage, expected, *(narrow(own[name]) for name in names), f"{seconds.get(stage, 0):.0f}")
     without = sum(took for stage, took in seconds.items() if stage not in stages)
     table.add_row("everything else", "", *[""] * len(names), f"{without:.0f}")
-    sums = (f"{sum(own[name] for own in stages.values()):,}" for name in names)
-    of_plan = f"{sum(own['completions'] for own in planned.values()):,}" if planned else ""
-    table.add_row("sum", of_plan, *sums, f"{sum(seconds.values()):.0f}", style="bold")
     console.print(table)
