@@ -31,14 +31,16 @@ def materialize(
     succeeds: bool = True,
     checks: bool = True,
 ) -> list[dg.ExecuteInProcessResult]:
-    """Materialize steps one after another, a run each: (an asset, or else a group or a name of SCHEMES; a partition or None).
+    """Materialize steps one after another, a run each: what `named` gives for a name, in one partition, or for None in all.
 
-    None is for all partitions. Runs are recorded in memory without an `instance`.
+    Runs are recorded in memory without an `instance`.
     """
     assets, results, instance = arena_assets(Scope(arena)), [], instance or dg.DagsterInstance.ephemeral()
     checked = row_checks(Scope(arena)) if checks else []
     for name, partition in steps:
-        members = [asset for asset in assets if asset.key.to_user_string() in named(arena, name)]
+        tables = named(arena, name)
+        members = [asset for asset in assets if asset.key.to_user_string() in tables]
+        assert members, f"no table, group or scheme of the arena is named {name}"
         result = dg.materialize(
             [*assets, *checked],
             selection=members,
@@ -54,7 +56,7 @@ def materialize(
 
 
 def named(arena: Arena, name: str) -> set[str]:
-    """The tables that a step names: one, or else a group or a scheme of them."""
+    """The table of a name, or else the tables of the group of that name, or of the scheme in SCHEMES."""
     tables = tables_of(arena)
     one = {table.name for table in tables if table.name == name}
     return one or {table.name for table in tables if name == table.group or SCHEMES.get(name) == table.partitioned_by}

@@ -54,7 +54,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
     values["goals"] = {}
     values["execution"] |= {"sampling": {"temperature": 0.0, "max_tokens": 32}}
     values["mining"] |= {"samples": 8, "samples_per_request": 8, "max_tokens": 48}
-    values["difficulty"] |= {"keep": 1.0}
+    values["difficulty"] = {"panel": 1, "verdict": "direct", "keep": 1.0}
     (folder / "arena.yaml").write_text(yaml.safe_dump(values))
     return folder
 
@@ -152,6 +152,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
 @pytest.mark.parametrize(
     "selection",
     [
+        ["mined_instructions", "--partition", "careful"],
         ["judge_votes", "--partition", "bold__careful"],
         ["arena_plan"],
     ],

@@ -19,7 +19,7 @@ from tests.test_graph import everything, keys, materialize, tables
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Completion, Request
-from warrior_dagster.orchestration.running import failed_requests, retry_failed
+from warrior_dagster.orchestration.running import asking_tables, failed_requests, retry_failed
 from warrior_dagster.planning.cost import plan, totals
 from warrior_dagster.planning.starts import seconds_of_a_start
 from warrior_dagster.stages.mining import cleaning
@@ -67,16 +67,16 @@ def refuse(monkeypatch: pytest.MonkeyPatch, one_in: int, attempts: int = 1) -> C
     return lambda: monkeypatch.setattr(conftest, "scripted", answer)
 
 
-def requested(arena: Arena) -> list[Request]:
-    """Materialize what asks models, and what that reads; returns the requests that were sent."""
-    categories = [("task_categories", None)] if arena.analysis.categories else []
-    return materialize(arena, ("competitors", None), ("matchups", None), *categories)
+def materialize_asking(arena: Arena) -> list[Request]:
+    """Materialize all tables by competitor and matchup, and the others that ask models; returns the requests that were sent."""
+    others = [(table.name, None) for table in asking_tables(arena) if table.partitioned_by == "nothing"]
+    return materialize(arena, ("competitors", None), ("matchups", None), *others)
 
 
 def sent_requests(arena: Arena) -> Counter[str]:
     """Run a changed arena; checks that it sent exactly the planned new requests, each once."""
     had = paid(arena)
-    sent = keys(requested(arena))
+    sent = keys(materialize_asking(arena))
     assert set(sent) == needed(arena) - had
     assert max(sent.values(), default=1) == 1
     ledger = LedgerReader(arena.warehouse)
@@ -187,7 +187,7 @@ def test_the_plan_predicts_the_requests_and_marks_estimates(before: Callable[...
     arena = before(tmp_path, roster, **values)
     ledger = LedgerReader(arena.warehouse)
     planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
-    sent = keys(requested(arena))
+    sent = keys(materialize_asking(arena))
     exact = {stage: line.to_send - line.estimated for stage, line in planned.items()}
     estimated = sum(line.estimated for line in planned.values())
     if change in ("nothing", "judge"):
@@ -207,7 +207,7 @@ def test_the_plan_of_an_arena_that_never_ran_is_the_maximum_cost(make_arena: Mak
     arena = make_arena(engine={"serve": {"kind": "vllm", "speed": speed}, "price_per_gpu_hour": 3.0})
     ledger = LedgerReader(arena.warehouse)
     planned = {line.stage: line for line in plan(arena, ledger, Warehouse(arena.warehouse))}
-    sent = keys(requested(arena))
+    sent = keys(materialize_asking(arena))
     assert (planned["mined_instructions"].to_send, planned["mined_instructions"].estimated) == (3 * 8, 0)
     assert {stage: line.to_send for stage, line in planned.items()} == {
         "mined_instructions": 24, "instruction_difficulty": 24, "answers": 27, "judge_votes": 54
@@ -227,7 +227,7 @@ def test_failed_requests_are_error_rows_and_a_retry_sends_them_again(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     arena = make_arena(engine={"max_error_rate": 0.9})
     relent = refuse(monkeypatch, one_in=7, attempts=3)
-    requested(arena)
+    everything(arena)
     failed = failed_requests(arena)
     assert {reason for kinds in failed.values() for reason in kinds} == {"HTTP 400: no"}
     votes = Warehouse(arena.warehouse).read("judge_votes", asking_partitions(arena)["judge_votes"])
@@ -238,7 +238,7 @@ def test_failed_requests_are_error_rows_and_a_retry_sends_them_again(
         retry_failed(arena, engines)
     assert failed_requests(arena) == {}
     assert set(keys(log)) == needed(arena) - had
-    assert requested(arena) == []
+    assert materialize_asking(arena) == []
 
 
 SECOND = """
@@ -279,7 +279,7 @@ def test_a_plan_with_two_identical_competitors_succeeds(before: Callable[..., Ar
     arena = before(tmp_path, (*ROSTER, "ann=twin"), answers={"sampling": {"max_tokens": 50}})
     ledger = LedgerReader(arena.warehouse)
     assert sum(line.to_send for line in plan(arena, ledger, Warehouse(arena.warehouse))) > 0
-    requested(arena)
+    everything(arena)
 
 
 def test_a_retry_of_a_partly_materialized_arena_sends_failed_requests_and_reports_where_it_stopped(

@@ -89,7 +89,7 @@ class Battles(Strict):
 
     @field_validator("evidence")
     @classmethod
-    def tests_beside_behaviour(cls, evidence: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    def evidence_can_decide(cls, evidence: tuple[Kind, ...]) -> tuple[Kind, ...]:
         if not evidence:
             raise ValueError(f"expected at least one of {', '.join(get_args(Kind))}; found none")
         if "behaviour" in evidence and "execution" not in evidence:
