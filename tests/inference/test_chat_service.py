@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.inference.scripted_servers import serve
@@ -226,6 +226,7 @@ def test_code_that_only_resembles_a_token_is_not_changed(code: str) -> None:
 
 
 @given(st.lists(st.sampled_from([*FRAMES, "<", ">", "|", "[", "]", "/", " ", "a", "s", "<|", "|>"]), max_size=12).map("".join))
+@example("<|[INST]|>")
 def test_neutralising_leaves_no_frame_changes_only_spaces_and_is_done_once(text: str) -> None:
     neutral = chat_service.neutralise(text)
     assert not chat_service.FRAME_TOKENS.search(neutral)

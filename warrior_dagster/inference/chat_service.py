@@ -23,7 +23,10 @@ def messages(user: str, system: str | None) -> str:
 
 def neutralise(text: str) -> str:
     """`text` with a space before the last character of all that is a special token in a known family of models. Idempotent."""
-    return FRAME_TOKENS.sub(lambda match: f"{match[0][:-1]} {match[0][-1]}", text)
+    while True:  # repeated for a token inside of another: `<|[INST]|>`
+        before, text = text, FRAME_TOKENS.sub(lambda match: f"{match[0][:-1]} {match[0][-1]}", text)
+        if text == before:
+            return text
 
 
 def params(sampling: Sampling, *, probabilities: bool) -> str:
