@@ -64,10 +64,10 @@ def test_the_screen_says_what_came_out_what_it_cost_and_what_to_do_next() -> Non
     assert "why this answer won: Sort a list. Sort a list." in shown
     above, header, answers = (
         next(line for line in shown.splitlines() if line.split()[:2] == words)
-        for words in (["asked", "asked"], ["cost", "planned"], ["answers", "9"])
+        for words in (["asked", "asked"], ["cost", "plan"], ["answers", "9"])
     )
     assert above.split() == ["asked", "asked", "paid", "tokens", "tokens", "engine"]
-    assert header.split() == ["cost", "planned", "actual", "before", "in", "out", "starts", "seconds"]
+    assert header.split() == ["cost", "plan", "actual", "before", "in", "out", "starts", "seconds"]
     assert answers.split() == ["answers", "9", "3", "4", "50", "60", "1", "12"]
     assert "warrior show arena.yaml 1f1f1f1f1f1f" in shown
 
@@ -79,6 +79,7 @@ def test_large_costs_fit_eighty_columns() -> None:
     stage = "instruction_difficulty"
     result.show_costs(on, {stage: large}, {stage: 123_456.0}, {stage: planned})
     assert "…" not in printed(on)
+    assert stage in printed(on)
     assert printed(on).count("123M") == 2 * 6
 
 

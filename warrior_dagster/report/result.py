@@ -118,7 +118,7 @@ def show_costs(
     """What each stage that asks models cost, and all of them, beside the completions that were planned."""
     names = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts")
     asked, others = (
-        ("asked\nplanned", "asked\nactual", "paid\nbefore"),
+        ("asked\nplan", "asked\nactual", "paid\nbefore"),
         ("tokens\nin", "tokens\nout", "engine\nstarts", "seconds"),
     )
     sums = (narrow(sum(own[name] for own in stages.values())) for name in names)
