@@ -13,14 +13,13 @@ from typing import NamedTuple
 from warrior_dagster.config import hub
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import Competitor, VllmServer, is_local
-from warrior_dagster.inference.model_folder import weight_bytes
+from warrior_dagster.inference.model_folder import weight_bytes, weights_of
 from warrior_dagster.inference.servers.vllm import data_type, free_port, on_cpu
 from warrior_dagster.planning.doubts import unfinished_folders
 from warrior_dagster.planning.preflight import missing_here, no_isolation, not_cached
 from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, IsolationError
 from warrior_dagster.sandbox.probing import best_level
 from warrior_dagster.warehouse import state
-from warrior_dagster.warehouse.state import no_room
 
 OLDEST, NEWEST = (3, 11), (3, 12)
 """The versions of Python that the packages are locked for; the CPU build's are for the oldest alone."""
@@ -159,7 +158,8 @@ def free_memory() -> int:
 
 def needs(model: str, server: VllmServer) -> int:
     """Bytes that a server on a CPU holds at least: the weights, twice as large in float32, and its key-value cache."""
-    return weight_bytes(Path(model)) * (2 if data_type(server.dtype) == "float32" else 1) + (server.kv_cache_gib or 0) * GIB
+    weights = weight_bytes(Path(model)) or sum(file.stat().st_size for file in weights_of(Path(model)))
+    return weights * (2 if data_type(server.dtype) == "float32" else 1) + (server.kv_cache_gib or 0) * GIB
 
 
 def disks(arena: Arena | None) -> Iterator[Finding]:
@@ -168,13 +168,13 @@ def disks(arena: Arena | None) -> Iterator[Finding]:
 
     yield disk("model cache", Path(constants.HF_HUB_CACHE))
     # A warehouse without room is a line of `models_and_keys`.
-    if arena is not None and "://" not in arena.warehouse and not no_room(Path(arena.warehouse)):
+    if arena is not None and "://" not in arena.warehouse and not state.no_room(Path(arena.warehouse)):
         yield disk("warehouse", Path(arena.warehouse))
 
 
 def disk(name: str, folder: Path) -> Finding:
     """Whether a folder can be made and written, and has room."""
-    if fault := no_room(folder):
+    if fault := state.no_room(folder):
         return Finding(name, f"{folder}: {fault}: free some, or name another folder", "problem")
     there = next(one for one in (folder, *folder.parents) if one.exists())
     return Finding(name, f"{folder}: {shutil.disk_usage(there).free / GIB:.1f} GiB free")
