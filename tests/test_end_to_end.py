@@ -154,6 +154,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
     [
         ["mined_instructions", "--partition", "careful"],
         ["judge_votes", "--partition", "bold__careful"],
+        ["elo_ratings"],
         ["arena_plan"],
     ],
 )
