@@ -117,13 +117,10 @@ def show_costs(
 ) -> None:
     """What each stage that asks models cost, and all of them, beside the completions that were planned."""
     names = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts")
-    asked, others = (
-        ("asked\nplan", "asked\nactual", "paid\nbefore"),
-        ("tokens\nin", "tokens\nout", "engine\nstarts", "seconds"),
-    )
+    columns = ["cost", "asked\nplan", "asked\nactual", "paid\nbefore", "tokens\nin", "tokens\nout", "engine\nstarts", "seconds"]
     sums = (narrow(sum(own[name] for own in stages.values())) for name in names)
     of_plan = narrow(sum(own["completions"] for own in planned.values())) if planned else ""
-    table = compact_table("", ("cost", *asked, *others), ("sum", of_plan, *sums, f"{sum(seconds.values()):.0f}"))
+    table = compact_table("", columns, ("sum", of_plan, *sums, f"{sum(seconds.values()):.0f}"))
     for stage, own in stages.items():
         expected = narrow(planned[stage]["completions"]) if stage in planned else ""
         table.add_row(stage, expected, *(narrow(own[name]) for name in names), f"{seconds.get(stage, 0):.0f}")
