@@ -24,9 +24,7 @@ def small_template(source: str, tokens: list[Any], bos: str | None, eos: str, **
         show_progress=False,
     )
     tokenizer.train_from_iterator(LINES, trainer)
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, chat_template=source
-    )
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=bos, eos_token=eos, chat_template=source)
     return ChatTemplate(fast, arguments)
 
 

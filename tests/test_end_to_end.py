@@ -8,11 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import lancedb
 import polars as pl
 import pytest
+import typer.main
 import yaml
+from click.testing import CliRunner, Result
+from dagster._cli import cli as dagster
 
+from warrior_dagster import cli
 from warrior_dagster.config.serving import VllmServer
 from warrior_dagster.inference.request import ServedModel
 from warrior_dagster.inference.servers import vllm
@@ -22,15 +27,30 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 
-def command(*arguments: str, home: Path, arena: Path) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "WARRIOR_ARENA": str(arena), "HF_HUB_OFFLINE": "1"}
+def environment(arena: Path) -> dict[str, str]:
+    """That of a user's shell; Dagster's home is beside the arena."""
+    home = arena.parent / "home"
     home.mkdir(exist_ok=True)
-    return subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
+    return {"DAGSTER_HOME": str(home), "WARRIOR_ARENA": str(arena), "HF_HUB_OFFLINE": "1"}
 
 
-def summary(done: "subprocess.CompletedProcess[str]") -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr[-3000:]
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+def started(*arguments: str, arena: Path) -> "subprocess.CompletedProcess[str]":
+    """A command in a process of its own."""
+    whole = {**os.environ, **environment(arena)}
+    return subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env=whole, check=False)
+
+
+def invoked(command: click.Command, *arguments: str, arena: Path) -> Result:
+    """The same in this process, which spares the imports."""
+    return CliRunner().invoke(command, arguments, env=environment(arena))
+
+
+WARRIOR = typer.main.get_command(cli.app)
+
+
+def summary(status: int, stdout: str, stderr: str) -> dict[str, Any]:
+    assert status == 0, stderr[-3000:]
+    result: dict[str, Any] = json.loads(stdout.strip().splitlines()[-1])
     return result
 
 
@@ -41,6 +61,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
     values = yaml.safe_load((ROOT / "arenas" / "quickstart.yaml").read_text())
     for competitor in values["competitors"]:
         competitor["model"] = str(bundled_model)
+        competitor.pop("sampling", None)
     values |= {
         "warehouse": "warehouse",
         "embedding": {"model": str(bundled_embedder)},
@@ -62,7 +83,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
 @pytest.fixture(scope="module")
 def first(workplace: Path) -> dict[str, Any]:
     arena = workplace / "arena.yaml"
-    return summary(command(f"{BIN}/warrior", "run", "-c", str(arena), "--json", home=workplace / "home", arena=arena))
+    done = started(f"{BIN}/warrior", "run", "-c", str(arena), "--json", arena=arena)
+    return summary(done.returncode, done.stdout, done.stderr)
 
 
 def test_an_arena_runs_through_on_the_real_engine(first: dict[str, Any]) -> None:
@@ -129,7 +151,8 @@ def test_the_export_is_at_the_path_in_the_summary(first: dict[str, Any]) -> None
 
 def test_a_second_run_sends_no_request_and_starts_no_engine(first: dict[str, Any], workplace: Path) -> None:
     arena = workplace / "arena.yaml"
-    again = summary(command(f"{BIN}/warrior", "run", "-c", str(arena), "--json", home=workplace / "home", arena=arena))
+    done = invoked(WARRIOR, "run", "-c", str(arena), "--json", arena=arena)
+    again = summary(done.exit_code, done.stdout, done.stderr)
     (model,) = again["models"].values()
     assert (model["sent"], model["engine_starts"], model["completion_tokens"]) == (0, 0, 0)
     assert again["rows"] == first["rows"]
@@ -138,15 +161,16 @@ def test_a_second_run_sends_no_request_and_starts_no_engine(first: dict[str, Any
 
 def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(first: dict[str, Any], workplace: Path) -> None:
     arena = workplace / "arena.yaml"
-    planned = summary(command(f"{BIN}/warrior", "plan", "-c", str(arena), "--json", home=workplace / "home", arena=arena))
+    done = invoked(WARRIOR, "plan", "-c", str(arena), "--json", arena=arena)
+    planned = summary(done.exit_code, done.stdout, done.stderr)
     nothing = dict.fromkeys(("to_send", "prompt_tokens", "completion_tokens", "engine_starts", "bytes"), 0)
     nothing |= dict.fromkeys(("seconds", "gpu_hours", "cost"), 0)
     paid = sum(m["sent"] + m["from_ledger"] for m in first["models"].values())
     assert planned["totals"] == {"in_ledger": paid, "estimated": 0, **nothing, "low": nothing, "high": nothing}
     assert planned["last_run"]["finished"]
     assert list(planned["last_run"]["start_seconds"]) == list(first["models"])
-    retried = command(f"{BIN}/warrior", "retry", "-c", str(arena), home=workplace / "home", arena=arena)
-    assert (retried.returncode, "no request in the tables has failed" in retried.stderr) == (0, True)
+    retried = invoked(WARRIOR, "retry", "-c", str(arena), arena=arena)
+    assert (retried.exit_code, "no request in the tables has failed" in retried.stderr) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -160,32 +184,23 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
 )
 @pytest.mark.usefixtures("first")
 def test_a_single_asset_materializes_from_the_code_location(workplace: Path, selection: list[str]) -> None:
-    done = command(
-        f"{BIN}/dagster", "asset", "materialize", "-f", "definitions.py", "--select", *selection,
-        home=workplace / "home", arena=workplace / "arena.yaml",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = ("asset", "materialize", "-f", str(ROOT / "definitions.py"), "--select", *selection)
+    done = invoked(dagster, *words, arena=workplace / "arena.yaml")
+    assert done.exit_code == 0, done.output[-3000:]
     assert f"Materialized value {selection[0]}" in done.stderr
 
 
 def test_the_workspace_is_valid(workplace: Path) -> None:
-    done = command(
-        f"{BIN}/dagster",
-        "definitions",
-        "validate",
-        "-w",
-        "workspace.yaml",
-        home=workplace / "home",
-        arena=workplace / "arena.yaml",
-    )
+    words = ("definitions", "validate", "-w", "workspace.yaml")
+    done = started(f"{BIN}/dagster", *words, arena=workplace / "arena.yaml")
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_a_mistake_ends_the_command_before_anything_starts(workplace: Path) -> None:
     bad = workplace / "bad.yaml"
     bad.write_text((workplace / "arena.yaml").read_text().replace("centres: 1", "centres: none"))
-    done = command(f"{BIN}/warrior", "run", "-c", str(bad), home=workplace / "home", arena=bad)
-    assert done.returncode == 1
+    done = invoked(WARRIOR, "run", "-c", str(bad), arena=bad)
+    assert done.exit_code == 1
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith(f"{bad}:")
@@ -197,8 +212,8 @@ def test_a_missing_model_folder_ends_the_command_before_anything_starts(workplac
     values = yaml.safe_load((workplace / "arena.yaml").read_text())
     values["competitors"][1]["model"] = "./absent"
     bad.write_text(yaml.safe_dump(values))
-    done = command(f"{BIN}/warrior", "check", str(bad), home=workplace / "home", arena=bad)
-    assert done.returncode == 1
+    done = invoked(WARRIOR, "check", str(bad), arena=bad)
+    assert done.exit_code == 1
     assert "competitors[1].model: expected a model folder" in done.stderr
 
 

@@ -142,13 +142,17 @@ def test_a_mistake_is_one_line_and_is_found_at_once(tmp_path: Path, extra: str, 
         # Syntax.
         (
             "mining:\n  samples: 3\n   max_tokens: 5\n",
-            "8: arena: expected YAML; this key is indented deeper than the one before",
+            "8: arena: expected YAML; indent this key by 2, like the one before it, which already has a value",
         ),
         (
             "mining:\n  samples: 3\n max_tokens: 5\n",
-            "8: arena: expected YAML; this line is indented by 1, and the keys that begin",
+            "8: arena: expected YAML; indent this line by 2, like the line before it, or by 0, like line 1;",
         ),
-        ("languages:\n  - C\n  samples: 3\n", "8: arena: expected YAML; this line is no item of the list from line 7"),
+        ("languages:\n  - C\n  samples: 3\n", "8: arena: expected YAML; an item of the list from line 7 begins with '- '"),
+        (
+            "mining:\ncentres: 3\n",
+            "7: centres: expected a key of the schema; it is a key of selection: indent it below that",
+        ),
         ("languages:[Python]\n", "6: arena: expected YAML; a key ends with a colon and a space"),
         ("x:y\nmining: {}\n", "6: arena: expected YAML; a key ends with a colon and a space"),
         ("mining: {samples: 3\nanswers: {}\n", "7: arena: expected YAML; the bracket of line 6 is still open here"),

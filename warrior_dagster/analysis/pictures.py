@@ -184,8 +184,11 @@ def legend(axes: "Axes", wanted: bool, below: bool = False) -> None:
 
 def as_png(figure: "Figure") -> bytes:
     """The figure as PNG, small enough for Dagster's event log."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=90)
+    figure.set_dpi(90)
+    FigureCanvasAgg(figure).print_png(file)  # type: ignore[no-untyped-call]  # savefig would draw it twice
     return file.getvalue()
 
 
@@ -198,10 +201,11 @@ def as_svg(figure: "Figure", title: str) -> str:
     """The figure as an SVG element for an HTML page. The same figure gives the same bytes."""
     import matplotlib as mpl
     from markupsafe import escape
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     file = io.StringIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(file, format="svg", metadata={"Date": None}, transparent=False)
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})  # type: ignore[no-untyped-call]
     svg = file.getvalue()
     start = svg.index("<svg")
     return svg[start:].replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)

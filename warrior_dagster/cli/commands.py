@@ -194,25 +194,31 @@ def show(
     instruction: Annotated[str, typer.Argument(metavar="[ID]", help="The beginning of an instruction's id.")] = "",
     text: Annotated[str, typer.Option(help="Find instructions by their words.")] = "",
     like: Annotated[str, typer.Option(help="Find instructions by their meaning.")] = "",
-    most: Annotated[int, typer.Option(min=1, help="The most instructions to find.")] = 10,
+    most: Annotated[int, typer.Option(min=1, help="The most instructions to list.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show an instruction with its answers, votes and how it was mined (--json: and its prompts), or search for some."""
+    """Show an instruction with its answers, votes and how it was mined (--json: and its prompts).
+
+    Without an id: list the instructions that competitors battle on, or search in all.
+    """
     arena = opened(file)
-    if (bool(instruction) + bool(text) + bool(like)) != 1:
-        fail("expected one of: the beginning of an instruction's id, --text, --like")
+    if (bool(instruction) + bool(text) + bool(like)) > 1:
+        fail("expected at most one of: the beginning of an instruction's id, --text, --like")
     from warrior_dagster.report import lineage, terminal
 
     warehouse, console = open_warehouse(arena), plain_console()
     try:
-        if text or like:
-            found = lineage.by_text(arena, warehouse, text) if text else lineage.by_meaning(arena, warehouse, like, most)
+        if not instruction:
+            if like:
+                found = lineage.by_meaning(arena, warehouse, like, most)
+            else:
+                found = lineage.by_text(arena, warehouse, text) if text else lineage.selected(arena, warehouse)
             shown = found.head(most)
             say_json(shown.to_dicts()) if as_json else terminal.show_found(console, shown)
             if found.is_empty():
-                note("no instruction has these words")
-            elif text and len(found) > most:
-                note(f"{len(shown)} of the {len(found)} instructions with these words; --most N shows more")
+                note("there is no such instruction")
+            elif len(found) > most:
+                note(f"{len(shown)} of {len(found)} instructions; --most N shows more")
             return
         one = lineage.whole_id(arena, warehouse, instruction)
         (made,) = lineage.lineages(arena, warehouse, LedgerReader(arena.warehouse), [one])

@@ -55,6 +55,8 @@ def near_key(schema: type[BaseModel], loc: Loc) -> str:
         return f"; a colon needs a space after it: `{start}: {value}`"
     if elsewhere := [place for place, name in keys(schema) if name == key]:
         others = " and others" if len(elsewhere) > MOST_PLACES else ""
+        if not above and len(elsewhere) == 1:
+            return f"; it is a key of {elsewhere[0]}: indent it below that"
         return f"; it is a key of {', '.join(elsewhere[:MOST_PLACES])}{others}"
     return did_you_mean(key, known) or f"; the keys here are {', '.join(known)}"
 

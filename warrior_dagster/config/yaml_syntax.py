@@ -21,8 +21,7 @@ def not_yaml(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     problem, context, began = error.problem or "", error.context or "", line_of(start)
     lines, found = text.split("\n"), text[mark.index : mark.index + 1]
     here, before = lines[line - 1], next((one for one in reversed(lines[: line - 1]) if one.strip()), "")
-    indented = len(here) - len(here.lstrip(" "))
-    what = "items of the list" if "collection" in context else "keys"
+    indented, indented_before = len(here) - len(here.lstrip(" ")), len(before) - len(before.lstrip(" -"))
     no_colon, deeper = "simple key" in context, "mapping values are not allowed" in problem
     open_quote, in_block = "quoted scalar" in context, bool(context) and "block" in context
     reasons = [
@@ -36,15 +35,16 @@ def not_yaml(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
         ),
         (deeper and ": " in here[: mark.column], "YAML; a text that contains ': ' needs quotes around it"),
         (deeper and KEY_WITHOUT_SPACE.match(before), "YAML; the line before needs a space after its colon"),
-        (deeper, "YAML; this key is indented deeper than the one before it, which already has a value"),
+        (deeper, f"YAML; indent this key by {indented_before}, like the one before it, which already has a value"),
         ("another document" in problem, "one YAML document; a second one begins here"),
         (
             in_block and indented != start.column,
-            f"YAML; this line is indented by {indented}, and the {what} that begin in line {began} by {start.column}",
+            f"YAML; indent this line by {indented_before}, like the line before it, or by {start.column}, like line {began};"
+            f" it is indented by {indented}",
         ),
         (
             in_block and "collection" in context,
-            f"YAML; this line is no item of the list from line {began}: its items begin with '- '",
+            f"YAML; an item of the list from line {began} begins with '- ', and its keys are indented by {start.column + 2}",
         ),
         (True, f"YAML: {' '.join(filter(None, (context, problem)))}"),
     ]

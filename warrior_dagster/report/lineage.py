@@ -205,6 +205,11 @@ def whole_id(arena: Arena, warehouse: Warehouse, start: str) -> str:
     return str(found[0])
 
 
+def selected(arena: Arena, warehouse: Warehouse) -> pl.DataFrame:
+    """The instructions that competitors battle on: instruction_id, competitor, instruction."""
+    return materialized(arena, warehouse, "selected_instructions", ["instruction_id", "competitor", "instruction"])
+
+
 def by_text(arena: Arena, warehouse: Warehouse, text: str) -> pl.DataFrame:
     """All unique instructions with the words of a text, ignoring case: instruction_id, competitor, instruction."""
     columns = ["instruction_id", "competitor", "instruction"]

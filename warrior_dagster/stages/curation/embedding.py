@@ -67,7 +67,7 @@ def _load(model: str, revision: str | None) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     if is_local(model):
         return SentenceTransformer(model, trust_remote_code=False)
     with cache_if_unreachable() as reason:
