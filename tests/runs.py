@@ -15,7 +15,7 @@ from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.catalog import arena_assets, tables_of
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources, build_definitions
-from warrior_dagster.orchestration.running import asking_tables, full_range
+from warrior_dagster.orchestration.running import QUIET, asking_tables, full_range
 
 SCHEMES = {"competitors": "competitor", "matchups": "matchup", "others": "nothing"}
 """What the tables are partitioned by that a step names together."""
@@ -47,6 +47,7 @@ def materialize(
             partition_key=partition,
             tags=full_range(members[0]) if partition is None else {},
             resources={**arena_resources(Scope(arena)), "engines": engines},
+            run_config=QUIET,
             instance=instance,
             raise_on_error=succeeds,
         )

@@ -40,6 +40,7 @@ def biased(arena: Arena) -> Iterator[Engines]:
         yield engines
 
 
+@pytest.mark.pictures
 def test_each_table_of_the_analysis_has_a_picture(finished_copy: MakeArena) -> None:
     arena = finished_copy()
     with scripted_engines(arena, [], []) as engines:

@@ -7,6 +7,7 @@ import pytest
 
 from warrior_dagster.analysis.pictures import PICTURES, as_markdown, as_png, as_svg
 
+pytestmark = pytest.mark.pictures
 SHARE = {"first": 0.9, "consistent": 0.25, "agrees": None, "longer": 0.5}
 JUDGE: dict[str, Any] = {"judge": "ann"}
 for _name, _share in SHARE.items():

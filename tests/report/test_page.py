@@ -67,6 +67,7 @@ class Hostile(ScriptedEngine):
             yield request, completions
 
 
+@pytest.mark.pictures
 def test_the_asset_writes_one_file_that_loads_nothing_else_and_shows_every_figure(finished_copy: MakeArena) -> None:
     arena = finished_copy()
     with scripted_engines(arena, [], []) as engines:
