@@ -8,16 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
 import lancedb
 import polars as pl
 import pytest
-import typer.main
 import yaml
-from click.testing import CliRunner, Result
+from click import testing
 from dagster._cli import cli as dagster
+from typer.testing import CliRunner, Result
 
-from warrior_dagster import cli
+from warrior_dagster.cli import app
 from warrior_dagster.config.serving import VllmServer
 from warrior_dagster.inference.request import ServedModel
 from warrior_dagster.inference.servers import vllm
@@ -40,12 +39,9 @@ def started(*arguments: str, arena: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env=whole, check=False)
 
 
-def invoked(command: click.Command, *arguments: str, arena: Path) -> Result:
-    """The same in this process, which spares the imports."""
-    return CliRunner().invoke(command, arguments, env=environment(arena))
-
-
-WARRIOR = typer.main.get_command(cli.app)
+def warrior(*arguments: str, arena: Path) -> Result:
+    """A command of ours in this process, which spares the imports."""
+    return CliRunner().invoke(app, arguments, env=environment(arena))
 
 
 def summary(status: int, stdout: str, stderr: str) -> dict[str, Any]:
@@ -151,7 +147,7 @@ def test_the_export_is_at_the_path_in_the_summary(first: dict[str, Any]) -> None
 
 def test_a_second_run_sends_no_request_and_starts_no_engine(first: dict[str, Any], workplace: Path) -> None:
     arena = workplace / "arena.yaml"
-    done = invoked(WARRIOR, "run", "-c", str(arena), "--json", arena=arena)
+    done = warrior("run", "-c", str(arena), "--json", arena=arena)
     again = summary(done.exit_code, done.stdout, done.stderr)
     (model,) = again["models"].values()
     assert (model["sent"], model["engine_starts"], model["completion_tokens"]) == (0, 0, 0)
@@ -161,7 +157,7 @@ def test_a_second_run_sends_no_request_and_starts_no_engine(first: dict[str, Any
 
 def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(first: dict[str, Any], workplace: Path) -> None:
     arena = workplace / "arena.yaml"
-    done = invoked(WARRIOR, "plan", "-c", str(arena), "--json", arena=arena)
+    done = warrior("plan", "-c", str(arena), "--json", arena=arena)
     planned = summary(done.exit_code, done.stdout, done.stderr)
     nothing = dict.fromkeys(("to_send", "prompt_tokens", "completion_tokens", "engine_starts", "bytes"), 0)
     nothing |= dict.fromkeys(("seconds", "gpu_hours", "cost"), 0)
@@ -169,7 +165,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
     assert planned["totals"] == {"in_ledger": paid, "estimated": 0, **nothing, "low": nothing, "high": nothing}
     assert planned["last_run"]["finished"]
     assert list(planned["last_run"]["start_seconds"]) == list(first["models"])
-    retried = invoked(WARRIOR, "retry", "-c", str(arena), arena=arena)
+    retried = warrior("retry", "-c", str(arena), arena=arena)
     assert (retried.exit_code, "no request in the tables has failed" in retried.stderr) == (0, True)
 
 
@@ -185,7 +181,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
 @pytest.mark.usefixtures("first")
 def test_a_single_asset_materializes_from_the_code_location(workplace: Path, selection: list[str]) -> None:
     words = ("asset", "materialize", "-f", str(ROOT / "definitions.py"), "--select", *selection)
-    done = invoked(dagster, *words, arena=workplace / "arena.yaml")
+    done = testing.CliRunner().invoke(dagster, words, env=environment(workplace / "arena.yaml"))
     assert done.exit_code == 0, done.output[-3000:]
     assert f"Materialized value {selection[0]}" in done.stderr
 
@@ -199,7 +195,7 @@ def test_the_workspace_is_valid(workplace: Path) -> None:
 def test_a_mistake_ends_the_command_before_anything_starts(workplace: Path) -> None:
     bad = workplace / "bad.yaml"
     bad.write_text((workplace / "arena.yaml").read_text().replace("centres: 1", "centres: none"))
-    done = invoked(WARRIOR, "run", "-c", str(bad), arena=bad)
+    done = warrior("run", "-c", str(bad), arena=bad)
     assert done.exit_code == 1
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
@@ -212,7 +208,7 @@ def test_a_missing_model_folder_ends_the_command_before_anything_starts(workplac
     values = yaml.safe_load((workplace / "arena.yaml").read_text())
     values["competitors"][1]["model"] = "./absent"
     bad.write_text(yaml.safe_dump(values))
-    done = invoked(WARRIOR, "check", str(bad), arena=bad)
+    done = warrior("check", str(bad), arena=bad)
     assert done.exit_code == 1
     assert "competitors[1].model: expected a model folder" in done.stderr
 
