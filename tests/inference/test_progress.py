@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from warrior_dagster.inference.progress import LOG_SECONDS, Progress, periodic_log, progress_bars
+from warrior_dagster.inference.progress import LOG_SECONDS, Progress, WholeRun, periodic_log, progress_bars
 
 
 @pytest.fixture
@@ -75,3 +75,16 @@ def test_the_time_remaining_neither_counts_waiting_nor_jumps_when_the_first_of_m
             promised.append((end + 60 * minutes + seconds) / ends[-1])
     assert len(promised) > 85
     assert all(0.7 <= one <= 1.3 for one in promised), promised
+
+
+def test_the_time_of_the_whole_run_is_the_plan_s_corrected_by_what_earlier_stages_took(clock: list[float]) -> None:
+    run = WholeRun({"mined_instructions": 10.0, "answers": 20.0, "judge_votes": 40.0})
+    assert run.begin("mined_instructions") == 60
+    clock[0] += 30  # three times as long as planned
+    assert run.begin("topics") == 180  # is in no plan
+    assert run.begin("answers") == 3 * 40
+    one = Progress(lambda _: None, "answers", total=100, after=120.0, started=clock[0])
+    clock[0] += 10
+    one.done = one.sent = 50
+    assert one.remaining == ", 0:00:10 left, 0:02:10 in all"
+    assert run.begin("judge_votes") == 0

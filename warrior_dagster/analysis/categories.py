@@ -47,7 +47,7 @@ def categorise(arena: Arena, engines: Backend, selected: pl.DataFrame, log: logg
         [judge for judge, frame in judged_by.items() if len(frame)],
         lambda judge: requests(judge, judged_by[judge.name], arena.analysis.category_prompt),
         read,
-        engines.progress("categories", len(selected), log),
+        engines.progress("task_categories", len(selected), log),
         "verdicts",
     )
 

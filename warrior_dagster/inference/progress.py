@@ -1,7 +1,7 @@
 """The progress of a stage that uses models: bars in a terminal, or periodic lines in a run's log."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,13 +18,35 @@ REDRAW_SECONDS = 0.1  # redrawing a bar after every completion would take longer
 Report = Callable[["Progress"], None]
 
 
+class WholeRun:
+    """How long the stages of a run are expected to take, corrected by what those that are over took."""
+
+    def __init__(self, planned: Mapping[str, float]) -> None:
+        """`planned` has the seconds of each stage that asks models, by its table."""
+        self._ahead = dict(planned)
+        self._planned_so_far = 0.0
+        self.started = time.monotonic()
+
+    def begin(self, stage: str) -> float:
+        """Seconds that the stages after this one are expected to take."""
+        took = time.monotonic() - self.started
+        pace = took / self._planned_so_far if self._planned_so_far else 1.0
+        self._planned_so_far += self._ahead.pop(stage, 0.0)
+        return pace * sum(self._ahead.values())
+
+
 @dataclass(slots=True)
 class Progress:
-    """A stage's progress in samples; `report` is called with it whenever it changes."""
+    """A stage's progress in samples; `report` is called with it whenever it changes.
+
+    `stage` is the name of the table that is made.
+    """
 
     report: Report
     stage: str
     total: int
+    after: float = 0.0
+    """Seconds that the stages after this one are expected to take, if that is known."""
     model: str = ""
     waiting_for: str = ""
     done: int = 0
@@ -49,17 +71,24 @@ class Progress:
         return self.waiting_for or f"{self.sent} sent, {self.tokens / max(self.working, 1e-9):.0f} tokens/s"
 
     @property
-    def remaining(self) -> str:
-        """The time that the rest takes at the speed so far; empty if unknown or done.
+    def seconds_left(self) -> float | None:
+        """The time that the rest takes at the speed so far; None if unknown or done.
 
         Models answer many requests at once, so those in flight count as half done. Without that, the first answers of a stage
         would promise far too long, and the last ones far too little.
         """
         half_done = self.in_flight / 2
         if not self.sent or self.sent < half_done or self.done >= self.total:
-            return ""
+            return None
         left = max(self.total - self.done - half_done, half_done)
-        return f", {timedelta(seconds=round(self.working / (self.sent + half_done) * left))} left"
+        return self.working / (self.sent + half_done) * left
+
+    @property
+    def remaining(self) -> str:
+        """The time that the rest of the stage takes; if that of the stages after it is known, also of all together."""
+        if (seconds := self.seconds_left) is None:
+            return ""
+        return f", {rounded(seconds)} left{f', {rounded(seconds + self.after)} in all' if self.after else ''}"
 
     def wait_for(self, reason: str) -> None:
         """Report what the stage is waiting for from now on; "" if it no longer waits."""
@@ -72,6 +101,10 @@ class Progress:
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.done} of {self.total} ({self.status}{self.remaining})"
+
+
+def rounded(seconds: float) -> timedelta:
+    return timedelta(seconds=round(seconds))
 
 
 def periodic_log(write: Callable[[str], None]) -> Report:
@@ -92,8 +125,8 @@ def periodic_log(write: Callable[[str], None]) -> Report:
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Report]:
     """Draw one bar for each stage."""
-    name, note = TextColumn("{task.description:<12}"), TextColumn("{task.fields[note]}", markup=False)
-    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), note)
+    name, note = TextColumn("{task.description:<22}"), TextColumn("{task.fields[note]}", markup=False)
+    columns = (name, BarColumn(12), MofNCompleteColumn(), TimeElapsedColumn(), note)
     with Bars(*columns, console=console) as drawn:
         tasks: dict[int, tuple[Progress, TaskID]] = {}
         last = 0.0

@@ -1,7 +1,7 @@
 """Materializing a whole arena in one process: a run each for competitors, matchups and the rest; engines stay loaded."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ import dagster as dg
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.inference.progress import WholeRun
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
 from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Table, open_warehouse
@@ -56,7 +57,8 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     was planned, in the warehouse.
     """
     assets, summary = arena_assets(Scope(arena)), RunSummary(ratings_before=ratings_of(open_warehouse(arena)))
-    record = run_begins(arena, planned(arena))
+    plan = planned(arena)
+    record, engines.whole_run = run_begins(arena, plan), WholeRun(seconds_by_stage(plan))
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
         for scheme in SCHEMES:
@@ -76,6 +78,16 @@ def planned(arena: Arena) -> list[PlanLine]:
     ledger = LedgerReader(arena.warehouse)
     stages = walk(arena, ledger, open_warehouse(arena))
     return lines(arena, stages, measures_of(arena, ledger, stages), {})
+
+
+def seconds_by_stage(plan: Iterable[PlanLine]) -> dict[str, float]:
+    """The seconds that each stage is expected to take; empty if one is unknown."""
+    seconds = defaultdict[str, float](float)
+    for line in plan:
+        if line.seconds is None:
+            return {}
+        seconds[line.stage] += line.seconds
+    return seconds
 
 
 def took(arena: Arena, record: LastRun, summary: RunSummary, engines: Engines) -> None:

@@ -37,13 +37,14 @@ def answer(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequen
     ordered = selected.sort("row_id")
     settings = {name: arena.competitor(name) for name in names}
     samples = {name: arena.answer_samples(one) for name, one in settings.items()}
+    table = "answer_samples" if arena.answers.samples > 1 else "answers"
     return dispatch(
         arena,
         engines,
         names,
         lambda one: requests(one, ordered, arena.answer_sampling(settings[one.name]), samples[one.name]),
         read,
-        engines.progress("answers", len(selected) * sum(samples.values()), log),
+        engines.progress(table, len(selected) * sum(samples.values()), log),
         "answers",
     )
 

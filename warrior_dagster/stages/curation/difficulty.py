@@ -46,9 +46,9 @@ def rate(arena: Arena, engines: Backend, unique: pl.DataFrame, log: logging.Logg
     """
     settings, result = arena.difficulty, DispatchResult()
     if settings.off_topic == "drop":
-        result = ask(arena, engines, unique, "topic", topic_requests, read_topic, log)
+        result = ask(arena, engines, unique, "topics", topic_requests, read_topic, log)
         unique = difficulty(unique, result.rows, settings).filter(ON_TOPIC)
-    result.add(ask(arena, engines, unique, "difficulty", requests, read, log))
+    result.add(ask(arena, engines, unique, "instruction_difficulty", requests, read, log))
     return result
 
 

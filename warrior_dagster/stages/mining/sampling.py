@@ -42,7 +42,7 @@ def mine(arena: Arena, engines: Backend, names: Sequence[str], log: logging.Logg
         names,
         lambda competitor: requests(competitor, arena.languages, arena.mining),
         partial(read, mining=arena.mining),
-        engines.progress("mining", samples * len(names), log),
+        engines.progress("mined_instructions", samples * len(names), log),
         "mining",
     )
 

@@ -241,7 +241,7 @@ def sit(arena: Arena, backend: Backend, given: Material, judges: Iterable[str], 
         papers,
         lambda judge: requests(judge, papers[judge.name], arena.battles),
         partial(read, settings=arena.battles),
-        backend.progress("exams", 2 * sum(map(len, papers.values())), log),
+        backend.progress("judge_exams", 2 * sum(map(len, papers.values())), log),
         "verdicts",
     )
 

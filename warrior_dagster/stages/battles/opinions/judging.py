@@ -35,7 +35,7 @@ def vote(arena: Arena, backend: Backend, pairs: dict[str, pl.DataFrame], log: lo
         [judge for judge, matchups in judged_by.items() if matchups],
         lambda judge: requests(judge, judged_by[judge.name], arena.battles),
         partial(read, settings=arena.battles),
-        backend.progress("votes", sum(count * opinions_per_battle(arena, m) for m, count in battles.items()), log),
+        backend.progress("judge_votes", sum(count * opinions_per_battle(arena, m) for m, count in battles.items()), log),
         "verdicts",
     )
 

@@ -44,7 +44,7 @@ CHANGING_ATTRIBUTES = {"now", "today", "utcnow", "random", "randint", "urandom",
 def write(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequence[str], log: logging.Logger) -> DispatchResult:
     """The tests that some competitors write for the selected instructions; rows of SCHEMA."""
     ordered = selected.sort("row_id")
-    progress = engines.progress("tests", len(ordered) * len(names) * arena.execution.samples, log)
+    progress = engines.progress("generated_tests", len(ordered) * len(names) * arena.execution.samples, log)
     result = dispatch(arena, engines, names, lambda writer: requests(writer, ordered, arena), read, progress, "tests")
     result.rows = suite_rows(result.rows, arena.execution.max_tests)
     return result
