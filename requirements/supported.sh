@@ -22,4 +22,4 @@ esac
 "$python" -c 'import venv, ensurepip' 2>/dev/null || stop "$python cannot make virtual environments: on Debian and Ubuntu install python$version-venv"
 [ ! -x .venv/bin/python ] || exit 0
 free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
-[ "$free" -ge 5 ] || stop "expected 5 GB of room for the packages, found $free in $(pwd)"
+[ "$free" -ge 6 ] || stop "expected 6 GB of room for the packages, found $free in $(pwd)"

@@ -45,7 +45,7 @@ def test_the_lock_of_the_gpu_build_is_for_python_3_12_too(tmp_path: Path) -> Non
         ({"version": "3.12"}, "the CPU build is locked for Python 3.11 alone, found 3.12: name a Python 3.11"),
         ({"version": "3.13"}, "expected Python 3.11, found 3.13: name a Python 3.11"),
         ({"venv": "1"}, "on Debian and Ubuntu install python3.11-venv"),
-        ({"free": "4"}, "expected 5 GB of room for the packages, found 4"),
+        ({"free": "4"}, "expected 6 GB of room for the packages, found 4"),
         ({"python": "python-that-is-not-there"}, "expected Python 3.11, found no python-that-is-not-there"),
     ],
 )
