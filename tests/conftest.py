@@ -107,7 +107,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, 
     arena = Arena.model_validate(small_settings(folder, bundled_model, bundled_embedder, ("ann", "bob", "cyd")))
     done = FinishedRun(arena, [], [])
     with scripted_engines(arena, done.log, done.starts) as engines:
-        materialize(arena, engines, *EVERYTHING)
+        materialize(arena, engines, *EVERYTHING, checks=True)
     return done
 
 

@@ -43,13 +43,13 @@ def materialize(
     instance: dg.DagsterInstance | None = None,
     starts: list[ServedModel] | None = None,
 ) -> list[Request]:
-    """Materialize as `runs.materialize`, without checks, on a scripted engine; returns the requests that were sent.
+    """Materialize as `runs.materialize`, on a scripted engine; returns the requests that were sent.
 
     Engines that were started are added to `starts`.
     """
     log: list[Request] = []
     with scripted_engines(arena, log, [] if starts is None else starts) as engines:
-        runs.materialize(arena, engines, *steps, instance=instance, checks=False)
+        runs.materialize(arena, engines, *steps, instance=instance)
     return log
 
 

@@ -22,7 +22,7 @@ def refusal(arena: Arena, *steps: str) -> str:
     with scripted_engines(arena, [], []) as engines:
         if steps[:-1]:
             materialize(arena, engines, *((name, None) for name in steps[:-1]))
-        (result,) = materialize(arena, engines, (steps[-1], None), succeeds=False, checks=False)
+        (result,) = materialize(arena, engines, (steps[-1], None), succeeds=False)
     (failure,) = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
     assert failure.step_failure_data.error
     assert failure.step_failure_data.error.cause

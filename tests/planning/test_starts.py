@@ -79,6 +79,6 @@ def test_a_run_starts_as_many_engines_as_planned(
     real = make_arena(competitors=[{"name": name, "model": str(path)} for name, path in models.items()])
     made = list[ServedModel]()
     with scripted_engines(real, [], made) as engines:
-        materialize(real, engines, ("competitors", None), ("matchups", None), checks=False)
+        materialize(real, engines, ("competitors", None), ("matchups", None))
     asked = Counter({(stage.table.name, str(path)): 1 for stage in STAGES for path in models.values()})
     assert len(made) == engine_starts(real, STAGES, asked).total()

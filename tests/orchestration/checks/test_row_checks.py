@@ -52,7 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bundled
         }
     )
     with scripted_engines(arena, [], []) as engines:
-        results = materialize(arena, engines, *UP_TO_THE_EXPORTS)
+        results = materialize(arena, engines, *UP_TO_THE_EXPORTS, checks=True)
     assert [c for r in results for c in r.get_asset_check_evaluations() if not c.passed] == []
     return arena
 
@@ -224,8 +224,8 @@ def garbled(arena: Arena, silent: bool = False) -> Iterator[Engines]:
 def test_a_failed_check_stops_downstream_assets_in_its_run_and_in_later_runs(make_arena: MakeArena) -> None:
     arena = make_arena()
     with garbled(arena) as engines:
-        materialize(arena, engines, ("competitors", None))
-        (result,) = materialize(arena, engines, ("matchups", None), succeeds=False)
+        materialize(arena, engines, ("competitors", None), checks=True)
+        (result,) = materialize(arena, engines, ("matchups", None), succeeds=False, checks=True)
         made = {event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key}
         assert made == {"judge_votes"}
         (check,) = (c for c in result.get_asset_check_evaluations() if c.check_name == "verdicts_are_readable")

@@ -24,7 +24,7 @@ def test_an_arena_without_opinions_asks_no_judge_and_decides_by_running_code(
     arena = make_arena(battles={"evidence": evidence})
     code_writers(monkeypatch)
     with scripted_engines(arena, [], []) as engines:
-        results = materialize(arena, engines, *EVERYTHING)
+        results = materialize(arena, engines, *EVERYTHING, checks=True)
     failed = [c for r in results for c in r.get_asset_check_evaluations() if not c.passed and c.severity.value == "ERROR"]
     assert failed == []
     warehouse, ledger = Warehouse(arena.warehouse), LedgerReader(arena.warehouse)

@@ -20,7 +20,7 @@ BATTLES = {"verdict": "direct", "votes": "soft", "evidence": ["execution", "beha
 def battle(arena: Arena) -> dict[str, pl.DataFrame]:
     """Materialize all that the outcomes need; the tables of behaviour, and what they are made from."""
     with scripted_engines(arena, [], []) as engines:
-        runs = materialize(arena, engines, ("competitors", None), ("matchups", None))
+        runs = materialize(arena, engines, ("competitors", None), ("matchups", None), checks=True)
     checks = {check.check_name: check for run in runs for check in run.get_asset_check_evaluations()}
     assert checks["behaviours_decide"].passed
     assert checks["behaviours_decide"].severity == dg.AssetCheckSeverity.WARN

@@ -142,7 +142,7 @@ def test_a_settled_answer_battles_is_exported_with_its_own_worst_sample_and_is_s
     code_writers(monkeypatch)
     arena = make_arena(**(THREE | {"export": THREE["export"] | {"folder": str(tmp_path / "exports")}}))  # type: ignore[operator]
     with scripted_engines(arena, [], []) as engines:
-        runs = materialize(arena, engines, *EVERYTHING)
+        runs = materialize(arena, engines, *EVERYTHING, checks=True)
     failed = {check.check_name for run in runs for check in run.get_asset_check_evaluations() if not check.passed}
     assert not failed & {"rows_are_unique", "only_the_best_is_shown", "no_benchmark_inside", "numbers_add_up", "not_empty"}
     assert stale(arena) == {}

@@ -127,7 +127,7 @@ def test_tests_decide_alone_if_possible_and_checks_audit_and_report_show_it(
     code_writers(monkeypatch)
     arena = make_arena(("ann", "bob", "cyd", "dan"), battles=BOTH | {"evidence": ["execution", "opinion"], "combine": "first"})
     with scripted_engines(arena, [], []) as engines:
-        runs = materialize(arena, engines, *EVERYTHING)
+        runs = materialize(arena, engines, *EVERYTHING, checks=True)
     checks = {check.check_name: check for run in runs for check in run.get_asset_check_evaluations()}
     for name in ("runs_are_isolated", "few_timeouts", "tests_decide"):
         assert checks[name].passed, name
@@ -189,7 +189,7 @@ def test_an_arena_with_opinions_alone_has_no_execution_in_its_assets_rows_and_ve
 def test_judges_without_any_test_cause_a_warning_and_opinions_decide(make_arena: MakeArena) -> None:
     arena = make_arena(battles=BOTH)
     with scripted_engines(arena, [], []) as engines:
-        runs = materialize(arena, engines, ("competitors", None), ("matchups", None))
+        runs = materialize(arena, engines, ("competitors", None), ("matchups", None), checks=True)
     failed = [check for run in runs for check in run.get_asset_check_evaluations() if not check.passed]
     assert {(check.asset_key.to_user_string(), check.check_name) for check in failed} == {
         ("generated_tests", "not_empty"), ("execution_votes", "tests_decide")
