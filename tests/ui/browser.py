@@ -34,7 +34,6 @@ def copied_arena(folder: Path) -> Path:
     for competitor in values["competitors"]:
         competitor["model"] = str((original.parent / competitor["model"]).resolve())
     values["warehouse"] = "warehouse"
-    values["battles"]["judges"] = 1  # each pair of three competitors has one judge; a fourth competitor must not change that
     values["embedding"]["model"] = str((original.parent / values["embedding"]["model"]).resolve())
     arena = folder / "arena.yaml"
     arena.write_text(yaml.safe_dump(values, sort_keys=False))

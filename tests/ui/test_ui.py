@@ -17,6 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.ui.browser import CHROMIUM, MINUTES, append, chromium, copied_arena, dagster_dev, page_of
+from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.report.page import SECTIONS
 
 SETTLED = 3_000
@@ -66,7 +67,7 @@ def finished(page: Page, run: str) -> None:
 def test_the_graph_shows_every_group_and_asset(browser: Browser, address: str) -> None:
     groups = ("mining", "curation", "answers", "evidence", "battles", "ratings", "datasets", "analysis")
     expanded = ",".join(f"global@global:{group}" for group in groups)  # as the UI writes it after a click on each group
-    inside = ("mined_instructions", "generated_tests", "judge_exams", "judge_votes", "sft_dataset", "arena_report")
+    inside = ("mined_instructions", "generated_tests", "execution_votes", "behaviour_votes", "sft_dataset", "arena_report")
     for name, query, drawn in (("groups", "", groups), ("graph", f"?expanded={quote(expanded)}", (*groups, *inside))):
         with page_of(browser, device_scale_factor=1.5) as page:
             page.set_viewport_size({"width": 2200, "height": 900})
@@ -114,24 +115,23 @@ def test_the_backfill_of_a_new_competitor_is_launched_from_one_dialog_and_finish
     expect(page.get_by_text("rating tester").first).to_be_visible()
 
 
-def test_a_picture_and_a_failed_check_are_shown(page: Page, address: str) -> None:
-    page.goto(f"{address}/assets/judge_audit")
+def test_a_picture_and_a_check_are_shown(page: Page, address: str) -> None:
+    page.goto(f"{address}/assets/rating_history")
     page.get_by_text("[Show Markdown]").first.click()
     picture = page.get_by_role("dialog").locator("img").first
     picture.wait_for()
     assert picture.evaluate("image => image.naturalWidth") > 100
     shoot(page, "picture")
-    page.goto(f"{address}/assets/judge_audit?view=checks")
-    page.get_by_text("judges_are_sound").first.click()
-    expect(page.get_by_text("Failed").first).to_be_visible()
-    shoot(page, "check")
+    page.goto(f"{address}/assets/battle_outcomes?view=checks")
+    page.get_by_text("reaches_its_goal").first.click()
+    expect(page.get_by_text("Passed").first).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_report_opens_offline_shows_every_figure_and_is_accessible(browser: Browser, arena: Path, scheme: str) -> None:
     with page_of(browser, offline=True, color_scheme=scheme) as page:
         page.goto((arena.parent / "warehouse" / "exports" / "report.html").as_uri())
-        for section in SECTIONS:
+        for section in (one for one in SECTIONS if one.table.enabled(load_arena(arena))):
             expect(page.get_by_role("img", name=section.title)).to_be_visible()
         page.get_by_label("Find instructions").fill("a")
         page.get_by_role("article").first.locator("summary").first.click()
