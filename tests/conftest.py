@@ -1,6 +1,5 @@
 """Shared fixtures: the bundled model, small arenas, and a scripted engine for tests that need no real one."""
 
-import gc
 import hashlib
 import json
 import os
@@ -18,10 +17,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Workers and their engines share the cores: a thread that waits gives its core away instead of spinning.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from warrior_dagster.analysis import pictures
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.bundled_models import EMBEDDER, LLM
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.writer import LedgerWriter
+from warrior_dagster.inference.progress import Report
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 
 # Machines are noisy: no test is timed.
@@ -35,12 +36,7 @@ LONGEST = (
 """The slowest files come first, so that workers that each take a whole file end at about the same time."""
 
 MODELS = Path(__file__).parent.parent / "models"
-
-
-def pytest_collection_finish() -> None:
-    """Exempt what was imported from garbage collection: a run of the graph would scan it again and again."""
-    gc.collect()
-    gc.freeze()
+DRAW = {"as_png": pictures.as_png, "as_svg": pictures.as_svg}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -129,12 +125,21 @@ def finished_copy(finished_run: FinishedRun, make_arena: Callable[..., Arena]) -
     return copy
 
 
+@pytest.fixture(scope="session", autouse=True)
+def blank_pictures() -> Iterator[None]:
+    """Draws nothing: pictures are a fifth of the time of a run of the graph."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "as_png", lambda figure: b"")
+        patch.setattr(pictures, "as_svg", lambda figure, title: "<svg></svg>")
+        yield
+
+
 @pytest.fixture(autouse=True)
-def blank_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws no pictures, a fifth of the time of a run of the graph, except in tests marked `pictures`."""
-    if not request.node.get_closest_marker("pictures"):
-        monkeypatch.setattr("warrior_dagster.analysis.pictures.as_png", lambda figure: b"")
-        monkeypatch.setattr("warrior_dagster.analysis.pictures.as_svg", lambda figure, title: "<svg></svg>")
+def drawn_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws pictures after all in tests marked `pictures`."""
+    if request.node.get_closest_marker("pictures"):
+        for name, draw in DRAW.items():
+            monkeypatch.setattr(pictures, name, draw)
 
 
 @pytest.fixture
@@ -173,7 +178,9 @@ def scripted(request: Request, sample: int, key: str) -> Completion:
 
 
 @contextmanager
-def scripted_engines(arena: Arena, log: list[Request], starts: list[ServedModel]) -> Iterator[Engines]:
+def scripted_engines(
+    arena: Arena, log: list[Request], starts: list[ServedModel], report: Report | None = None
+) -> Iterator[Engines]:
     """Scripted engines with the arena's real ledger; every start and request is appended to the lists."""
 
     def start(model: ServedModel, *_: object) -> ScriptedEngine:
@@ -182,6 +189,6 @@ def scripted_engines(arena: Arena, log: list[Request], starts: list[ServedModel]
 
     with (
         LedgerWriter(arena.warehouse) as ledger,
-        Engines(arena.engine, ledger, Path(arena.warehouse), start=start) as engines,
+        Engines(arena.engine, ledger, Path(arena.warehouse), report=report, start=start) as engines,
     ):
         yield engines

@@ -33,7 +33,8 @@ def materialize(
 ) -> list[dg.ExecuteInProcessResult]:
     """Materialize steps one after another, a run each: what `named` gives for a name, in one partition, or for None in all.
 
-    Runs are recorded in memory without an `instance`. `checks` are those of rows, a fifth of a run's time.
+    Runs are recorded in memory without an `instance`. With `checks`, the checks of rows run too, a fifth of a run's
+    time, and a blocking one that fails fails the run.
     """
     assets, results, instance = arena_assets(Scope(arena)), [], instance or dg.DagsterInstance.ephemeral()
     checked = row_checks(Scope(arena)) if checks else []

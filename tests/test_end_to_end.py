@@ -1,4 +1,7 @@
-"""The product as its users run it: the command line, Dagster, and the real vLLM with the bundled model."""
+"""The product as its users run it: the command line, Dagster, and the real vLLM with the bundled model.
+
+The first run is a process of its own. Later commands are invoked in this process, which spares their imports.
+"""
 
 import json
 import os
@@ -8,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click.testing
 import lancedb
 import polars as pl
 import pytest
 import yaml
-from click import testing
-from dagster._cli import cli as dagster
+from dagster._cli import cli as dagster_command
 from typer.testing import CliRunner, Result
 
 from warrior_dagster.cli import app
@@ -26,22 +29,25 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 
-def environment(arena: Path) -> dict[str, str]:
-    """That of a user's shell; Dagster's home is beside the arena."""
-    home = arena.parent / "home"
-    home.mkdir(exist_ok=True)
-    return {"DAGSTER_HOME": str(home), "WARRIOR_ARENA": str(arena), "HF_HUB_OFFLINE": "1"}
+def variables(arena: Path) -> dict[str, str]:
+    """What a command finds in its environment; Dagster's home is beside the arena."""
+    return {"DAGSTER_HOME": str(arena.parent / "home"), "WARRIOR_ARENA": str(arena), "HF_HUB_OFFLINE": "1"}
 
 
 def started(*arguments: str, arena: Path) -> "subprocess.CompletedProcess[str]":
     """A command in a process of its own."""
-    whole = {**os.environ, **environment(arena)}
+    whole = {**os.environ, **variables(arena)}
     return subprocess.run(arguments, capture_output=True, text=True, cwd=ROOT, env=whole, check=False)
 
 
 def warrior(*arguments: str, arena: Path) -> Result:
-    """A command of ours in this process, which spares the imports."""
-    return CliRunner().invoke(app, arguments, env=environment(arena))
+    """One of our commands in this process."""
+    return CliRunner().invoke(app, arguments, env=variables(arena))
+
+
+def dagster(*arguments: str, arena: Path) -> click.testing.Result:
+    """One of Dagster's commands in this process; typer has a click of its own."""
+    return click.testing.CliRunner().invoke(dagster_command, arguments, env=variables(arena))
 
 
 def summary(status: int, stdout: str, stderr: str) -> dict[str, Any]:
@@ -57,7 +63,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
     values = yaml.safe_load((ROOT / "arenas" / "quickstart.yaml").read_text())
     for competitor in values["competitors"]:
         competitor["model"] = str(bundled_model)
-        competitor.pop("sampling", None)
+        competitor.pop("sampling", None)  # its own limit of tokens is that of the quick start
     values |= {
         "warehouse": "warehouse",
         "embedding": {"model": str(bundled_embedder)},
@@ -73,6 +79,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
     values["mining"] |= {"samples": 8, "samples_per_request": 8, "max_tokens": 48}
     values["difficulty"] = {"panel": 1, "verdict": "direct", "keep": 1.0}
     (folder / "arena.yaml").write_text(yaml.safe_dump(values))
+    (folder / "home").mkdir()
     return folder
 
 
@@ -181,7 +188,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
 @pytest.mark.usefixtures("first")
 def test_a_single_asset_materializes_from_the_code_location(workplace: Path, selection: list[str]) -> None:
     words = ("asset", "materialize", "-f", str(ROOT / "definitions.py"), "--select", *selection)
-    done = testing.CliRunner().invoke(dagster, words, env=environment(workplace / "arena.yaml"))
+    done = dagster(*words, arena=workplace / "arena.yaml")
     assert done.exit_code == 0, done.output[-3000:]
     assert f"Materialized value {selection[0]}" in done.stderr
 

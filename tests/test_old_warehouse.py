@@ -90,7 +90,7 @@ def without_reasoning(table: pl.DataFrame) -> pl.DataFrame:
 def materialized(arena: Arena) -> Tables:
     """All rows after everything is materialized, for which no request is sent, without the new columns."""
     with open_engines(arena) as engines:  # its endpoint does not exist: a request would fail
-        materialize(arena, engines, *EVERYTHING)
+        materialize(arena, engines, *EVERYTHING, checks=True)
     assert {usage.sent for usage in engines.total.values()} == {0}
     found = {name: without_reasoning(table).drop(DECIDED_BY, strict=False) for name, table in rows(arena).items()}
     return {name: table.drop(OF_INSTRUCTION if name.endswith("_dataset") else ()) for name, table in found.items()}

@@ -51,7 +51,7 @@ def run(arena: Arena, *steps: tuple[str, None]) -> list[Request]:
         LedgerWriter(arena.warehouse) as ledger,
         Engines(arena.engine, ledger, Path(arena.warehouse), start=lambda *_: Thinking(log)) as engines,
     ):
-        materialize(arena, engines, *steps)
+        materialize(arena, engines, *steps, checks=True)
     return log
 
 

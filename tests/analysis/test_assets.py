@@ -48,7 +48,9 @@ def test_each_table_of_the_analysis_has_a_picture(finished_copy: MakeArena) -> N
     warehouse = Warehouse(arena.warehouse)
     for name in ("funnel", "instruction_novelty", "difficulty_bands", "head_to_head", "rating_history", "judge_audit"):
         (event,) = result.asset_materializations_for_node(name)
-        assert str(event.metadata["picture"].value).startswith(f"![{name.replace('_', ' ')}](data:image/png;base64,")
+        picture = str(event.metadata["picture"].value)
+        assert picture.startswith(f"![{name.replace('_', ' ')}](data:image/png;base64,")
+        assert len(picture) > 5_000
         assert event.metadata["dagster/row_count"].value == len(warehouse.read(name, [WHOLE])) > 0
         assert name in PICTURES
     funnel = warehouse.read("funnel", [WHOLE]).filter(competitor="").sort("step")

@@ -1,9 +1,11 @@
 """What people write by mistake in an arena's YAML: each is one line with the file, the line, the key and what was expected."""
 
+import re
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.config.test_arena import GOOD, written
 from warrior_dagster.config.arena import Arena
@@ -142,13 +144,13 @@ def test_a_mistake_is_one_line_and_is_found_at_once(tmp_path: Path, extra: str, 
         # Syntax.
         (
             "mining:\n  samples: 3\n   max_tokens: 5\n",
-            "8: arena: expected YAML; indent this key by 2, like the one before it, which already has a value",
+            "8: arena: expected YAML; this key is indented deeper than the one before it, which already has a value; indent",
         ),
         (
             "mining:\n  samples: 3\n max_tokens: 5\n",
-            "8: arena: expected YAML; indent this line by 2, like the line before it, or by 0, like line 1;",
+            "8: arena: expected YAML; this line is indented by 1, as nothing above it is; indent it by 2",
         ),
-        ("languages:\n  - C\n  samples: 3\n", "8: arena: expected YAML; an item of the list from line 7 begins with '- '"),
+        ("languages:\n  - C\n  samples: 3\n", "8: arena: expected YAML; this line is no item of the list from line 7"),
         (
             "mining:\ncentres: 3\n",
             "7: centres: expected a key of the schema; it is a key of selection: indent it below that",
@@ -164,6 +166,31 @@ def test_a_mistake_says_what_was_meant_in_the_words_of_the_reader(tmp_path: Path
     lines = mistakes(written(tmp_path, GOOD + extra))
     assert any(expected in line for line in lines), lines
     assert not any(word in line for line in lines for word in ("dictionary", "object to extract", "<block", "codec"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "columns"),
+    [
+        ("mining:\n  samples: 3\n   max_tokens: 5\n", 3, 2),
+        ("mining:\n  samples: 3\n max_tokens: 5\n", 3, 2),
+        ("mining:\n  samples: 3\n# a note\n max_tokens: 5\n", 4, 2),
+        ("competitors:\n    - name: a\n  - name: b\n", 3, 4),
+        ("competitors:\n  - name: a\n  model: b\n", 3, 4),
+        ("competitors:\n  - name: a\n      model: b\n", 3, 4),
+        ("competitors:\n  - name: a\n    model: b\n   license: c\n", 4, 4),
+        ("languages:\n  - C\n  samples: 3\n", 3, None),
+        ("prompt: hello\n    world\n   foo: bar\n", 3, None),
+    ],
+)
+def test_a_line_that_is_indented_as_its_mistake_says_is_read(tmp_path: Path, text: str, line: int, columns: int | None) -> None:
+    (found,) = mistakes(written(tmp_path, text))
+    assert found.startswith(f"{line}: arena: expected YAML")
+    advice = re.search(r"indent it by (\d+)", found)
+    assert (int(advice[1]) if advice else None) == columns
+    if columns is not None:
+        lines = text.splitlines()
+        lines[line - 1] = " " * columns + lines[line - 1].lstrip()
+        yaml.safe_load("\n".join(lines))
 
 
 def test_a_key_that_lacks_a_letter_is_the_one_that_is_suggested() -> None:

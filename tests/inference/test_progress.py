@@ -1,11 +1,18 @@
 """Progress: a terminal's bar and a run's log show the same numbers, and the log is written rarely."""
 
 import io
+import logging
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from warrior_dagster.inference.progress import LOG_SECONDS, Progress, WholeRun, periodic_log, progress_bars
+from warrior_dagster.config.serving import Engine
+from warrior_dagster.inference.engines import Engines
+from warrior_dagster.inference.ledger.writer import LedgerWriter
+from warrior_dagster.inference.progress import LOG_SECONDS, Progress, periodic_log, progress_bars
+
+LOG = logging.getLogger("progress")
 
 
 @pytest.fixture
@@ -71,20 +78,33 @@ def test_the_time_remaining_neither_counts_waiting_nor_jumps_when_the_first_of_m
         one.done = one.sent = done
         one.in_flight = min(20, 100 - done)
         if left := one.remaining:
-            minutes, seconds = map(int, left.removeprefix(", ").removesuffix(" left").split(":")[1:])
+            minutes, seconds = map(int, left.removesuffix(" left").split(":")[1:])
             promised.append((end + 60 * minutes + seconds) / ends[-1])
     assert len(promised) > 85
     assert all(0.7 <= one <= 1.3 for one in promised), promised
 
 
-def test_the_time_of_the_whole_run_is_the_plan_s_corrected_by_what_earlier_stages_took(clock: list[float]) -> None:
-    run = WholeRun({"mined_instructions": 10.0, "answers": 20.0, "judge_votes": 40.0})
-    assert run.begin("mined_instructions") == 60
-    clock[0] += 30  # three times as long as planned
-    assert run.begin("topics") == 180  # is in no plan
-    assert run.begin("answers") == 3 * 40
-    one = Progress(lambda _: None, "answers", total=100, after=120.0, started=clock[0])
-    clock[0] += 10
-    one.done = one.sent = 50
-    assert one.remaining == ", 0:00:10 left, 0:02:10 in all"
-    assert run.begin("judge_votes") == 0
+def test_the_time_of_the_run_adds_what_later_stages_are_planned_to_take(clock: list[float], tmp_path: Path) -> None:
+    with LedgerWriter(str(tmp_path)) as ledger, Engines(Engine(), ledger, tmp_path) as engines:
+        engines.seconds_ahead = {"answers": 20.0, "judge_votes": 120.0}
+        one = engines.progress("answers", 100, LOG)
+        one.started = clock[0]
+        clock[0] += 10
+        one.done = one.sent = 50
+        assert one.remaining == "0:00:10 left, 0:02:10 of the run"
+        last = engines.progress("judge_votes", 100, LOG)
+        assert last.after == 0
+
+
+def test_a_bar_has_its_count_and_its_time_in_a_narrow_terminal(clock: list[float]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    with progress_bars(console) as report:
+        one = Progress(report, "instruction_difficulty", total=90_000, after=36_000, started=clock[0])
+        clock[0] += 3600
+        one.done = one.sent = 30_000
+        one.report(one)
+    assert isinstance(console.file, io.StringIO)
+    drawn = console.file.getvalue()
+    assert "instruction_difficulty" in drawn
+    assert "30000/90000" in drawn
+    assert "2:00:00 left" in drawn

@@ -52,7 +52,7 @@ def test_every_step_reads_all_that_its_asset_declares(
     export = values.get("export", {}) | {"folder": str(tmp_path / "exports")}
     arena = make_arena(analysis={"categories": True}, battles=battles, **(values | {"export": export}))
     with scripted_engines(arena, [], []) as engines:
-        materialize(arena, engines, *EVERYTHING)
+        materialize(arena, engines, *EVERYTHING, checks=bool(values))
     plan = [arena_plan.make(Scope(arena))]
     dg.materialize([*arena_assets(Scope(arena)), *plan], selection=plan, resources=arena_resources(Scope(arena)))
     assert set(steps) == {one.name for one in tables_of(arena)} | {"arena_plan"}

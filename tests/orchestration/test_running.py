@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import scripted_engines
 from tests.orchestration.checks.test_row_checks import garbled
 from warrior_dagster.config.arena import Arena
+from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Request
 from warrior_dagster.orchestration.running import RunFailed, run_arena
 from warrior_dagster.planning.last_run import LastRun, read_last_run
@@ -21,8 +22,8 @@ def asked(run: LastRun, which: str) -> dict[str, int]:
 
 @pytest.mark.usefixtures("memory_instance")
 def test_a_run_records_its_plan_and_what_each_stage_took(make_arena: MakeArena) -> None:
-    arena, log = make_arena(), list[Request]()
-    with scripted_engines(arena, log, []) as engines:
+    arena, log, reported = make_arena(), list[Request](), list[Progress]()
+    with scripted_engines(arena, log, [], reported.append) as engines:
         result = run_arena(arena, engines)
     run = read_last_run(arena)
     assert run == LastRun.model_validate(result["planned_and_actual"])
@@ -40,6 +41,8 @@ def test_a_run_records_its_plan_and_what_each_stage_took(make_arena: MakeArena) 
     assert sum(use.completion_tokens for use in run.actual.values()) == usage.completion_tokens
     assert sum(use.gpu_hours or 0 for use in run.actual.values()) == pytest.approx(usage.seconds / 3600)
     assert run.start_seconds == {arena.competitors[0].model: usage.start_seconds}
+    assert {one.stage for one in reported} == set(asked(run, "planned"))
+    assert {one.stage: one.after > 0 for one in reported} == {stage: stage != "judge_votes" for stage in asked(run, "planned")}
     with scripted_engines(arena, [], []) as engines:
         again = LastRun.model_validate(run_arena(arena, engines)["planned_and_actual"])
     assert (asked(again, "planned"), asked(again, "actual")) == ({}, {})

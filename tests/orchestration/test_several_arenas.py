@@ -80,7 +80,7 @@ def test_arenas_of_one_warehouse_share_completions_but_no_rows(files: list[Path]
     for arena in (first, second):
         sent[arena.name] = []
         with scripted_engines(arena, sent[arena.name], []) as engines:
-            materialize(arena, engines, *EVERYTHING)
+            materialize(arena, engines, *EVERYTHING, checks=True)
     mined = {key for request in sent["first"] for key in request.keys()}
     assert not mined & {key for request in sent["second"] for key in request.keys()}
     assert len(sent["second"]) < len(sent["first"]) / 2  # only what its own selection needs

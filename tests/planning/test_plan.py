@@ -1,5 +1,6 @@
 """The plan of an arena counts what would be sent, once, and names the competitors that cannot be prompted."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from tests.runs import materialize
 from tests.stages.battles.unit_tests.scripts import code_writers
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.inference.progress import Progress
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.definitions import arena_resources
 from warrior_dagster.planning.assets import arena_plan
 from warrior_dagster.planning.cost import PlanLine, plan
+from warrior_dagster.planning.forecast import DryRunBackend
 
 MakeArena = Callable[..., Arena]
 EVERY_FEATURE = {
@@ -83,3 +86,21 @@ def test_the_plan_is_an_asset_of_every_arena(make_arena: MakeArena, monkeypatch:
             [*arena_assets(Scope(one)), plan], selection=[plan], resources=resources
         ).asset_materializations_for_node("arena_plan")
         assert made.metadata["runs"].value
+
+
+def test_the_progress_of_what_is_planned_has_the_names_of_the_plan_s_lines(
+    finished_copy: MakeArena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages, progress = set[str](), DryRunBackend.progress
+
+    def noted(self: DryRunBackend, stage: str, total: int, log: logging.Logger) -> Progress:
+        stages.add(stage)
+        return progress(self, stage, total, log)
+
+    monkeypatch.setattr(DryRunBackend, "progress", noted)
+    arena = finished_copy(
+        analysis={"categories": True}, difficulty={"verdict": "direct", "keep": 1.0, "off_topic": "drop"}, **EVERY_FEATURE
+    )
+    lines = {line.stage for line in planned(arena)}
+    assert stages <= lines
+    assert stages >= {"mined_instructions", "instruction_difficulty", "answer_samples", "generated_tests", "task_categories"}

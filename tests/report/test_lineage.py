@@ -12,7 +12,7 @@ from tests.runs import materialize
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.inference.request import Request
-from warrior_dagster.report.lineage import Rows, by_meaning, by_text, lineage, lineages, opinions_for_left, selected, whole_id
+from warrior_dagster.report.lineage import Rows, by_meaning, by_text, lineage, lineages, opinions_for_left, whole_id
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 MakeArena = Callable[..., Arena]
@@ -156,8 +156,6 @@ def test_instructions_are_found_by_their_words_and_by_meaning(finished: tuple[Ar
     assert set(found["instruction_id"]) == expected
     assert rows[0]["instruction_id"] in expected
     embedded = warehouse.read("instruction_embeddings", arena.roster, ["instruction_id", "instruction"])
-    battled = warehouse.read("selected_instructions", arena.roster)
-    assert selected(arena, warehouse)["instruction_id"].to_list() == battled["instruction_id"].to_list()
     near = by_meaning(arena, warehouse, embedded["instruction"][0], 10)
     assert near["instruction"][0] == embedded["instruction"][0]
     assert near["similarity"].is_sorted(descending=True)

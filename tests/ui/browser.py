@@ -34,6 +34,7 @@ def copied_arena(folder: Path) -> Path:
     for competitor in values["competitors"]:
         competitor["model"] = str((original.parent / competitor["model"]).resolve())
     values["warehouse"] = "warehouse"
+    values["goals"]["decided_battles"] = 1.0  # a check that fails, once the arena was materialized again
     values["embedding"]["model"] = str((original.parent / values["embedding"]["model"]).resolve())
     arena = folder / "arena.yaml"
     arena.write_text(yaml.safe_dump(values, sort_keys=False))

@@ -209,16 +209,13 @@ def show(
     warehouse, console = open_warehouse(arena), plain_console()
     try:
         if not instruction:
-            if like:
-                found = lineage.by_meaning(arena, warehouse, like, most)
-            else:
-                found = lineage.by_text(arena, warehouse, text) if text else lineage.selected(arena, warehouse)
+            found, what = lineage.listed(arena, warehouse, text, like, most)
             shown = found.head(most)
             say_json(shown.to_dicts()) if as_json else terminal.show_found(console, shown)
             if found.is_empty():
-                note("there is no such instruction")
+                note(f"no instruction {what}")
             elif len(found) > most:
-                note(f"{len(shown)} of {len(found)} instructions; --most N shows more")
+                note(f"{len(shown)} of the {len(found)} instructions; --most N shows more")
             return
         one = lineage.whole_id(arena, warehouse, instruction)
         (made,) = lineage.lineages(arena, warehouse, LedgerReader(arena.warehouse), [one])

@@ -79,15 +79,15 @@ class Arena(Strict):
 
     @model_validator(mode="after")
     def stages_fit_one_another(self) -> Self:
-        if self.answers.samples > 1 and not self.runs_tests:
+        if self.settles and not self.runs_tests:
             raise ValueError(
                 "answers.samples: expected 1, or `execution` among battles.evidence, whose tests settle on one answer"
             )
-        if self.answers.samples > 1 and not any(self.answer_sampling(one).temperature for one in self.competitors):
+        if self.settles and not any(self.answer_sampling(one).temperature for one in self.competitors):
             raise ValueError("answers.samples: expected 1, or a competitor that answers with a temperature above 0")
         if self.execution.samples > 1 and self.execution.sampling.temperature == 0:
             raise ValueError("execution.samples: expected 1, or execution.sampling with a temperature above 0")
-        if self.export.dpo_rejected == "own_sample" and self.answers.samples == 1:
+        if self.export.dpo_rejected == "own_sample" and not self.settles:
             raise ValueError("export.dpo_rejected: expected `last`, or answers.samples above 1 for `own_sample`")
         return self
 
@@ -202,6 +202,11 @@ class Arena(Strict):
     def answer_samples(self, competitor: Competitor) -> int:
         """How many answers to an instruction a competitor gives: one if it is greedy, since all would be the same."""
         return self.answers.samples if self.answer_sampling(competitor).temperature else 1
+
+    @property
+    def settles(self) -> bool:
+        """Whether competitors answer several times and settle on one of their answers."""
+        return self.answers.samples > 1
 
     def judges(self, left: str, right: str) -> list[str]:
         return [name for name in self.roster if name not in (left, right)][: self.battles.judges]

@@ -19,7 +19,7 @@ from warrior_dagster.config.serving import Engine
 from warrior_dagster.inference.coalescing import Coalescer, Row
 from warrior_dagster.inference.http_client import Answered, CompletionsClient
 from warrior_dagster.inference.ledger.writer import LedgerWriter
-from warrior_dagster.inference.progress import Progress, Report, WholeRun, periodic_log
+from warrior_dagster.inference.progress import Progress, Report, periodic_log
 from warrior_dagster.inference.request import Completion, Request, ServedModel
 from warrior_dagster.inference.servers import SERVERS
 from warrior_dagster.inference.servers.base import GPU_LOCK
@@ -55,8 +55,8 @@ class Engines:
         self._open = ExitStack()
         self.total: dict[str, Usage] = defaultdict(Usage)
         """What each model cost over all stages."""
-        self.whole_run: WholeRun | None = None
-        """What the stages of a run are expected to take, if it was planned."""
+        self.seconds_ahead: dict[str, float] = {}
+        """What each stage of a run that has not begun is planned to take, by its table; empty if that is unknown."""
 
     def __enter__(self) -> "Engines":
         return self
@@ -82,8 +82,8 @@ class Engines:
 
     def progress(self, stage: str, total: int, log: logging.Logger) -> Progress:
         """A new stage's progress over `total` samples, written to `log` unless a `report` was given."""
-        after = self.whole_run.begin(stage) if self.whole_run else 0.0
-        return Progress(self._report or periodic_log(log.info), stage, total, after)
+        self.seconds_ahead.pop(stage, None)
+        return Progress(self._report or periodic_log(log.info), stage, total, sum(self.seconds_ahead.values()))
 
     def complete(
         self, requests: Iterable[Request], read: Callable[[Request, Completion], Row], progress: Progress

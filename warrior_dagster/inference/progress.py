@@ -1,7 +1,7 @@
 """The progress of a stage that uses models: bars in a terminal, or periodic lines in a run's log."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,6 +9,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from warrior_dagster.config.messages import visible
 
@@ -18,35 +19,18 @@ REDRAW_SECONDS = 0.1  # redrawing a bar after every completion would take longer
 Report = Callable[["Progress"], None]
 
 
-class WholeRun:
-    """How long the stages of a run are expected to take, corrected by what those that are over took."""
-
-    def __init__(self, planned: Mapping[str, float]) -> None:
-        """`planned` has the seconds of each stage that asks models, by its table."""
-        self._ahead = dict(planned)
-        self._planned_so_far = 0.0
-        self.started = time.monotonic()
-
-    def begin(self, stage: str) -> float:
-        """Seconds that the stages after this one are expected to take."""
-        took = time.monotonic() - self.started
-        pace = took / self._planned_so_far if self._planned_so_far else 1.0
-        self._planned_so_far += self._ahead.pop(stage, 0.0)
-        return pace * sum(self._ahead.values())
-
-
 @dataclass(slots=True)
 class Progress:
     """A stage's progress in samples; `report` is called with it whenever it changes.
 
-    `stage` is the name of the table that is made.
+    `stage` is the name of the table that is made, where there is one.
     """
 
     report: Report
     stage: str
     total: int
     after: float = 0.0
-    """Seconds that the stages after this one are expected to take, if that is known."""
+    """Seconds that the stages of the run after this one are planned to take; 0 if that is unknown."""
     model: str = ""
     waiting_for: str = ""
     done: int = 0
@@ -88,7 +72,7 @@ class Progress:
         """The time that the rest of the stage takes; if that of the stages after it is known, also of all together."""
         if (seconds := self.seconds_left) is None:
             return ""
-        return f", {rounded(seconds)} left{f', {rounded(seconds + self.after)} in all' if self.after else ''}"
+        return f"{rounded(seconds)} left{f', {rounded(seconds + self.after)} of the run' if self.after else ''}"
 
     def wait_for(self, reason: str) -> None:
         """Report what the stage is waiting for from now on; "" if it no longer waits."""
@@ -100,7 +84,7 @@ class Progress:
         self.report(self)
 
     def __str__(self) -> str:
-        return f"{self.stage}: {self.done} of {self.total} ({self.status}{self.remaining})"
+        return f"{self.stage}: {self.done} of {self.total} ({', '.join(filter(None, (self.status, self.remaining)))})"
 
 
 def rounded(seconds: float) -> timedelta:
@@ -125,9 +109,10 @@ def periodic_log(write: Callable[[str], None]) -> Report:
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Report]:
     """Draw one bar for each stage."""
-    name, note = TextColumn("{task.description:<22}"), TextColumn("{task.fields[note]}", markup=False)
-    columns = (name, BarColumn(12), MofNCompleteColumn(), TimeElapsedColumn(), note)
-    with Bars(*columns, console=console) as drawn:
+    name, rest = TextColumn("{task.description:<22}"), Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    last_column = TextColumn("{task.fields[note]}", markup=False, table_column=rest)
+    columns = (name, BarColumn(8), MofNCompleteColumn(), TimeElapsedColumn(), last_column)
+    with Bars(*columns, console=console, expand=True) as drawn:
         tasks: dict[int, tuple[Progress, TaskID]] = {}
         last = 0.0
 
@@ -139,6 +124,7 @@ def progress_bars(console: Console) -> Iterator[Report]:
             last = now
             if id(progress) not in tasks:  # holds the progress, so that its id is not reused
                 tasks[id(progress)] = (progress, drawn.add_task(progress.stage, total=progress.total, note=""))
-            drawn.update(tasks[id(progress)][1], completed=progress.done, note=progress.status + progress.remaining)
+            note = ", ".join(filter(None, (progress.remaining, progress.status)))  # what does not fit is cut off
+            drawn.update(tasks[id(progress)][1], completed=progress.done, note=note)
 
         yield report

@@ -12,7 +12,6 @@ import dagster as dg
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
-from warrior_dagster.inference.progress import WholeRun
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
 from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Table, open_warehouse
@@ -58,7 +57,7 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     """
     assets, summary = arena_assets(Scope(arena)), RunSummary(ratings_before=ratings_of(open_warehouse(arena)))
     plan = planned(arena)
-    record, engines.whole_run = run_begins(arena, plan), WholeRun(seconds_by_stage(plan))
+    record, engines.seconds_ahead = run_begins(arena, plan), seconds_by_stage(plan)
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
         for scheme in SCHEMES:
@@ -81,7 +80,7 @@ def planned(arena: Arena) -> list[PlanLine]:
 
 
 def seconds_by_stage(plan: Iterable[PlanLine]) -> dict[str, float]:
-    """The seconds that each stage is expected to take; empty if one is unknown."""
+    """The seconds that each stage is planned to take; empty if those of one are unknown."""
     seconds = defaultdict[str, float](float)
     for line in plan:
         if line.seconds is None:

@@ -205,9 +205,24 @@ def whole_id(arena: Arena, warehouse: Warehouse, start: str) -> str:
     return str(found[0])
 
 
+def listed(arena: Arena, warehouse: Warehouse, text: str, like: str, most: int) -> tuple[pl.DataFrame, str]:
+    """The instructions with the words of a text, or with a meaning like another one's, else those that competitors battle on;
+    and what they have in common.
+    """
+    if text:
+        return by_text(arena, warehouse, text), "has these words"
+    if like:
+        return by_meaning(arena, warehouse, like, most), "was embedded"
+    return selected(arena, warehouse), "was selected"
+
+
 def selected(arena: Arena, warehouse: Warehouse) -> pl.DataFrame:
-    """The instructions that competitors battle on: instruction_id, competitor, instruction."""
-    return materialized(arena, warehouse, "selected_instructions", ["instruction_id", "competitor", "instruction"])
+    """The instructions that competitors battle on, those that were selected first of each competitor before the others:
+    instruction_id, competitor, instruction.
+    """
+    columns = ["instruction_id", "competitor", "instruction"]
+    rows = materialized(arena, warehouse, "selected_instructions", [*columns, "rank"])
+    return rows.sort("rank", maintain_order=True).select(columns)
 
 
 def by_text(arena: Arena, warehouse: Warehouse, text: str) -> pl.DataFrame:

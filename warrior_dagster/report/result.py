@@ -46,7 +46,7 @@ def show_result(
 def show_next(console: Console, file: str, instruction: str | None) -> None:
     """The commands that a reader may want now."""
     commands = {
-        f"warrior show {file} {instruction or '--text WORD'}": "an instruction with its answers, tests, values and votes",
+        f"warrior show {file} {instruction or ''}".rstrip(): "an instruction with its answers, tests, values and votes",
         f"make ui ARENA={file}": "all tables, pictures and the report in Dagster",
         f"warrior plan {file}": "what a change of the file would cost; only new requests are sent",
     }

@@ -18,7 +18,7 @@ from warrior_dagster.report.lineage import Lineage
 
 
 def show_found(console: Console, found: pl.DataFrame) -> None:
-    """One line for each instruction that a search found."""
+    """One line for each instruction of a list."""
     table = Table("id", *(["similarity"] if "similarity" in found.columns else []), "competitor", "instruction")
     for row in all_visible(found.to_dicts()):
         near = [f"{row['similarity']:.2f}"] if "similarity" in row else []

@@ -37,7 +37,7 @@ def answer(arena: Arena, engines: Backend, selected: pl.DataFrame, names: Sequen
     ordered = selected.sort("row_id")
     settings = {name: arena.competitor(name) for name in names}
     samples = {name: arena.answer_samples(one) for name, one in settings.items()}
-    table = "answer_samples" if arena.answers.samples > 1 else "answers"
+    table = "answer_samples" if arena.settles else "answers"
     return dispatch(
         arena,
         engines,

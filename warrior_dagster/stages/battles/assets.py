@@ -47,7 +47,7 @@ from warrior_dagster.warehouse.tables import Warehouse
     requests=Requests(
         lambda arena, one: (arena.mining.max_tokens, arena.answer_sampling(one).max_tokens), settings=answer_settings
     ),
-    enabled=lambda arena: arena.answers.samples == 1,
+    enabled=lambda arena: not arena.settles,
 )
 def answers(step: Step) -> dg.MaterializeResult:
     """A competitor's answer to every selected instruction, whichever competitor it was mined from."""

@@ -46,9 +46,9 @@ def rate(arena: Arena, engines: Backend, unique: pl.DataFrame, log: logging.Logg
     """
     settings, result = arena.difficulty, DispatchResult()
     if settings.off_topic == "drop":
-        result = ask(arena, engines, unique, "topics", topic_requests, read_topic, log)
+        result = ask(arena, engines, unique, topic_requests, read_topic, log)
         unique = difficulty(unique, result.rows, settings).filter(ON_TOPIC)
-    result.add(ask(arena, engines, unique, "instruction_difficulty", requests, read, log))
+    result.add(ask(arena, engines, unique, requests, read, log))
     return result
 
 
@@ -56,7 +56,6 @@ def ask(
     arena: Arena,
     engines: Backend,
     unique: pl.DataFrame,
-    stage: str,
     requests: Callable[[LoadedCompetitor, pl.DataFrame, Difficulty], Iterator[Request]],
     read: Callable[..., dict[str, Any]],
     log: logging.Logger,
@@ -72,7 +71,7 @@ def ask(
         [judge for judge, frame in judged_by.items() if len(frame)],
         lambda judge: requests(judge, judged_by[judge.name], arena.difficulty),
         partial(read, settings=arena.difficulty),
-        engines.progress(stage, sum(map(len, judged_by.values())), log),
+        engines.progress("instruction_difficulty", sum(map(len, judged_by.values())), log),
         "verdicts",
     )
 

@@ -26,9 +26,7 @@ from warrior_dagster.stages.battles.samples import settling
 from warrior_dagster.stages.battles.sandbox_runs import RunCounts, earlier, limits
 from warrior_dagster.warehouse.tables import Warehouse
 
-table = partial(
-    description.table, group="answers", partitioned_by="competitor", enabled=lambda arena: arena.answers.samples > 1
-)
+table = partial(description.table, group="answers", partitioned_by="competitor", enabled=lambda arena: arena.settles)
 
 
 @table(
