@@ -1,5 +1,5 @@
-# make quickstart | quickstart-newcomer | doctor | ui | test | test-hostile | test-ui | audit | bench | experiment-selection.
-# Each sets up what it needs.
+# make quickstart | quickstart-newcomer | doctor | ui | test | test-all | test-hostile | test-ui | audit | bench |
+# experiment-selection. Each sets up what it needs.
 # EXTRA=gpu installs vLLM's GPU build instead of the CPU build. ARENA="a.yaml b.yaml" make ui opens several arenas.
 EXTRA ?= cpu
 ARENA ?= arenas/quickstart.yaml
@@ -18,7 +18,7 @@ NOT_INSTALLED := the packages were not installed. Where it is torch==2.13.0+cpu 
 # uv does not read pip's configuration, so pip's local wheel folders are passed on: one of them has the CPU build of torch.
 FIND_LINKS = echo "$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(BIN)/python -m pip config get global.find-links 2>/dev/null)}}" | tr ' ' ','
 
-.PHONY: setup quickstart quickstart-newcomer doctor ui test test-hostile test-ui check audit advisories bench \
+.PHONY: setup quickstart quickstart-newcomer doctor ui test test-all test-hostile test-ui check audit advisories bench \
 	experiment-selection lock schema clean
 
 quickstart: setup
@@ -38,7 +38,11 @@ ui: setup
 	$(BIN)/dagster dev --host 127.0.0.1 -w workspace.yaml
 
 test: models/.made-for-tests check audit
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not served and not hostile"
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not served and not hostile and not long"
+
+# Everything but tests in a browser: also the hostile programs and the longest tests. An hour.
+test-all: models/.made-for-tests check audit
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not served"
 
 # Every hostile program with every isolation, as root and as a normal user where this is root. Ten minutes.
 test-hostile: models/.made-for-tests

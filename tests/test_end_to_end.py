@@ -220,6 +220,7 @@ def test_a_missing_model_folder_ends_the_command_before_anything_starts(workplac
     assert "competitors[1].model: expected a model folder" in done.stderr
 
 
+@pytest.mark.long
 def test_a_vllm_that_does_not_start_says_what_failed_first(tmp_path: Path, bundled_model: Path) -> None:
     for file in bundled_model.glob("*.json"):
         shutil.copy(file, tmp_path)  # everything but the weights

@@ -129,6 +129,7 @@ def test_two_competitors_with_one_text_now_have_one_score_and_one_label(again: t
     assert sorted(labels["label"]) == [False, True]
 
 
+@pytest.mark.long
 def test_an_old_warehouse_sends_no_request_with_many_orders_nor_after_renaming_which_changes_no_rating_and_no_gold_answer(
     tmp_path: Path, bundled_embedder: Path
 ) -> None:

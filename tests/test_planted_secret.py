@@ -172,6 +172,7 @@ def test_a_key_that_a_service_repeats_in_every_way_is_in_nothing_that_a_run_writ
     assert told >= {".lance"}, "the service's words are kept, and only the key is not"
 
 
+@pytest.mark.long
 def test_a_key_in_the_reason_why_a_service_cannot_be_used_is_in_nothing_that_a_run_writes(
     warrior: Callable[..., Path],
 ) -> None:

@@ -70,6 +70,7 @@ def arena(tmp_path: Path, bundled_model: Path) -> Arena:
     return loaded.model_copy(update=changed)
 
 
+@pytest.mark.long
 def test_tests_pick_right_answers_if_judges_see_only_the_order(arena: Arena, tmp_path: Path, capsys: Any) -> None:
     problems = tasks().filter(pl.col("task_id").is_in(CHOSEN))
     backend = ScriptedBackend()

@@ -90,6 +90,7 @@ def test_arenas_of_one_warehouse_share_completions_but_no_rows(files: list[Path]
     assert {arena.name: selected(arena) for arena in (first, second)} == {"first": 3, "second": 2}
 
 
+@pytest.mark.long
 def test_arenas_that_run_at_once_on_one_warehouse_make_the_rows_that_each_makes_alone(
     tmp_path: Path, bundled_model: Path, bundled_embedder: Path
 ) -> None:

@@ -11,7 +11,7 @@ from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, IsolationError, 
 from warrior_dagster.sandbox.pool import Observation, ObservedProgram, observe_all, observe_in
 from warrior_dagster.sandbox.probing import best_level, probe
 
-LIMITS = ResourceLimits(seconds=0.5, memory=256 << 20, processes=16)
+LIMITS = ResourceLimits(seconds=1.0, memory=256 << 20, processes=16)
 LEVELS: tuple[Level, ...] = ("bubblewrap", "namespaces", "limits")
 GOOD = ObservedProgram("good", "def double(n):\n    return [n, n]", ("double(1)", "double('a')"))
 MARKER = f"observed-{os.getpid() % 10_000}"
