@@ -134,6 +134,8 @@ def test_the_report_opens_offline_shows_every_figure_and_is_accessible(browser: 
         loaded = load_arena(arena)
         for section in (one for one in SECTIONS if one.table.enabled(loaded)):  # it has no judges, and no categories
             expect(page.get_by_role("img", name=section.title)).to_be_visible()
+        page.evaluate("window.scrollTo(0, 0)")
+        shoot(page, f"report_{scheme}")
         page.get_by_label("Find instructions").fill("a")
         page.get_by_role("article").first.locator("summary").first.click()
         article = page.get_by_role("article").first
@@ -143,4 +145,3 @@ def test_the_report_opens_offline_shows_every_figure_and_is_accessible(browser: 
         expect(article.get_by_role("columnheader", name="won by")).to_be_visible()
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
-        shoot(page, f"report_{scheme}")

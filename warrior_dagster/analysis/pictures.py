@@ -210,7 +210,7 @@ def as_markdown(figure: "Figure", alt: str) -> str:
 
 
 def as_svg(figure: "Figure", title: str) -> str:
-    """The figure as an SVG element for an HTML page. The same figure gives the same bytes."""
+    """The figure as an SVG element for an HTML page. Figures of the same rows give the same bytes."""
     import matplotlib as mpl
     from markupsafe import escape
     from matplotlib.backends.backend_svg import FigureCanvasSVG
