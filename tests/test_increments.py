@@ -259,7 +259,7 @@ def test_two_concurrent_processes_send_each_request_once_and_write_the_tables_of
     assert sum(counts) == keys(finished_run.log).total()
     expected = tables(finished_run.arena)
     for name, table in tables(arena).items():
-        assert table.equals(expected[name]), name
+        assert table.equals(expected[name]) or name == "arena_report", name  # only those processes draw its pictures
 
 
 def test_a_plan_after_a_rename_has_nothing_to_send_and_one_after_another_embedder_is_estimated(
