@@ -40,7 +40,7 @@ ui: setup
 test: models/.made-for-tests check audit
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not served and not hostile and not long"
 
-# Everything but tests in a browser: also the hostile programs and the longest tests. An hour.
+# Everything but `make test-ui`: also the hostile programs and the longest tests.
 test-all: models/.made-for-tests check audit
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not served"
 

@@ -36,7 +36,8 @@ LONGEST = (
 """The slowest files come first, so that workers that each take a whole file end at about the same time."""
 
 MODELS = Path(__file__).parent.parent / "models"
-DRAW = {"as_png": pictures.as_png, "as_svg": pictures.as_svg}
+DRAW: dict[str, Callable[..., Any]] = {"as_png": pictures.as_png, "as_svg": pictures.as_svg}
+BLANK: dict[str, Callable[..., Any]] = {"as_png": lambda figure: b"", "as_svg": lambda figure, title: "<svg></svg>"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -129,14 +130,14 @@ def finished_copy(finished_run: FinishedRun, make_arena: Callable[..., Arena]) -
 def blank_pictures() -> Iterator[None]:
     """Draws nothing: pictures are a fifth of the time of a run of the graph."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "as_png", lambda figure: b"")
-        patch.setattr(pictures, "as_svg", lambda figure, title: "<svg></svg>")
+        for name, blank in BLANK.items():
+            patch.setattr(pictures, name, blank)
         yield
 
 
 @pytest.fixture(autouse=True)
 def drawn_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws pictures after all in tests marked `pictures`."""
+    """Draws pictures in tests marked `pictures`."""
     if request.node.get_closest_marker("pictures"):
         for name, draw in DRAW.items():
             monkeypatch.setattr(pictures, name, draw)

@@ -38,10 +38,7 @@ def not_yaml(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
         ),
         (deeper and ": " in here[: mark.column], "YAML; a text that contains ': ' needs quotes around it"),
         (deeper and KEY_WITHOUT_SPACE.match(before), "YAML; the line before needs a space after its colon"),
-        (
-            deeper,
-            f"YAML; this key is indented deeper than the one before it, which already has a value{advice}",
-        ),
+        (deeper, f"YAML; this key is indented deeper than the one before it, which already has a value{advice}"),
         ("another document" in problem, "one YAML document; a second one begins here"),
         (
             in_block and indented != start.column,
