@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 import hypothesis
 import pytest
+from sqlalchemy import Engine, event
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Workers and their engines share the cores: a thread that waits gives its core away instead of spinning.
@@ -38,6 +40,13 @@ LONGEST = (
 MODELS = Path(__file__).parent.parent / "models"
 DRAW: dict[str, Callable[..., Any]] = {"as_png": pictures.as_png, "as_svg": pictures.as_svg}
 BLANK: dict[str, Callable[..., Any]] = {"as_png": lambda figure: b"", "as_svg": lambda figure, title: "<svg></svg>"}
+
+
+@event.listens_for(Engine, "connect")
+def commit_without_waiting_for_the_disk(connection: object, _: object) -> None:
+    """Dagster commits thousands of times in these tests, and none of them is about a machine that loses power."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

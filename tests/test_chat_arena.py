@@ -176,7 +176,7 @@ def test_a_second_run_sends_nothing(before: Arena, service: Service, tmp_path: P
     assert run(arena_in(tmp_path), service) == []
 
 
-@pytest.mark.parametrize("kind", ["endpoint", "chat"])
+@pytest.mark.parametrize("kind", [pytest.param("endpoint", marks=pytest.mark.long), "chat"])
 def test_appending_a_competitor_sends_exactly_the_new_requests(
     kind: str, before: Arena, service: Service, tmp_path: Path, arena_in: Callable[..., Arena]
 ) -> None:

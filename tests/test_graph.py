@@ -99,6 +99,7 @@ def test_a_second_run_sends_no_request_and_changes_no_row(finished_run: Finished
         assert table.equals(before[name]), name
 
 
+@pytest.mark.long
 def test_an_appended_competitor_changes_no_row_of_the_others_and_sends_only_new_requests(
     finished_run: FinishedRun, finished_copy: MakeArena, make_arena: MakeArena
 ) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from experiments.selection.drawn import Judges
 from experiments.selection.simulated import arena, random_to_oracle, weighing
@@ -19,6 +20,7 @@ def test_votes_of_perfect_judges_and_tests_always_pick_a_right_answer_if_one_exi
         assert np.array_equal(found[rule], found["oracle"])
 
 
+@pytest.mark.long
 def test_random_votes_pick_no_better_than_chance_at_any_alpha_and_wrong_votes_pick_worse() -> None:
     guessed = random_to_oracle(replace(PERFECT, accuracy=0.5), 8)
     assert abs(np.mean(guessed[VOTES])) < 0.15
@@ -42,6 +44,7 @@ def test_ratings_alone_always_pick_the_same_competitor() -> None:
     assert any(np.array_equal(found[RATINGS], found[name]) for name in ("ann", "bob", "cyd"))
 
 
+@pytest.mark.long
 def test_writers_that_misunderstand_together_do_not_correct_each_other() -> None:
     alone, together = (random_to_oracle(Judges(understood=0.5, writers_shared=share), 2)[TESTS] for share in (0.0, 1.0))
     assert max(together) < min(alone)
@@ -58,6 +61,7 @@ def test_judges_that_are_equally_good_lose_little_by_their_exam() -> None:
     assert np.mean([one["weighted"] - one["equal"] for one in found]) > -0.1
 
 
+@pytest.mark.long
 def test_behaviour_picks_right_answers_if_mistakes_differ_and_is_at_chance_if_all_are_shared() -> None:
     apart, together = (replace(PERFECT, telling=0.5, common_mistake=share) for share in (0.0, 1.0))
     alone, shared = (np.mean(random_to_oracle(judges, 4)[BEHAVIOUR]) for judges in (apart, together))
@@ -65,6 +69,7 @@ def test_behaviour_picks_right_answers_if_mistakes_differ_and_is_at_chance_if_al
     assert shared < 0.3
 
 
+@pytest.mark.long
 def test_behaviour_says_nothing_if_no_input_tells_right_from_wrong() -> None:
     found = random_to_oracle(replace(PERFECT, telling=0.0), 4)
     assert abs(np.mean(found[BEHAVIOUR])) < 0.4

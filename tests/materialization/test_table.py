@@ -29,7 +29,10 @@ SAMPLES: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("evidence", "values"), [(["opinion"], {}), (EVERY_KIND, {}), (EVERY_KIND, SAMPLES)])
+@pytest.mark.parametrize(
+    ("evidence", "values"),
+    [(["opinion"], {}), pytest.param(EVERY_KIND, {}, marks=pytest.mark.long), (EVERY_KIND, SAMPLES)],
+)
 def test_every_step_reads_all_that_its_asset_declares(
     make_arena: MakeArena,
     monkeypatch: pytest.MonkeyPatch,

@@ -20,6 +20,7 @@ from warrior_dagster.planning.doubts import (
     misspelt_sets,
     moving_revisions,
     shared_warehouse,
+    unlisted_competitors,
 )
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -47,6 +48,16 @@ def fill(arena: Arena) -> None:
 
 def test_an_arena_as_it_should_be_raises_no_doubt(write: Write) -> None:
     assert doubts(load_arena(write()), write()) == []
+
+
+def test_rows_of_a_competitor_that_the_file_does_not_list_are_named(write: Write) -> None:
+    arena = load_arena(write())
+    assert unlisted_competitors(arena) == []
+    fill(arena)
+    assert unlisted_competitors(arena) == []
+    open_warehouse(arena).write("mined_instructions", "dan", pl.DataFrame({"row_id": ["x"]}))
+    (line,) = unlisted_competitors(arena)
+    assert line.startswith("competitors: the warehouse has rows of dan too")
 
 
 @pytest.mark.parametrize("beside", ["file", "us"])

@@ -92,6 +92,16 @@ def test_planned_stands_beside_actual_for_each_stage_that_asked() -> None:
     assert rows == [["answers", "90", "80", "900", "700", "1", "2"], ["all", "90", "80", "900", "700", "1", "2"]]
 
 
+def test_the_times_of_a_run_without_gpus_fit_eighty_columns() -> None:
+    use = Use(completions=123_456, completion_tokens=123_456_789, gpu_hours=0.4)
+    run = LastRun(started=STARTED, finished=STARTED, planned={"instruction_difficulty": use}, actual={"judge_votes": use})
+    show_last_run(on := output.plain_console(file=io.StringIO(), width=80), run, on_gpus=False)
+    shown = printed(on)
+    assert "instruction_difficulty" in shown
+    assert "24 min" in shown
+    assert "GPU" not in shown
+
+
 def test_a_run_that_asked_for_nothing_shows_nothing_and_one_that_was_stopped_says_so() -> None:
     show_last_run(on := console(), LastRun(started=STARTED, finished=STARTED, planned={"answers": Use()}))
     assert printed(on) == ""

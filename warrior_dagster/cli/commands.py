@@ -172,7 +172,7 @@ def plan(file: ArenaFile, as_json: AsJson = False) -> None:
         plan_shown.show_plan(plain_console(), lines, total, on_gpus(arena))
         plan_shown.show_runs(plain_console(), runs)
         if last:
-            plan_shown.show_last_run(plain_console(), last)
+            plan_shown.show_last_run(plain_console(), last, on_gpus(arena))
         for line in again:
             say(line)
         mined = warehouse.partitions("mined_instructions")

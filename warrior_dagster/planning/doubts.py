@@ -35,6 +35,7 @@ def doubts(arena: Arena, file: Path) -> list[str]:
         *equal_languages(arena),
         *misspelt_sets(arena),
         *shared_warehouse(arena, file),
+        *unlisted_competitors(arena),
         *unfinished_folders(arena),
     ]
 
@@ -110,6 +111,16 @@ def shared_warehouse(arena: Arena, file: Path) -> list[str]:
         own = f"for one of its own write `warehouse: ../data/{arena.name}`"
         return [f"warehouse: it is that of the arena {name} too{where}: {shared}; {own}"]
     return []
+
+
+def unlisted_competitors(arena: Arena) -> list[str]:
+    """A line if the warehouse has rows of competitors of this arena that its file does not list."""
+    if owner_of(arena.warehouse) is None:
+        return []
+    mined = open_warehouse(arena).partitions(mined_instructions.name)
+    names = ", ".join(name for name in mined if name not in arena.roster)
+    kept = "they are kept, and are in no table that is materialized now"
+    return [f"competitors: the warehouse has rows of {names} too, which this file does not list: {kept}"] if names else []
 
 
 def neighbours(file: Path) -> list[Path]:

@@ -99,17 +99,18 @@ def show_runs(console: Console, lines: Sequence[RunsLine]) -> None:
         )
 
 
-def show_last_run(console: Console, run: LastRun) -> None:
-    """What the last run planned at its start, and what it took, by stage."""
+def show_last_run(console: Console, run: LastRun, on_gpus: bool = True) -> None:
+    """What the last run planned at its start, and what it took, by stage. Without GPUs, hours are the time of this machine."""
     stages = [name for name in dict.fromkeys([*run.planned, *run.actual]) if completions(run, name)]
     if not stages:
         return
-    names = ("stage", "asked\nplanned", "asked\nactual", "tokens out\nplanned", "tokens out\nactual", "GPU hours\nplanned")
+    counts = ("asked", "tokens out", "GPU hours" if on_gpus else "time")
+    names = ("stage", *(f"{count}\n{when}" for count in counts for when in ("plan", "actual")))
     ends = "" if run.finished else ", which did not end"
     title = f"The run of {run.started:%Y-%m-%d %H:%M} UTC{ends}: planned and actual"
-    table = compact_table(title, (*names, "GPU hours\nactual"), row("all", total(run.planned), total(run.actual)))
+    table = compact_table(title, names, row("all", total(run.planned), total(run.actual), on_gpus))
     for name in stages:
-        table.add_row(*row(name, run.planned.get(name, Use()), run.actual.get(name, Use())))
+        table.add_row(*row(name, run.planned.get(name, Use()), run.actual.get(name, Use()), on_gpus))
     console.print(table)
 
 
@@ -126,7 +127,8 @@ def total(uses: dict[str, Use]) -> Use:
     return all_of_them
 
 
-def row(name: str, planned: Use, actual: Use) -> tuple[str, ...]:
+def row(name: str, planned: Use, actual: Use, on_gpus: bool) -> tuple[str, ...]:
     """A row of the comparison."""
     counts = [narrow(getattr(one, field)) for field in ("completions", "completion_tokens") for one in (planned, actual)]
-    return (name, *counts, hours(planned.gpu_hours), hours(actual.gpu_hours))
+    taken = [hours(one.gpu_hours) if on_gpus else duration(one.gpu_hours * 3600) for one in (planned, actual)]
+    return (name, *counts, *taken)

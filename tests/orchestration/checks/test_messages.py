@@ -21,7 +21,7 @@ from warrior_dagster.warehouse.tables import Warehouse
 MakeArena = Callable[..., Arena]
 
 
-@pytest.fixture(params=[["opinion"], ["opinion", "execution"]])
+@pytest.fixture(params=[pytest.param(["opinion"], marks=pytest.mark.long), ["opinion", "execution"]])
 def arena(make_arena: MakeArena, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Arena:
     code_writers(monkeypatch)
     battles = {"verdict": "direct", "votes": "soft", "evidence": request.param, "combine": "sum"}

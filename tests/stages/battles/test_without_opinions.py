@@ -17,7 +17,7 @@ from warrior_dagster.report.page import report
 from warrior_dagster.warehouse.tables import WHOLE, Warehouse
 
 
-@pytest.mark.parametrize("evidence", [["execution"], ["execution", "behaviour"]])
+@pytest.mark.parametrize("evidence", [pytest.param(["execution"], marks=pytest.mark.long), ["execution", "behaviour"]])
 def test_an_arena_without_opinions_asks_no_judge_and_decides_by_running_code(
     make_arena: Callable[..., Arena], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, evidence: list[str]
 ) -> None:

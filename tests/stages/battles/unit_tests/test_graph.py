@@ -69,6 +69,7 @@ def rows(arena: Arena, table: str) -> pl.DataFrame:
     return Warehouse(arena.warehouse).read(table)
 
 
+@pytest.mark.long
 def test_every_usable_answer_is_run_and_an_appended_competitor_adds_only_its_own_work(
     battled_copy: MakeArena, make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
