@@ -1,7 +1,10 @@
 """A run of a whole arena leaves what it planned and what it took, also where it fails."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from tests.conftest import scripted_engines
@@ -9,7 +12,11 @@ from tests.orchestration.checks.test_row_checks import garbled
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.progress import Progress
 from warrior_dagster.inference.request import Request
-from warrior_dagster.orchestration.running import RunFailed, run_arena
+from warrior_dagster.materialization.partitions import Scope
+from warrior_dagster.materialization.table import open_warehouse
+from warrior_dagster.orchestration.catalog import arena_assets
+from warrior_dagster.orchestration.checks.row_checks import row_checks
+from warrior_dagster.orchestration.running import RunFailed, is_up_to_date, last_findings, planned, run_arena
 from warrior_dagster.planning.last_run import LastRun, read_last_run
 
 MakeArena = Callable[..., Arena]
@@ -20,8 +27,10 @@ def asked(run: LastRun, which: str) -> dict[str, int]:
     return {stage: use.completions for stage, use in getattr(run, which).items() if use.completions}
 
 
-@pytest.mark.usefixtures("memory_instance")
-def test_a_run_records_its_plan_and_what_each_stage_took(make_arena: MakeArena) -> None:
+def test_a_run_records_its_plan_and_what_each_stage_took_and_a_second_one_makes_nothing(
+    make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     arena, log, reported = make_arena(), list[Request](), list[Progress]()
     with scripted_engines(arena, log, [], reported.append) as engines:
         result = run_arena(arena, engines)
@@ -44,9 +53,30 @@ def test_a_run_records_its_plan_and_what_each_stage_took(make_arena: MakeArena) 
     assert {one.stage for one in reported} == set(asked(run, "planned"))
     assert {one.stage: one.after > 0 for one in reported} == {stage: stage != "judge_votes" for stage in asked(run, "planned")}
     with scripted_engines(arena, [], []) as engines:
-        again = LastRun.model_validate(run_arena(arena, engines)["planned_and_actual"])
+        second = run_arena(arena, engines)
+    again = LastRun.model_validate(second["planned_and_actual"])
+    assert second["seconds"] == {}
+    repeated = ("rows", "ratings", "failed_checks", "warnings")
+    assert [second[name] for name in repeated] == [result[name] for name in repeated]
     assert (asked(again, "planned"), asked(again, "actual")) == ({}, {})
     assert again.start_seconds == run.start_seconds
+    changes_are_noticed(arena)
+
+
+def changes_are_noticed(arena: Arena) -> None:
+    """An arena that is up to date is no longer if an export or a partition is gone, nor known to be without records."""
+    assets, plan = arena_assets(Scope(arena)), planned(arena)
+    assert is_up_to_date(arena, assets, plan)
+    assert not is_up_to_date(arena, assets, [replace(plan[0], to_send=1)])
+    with dg.DagsterInstance.ephemeral() as another:
+        assert last_findings(assets, row_checks(Scope(arena)), another) == []
+    export = Path(arena.export.folder, "sft", "train.jsonl")
+    export.rename(export.with_name("moved"))
+    assert not is_up_to_date(arena, assets, plan)
+    export.with_name("moved").rename(export)
+    warehouse = open_warehouse(arena)
+    warehouse.invalidate("answers", {arena.roster[0]: warehouse.partitions("answers")[arena.roster[0]]})
+    assert not is_up_to_date(arena, assets, plan)
 
 
 @pytest.mark.usefixtures("memory_instance")

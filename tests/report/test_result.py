@@ -72,6 +72,12 @@ def test_the_screen_says_what_came_out_what_it_cost_and_what_to_do_next() -> Non
     assert "warrior show arena.yaml 1f1f1f1f1f1f" in shown
 
 
+def test_a_run_that_made_nothing_says_so_instead_of_a_table_of_costs() -> None:
+    shown = show("Sort a list.", stages={}, seconds={})
+    assert "everything was up to date: nothing was materialized, and no request was sent" in shown
+    assert "asked" not in shown
+
+
 def test_large_costs_fit_eighty_columns() -> None:
     on = output.plain_console(file=io.StringIO(), width=80)
     large = dict.fromkeys(COST, 123_456_789)

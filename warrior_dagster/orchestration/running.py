@@ -12,6 +12,7 @@ import dagster as dg
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
+from warrior_dagster.materialization.dagster_internals import graph_of_assets
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
 from warrior_dagster.materialization.staleness import table_of
 from warrior_dagster.materialization.table import Table, open_warehouse
@@ -19,10 +20,12 @@ from warrior_dagster.orchestration.catalog import SCHEMES, arena_assets, tables_
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
 from warrior_dagster.orchestration.failures import BEFORE_ITS_FIRST_STEP, failed, failure_reasons, name_of
-from warrior_dagster.orchestration.upcoming_work import ranges
+from warrior_dagster.orchestration.upcoming_work import Upcoming, ranges
 from warrior_dagster.planning.cost import PlanLine, lines, measures_of
 from warrior_dagster.planning.last_run import LastRun, Use, run_begins, write_last_run
 from warrior_dagster.planning.plan import walk
+from warrior_dagster.report.assets import FILE as REPORT
+from warrior_dagster.stages.export.files import FILES
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
@@ -50,7 +53,8 @@ class RunFailed(RuntimeError):
 
 
 def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
-    """Materialize everything; returns the summary that `warrior run --json` prints. Raises RunFailed.
+    """Materialize everything, unless all of it is up to date; returns the summary that `warrior run --json` prints. Raises
+    RunFailed.
 
     Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them; what they take is recorded beside what
     was planned, in the warehouse.
@@ -60,7 +64,9 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     record, engines.seconds_ahead = run_begins(arena, plan), seconds_by_stage(plan)
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
-        for scheme in SCHEMES:
+        if found := last_findings(assets, row_checks(Scope(arena)), instance) if is_up_to_date(arena, assets, plan) else []:
+            add_findings(summary, found)
+        for scheme in () if found else SCHEMES:
             names = {one.name for one in tables_of(arena) if one.partitioned_by == scheme}
             members = [asset for asset in assets if table_of(asset.key) in names]
             try:
@@ -70,6 +76,24 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     record.finished = datetime.now(UTC)
     write_last_run(arena, record)
     return as_json(arena, summary, engines) | {"planned_and_actual": record.model_dump(mode="json")}
+
+
+def is_up_to_date(arena: Arena, assets: list[dg.AssetsDefinition], plan: Iterable[PlanLine]) -> bool:
+    """Whether a run would change nothing: no request is left, no partition missing or out of date, and each export exists."""
+    folder, warehouse = Path(arena.export.folder), open_warehouse(arena)
+    files = [folder / REPORT, *(folder / kind / name for kind in arena.export.formats for name in FILES.values())]
+    work = Upcoming(Scope(arena), graph_of_assets(assets), warehouse).work()
+    return not any(line.to_send for line in plan) and all(map(Path.exists, files)) and next(work, None) is None
+
+
+def last_findings(
+    assets: list[dg.AssetsDefinition], checks: list[dg.AssetChecksDefinition], instance: dg.DagsterInstance
+) -> list[dg.AssetCheckEvaluation]:
+    """What each check found last; none if one never ran in this instance."""
+    keys = [key for one in (*assets, *checks) for key in one.check_keys]
+    found = [record.evaluation for record in instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).values()]
+    evaluations = [one for one in found if one]
+    return evaluations if len(evaluations) == len(keys) else []
 
 
 def planned(arena: Arena) -> list[PlanLine]:
@@ -181,7 +205,7 @@ def runner(
         for stats in instance.get_run_step_stats(result.run_id):
             if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
                 summary.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
-        add_findings(summary, result)
+        add_findings(summary, result.get_asset_check_evaluations())
 
     return run
 
@@ -200,9 +224,9 @@ def add_costs(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
             summary.stages[table_of(event.materialization.asset_key)] = {name: values[name] for name in COSTS}
 
 
-def add_findings(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
-    """Add the findings of a run's checks."""
-    for check in result.get_asset_check_evaluations():
+def add_findings(summary: RunSummary, checks: Iterable[dg.AssetCheckEvaluation]) -> None:
+    """Add the findings of checks."""
+    for check in checks:
         name = name_of(check)
         if failed(check):
             summary.failed_checks.append(name)

@@ -130,5 +130,8 @@ def total(uses: dict[str, Use]) -> Use:
 def row(name: str, planned: Use, actual: Use, on_gpus: bool) -> tuple[str, ...]:
     """A row of the comparison."""
     counts = [narrow(getattr(one, field)) for field in ("completions", "completion_tokens") for one in (planned, actual)]
-    taken = [hours(one.gpu_hours) if on_gpus else duration(one.gpu_hours * 3600) for one in (planned, actual)]
-    return (name, *counts, *taken)
+
+    def time(taken: float | None) -> str:
+        return hours(taken) if on_gpus or taken is None else duration(taken * 3600)
+
+    return (name, *counts, time(planned.gpu_hours), time(actual.gpu_hours))
