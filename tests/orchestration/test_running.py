@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import dagster as dg
+import polars as pl
 import pytest
 
 from tests.conftest import scripted_engines
@@ -15,8 +15,7 @@ from warrior_dagster.inference.request import Request
 from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.catalog import arena_assets
-from warrior_dagster.orchestration.checks.row_checks import row_checks
-from warrior_dagster.orchestration.running import RunFailed, is_up_to_date, last_findings, planned, run_arena
+from warrior_dagster.orchestration.running import RunFailed, is_up_to_date, planned, run_arena, state
 from warrior_dagster.planning.last_run import LastRun, read_last_run
 
 MakeArena = Callable[..., Arena]
@@ -54,29 +53,30 @@ def test_a_run_records_its_plan_and_what_each_stage_took_and_a_second_one_makes_
     assert {one.stage: one.after > 0 for one in reported} == {stage: stage != "judge_votes" for stage in asked(run, "planned")}
     with scripted_engines(arena, [], []) as engines:
         second = run_arena(arena, engines)
-    again = LastRun.model_validate(second["planned_and_actual"])
-    assert second["seconds"] == {}
+    assert (second["up_to_date"], second["seconds"]) == (True, {})
     repeated = ("rows", "ratings", "failed_checks", "warnings")
     assert [second[name] for name in repeated] == [result[name] for name in repeated]
-    assert (asked(again, "planned"), asked(again, "actual")) == ({}, {})
-    assert again.start_seconds == run.start_seconds
-    changes_are_noticed(arena)
+    assert read_last_run(arena) == run
+    everything_that_would_change_a_row_is_noticed(arena, run)
 
 
-def changes_are_noticed(arena: Arena) -> None:
-    """An arena that is up to date is no longer if an export or a partition is gone, nor known to be without records."""
-    assets, plan = arena_assets(Scope(arena)), planned(arena)
-    assert is_up_to_date(arena, assets, plan)
-    assert not is_up_to_date(arena, assets, [replace(plan[0], to_send=1)])
-    with dg.DagsterInstance.ephemeral() as another:
-        assert last_findings(assets, row_checks(Scope(arena)), another) == []
+def everything_that_would_change_a_row_is_noticed(arena: Arena, last: LastRun) -> None:
+    """From an arena that is up to date on: a setting, an export, a request to send, a failed one, a partition that is gone."""
+    assets, plan, warehouse = arena_assets(Scope(arena)), planned(arena), open_warehouse(arena)
+    assert is_up_to_date(arena, assets, plan, last)
+    stricter = arena.model_copy(update={"engine": arena.engine.model_copy(update={"max_abstention_rate": 0.01})})
+    assert not is_up_to_date(stricter, assets, plan, last)
+    assert not is_up_to_date(arena, assets, [replace(plan[0], to_send=1)], last)
     export = Path(arena.export.folder, "sft", "train.jsonl")
     export.rename(export.with_name("moved"))
-    assert not is_up_to_date(arena, assets, plan)
+    assert not is_up_to_date(arena, assets, plan, last)
     export.with_name("moved").rename(export)
-    warehouse = open_warehouse(arena)
-    warehouse.invalidate("answers", {arena.roster[0]: warehouse.partitions("answers")[arena.roster[0]]})
-    assert not is_up_to_date(arena, assets, plan)
+    ann = arena.roster[0]
+    answers = warehouse.read("answers", [ann])
+    warehouse.write("answers", ann, answers.drop("partition").with_columns(error=pl.lit("HTTP 500")))
+    assert not is_up_to_date(arena, assets, plan, last.model_copy(update={"left": state(arena)}))
+    warehouse.invalidate("answers", {ann: warehouse.partitions("answers")[ann]})
+    assert not is_up_to_date(arena, assets, plan, last)
 
 
 @pytest.mark.usefixtures("memory_instance")

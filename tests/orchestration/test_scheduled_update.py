@@ -134,7 +134,6 @@ def test_each_window_stays_within_its_budget_and_says_what_does_not_fit(server: 
     assert all("completions that are left" in reason and "tables wait for others" in reason for reason in reasons[:-1])
 
 
-@pytest.mark.long
 def test_each_window_starts_at_most_so_many_matchups(server: Server, make_arena: MakeArena) -> None:
     arena = make_arena(schedule={"matchups": 2})
     started, reason = server.window(arena)

@@ -74,7 +74,6 @@ def test_arenas_that_would_overwrite_each_other_s_exports_are_refused(files: lis
         definitions.definitions_of_files(files)
 
 
-@pytest.mark.long
 def test_arenas_of_one_warehouse_share_completions_but_no_rows(files: list[Path]) -> None:
     first, second = (load_arena(file) for file in files)
     sent: dict[str, list[Request]] = {}

@@ -57,7 +57,7 @@ def test_rows_of_a_competitor_that_the_file_does_not_list_are_named(write: Write
     assert unlisted_competitors(arena) == []
     open_warehouse(arena).write("mined_instructions", "dan", pl.DataFrame({"row_id": ["x"]}))
     (line,) = unlisted_competitors(arena)
-    assert line.startswith("competitors: the warehouse has rows of dan too")
+    assert line.startswith("competitors: the warehouse has rows of dan, which")
 
 
 @pytest.mark.parametrize("beside", ["file", "us"])

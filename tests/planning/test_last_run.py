@@ -17,7 +17,7 @@ def test_a_run_begins_with_its_plan_by_stage_and_keeps_measured_starts(make_aren
     assert read_last_run(arena) is None
     first = run_begins(arena, [line("org/a"), line("org/b")])
     assert first.planned == {
-        "answers": Use(completions=3000, prompt_tokens=1_200_000, completion_tokens=3_400_000, gpu_hours=2.1)
+        "answers": Use(completions=3000, prompt_tokens=1_200_000, completion_tokens=3_400_000, gpu_hours=2.1, seconds=7_560)
     }
     assert read_last_run(arena) == first
     first.actual = {"answers": Use(completions=10)}
@@ -28,9 +28,10 @@ def test_a_run_begins_with_its_plan_by_stage_and_keeps_measured_starts(make_aren
     assert [file.name for file in Path(arena.warehouse).iterdir()] == [f"last_run.{arena.name}.json"]
 
 
-def test_hours_that_one_model_lacks_are_unknown_for_its_stage(make_arena: MakeArena) -> None:
+def test_times_that_one_model_lacks_are_unknown_for_its_stage(make_arena: MakeArena) -> None:
     run = run_begins(make_arena(), [line("org/a"), line("org/b", None, None)])
     assert run.planned["answers"].gpu_hours is None
+    assert run.planned["answers"].seconds is None
     assert run.planned["answers"].completions == 3000
 
 

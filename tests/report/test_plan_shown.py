@@ -93,7 +93,7 @@ def test_planned_stands_beside_actual_for_each_stage_that_asked() -> None:
 
 
 def test_the_times_of_a_run_without_gpus_fit_eighty_columns() -> None:
-    use = Use(completions=123_456, completion_tokens=123_456_789, gpu_hours=0.4)
+    use = Use(completions=123_456, completion_tokens=123_456_789, gpu_hours=9.0, seconds=1_440)
     run = LastRun(started=STARTED, finished=STARTED, planned={"instruction_difficulty": use}, actual={"judge_votes": use})
     show_last_run(on := output.plain_console(file=io.StringIO(), width=80), run, on_gpus=False)
     shown = printed(on)

@@ -37,7 +37,7 @@ def show(text: str, **changed: Any) -> str:
     """What is printed of a run whose best row and paths are `text`."""
     ratings = [{"competitor": name, "rating": 1000.0, "low": 900.0, "high": 1100.0, **COUNTS} for name in ("a", "b")]
     found: dict[str, Any] = {"ratings": ratings, "ratings_before": {"a": 990.0}, "exports": {"sft": text}, "warehouse": text}
-    found |= {"planned_and_actual": {"planned": {"answers": {"completions": 9}}}}
+    found |= {"planned_and_actual": {"planned": {"answers": {"completions": 9}}}, "up_to_date": False}
     found |= {"stages": {"answers": COST}, "seconds": {"answers": 12.4, "elo_ratings": 1.0}} | changed
     arena, tables = Arena.model_construct(name="small", competitors=()), Tables(text)
     on = console()
@@ -73,7 +73,7 @@ def test_the_screen_says_what_came_out_what_it_cost_and_what_to_do_next() -> Non
 
 
 def test_a_run_that_made_nothing_says_so_instead_of_a_table_of_costs() -> None:
-    shown = show("Sort a list.", stages={}, seconds={})
+    shown = show("Sort a list.", stages={}, seconds={}, up_to_date=True)
     assert "everything was up to date: nothing was materialized, and no request was sent" in shown
     assert "asked" not in shown
 

@@ -65,7 +65,7 @@ def check(file: ArenaFile) -> None:
 
 @app.command(cls=ArenaCommand)
 def run(file: ArenaFile, as_json: AsJson = False) -> None:
-    """Materialize the whole graph of an arena, as the UI would."""
+    """Materialize the whole graph of an arena, as the UI would; nothing if all of it is up to date."""
     arena = ready(file)
     from warrior_dagster.orchestration.running import run_arena
 

@@ -1,9 +1,11 @@
 """Materializing a whole arena in one process: a run each for competitors, matchups and the rest; engines stay loaded."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +16,25 @@ from warrior_dagster.inference.engines import Engines
 from warrior_dagster.inference.ledger.reader import LedgerReader
 from warrior_dagster.materialization.dagster_internals import graph_of_assets
 from warrior_dagster.materialization.partitions import RANGE_END_TAG, RANGE_START_TAG, Scope
-from warrior_dagster.materialization.staleness import table_of
+from warrior_dagster.materialization.staleness import stale_partitions, table_of
 from warrior_dagster.materialization.table import Table, open_warehouse
 from warrior_dagster.orchestration.catalog import SCHEMES, arena_assets, tables_of
 from warrior_dagster.orchestration.checks.row_checks import row_checks
 from warrior_dagster.orchestration.definitions import arena_resources
 from warrior_dagster.orchestration.failures import BEFORE_ITS_FIRST_STEP, failed, failure_reasons, name_of
-from warrior_dagster.orchestration.upcoming_work import Upcoming, ranges
+from warrior_dagster.orchestration.upcoming_work import ranges
 from warrior_dagster.planning.cost import PlanLine, lines, measures_of
-from warrior_dagster.planning.last_run import LastRun, Use, run_begins, write_last_run
+from warrior_dagster.planning.last_run import LastRun, Use, read_last_run, run_begins, write_last_run
 from warrior_dagster.planning.plan import walk
 from warrior_dagster.report.assets import FILE as REPORT
 from warrior_dagster.stages.export.files import FILES
 from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
-COSTS = ("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts", "gpu_hours")
+COSTS = (
+    *("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts", "gpu_hours"),
+    "seconds_asking",
+)
 """The metadata of a materialization that a summary repeats."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -46,6 +51,8 @@ class RunSummary:
     warnings: list[str] = field(default_factory=list)
     """The findings of checks of severity WARN."""
     stopped: str = ""
+    up_to_date: bool = False
+    """Whether nothing was left to make; the findings are then those of the last run."""
 
 
 class RunFailed(RuntimeError):
@@ -59,41 +66,47 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
     Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them; what they take is recorded beside what
     was planned, in the warehouse.
     """
-    assets, summary = arena_assets(Scope(arena)), RunSummary(ratings_before=ratings_of(open_warehouse(arena)))
-    plan = planned(arena)
+    assets, plan, last = arena_assets(Scope(arena)), planned(arena), read_last_run(arena)
+    summary = RunSummary(ratings_before=ratings_of(open_warehouse(arena)))
+    if last and is_up_to_date(arena, assets, plan, last):
+        summary.up_to_date, summary.failed_checks, summary.warnings = True, last.failed_checks, last.warnings
+        return as_json(arena, summary, engines)
     record, engines.seconds_ahead = run_begins(arena, plan), seconds_by_stage(plan)
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
-        if found := last_findings(assets, row_checks(Scope(arena)), instance) if is_up_to_date(arena, assets, plan) else []:
-            add_findings(summary, found)
-        for scheme in () if found else SCHEMES:
+        for scheme in SCHEMES:
             names = {one.name for one in tables_of(arena) if one.partitioned_by == scheme}
             members = [asset for asset in assets if table_of(asset.key) in names]
             try:
                 run(members, full_range(members[0]))
             finally:
                 took(arena, record, summary, engines)
-    record.finished = datetime.now(UTC)
+    record.finished, record.left = datetime.now(UTC), state(arena)
+    record.failed_checks, record.warnings = summary.failed_checks, summary.warnings
     write_last_run(arena, record)
     return as_json(arena, summary, engines) | {"planned_and_actual": record.model_dump(mode="json")}
 
 
-def is_up_to_date(arena: Arena, assets: list[dg.AssetsDefinition], plan: Iterable[PlanLine]) -> bool:
-    """Whether a run would change nothing: no request is left, no partition missing or out of date, and each export exists."""
-    folder, warehouse = Path(arena.export.folder), open_warehouse(arena)
+def is_up_to_date(arena: Arena, assets: list[dg.AssetsDefinition], plan: Iterable[PlanLine], last: LastRun) -> bool:
+    """Whether a run would change nothing: arena and rows are as the last run left them, no request is left or failed, nothing
+    is out of date, and each export exists.
+    """
+    folder, warehouse, graph = Path(arena.export.folder), open_warehouse(arena), graph_of_assets(assets)
     files = [folder / REPORT, *(folder / kind / name for kind in arena.export.formats for name in FILES.values())]
-    work = Upcoming(Scope(arena), graph_of_assets(assets), warehouse).work()
-    return not any(line.to_send for line in plan) and all(map(Path.exists, files)) and next(work, None) is None
+    return (
+        last.left == state(arena)
+        and not any(line.to_send for line in plan)
+        and all(map(Path.exists, files))
+        and not any(stale_partitions(Scope(arena), graph, asset.key, warehouse) for asset in assets)
+        and not failed_requests(arena)
+    )
 
 
-def last_findings(
-    assets: list[dg.AssetsDefinition], checks: list[dg.AssetChecksDefinition], instance: dg.DagsterInstance
-) -> list[dg.AssetCheckEvaluation]:
-    """What each check found last; none if one never ran in this instance."""
-    keys = [key for one in (*assets, *checks) for key in one.check_keys]
-    found = [record.evaluation for record in instance.event_log_storage.get_latest_asset_check_execution_by_key(keys).values()]
-    evaluations = [one for one in found if one]
-    return evaluations if len(evaluations) == len(keys) else []
+def state(arena: Arena) -> str:
+    """A hash over an arena's values and the rows of all its tables."""
+    warehouse = open_warehouse(arena)
+    rows = {table.name: warehouse.partitions(table.name) for table in tables_of(arena)}
+    return sha256(f"{arena.model_dump_json()}{json.dumps(rows, sort_keys=True)}".encode()).hexdigest()[:32]
 
 
 def planned(arena: Arena) -> list[PlanLine]:
@@ -121,6 +134,7 @@ def took(arena: Arena, record: LastRun, summary: RunSummary, engines: Engines) -
             prompt_tokens=own["prompt_tokens"],
             completion_tokens=own["completion_tokens"],
             gpu_hours=own["gpu_hours"],
+            seconds=own["seconds_asking"],
         )
         for table, own in summary.stages.items()
     }
@@ -205,7 +219,7 @@ def runner(
         for stats in instance.get_run_step_stats(result.run_id):
             if stats.start_time and stats.end_time and stats.step_key in made:  # the others are checks
                 summary.seconds[stats.step_key] += round(stats.end_time - stats.start_time, 3)
-        add_findings(summary, result.get_asset_check_evaluations())
+        add_findings(summary, result)
 
     return run
 
@@ -224,9 +238,9 @@ def add_costs(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
             summary.stages[table_of(event.materialization.asset_key)] = {name: values[name] for name in COSTS}
 
 
-def add_findings(summary: RunSummary, checks: Iterable[dg.AssetCheckEvaluation]) -> None:
-    """Add the findings of checks."""
-    for check in checks:
+def add_findings(summary: RunSummary, result: dg.ExecuteInProcessResult) -> None:
+    """Add the findings of a run's checks."""
+    for check in result.get_asset_check_evaluations():
         name = name_of(check)
         if failed(check):
             summary.failed_checks.append(name)
@@ -263,6 +277,7 @@ def as_json(arena: Arena, summary: RunSummary, engines: Engines) -> dict[str, An
         "failed_checks": summary.failed_checks,
         "warnings": summary.warnings,
         "stopped": summary.stopped,
+        "up_to_date": summary.up_to_date,
         "ratings_before": summary.ratings_before,
         "ratings": [] if ratings is None else ratings.drop("row_id", "partition").to_dicts(),
         "exports": {kind: str(Path(arena.export.folder) / kind) for kind in arena.export.formats},

@@ -114,13 +114,13 @@ def shared_warehouse(arena: Arena, file: Path) -> list[str]:
 
 
 def unlisted_competitors(arena: Arena) -> list[str]:
-    """A line if the warehouse has rows of competitors of this arena that its file does not list."""
+    """A line if the warehouse has rows of competitors of this arena that its file does not list; none in an object store."""
     if owner_of(arena.warehouse) is None:
         return []
     mined = open_warehouse(arena).partitions(mined_instructions.name)
     names = ", ".join(name for name in mined if name not in arena.roster)
-    kept = "they are kept, and are in no table that is materialized now"
-    return [f"competitors: the warehouse has rows of {names} too, which this file does not list: {kept}"] if names else []
+    kept = "they are kept, and nothing is made from them"
+    return [f"competitors: the warehouse has rows of {names}, which this file does not list: {kept}"] if names else []
 
 
 def neighbours(file: Path) -> list[Path]:

@@ -1,4 +1,6 @@
-"""What a run planned at its start and what it took, stage by stage: one small file in the warehouse, of the last run only."""
+"""What a run planned at its start, what it took stage by stage, and what its checks found: one small file in the warehouse, of
+the last run that made anything.
+"""
 
 import os
 from collections.abc import Iterable
@@ -25,15 +27,21 @@ class Use(BaseModel):
     completion_tokens: int = 0
     gpu_hours: float | None = 0.0
     """With engine starts; None if no speed was known."""
+    seconds: float | None = 0.0
+    """The same for each model, and also for services, which take no GPU of ours."""
 
     def plus(self, other: Self) -> "Use":
         """Both together."""
-        hours = None if self.gpu_hours is None or other.gpu_hours is None else self.gpu_hours + other.gpu_hours
+
+        def both(one: float | None, another: float | None) -> float | None:
+            return None if one is None or another is None else one + another
+
         return Use(
             completions=self.completions + other.completions,
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
-            gpu_hours=hours,
+            gpu_hours=both(self.gpu_hours, other.gpu_hours),
+            seconds=both(self.seconds, other.seconds),
         )
 
 
@@ -48,6 +56,11 @@ class LastRun(BaseModel):
     actual: dict[str, Use] = {}
     start_seconds: dict[str, float] = {}
     """The mean seconds of an engine start, by model; those of earlier runs stay until a model is started again."""
+    left: str = ""
+    """A hash over the arena and its rows as a finished run left them."""
+    failed_checks: list[str] = []
+    warnings: list[str] = []
+    """The findings of checks of severity WARN."""
 
 
 def run_begins(arena: Arena, plan: Iterable["PlanLine"]) -> LastRun:
@@ -59,6 +72,7 @@ def run_begins(arena: Arena, plan: Iterable["PlanLine"]) -> LastRun:
             prompt_tokens=line.prompt_tokens,
             completion_tokens=line.completion_tokens,
             gpu_hours=line.gpu_hours,
+            seconds=line.seconds,
         )
         planned[line.stage] = planned.get(line.stage, Use()).plus(use)
     run = LastRun(started=datetime.now(UTC), planned=planned, start_seconds=before.start_seconds if before else {})
@@ -67,7 +81,7 @@ def run_begins(arena: Arena, plan: Iterable["PlanLine"]) -> LastRun:
 
 
 def read_last_run(arena: Arena) -> LastRun | None:
-    """The record of the last run; None without one, or if it cannot be read: it is a comparison, and nothing depends on it."""
+    """The record of the last run; None without one, or if it cannot be read: then a run makes everything again."""
     try:
         return LastRun.model_validate_json(path_of(arena).read_text("utf-8"))
     except (OSError, ValidationError, UnicodeDecodeError):

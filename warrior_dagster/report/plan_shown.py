@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from warrior_dagster.config.messages import visible
-from warrior_dagster.planning.cost import PlanLine, as_row
+from warrior_dagster.planning.cost import PlanLine
 from warrior_dagster.planning.last_run import LastRun, Use
 from warrior_dagster.planning.quantities import compact, duration, hours, listed, money
 from warrior_dagster.planning.runs import RunsLine
@@ -44,13 +44,9 @@ def compact_table(title: str, columns: Sequence[str], footers: Sequence[str]) ->
 
 def show_plan(console: Console, lines: Sequence[PlanLine], total: dict[str, Any], on_gpus: bool = True) -> None:
     """A plan as a table, and how its numbers are estimated. Without GPUs, hours are the time of this machine."""
-
-    def time(of: Any) -> str:
-        return hours(of["gpu_hours"]) if on_gpus else duration(of["seconds"])
-
     priced = any(line.cost is not None for line in lines)
     names = ["stage", "paid", "to ask", "of it\nestimated", "tokens\nin", "tokens\nout", "GPU\nhours" if on_gpus else "time"]
-    footers = ["all", *(narrow(total[name]) for name in COUNTS), time(total)]
+    footers = ["all", *(narrow(total[name]) for name in COUNTS), time(total["gpu_hours"], total["seconds"], on_gpus)]
     if priced:
         names, footers = [*names, "cost"], [*footers, money(total["cost"])]
     table = compact_table("Plan", names, footers)
@@ -58,8 +54,8 @@ def show_plan(console: Console, lines: Sequence[PlanLine], total: dict[str, Any]
         table.add_row(Text(visible(Path(model).name), style="bold"))
         for line in (line for line in lines if line.model == model):
             numbers = (narrow(getattr(line, name)) for name in COUNTS)
-            taken = [time(as_row(line)), *([money(line.cost)] if priced else [])] if line.to_send else []
-            table.add_row(line.stage, *numbers, *taken)
+            taken = [time(line.gpu_hours, line.seconds, on_gpus), *([money(line.cost)] if priced else [])]
+            table.add_row(line.stage, *numbers, *(taken if line.to_send else []))
     console.print(table)
     if total["to_send"]:
         console.print(MEANING, soft_wrap=True)
@@ -130,8 +126,9 @@ def total(uses: dict[str, Use]) -> Use:
 def row(name: str, planned: Use, actual: Use, on_gpus: bool) -> tuple[str, ...]:
     """A row of the comparison."""
     counts = [narrow(getattr(one, field)) for field in ("completions", "completion_tokens") for one in (planned, actual)]
+    return (name, *counts, *(time(one.gpu_hours, one.seconds, on_gpus) for one in (planned, actual)))
 
-    def time(taken: float | None) -> str:
-        return hours(taken) if on_gpus or taken is None else duration(taken * 3600)
 
-    return (name, *counts, time(planned.gpu_hours), time(actual.gpu_hours))
+def time(gpu_hours: float | None, seconds: float | None, on_gpus: bool) -> str:
+    """GPU hours, or where there are no GPUs the time."""
+    return hours(gpu_hours) if on_gpus else duration(seconds)

@@ -36,10 +36,10 @@ def show_result(
     if best:
         (made,) = lineage.lineages(arena, warehouse, ledger, [best["instruction_id"]])
         show_row(console, all_visible(best), all_visible(made))
-    if result["seconds"]:
-        show_costs(console, result["stages"], result["seconds"], (result.get("planned_and_actual") or {}).get("planned", {}))
-    else:
+    if result["up_to_date"]:
         console.print("everything was up to date: nothing was materialized, and no request was sent", soft_wrap=True)
+    else:
+        show_costs(console, result["stages"], result["seconds"], (result.get("planned_and_actual") or {}).get("planned", {}))
     for kind, path in result["exports"].items():
         console.print(f"{kind}: {path}", soft_wrap=True)
     console.print(f"tables and ledger: {result['warehouse']}", soft_wrap=True)
