@@ -9,6 +9,7 @@ from warrior_dagster.report.why import reasons
 
 def answer(competitor: str, gold: bool = False, **values: Any) -> dict[str, Any]:
     blank = dict.fromkeys(("decided_by", "agreement", "sample", "settled_by", "own_agreement", "least_like", "least_agreement"))
+    blank |= {"local_part": None, "answer": f"answer of {competitor}"}
     return {"competitor": competitor, "gold": gold, "opponents": 2, "samples": [], **blank, **values}
 
 
@@ -68,6 +69,14 @@ def test_where_no_evidence_decided_it_says_so_and_what_becomes_of_it(decided_by:
     assert first == f"No evidence put ann first, only {because}."
     assert second.startswith("It is in no data set: what no evidence put first")
     assert reasons(one, "keep")[1] == "It is exported anyway (export.undecided: keep)."
+
+
+def test_another_answer_that_did_as_well_in_the_battles_is_named() -> None:
+    first = answer("ann", gold=True, decided_by="behaviour", local_part=1.5)
+    same_text = answer("cyd", local_part=1.5, answer="answer of ann")
+    (_, why) = reasons(lineage(first, answer("bob", local_part=1.5), same_text, answer("dan", local_part=0.0)), "leave_out")
+    assert why == "bob did as well in the battles, so the rating of its competitor, or its length, put ann first."
+    assert len(reasons(lineage(first, same_text, answer("dan", local_part=0.0)), "leave_out")) == 1
 
 
 def test_an_answer_without_opponents_won_without_a_decision() -> None:

@@ -114,7 +114,9 @@ def evidence(arena: Arena, rows: Rows, weights: Mapping[str, float]) -> dict[str
             **picked(row, "competitor", "answer", "reasoning", "status", "completion_key"),
             **picked(row, "sample", "settled_by", "least_like", "least_agreement"),
             "own_agreement": row.get("agreement"),
-            **picked(scores.get(row["competitor"], {}), "score", "rank", "gold", "opponents", "decided_by", "agreement"),
+            **picked(
+                scores.get(row["competitor"], {}), "score", "local_part", "rank", "gold", "opponents", "decided_by", "agreement"
+            ),
             "samples": samples(row, rows.get("answer_samples", [])),
         }
         for row in rows.get("answers", [])

@@ -7,6 +7,7 @@ from warrior_dagster.config.battles import BEHAVIOUR, EXECUTION, LENGTH, OPINION
 from warrior_dagster.stages.battles.samples.settling import FIRST_SAMPLE
 from warrior_dagster.stages.battles.sandbox_runs import NEEDS_MODULE
 from warrior_dagster.stages.battles.unit_tests.execution import ABSTAINED, PASSED
+from warrior_dagster.stages.ratings.deciding import WITHIN
 
 NAMES = {OPINION: "opinions of judges", EXECUTION: "tests", BEHAVIOUR: "what the answers return"}
 """The kinds of evidence as the report calls them."""
@@ -33,6 +34,7 @@ def reasons(one: Mapping[str, Any], undecided: str) -> list[str]:
     details = "; ".join(part for part in said if part)
     return [
         decision(first) + (f" {details[0].upper()}{details[1:]}." if details else ""),
+        *tied(first, others),
         *exported(first, undecided),
         *judges(one["judges"]),
         *(settled(answer) for answer in one["answers"] if len(answer["samples"]) > 1),
@@ -47,6 +49,16 @@ def decision(first: Mapping[str, Any]) -> str:
     if decided_by in ONLY:
         return f"No evidence put {name} first, only {ONLY[decided_by]}."
     return f"{name} won: decided by {NAMES[decided_by]}." if decided_by in NAMES else f"{name} won."
+
+
+def tied(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Which other answers did as well in their battles, so that something else put the first one before them."""
+    if first["decided_by"] not in NAMES or first["local_part"] is None:
+        return []
+    equal = [one for one in others if one["local_part"] is not None and one["local_part"] >= first["local_part"] - WITHIN]
+    names = " and ".join(one["competitor"] for one in equal if one["answer"] != first["answer"])
+    then = f"so the rating of its competitor, or its length, put {first['competitor']} first"
+    return [f"{names} did as well in the battles, {then}."] if names else []
 
 
 def exported(first: Mapping[str, Any], undecided: str) -> list[str]:
