@@ -183,7 +183,7 @@ def test_a_finished_arena_s_plan_sends_nothing_and_a_retry_has_nothing_to_do(fir
     "selection",
     [
         ["mined_instructions", "--partition", "careful"],
-        ["judge_votes", "--partition", "bold__careful"],
+        ["judge_votes", "--partition", "terse__careful"],
         ["elo_ratings"],
         ["arena_plan"],
     ],

@@ -11,7 +11,7 @@ from warrior_dagster.sandbox.isolation import ISOLATING_LEVELS, IsolationError, 
 from warrior_dagster.sandbox.pool import Observation, ObservedProgram, observe_all, observe_in
 from warrior_dagster.sandbox.probing import best_level, probe
 
-LIMITS = ResourceLimits(seconds=1.0, memory=256 << 20, processes=16)
+LIMITS = ResourceLimits(seconds=2.0, memory=256 << 20, processes=16)
 LEVELS: tuple[Level, ...] = ("bubblewrap", "namespaces", "limits")
 GOOD = ObservedProgram("good", "def double(n):\n    return [n, n]", ("double(1)", "double('a')"))
 MARKER = f"observed-{os.getpid() % 10_000}"
@@ -100,7 +100,7 @@ def observed(level: Level, *programs: tuple[str, tuple[str, ...]]) -> list[Obser
     good, observations = list[Observation](), list[Observation]()
     for observation in observe_in(level, [*given, GOOD], LIMITS, 1):
         (good if observation.key == "good" else observations).append(observation)
-    assert {one.values for one in good} == {("[1, 1]", "['a', 'a']")}
+    assert {(one.outcomes, one.values) for one in good} == {(("returned", "returned"), ("[1, 1]", "['a', 'a']"))}
     assert [len(one.outcomes) for one in observations] == [len(calls) for _, calls in programs]
     assert [len(one.values) for one in observations] == [len(calls) for _, calls in programs]
     wait_for_end()
