@@ -93,7 +93,7 @@ def main() -> None:
             parser = partial(reworded, clean=cleaning.clean)
             setattr(sampling, "clean", parser)  # noqa: B010
             for record in (folder / "nothing").rglob("last_run.*.json"):
-                record.unlink()  # no version of code changes here, so the run would make nothing
+                record.unlink()  # a run cannot see that a function was replaced, and would make nothing
             measure("change the parser of what is mined", small_arena(folder / "nothing", serve), log)
 
 

@@ -74,7 +74,7 @@ def everything_that_would_change_a_row_is_noticed(arena: Arena, last: LastRun) -
     ann = arena.roster[0]
     answers = warehouse.read("answers", [ann])
     warehouse.write("answers", ann, answers.drop("partition").with_columns(error=pl.lit("HTTP 500")))
-    assert not is_up_to_date(arena, assets, plan, last.model_copy(update={"left": state(arena)}))
+    assert not is_up_to_date(arena, assets, plan, last.model_copy(update={"state": state(arena)}))
     warehouse.invalidate("answers", {ann: warehouse.partitions("answers")[ann]})
     assert not is_up_to_date(arena, assets, plan, last)
 

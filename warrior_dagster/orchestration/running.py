@@ -32,7 +32,12 @@ from warrior_dagster.stages.ratings.assets import elo_ratings
 from warrior_dagster.warehouse.tables import NEVER_MATERIALIZED, WHOLE, Warehouse
 
 COSTS = (
-    *("completions_sent", "completions_from_ledger", "prompt_tokens", "completion_tokens", "engine_starts", "gpu_hours"),
+    "completions_sent",
+    "completions_from_ledger",
+    "prompt_tokens",
+    "completion_tokens",
+    "engine_starts",
+    "gpu_hours",
     "seconds_asking",
 )
 """The metadata of a materialization that a summary repeats."""
@@ -81,7 +86,7 @@ def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
                 run(members, full_range(members[0]))
             finally:
                 took(arena, record, summary, engines)
-    record.finished, record.left = datetime.now(UTC), state(arena)
+    record.finished, record.state = datetime.now(UTC), state(arena)
     record.failed_checks, record.warnings = summary.failed_checks, summary.warnings
     write_last_run(arena, record)
     return as_json(arena, summary, engines) | {"planned_and_actual": record.model_dump(mode="json")}
@@ -91,13 +96,13 @@ def is_up_to_date(arena: Arena, assets: list[dg.AssetsDefinition], plan: Iterabl
     """Whether a run would change nothing: arena and rows are as the last run left them, no request is left or failed, nothing
     is out of date, and each export exists.
     """
-    folder, warehouse, graph = Path(arena.export.folder), open_warehouse(arena), graph_of_assets(assets)
+    scope, graph, warehouse, folder = Scope(arena), graph_of_assets(assets), open_warehouse(arena), Path(arena.export.folder)
     files = [folder / REPORT, *(folder / kind / name for kind in arena.export.formats for name in FILES.values())]
     return (
-        last.left == state(arena)
+        last.state == state(arena)
         and not any(line.to_send for line in plan)
         and all(map(Path.exists, files))
-        and not any(stale_partitions(Scope(arena), graph, asset.key, warehouse) for asset in assets)
+        and not any(stale_partitions(scope, graph, asset.key, warehouse) for asset in assets)
         and not failed_requests(arena)
     )
 

@@ -28,7 +28,7 @@ class Use(BaseModel):
     gpu_hours: float | None = 0.0
     """With engine starts; None if no speed was known."""
     seconds: float | None = 0.0
-    """The same for each model, and also for services, which take no GPU of ours."""
+    """The time that all models together took, engine starts included; None as above. Services take time and no GPU."""
 
     def plus(self, other: Self) -> "Use":
         """Both together."""
@@ -56,8 +56,8 @@ class LastRun(BaseModel):
     actual: dict[str, Use] = {}
     start_seconds: dict[str, float] = {}
     """The mean seconds of an engine start, by model; those of earlier runs stay until a model is started again."""
-    left: str = ""
-    """A hash over the arena and its rows as a finished run left them."""
+    state: str = ""
+    """A hash over the arena and its rows at the end of the run; empty until then."""
     failed_checks: list[str] = []
     warnings: list[str] = []
     """The findings of checks of severity WARN."""
