@@ -6,7 +6,7 @@ repeated.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ def make(arena: Arena, engines: Engines, tasks: pl.DataFrame, shown: str) -> Mad
     selected = selected_rows(arena, tasks)
     samples = answering.sample_rows(succeeded(answering.answer(arena, engines, selected, arena.roster, LOG)).rows)
     drawn = selected.with_columns(instruction=tasks[shown])
-    tests = pl.concat(draw_of_tests(arena, engines, drawn, number) for number in range(arena.execution.samples))
+    tests = drawn_tests(arena, engines, drawn)
     settings, limits = arena.execution, sandbox_runs.limits(arena.execution)
     found = pl.concat(inputs.inputs(own, settings.inputs) for own in tests.partition_by("draw"))
     run, observe = partial(run_all, limits=limits), partial(observe_all, limits=limits)
@@ -97,16 +97,24 @@ def selected_rows(arena: Arena, tasks: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def draw_of_tests(arena: Arena, engines: Engines, shown: pl.DataFrame, number: int) -> pl.DataFrame:
-    """The tests of one draw, sample `number` of each writer alone; rows of generation.SCHEMA with the column `draw`."""
+def drawn_tests(arena: Arena, engines: Engines, shown: pl.DataFrame) -> pl.DataFrame:
+    """The tests of all draws, sample n of each writer as draw n; rows of generation.SCHEMA with the column `draw`.
+
+    A writer's samples are one request, so that its prompt is computed once. Each draw is a suite of its own, with tests that
+    another draw may have too.
+    """
 
     def requests(writer: LoadedCompetitor) -> Iterator[Request]:
-        return (replace(one, samples=(number,)) for one in generation.requests(writer, shown, arena))
+        return generation.requests(writer, shown, arena)
 
-    progress = engines.progress("tests", len(shown) * len(arena.roster), LOG)
-    written = succeeded(dispatch(arena, engines, arena.roster, requests, generation.read, progress, "tests"))
-    rows = generation.suite_rows(written.rows, arena.execution.max_tests)
-    return pl.DataFrame(rows, schema=generation.SCHEMA).with_columns(draw=number)
+    samples, most = arena.execution.samples, arena.execution.max_tests
+    progress = engines.progress("tests", len(shown) * len(arena.roster) * samples, LOG)
+    written = succeeded(dispatch(arena, engines, arena.roster, requests, generation.read, progress, "tests")).rows
+    drawn = ([row for row in written if row["sample"] == number] for number in range(samples))
+    return pl.concat(
+        pl.DataFrame(generation.suite_rows(rows, most), schema=generation.SCHEMA).with_columns(draw=number)
+        for number, rows in enumerate(drawn)
+    )
 
 
 def kept(arena: Arena, name: str, schema: dict[str, Any], make_rows: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.planning.doubts import (
     doubts,
+    equal_competitors,
     equal_languages,
     folders_without_dot,
     misspelt_sets,
@@ -58,6 +59,20 @@ def test_rows_of_a_competitor_that_the_file_does_not_list_are_named(write: Write
     open_warehouse(arena).write("mined_instructions", "dan", pl.DataFrame({"row_id": ["x"]}))
     (line,) = unlisted_competitors(arena)
     assert line.startswith("competitors: the warehouse has rows of dan, which")
+
+
+def test_a_competitor_that_would_give_the_same_answers_as_an_earlier_one_is_named(write: Write) -> None:
+    plain = {"model": "org/ann", "revision": COMMIT}
+    served = {"serve": {"kind": "endpoint", "urls": ["http://localhost:8000"]}, "license": "mit"}
+    bolder = {"sampling": {"temperature": 1.2}}
+    others = [
+        {"name": "ann", **plain},
+        {"name": "bold", **plain, **bolder},
+        {"name": "bob", **plain, "system_prompt": "Be brief."},
+    ]
+    assert equal_competitors(load_arena(write(competitors=others))) == []
+    (line,) = equal_competitors(load_arena(write(competitors=[*others, {"name": "twin", **plain, **served}])))
+    assert line.startswith("competitors: ann and twin have the same model, prompt and sampling")
 
 
 @pytest.mark.parametrize("beside", ["file", "us"])

@@ -53,7 +53,7 @@ def lineage_of(text: str) -> dict[str, Any]:
             | {"gold": True, "decided_by": text}
         ],
         "votes": [
-            vote | {"reason": reason, "verdict": None, "p_left": None, "text": text, "completion_key": "k"}
+            vote | {"reason": reason, "verdict": None, "p_left": None, "p_right": None, "text": text} | {"completion_key": "k"}
             for reason in (text, "")
         ],
         "tests": [{"writer": "j", "test": text, "outcomes": {"a": text}}],
@@ -108,6 +108,23 @@ def test_the_reason_comes_before_the_answers_and_equal_values_of_the_best_are_ma
     assert cells == ["f(1)", "= 41", "7", "raised ValueError", "= 41"]
     (battle,) = [re.split(r"\s*│\s*", line)[1:-1] for line in shown.splitlines() if "b and a" in line]
     assert battle == ["b and a", "a", "execution", "25%", "50%"]
+
+
+def test_a_vote_names_the_answer_that_it_prefers_and_an_abstention_its_reason() -> None:
+    vote = {"judge": "judy", "left": "ann", "right": "bob", "evidence": "opinion", "order": "left_first", "text": "why"}
+    votes = [
+        vote | {"verdict": "right", "p_left": 0.25, "p_right": 0.75, "reason": "", "completion_key": "0123456789abcdef"},
+        vote | {"verdict": "tie", "p_left": 0.5, "p_right": 0.5, "reason": "", "completion_key": None},
+        vote | {"verdict": None, "p_left": None, "p_right": None, "reason": "cut off", "completion_key": None},
+    ]
+    terminal.show_lineage(on := console(), lineage_of("") | {"votes": votes})
+    rows = [re.split(r"\s{2,}", line.strip()) for line in printed(on).splitlines() if "ann and bob" in line]
+    of_judge = ["opinion left_first", "judy", "ann and bob"]
+    assert rows == [
+        [*of_judge, "bob 0.75", "why (completion 0123456789ab)"],
+        [*of_judge, "neither", "why"],
+        [*of_judge, "no vote", "cut off"],
+    ]
 
 
 MARKUP = "[bold]x[/bold] [link=http://x]y[/link] [/] :bug: \\[red]"

@@ -36,6 +36,7 @@ def doubts(arena: Arena, file: Path) -> list[str]:
         *misspelt_sets(arena),
         *shared_warehouse(arena, file),
         *unlisted_competitors(arena),
+        *equal_competitors(arena),
         *unfinished_folders(arena),
     ]
 
@@ -121,6 +122,20 @@ def unlisted_competitors(arena: Arena) -> list[str]:
     names = ", ".join(name for name in mined if name not in arena.roster)
     kept = "they are kept, and nothing is made from them"
     return [f"competitors: the warehouse has rows of {names}, which this file does not list: {kept}"] if names else []
+
+
+def equal_competitors(arena: Arena) -> list[str]:
+    """A line for each competitor that sends the same requests as an earlier one, so that it gives the same answers."""
+    first, lines = dict[str, str](), []
+    for one in arena.competitors:
+        unnamed = {"name": "", "license": None, "serve": None, "sampling": arena.answer_sampling(one)}
+        earlier = first.setdefault(one.model_copy(update=unnamed).model_dump_json(), one.name)
+        if earlier != one.name:
+            lines.append(
+                f"competitors: {earlier} and {one.name} have the same model, prompt and sampling, so they give the same answers"
+                " and all of their battles are ties; change one of them, or leave it out"
+            )
+    return lines
 
 
 def neighbours(file: Path) -> list[Path]:

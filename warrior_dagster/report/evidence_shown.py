@@ -3,8 +3,10 @@
 All texts of the lineage are visible already: none of them is obeyed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -16,14 +18,15 @@ LONGEST = 80
 
 
 def tables(one: Lineage) -> Iterator[Table]:
-    """The tables of a lineage; those without rows are left out, apart from votes."""
-    if one["outcomes"]:
-        yield battles(one)
-    yield votes(one)
+    """The tables of a lineage that have rows: what was run first, as anybody can check it, and then who voted how."""
     if one["tests"]:
         yield tests(one)
     if one["behaviours"]["inputs"]:
         yield behaviours(one)
+    if one["outcomes"]:
+        yield battles(one)
+    if one["votes"]:
+        yield votes(one)
 
 
 def battles(one: Lineage) -> Table:
@@ -38,14 +41,22 @@ def battles(one: Lineage) -> Table:
 
 def votes(one: Lineage) -> Table:
     """The votes of all kinds of evidence with their reasons."""
-    table = Table("judge", "left", "right", "order", "verdict", "for left", "text, or why it abstained", "completion")
+    table = Table("evidence", "judge", "battle", "prefers", "text, or reason", box=box.SIMPLE_HEAD, pad_edge=False)
     for vote in one["votes"]:
-        share = "" if vote["p_left"] is None else f"{vote['p_left']:.2f}"
+        kind = " ".join(filter(None, (vote["evidence"], vote["order"])))
         words = " ".join((vote["reason"] or vote["text"] or "").split())[:200]
-        order, verdict = vote["order"] or vote["evidence"], vote["verdict"] or vote["status"]
-        completion = (vote["completion_key"] or "")[:12]
-        table.add_row(vote["judge"], vote["left"], vote["right"], order, verdict, share, words, completion)
+        completion = f" (completion {vote['completion_key'][:12]})" if vote["completion_key"] else ""
+        table.add_row(kind, vote["judge"], f"{vote['left']} and {vote['right']}", preferred(vote), words + completion)
     return table
+
+
+def preferred(vote: Mapping[str, Any]) -> str:
+    """The answer that a vote prefers, with its share of the vote."""
+    shares = {"left": (vote["left"], vote["p_left"]), "right": (vote["right"], vote["p_right"])}
+    if vote["verdict"] in shares:
+        name, share = shares[vote["verdict"]]
+        return f"{name} {share:.2f}"
+    return "neither" if vote["verdict"] else "no vote"
 
 
 def tests(one: Lineage) -> Table:
