@@ -69,6 +69,17 @@ def test_the_model_s_own_generation_defaults_are_not_used() -> None:
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "3"
 
 
+def test_on_a_cpu_a_server_keeps_its_memory_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in vllm.KEEPING_MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    for on_cpu in (True, False):
+        monkeypatch.setattr(vllm, "on_cpu", lambda on_cpu=on_cpu: on_cpu)
+        assert ("MALLOC_MMAP_MAX_" in vllm.server_environment("/models/own", VllmServer())) is on_cpu
+    monkeypatch.setattr(vllm, "on_cpu", lambda: True)
+    monkeypatch.setenv("MALLOC_MMAP_MAX_", "7")
+    assert vllm.server_environment("/models/own", VllmServer())["MALLOC_MMAP_MAX_"] == "7"
+
+
 def test_a_server_tries_no_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     for reason, offline in (("it cannot be reached", True), ("", False)):

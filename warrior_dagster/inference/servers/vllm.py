@@ -87,9 +87,17 @@ def on_cpu() -> bool:
         return False
 
 
+KEEPING_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**28)}
+"""glibc gives no memory back to the system. Else each tensor is new pages: 16 % of the time of a 0.5B model, and 1 % with this."""
+
+
 def server_environment(model: str, settings: VllmServer) -> dict[str, str]:
-    """What it needs of our environment; on a CPU also the cache size, and all cores (vLLM reserves one by default)."""
+    """What it needs of our environment; on a CPU also the cache size, all cores (vLLM reserves one by default), and an
+    allocator that keeps memory.
+    """
     environment = passed_on(os.environ, model) | {"VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_NUM_OF_RESERVED_CPU": "0"}
+    if on_cpu():
+        environment = KEEPING_MEMORY | environment
     if settings.kv_cache_gib is not None:
         environment["VLLM_CPU_KVCACHE_SPACE"] = str(settings.kv_cache_gib)
     if not is_local(model) and hub.unreachable():
