@@ -66,6 +66,14 @@ def test_a_reason_is_there_once_with_what_it_is_about() -> None:
     assert reasons(lines) == [everywhere, f"a: {own}"]
 
 
+def test_models_whose_paths_end_alike_are_told_apart() -> None:
+    lines = [line("/new/coder", 1.0, 1.0, "speed: guessed"), line("/old/coder"), line("org/other")]
+    show_plan(on := console(), lines, totals(lines))
+    titles = {text.strip() for text in printed(on).splitlines()}
+    assert {"/new/coder", "/old/coder", "other"} <= titles
+    assert reasons(lines) == ["/new/coder: speed: guessed"]
+
+
 def test_runs_of_code_are_shown_with_their_time_or_that_it_is_unknown() -> None:
     known = RunsLine("execution_results", 5, 0, 0, 0.0, "")
     slow = RunsLine("execution_results", 0, 90, 60, 30.0, "expected: so far")

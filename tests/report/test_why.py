@@ -40,7 +40,7 @@ def test_the_first_sentence_says_what_decided_and_what_each_kind_of_evidence_say
         outcomes=[battle("ann", "bob", 0.6), battle("cyd", "ann", 0.7), battle("bob", "cyd", 1.0)],
     )
     assert reasons(one, "leave_out") == [
-        "ann won: decided by tests. It passes 2 of 2 tests of the others (best other answer: cyd, 1 of 2);"
+        "ann won: decided by tests. Of the tests that others wrote it passes 2 of 2 (best other answer: cyd, 1 of 2);"
         " it returns what another answer returns on 90% of 24 inputs on average (best other answer: cyd, 75%);"
         " judges preferred it in 1 of 2 battles."
     ]

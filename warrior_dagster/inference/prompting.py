@@ -39,7 +39,8 @@ class CompetitorFailed(ValueError):
     """A competitor cannot be prompted; the message has its model and what its files raised, on one line."""
 
     def __init__(self, model: str, error: Exception) -> None:
-        reason = on_one_line(" ".join(f"{type(error).__name__}: {error}".split()))
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "  # which says no more than that it failed
+        reason = on_one_line(" ".join(f"{kind}{error}".split()))
         super().__init__(reason if model in reason else f"{model}: {reason}")
 
 

@@ -59,12 +59,21 @@ def not_cached(arena: Arena) -> list[str]:
     lines, embedding = [], arena.embedding
     lacking = [c for c in arena.competitors if arena.mines(c.name) and lacks(c.model, c.revision)]
     if lacks(embedding.model, embedding.revision) and (reason := hub.unreachable()):
-        lines.append(f"embedding.model: expected a local folder, or a hub: its cache lacks {embedding.model}, and {reason}")
+        lines.append(
+            f"embedding.model: expected a local folder, or a hub: its cache lacks {embedding.model}, and {reason}"
+            + nearby_folder(embedding.model)
+        )
     if lacking and (reason := hub.unreachable()):
         names = ", ".join(dict.fromkeys(c.model for c in lacking))
         key = f"competitors.{lacking[0].name}.model"
         lines.append(f"{key}: expected local folders, or a hub: its cache lacks {names}, and {reason}")
     return lines
+
+
+def nearby_folder(model: str) -> str:
+    """Advice to use the folder of that name in ./models, where the set-up makes one; empty without it."""
+    folder = Path.cwd() / "models" / Path(model).name
+    return f"; {folder} is a folder of this name: write its path" if folder.is_dir() else ""
 
 
 def lacks(model: str, revision: str | None) -> bool:

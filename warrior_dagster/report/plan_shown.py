@@ -3,7 +3,7 @@
 Names of models and reasons go through `visible`, to a console without markup: none of it is obeyed.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ def show_plan(console: Console, lines: Sequence[PlanLine], total: dict[str, Any]
     if priced:
         names, footers = [*names, "cost"], [*footers, money(total["cost"])]
     table = compact_table("Plan", names, footers)
-    for model in dict.fromkeys(line.model for line in lines):
-        table.add_row(Text(visible(Path(model).name), style="bold"))
+    for model, name in short_names(lines).items():
+        table.add_row(Text(visible(name), style="bold"))
         for line in (line for line in lines if line.model == model):
             numbers = (narrow(getattr(line, name)) for name in COUNTS)
             taken = [time(line.gpu_hours, line.seconds, on_gpus), *([money(line.cost)] if priced else [])]
@@ -63,6 +63,13 @@ def show_plan(console: Console, lines: Sequence[PlanLine], total: dict[str, Any]
         console.print(visible(reason), soft_wrap=True)
 
 
+def short_names(lines: Sequence[PlanLine]) -> dict[str, str]:
+    """Each model's last part of its path or hub id, or all of it where two models end alike."""
+    models = list(dict.fromkeys(line.model for line in lines))
+    ends = Counter(Path(model).name for model in models)
+    return {model: model if ends[Path(model).name] > 1 else Path(model).name for model in models}
+
+
 def reasons(lines: Sequence[PlanLine]) -> list[str]:
     """The reasons of all lines, each once, after the models and stages that have it unless all have."""
     places = defaultdict[str, list[PlanLine]](list)
@@ -70,9 +77,11 @@ def reasons(lines: Sequence[PlanLine]) -> list[str]:
         for reason in line.reasons:
             places[reason].append(line)
 
+    names = short_names(lines)
+
     def about(field: str, some: Sequence[PlanLine], among: Sequence[PlanLine]) -> str:
         own, everywhere = (list(dict.fromkeys(getattr(line, field) for line in of)) for of in (some, among))
-        return "" if len(own) == len(everywhere) else listed([Path(name).name for name in own], most=8)
+        return "" if len(own) == len(everywhere) else listed([names.get(name, name) for name in own], most=8)
 
     asked, found = [line for line in lines if line.to_send], []
     for reason, some in places.items():

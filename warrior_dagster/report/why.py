@@ -71,7 +71,7 @@ def exported(first: Mapping[str, Any], undecided: str) -> list[str]:
 
 
 def tests_passed(tests: Sequence[Mapping[str, Any]], first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
-    """How many tests of the other competitors an answer passes, and the best of the other answers."""
+    """How many of the tests that others wrote an answer passes, and the best of the other answers, likewise without its own."""
 
     def count(answer: Mapping[str, Any]) -> tuple[int, int]:
         name = answer["competitor"]
@@ -85,7 +85,7 @@ def tests_passed(tests: Sequence[Mapping[str, Any]], first: Mapping[str, Any], o
     counts = [(answer["competitor"], *count(answer)) for answer in others]
     tested = [(name, own, most) for name, own, most in counts if most]
     best = [f" (best other answer: {name}, {own} of {most})" for name, own, most in sorted(tested, key=lambda c: -c[1] / c[2])]
-    return f"it passes {passed} of {of} tests of the others{''.join(best[:1])}"
+    return f"of the tests that others wrote it passes {passed} of {of}{''.join(best[:1])}"
 
 
 def agreed(inputs: int, first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
