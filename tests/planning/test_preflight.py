@@ -7,7 +7,7 @@ import pytest
 from tests.config.test_arena import GOOD, written
 from warrior_dagster.config.arena_file import load_arena
 from warrior_dagster.planning import preflight
-from warrior_dagster.planning.preflight import missing_here, nearby_folder, no_isolation, not_cached, tight_contexts
+from warrior_dagster.planning.preflight import missing_here, no_isolation, not_cached, tight_contexts
 from warrior_dagster.sandbox.isolation import IsolationError
 
 
@@ -38,15 +38,16 @@ def test_a_place_that_nothing_can_be_written_to_is_named_once(tmp_path: Path) ->
     assert line.startswith("export.folder: expected a folder that can be written")
 
 
-def test_a_folder_with_the_name_of_an_embedding_model_of_the_hub_is_suggested(
+def test_an_embedding_model_on_this_machine_is_suggested_for_one_that_cannot_be_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arena = load_arena(written(tmp_path, GOOD))
-    assert not nearby_folder(arena.embedding.model)
-    folder = tmp_path / "models" / "all-MiniLM-L6-v2"
+    folder = tmp_path / "models" / "embedder"
     folder.mkdir(parents=True)
-    assert not_cached(arena)[0].endswith(f"; {folder} is a folder of this name: write its path")
+    arena = load_arena(written(tmp_path, GOOD))
+    assert str(folder) not in not_cached(arena)[0]
+    (folder / "modules.json").touch()
+    assert not_cached(arena)[0].endswith(f"; {folder} is one on this machine: write its path")
 
 
 def test_models_that_neither_the_hub_nor_its_cache_has_are_one_line(tmp_path: Path) -> None:

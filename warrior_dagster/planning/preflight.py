@@ -61,7 +61,7 @@ def not_cached(arena: Arena) -> list[str]:
     if lacks(embedding.model, embedding.revision) and (reason := hub.unreachable()):
         lines.append(
             f"embedding.model: expected a local folder, or a hub: its cache lacks {embedding.model}, and {reason}"
-            + nearby_folder(embedding.model)
+            + embedder_here()
         )
     if lacking and (reason := hub.unreachable()):
         names = ", ".join(dict.fromkeys(c.model for c in lacking))
@@ -70,10 +70,10 @@ def not_cached(arena: Arena) -> list[str]:
     return lines
 
 
-def nearby_folder(model: str) -> str:
-    """Advice to use the folder of that name in ./models, where the set-up makes one; empty without it."""
-    folder = Path.cwd() / "models" / Path(model).name
-    return f"; {folder} is a folder of this name: write its path" if folder.is_dir() else ""
+def embedder_here() -> str:
+    """Advice to use the embedding model in ./models, where the set-up makes one; empty without it."""
+    found = sorted(Path("models").glob("*/modules.json"))  # a file that every model of sentence-transformers has
+    return f"; {found[0].parent.resolve()} is one on this machine: write its path" if found else ""
 
 
 def lacks(model: str, revision: str | None) -> bool:
