@@ -16,6 +16,7 @@ from warrior_dagster.materialization.partitions import Scope
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.orchestration.catalog import arena_assets
 from warrior_dagster.orchestration.running import RunFailed, is_up_to_date, planned, run_arena, state
+from warrior_dagster.planning.cost import PlanLine
 from warrior_dagster.planning.last_run import LastRun, read_last_run
 
 MakeArena = Callable[..., Arena]
@@ -30,9 +31,9 @@ def test_a_run_records_its_plan_and_what_each_stage_took_and_a_second_one_makes_
     make_arena: MakeArena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    arena, log, reported = make_arena(), list[Request](), list[Progress]()
+    arena, log, reported, announced = make_arena(), list[Request](), list[Progress](), list[PlanLine]()
     with scripted_engines(arena, log, [], reported.append) as engines:
-        result = run_arena(arena, engines)
+        result = run_arena(arena, engines, announced.extend)
     run = read_last_run(arena)
     assert run == LastRun.model_validate(result["planned_and_actual"])
     assert run
@@ -42,6 +43,7 @@ def test_a_run_records_its_plan_and_what_each_stage_took_and_a_second_one_makes_
         == set(asked(run, "actual"))
         == {"mined_instructions", "instruction_difficulty", "answers", "judge_votes"}
     )
+    assert {line.stage: line.to_send for line in announced if line.to_send} == asked(run, "planned")
     assert run.planned["mined_instructions"].completions == run.actual["mined_instructions"].completions == 24
     assert sum(asked(run, "actual").values()) == sum(len(request.samples) for request in log)
     assert all(run.planned[stage].completions >= use.completions for stage, use in run.actual.items())
@@ -52,7 +54,7 @@ def test_a_run_records_its_plan_and_what_each_stage_took_and_a_second_one_makes_
     assert {one.stage for one in reported} == set(asked(run, "planned"))
     assert {one.stage: one.after > 0 for one in reported} == {stage: stage != "judge_votes" for stage in asked(run, "planned")}
     with scripted_engines(arena, [], []) as engines:
-        second = run_arena(arena, engines)
+        second = run_arena(arena, engines, lambda plan: pytest.fail("a run that makes nothing shows no plan"))
     assert (second["up_to_date"], second["seconds"]) == (True, {})
     repeated = ("rows", "ratings", "failed_checks", "warnings")
     assert [second[name] for name in repeated] == [result[name] for name in repeated]

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,11 +66,19 @@ def check(file: ArenaFile) -> None:
 
 @app.command(cls=ArenaCommand)
 def run(file: ArenaFile, as_json: AsJson = False) -> None:
-    """Materialize the whole graph of an arena, as the UI would; nothing if all of it is up to date."""
+    """Materialize the whole graph of an arena, as the UI would; nothing if all of it is up to date. Begins with the plan."""
     arena = ready(file)
     from warrior_dagster.orchestration.running import run_arena
+    from warrior_dagster.planning.cost import PlanLine, totals
+    from warrior_dagster.planning.sentence import on_gpus, sentence
+    from warrior_dagster.report.plan_shown import show_plan
 
-    materialize(arena, file, run_arena, as_json)
+    def announce(plan: list[PlanLine]) -> None:
+        if any(line.to_send for line in plan):
+            show_plan(errors, plan, totals(plan), on_gpus(arena))
+            note(sentence(arena, plan))
+
+    materialize(arena, file, partial(run_arena, announce=announce), as_json)
 
 
 @app.command(cls=ArenaCommand)

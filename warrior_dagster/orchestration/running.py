@@ -64,18 +64,19 @@ class RunFailed(RuntimeError):
     """A run failed; the message has the failed steps and their reasons."""
 
 
-def run_arena(arena: Arena, engines: Engines) -> dict[str, Any]:
+def run_arena(arena: Arena, engines: Engines, announce: Callable[[list[PlanLine]], None] = lambda plan: None) -> dict[str, Any]:
     """Materialize everything, unless all of it is up to date; returns the summary that `warrior run --json` prints. Raises
     RunFailed.
 
-    Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI shows them; what they take is recorded beside what
-    was planned, in the warehouse.
+    Before anything is made, `announce` gets the plan. Runs are recorded in the Dagster instance of DAGSTER_HOME, where the UI
+    shows them; what they take is recorded beside what was planned, in the warehouse.
     """
     assets, plan, last = arena_assets(Scope(arena)), planned(arena), read_last_run(arena)
     summary = RunSummary(ratings_before=ratings_of(open_warehouse(arena)))
     if last and is_up_to_date(arena, assets, plan, last):
         summary.up_to_date, summary.failed_checks, summary.warnings = True, last.failed_checks, last.warnings
         return as_json(arena, summary, engines)
+    announce(plan)
     record, engines.seconds_ahead = run_begins(arena, plan), seconds_by_stage(plan)
     with dg.DagsterInstance.get() as instance:
         run = runner(arena, engines, assets, instance, summary)
