@@ -6,10 +6,11 @@ from random import Random
 import numpy as np
 import polars as pl
 import pytest
+from evalica import Winner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warrior_dagster.stages.ratings.elo import bradley_terry, elo, expected
+from warrior_dagster.stages.ratings.elo import WINNER_OF_OUTCOME, bradley_terry, elo, expected
 
 some = settings(max_examples=50)
 
@@ -34,6 +35,10 @@ def looped_elo(battles: pl.DataFrame, *, k: float, initial: float, seed: int) ->
         x = 1 / (1 + 10 ** ((rating[b] - rating[a]) / 400))
         rating[a], rating[b] = rating[a] + k * (s - x), rating[b] + k * ((1 - s) - (1 - x))
     return rating
+
+
+def test_the_numbers_of_the_winners_are_evalica_s() -> None:
+    assert {1.0: Winner.X.value, 0.5: Winner.Draw.value, 0.0: Winner.Y.value} == WINNER_OF_OUTCOME
 
 
 @some

@@ -1,7 +1,8 @@
 """Ratings from battles: the overall strength of each competitor (METHOD, section 5).
 
 Elo is the paper's rating and depends on the order of the battles. Bradley-Terry does not, and serves as a check. evalica
-computes both. Its `weights` are never passed to Elo, where a win of weight 0.25 would lower the winner.
+computes both. Its `weights` are never passed to Elo, where a win of weight 0.25 would lower the winner. It is imported where it
+is used: it brings SciPy, which takes a second, and most commands rate nothing.
 
 A table of battles has one row per battle: `left` and `right` (competitors) and `outcome`: 1.0 if left won, 0.5 for a tie, 0.0
 if left lost.
@@ -10,15 +11,14 @@ if left lost.
 from collections.abc import Sequence
 from itertools import combinations
 
-import evalica
 import numpy as np
 import polars as pl
-from evalica import Winner
 from numpy.typing import NDArray
 
 SCALE = 400.0
 """Rating difference at which the odds of winning are ten to one."""
-WINNER_OF_OUTCOME = {1.0: Winner.X.value, 0.5: Winner.Draw.value, 0.0: Winner.Y.value}
+WINNER_OF_OUTCOME = {1.0: 1, 0.5: 0, 0.0: 2}
+"""The values of evalica's `Winner`: X, Draw and Y."""
 
 
 def expected(rating_a: float, rating_b: float) -> float:
@@ -32,6 +32,8 @@ def elo(battles: pl.DataFrame, competitors: Sequence[str], *, k: float, initial:
     The battles are replayed in the order of the rows, permuted by NumPy's `default_rng(seed)`. A competitor without a battle
     keeps `initial`. Raises ValueError for an outcome that is not 1, 0.5 or 0, and for a name that is not in `competitors`.
     """
+    import evalica
+
     coded = encode(battles, competitors)
     if coded.is_empty():  # evalica would return no scores
         return dict.fromkeys(competitors, initial)
@@ -65,10 +67,12 @@ def bradley_terry_of_counts(
 
     `counted` is from `count_outcomes`, `counts` has the shape (tables, rows of `counted`); returns (tables, competitors).
     """
+    import evalica
+
     pairs = np.array(list(combinations(range(competitors), 2)), dtype=np.int64).reshape(-1, 2)
     left = np.concatenate([counted["left"].to_numpy(), pairs[:, 0]])
     right = np.concatenate([counted["right"].to_numpy(), pairs[:, 1]])
-    ties = np.full(len(pairs), Winner.Draw.value, dtype=np.uint8)
+    ties = np.full(len(pairs), WINNER_OF_OUTCOME[0.5], dtype=np.uint8)
     winner = np.concatenate([counted["winner"].to_numpy(), ties])
     _, _, index = evalica.indexing(range(competitors), [])
     strengths = np.ones((len(counts), competitors))

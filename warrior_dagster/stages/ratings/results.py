@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 import polars as pl
-from evalica import Winner
 
-from warrior_dagster.stages.ratings.elo import count_outcomes
+from warrior_dagster.stages.ratings.elo import WINNER_OF_OUTCOME, count_outcomes
 
 Results = dict[tuple[int, int], tuple[int, int, int]]
 """For each ordered pair that met, the first one's wins, ties and losses."""
@@ -41,7 +40,7 @@ def by_results(battles: pl.DataFrame, competitors: Sequence[str]) -> tuple[pl.Da
 def results_of(battles: pl.DataFrame, competitors: Sequence[str]) -> Results:
     """The results of each pair, from both sides."""
     results: dict[tuple[int, int], list[int]] = {}
-    place = {Winner.X.value: 0, Winner.Draw.value: 1, Winner.Y.value: 2}
+    place = {winner: number for number, winner in enumerate(WINNER_OF_OUTCOME.values())}
     for left, right, winner, count in count_outcomes(battles, competitors).iter_rows():
         results.setdefault((left, right), [0, 0, 0])[place[winner]] += count
         results.setdefault((right, left), [0, 0, 0])[2 - place[winner]] += count
