@@ -2,6 +2,7 @@
 
 from itertools import combinations
 from random import Random
+from statistics import mean
 from typing import Any
 
 import polars as pl
@@ -73,6 +74,17 @@ def test_answers_that_confirm_each_other_were_decided_by_behaviour() -> None:
     assert gold_of(decided(*pairs, ratings=RATED)) == ("ant", "behaviour")
     apart = [even(*pair, 0.5) for pair in combinations(ROSTER, 2)]
     assert gold_of(decided(*apart, ratings=RATED)) == ("ant", "rating")
+
+
+def test_of_answers_that_did_equally_well_evidence_chooses_none_unless_they_return_the_same() -> None:
+    def best_two(agreement: float | None, ratings: dict[str, float] = RATED) -> tuple[str, str]:
+        wins = [("wolf", "bear", 1.0, "execution", 0.0), ("ant", "bear", 1.0, "execution", 0.0)]
+        return gold_of(decided(*wins, even("wolf", "ant", agreement), ratings=ratings))
+
+    assert best_two(0.75) == ("ant", "execution")
+    assert best_two(0.5) == ("ant", "rating")
+    assert best_two(0.0, EVEN)[1] == "length"
+    assert best_two(None) == ("ant", "execution")  # nothing is known against either
 
 
 def test_without_evidence_the_rating_decides_and_then_the_length() -> None:
@@ -151,7 +163,12 @@ def test_evidence_is_named_only_if_it_prefers_the_gold_answer_to_another(arena: 
     if gold["decided_by"] in KINDS:
         assert first
         assert spread or (gold["decided_by"], gold["agreement"] > 0.5) == ("behaviour", True)
-    if first and spread:
+    equal = rows.filter(pl.col("local_part") >= gold["local_part"] - 1e-9)["competitor"].to_list()
+    with_equals = [a for *pair, _, _, a in arena["battles"] if gold["competitor"] in pair and {*pair} <= {*equal}]
+    known = [agreement for agreement in with_equals if agreement is not None]
+    if first and spread and known and mean(known) <= 0.5:
+        assert gold["decided_by"] in {"rating", "length"}
+    elif first and spread:
         assert gold["decided_by"] in KINDS
         assert any(by == gold["decided_by"] for *_, by, _ in arena["battles"])
 

@@ -21,7 +21,8 @@ def with_deciders(scored: pl.DataFrame, answers: pl.DataFrame, outcomes: pl.Data
 
     - a kind of evidence, if the gold answer's local part is the highest and not all are equal: the kind that contributed most
       to its lead over the group's mean. Of kinds that contributed the same, the first of `kinds`. Where pairs did not meet, the
-      ratings stand in for their battles; it is `rating` if these contributed more than every kind.
+      ratings stand in for their battles; it is `rating` if these contributed more than every kind. Not where other answers have
+      the same local part and are known to return something else on at least half of the inputs: evidence did not choose then.
     - `behaviour`, if all local parts are equal and the gold answer returns what the others return (`agreement` above one half).
     - `rating`, if the ratings differ. Evidence alone may have preferred another answer, or several alike.
     - `length`, if nothing else differs.
@@ -40,18 +41,21 @@ def with_deciders(scored: pl.DataFrame, answers: pl.DataFrame, outcomes: pl.Data
     agreement = battles.group_by(ANSWER, maintain_order=True).agg(pl.col("agreement").mean())
     found = scored.join(agreement, on=ANSWER, how="left", maintain_order="left")
     contributed = contributions(battles, scored, answers, kinds)
+    part = pl.col("local_part")
     gold = found.with_columns(
-        lowest=pl.col("local_part").min().over("instruction_id"),
-        highest=pl.col("local_part").max().over("instruction_id"),
+        lowest=part.min().over("instruction_id"),
+        first=part.max().over("instruction_id") - part <= WITHIN,
         ratings_differ=(pl.col("elo_part").max() - pl.col("elo_part").min()).over("instruction_id") > WITHIN,
-    ).filter("gold")
-    all_equal = pl.col("highest") - pl.col("lowest") <= WITHIN
+    )
+    agreed = agreement_with_equals(battles, gold.filter("first"))
+    gold = gold.filter("gold").join(agreed, on=ANSWER, how="left", maintain_order="left")
+    all_equal = part - pl.col("lowest") <= WITHIN
     decided = (
         pl.when(pl.col("opponents") == 0)
         .then(pl.lit(""))
-        .when(~all_equal & (pl.col("highest") - pl.col("local_part") <= WITHIN))
+        .when("first", ~all_equal, pl.col("with_equals").is_null() | (pl.col("with_equals") > 0.5))
         .then("most")
-        .when(all_equal & (pl.col("agreement") > 0.5))
+        .when("first", all_equal, pl.col("agreement") > 0.5)
         .then(pl.lit(BEHAVIOUR))
         .when("ratings_differ")
         .then(pl.lit(RATING))
@@ -59,6 +63,15 @@ def with_deciders(scored: pl.DataFrame, answers: pl.DataFrame, outcomes: pl.Data
     )
     of_group = gold.join(contributed, on=ANSWER, how="left").select("instruction_id", decided_by=decided)
     return found.join(of_group, on="instruction_id", how="left", maintain_order="left")
+
+
+def agreement_with_equals(battles: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
+    """For each of the answers that are `first` of their instruction by votes, its mean agreement with the others that are, as
+    `with_equals`; without a row where no other one is, or where it is unknown what they return.
+    """
+    rivals = battles.join(first, on=ANSWER, how="semi")
+    rivals = rivals.join(first.select("instruction_id", opponent="competitor"), on=["instruction_id", "opponent"], how="semi")
+    return rivals.drop_nulls("agreement").group_by(ANSWER).agg(with_equals=pl.col("agreement").mean())
 
 
 def battles_of_answers(outcomes: pl.DataFrame, scored: pl.DataFrame) -> pl.DataFrame:
