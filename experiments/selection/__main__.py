@@ -43,14 +43,14 @@ def main(
     file: Annotated[Path, typer.Option("--arena", help="The arena's YAML file.")] = HERE / "arena.yaml",
     folder: Annotated[Path, typer.Option(help="Folder for tables and pictures.")] = HERE / "results",
 ) -> None:
-    """Run the simulated arena, then the real one."""
+    """Run the real arena, then the simulated one."""
     arena = load_arena(file)
     if missing := [*missing_here(arena), *no_isolation(arena)]:
         raise SystemExit("\n".join(missing))
     folder.mkdir(parents=True, exist_ok=True)
-    simulate(folder)
     with open_engines(arena, periodic_log(print_log)) as engines:
         battle(arena, engines, tasks(), count, judged, folder)
+    simulate(folder)
 
 
 def simulate(folder: Path) -> None:
@@ -63,10 +63,11 @@ def simulate(folder: Path) -> None:
 def battle(arena: Arena, engines: Engines, every: pl.DataFrame, count: int, judged: int, folder: Path) -> None:
     """Run the real arena on the first `count` tasks, and opinions on the first `judged`."""
     chosen = every.sort("instruction_id").head(count)  # the ids are hashes, so this is a random sample
-    made = {variant: evidence.make(arena, engines, chosen, column) for variant, column in VARIANTS.items()}
-    truth = evidence.grade(made["whole"].samples, chosen)
-    found = dict[str, dict[str, Hits]]()
-    for variant, own in made.items():
+    made, found, truth = dict[str, Made](), dict[str, dict[str, Hits]](), pl.DataFrame()
+    for variant, column in VARIANTS.items():
+        own = made[variant] = evidence.make(arena, engines, chosen, column)
+        if truth.is_empty():  # the answers are the same in every variant
+            truth = evidence.grade(own.samples, chosen)
         found[variant] = evaluate(arena, own, truth)
         report(variant, found[variant], own, truth, arena.roster, folder)
         write(judges(arena, own, truth), folder / f"judges_{variant}.csv")
