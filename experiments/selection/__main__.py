@@ -63,10 +63,11 @@ def simulate(folder: Path) -> None:
 def battle(arena: Arena, engines: Engines, every: pl.DataFrame, count: int, judged: int, folder: Path) -> None:
     """Run the real arena on the first `count` tasks, and opinions on the first `judged`."""
     chosen = every.sort("instruction_id").head(count)  # the ids are hashes, so this is a random sample
-    made, found, truth = dict[str, Made](), dict[str, dict[str, Hits]](), pl.DataFrame()
+    made, found = dict[str, Made](), dict[str, dict[str, Hits]]()
+    truth = pl.DataFrame()  # one for all variants, whose answers are the same
     for variant, column in VARIANTS.items():
         own = made[variant] = evidence.make(arena, engines, chosen, column)
-        if truth.is_empty():  # the answers are the same in every variant
+        if truth.is_empty():
             truth = evidence.grade(own.samples, chosen)
         found[variant] = evaluate(arena, own, truth)
         report(variant, found[variant], own, truth, arena.roster, folder)

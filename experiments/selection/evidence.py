@@ -110,11 +110,8 @@ def drawn_tests(arena: Arena, engines: Engines, shown: pl.DataFrame) -> pl.DataF
     samples, most = arena.execution.samples, arena.execution.max_tests
     progress = engines.progress("tests", len(shown) * len(arena.roster) * samples, LOG)
     written = succeeded(dispatch(arena, engines, arena.roster, requests, generation.read, progress, "tests")).rows
-    drawn = ([row for row in written if row["sample"] == number] for number in range(samples))
-    return pl.concat(
-        pl.DataFrame(generation.suite_rows(rows, most), schema=generation.SCHEMA).with_columns(draw=number)
-        for number, rows in enumerate(drawn)
-    )
+    suites = [generation.suite_rows([row for row in written if row["sample"] == draw], most) for draw in range(samples)]
+    return pl.concat(pl.DataFrame(rows, generation.SCHEMA).with_columns(draw=draw) for draw, rows in enumerate(suites))
 
 
 def kept(arena: Arena, name: str, schema: dict[str, Any], make_rows: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:

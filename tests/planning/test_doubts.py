@@ -62,17 +62,22 @@ def test_rows_of_a_competitor_that_the_file_does_not_list_are_named(write: Write
 
 
 def test_a_competitor_that_would_give_the_same_answers_as_an_earlier_one_is_named(write: Write) -> None:
-    plain = {"model": "org/ann", "revision": COMMIT}
-    served = {"serve": {"kind": "endpoint", "urls": ["http://localhost:8000"]}, "license": "mit"}
-    bolder = {"sampling": {"temperature": 1.2}}
+    plain: dict[str, Any] = {"model": "org/ann", "revision": COMMIT}
+    place: dict[str, Any] = {"kind": "endpoint", "urls": ["http://localhost:8000"]}
     others = [
         {"name": "ann", **plain},
-        {"name": "bold", **plain, **bolder},
+        {"name": "bold", **plain, "sampling": {"temperature": 1.2}},
         {"name": "bob", **plain, "system_prompt": "Be brief."},
+        {"name": "small", **plain, "serve": {"kind": "vllm", "quantization": "fp8"}},
+        {"name": "tuned", **plain, "serve": place | {"served_model": "ann-lora"}},
+        {"name": "chat", "model": "org/ann", "serve": place | {"kind": "chat"}},
+        {"name": "moving", "model": "org/ann"},
     ]
     assert equal_competitors(load_arena(write(competitors=others))) == []
-    (line,) = equal_competitors(load_arena(write(competitors=[*others, {"name": "twin", **plain, **served}])))
-    assert line.startswith("competitors: ann and twin have the same model, prompt and sampling")
+    twins = [{"name": "twin", **plain, "serve": place, "license": "mit"}, {**others[-1], "name": "main", "revision": "main"}]
+    first, second = equal_competitors(load_arena(write(competitors=[*others, *twins])))
+    assert first.startswith("competitors: ann and twin have the same model, prompt and sampling")
+    assert second.startswith("competitors: moving and main have")
 
 
 @pytest.mark.parametrize("beside", ["file", "us"])

@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.hostile_text import TEXTS, obeyed
 from warrior_dagster.cli import output
 from warrior_dagster.inference.progress import Progress, periodic_log, progress_bars
-from warrior_dagster.report import terminal
+from warrior_dagster.report import evidence_shown, terminal
 from warrior_dagster.report.behaviours import compared
 
 STYLE = re.compile(r"\x1b\[[\d;]*m")
@@ -125,6 +125,30 @@ def test_a_vote_names_the_answer_that_it_prefers_and_an_abstention_its_reason() 
         [*of_judge, "neither", "why"],
         [*of_judge, "no vote", "cut off"],
     ]
+
+
+def test_on_eighty_columns_no_name_in_the_votes_is_cut() -> None:
+    left, right = "qwen2.5-coder-7b-instruct", "qwen2.5-coder-32b-instruct"
+    vote = {
+        "judge": "deepseek-coder-6.7b-instruct",
+        "left": left,
+        "right": right,
+        "evidence": "opinion",
+        "order": "right_first",
+    }
+    decided = {"verdict": "right", "p_left": 0.25, "p_right": 0.75, "reason": "", "text": "", "completion_key": None}
+    one = lineage_of("") | {"votes": [vote | decided]}
+    on = output.plain_console(file=io.StringIO(), width=80)
+    on.print(evidence_shown.votes(one))
+    assert "…" not in printed(on)
+    assert all(len(line) <= 80 for line in printed(on).splitlines())
+
+
+def test_what_was_run_is_shown_before_who_voted() -> None:
+    vote = {"judge": "j", "left": "a", "right": "b", "evidence": "opinion", "order": "", "status": "tie", "text": "words"}
+    decided = {"verdict": "tie", "p_left": 0.5, "p_right": 0.5, "reason": "", "completion_key": None}
+    one = lineage_of("some text") | {"votes": [vote | decided]}
+    assert [table.columns[0].header for table in evidence_shown.tables(one)] == ["test", "input", "battle", "evidence"]
 
 
 MARKUP = "[bold]x[/bold] [link=http://x]y[/link] [/] :bug: \\[red]"

@@ -61,7 +61,7 @@ def test_what_is_not_known_is_not_mentioned(decided_by: str | None, words: str) 
 
 @pytest.mark.parametrize(
     ("decided_by", "because"),
-    [("rating", "the rating of its competitor"), ("length", "that it is the shorter of equal answers")],
+    [("rating", "the rating of its competitor"), ("length", "that it is the shortest of those that nothing else told apart")],
 )
 def test_where_no_evidence_decided_it_says_so_and_what_becomes_of_it(decided_by: str, because: str) -> None:
     one = lineage(answer("ann", gold=True, decided_by=decided_by), answer("bob"))
@@ -77,6 +77,10 @@ def test_another_answer_that_did_as_well_in_the_battles_is_named() -> None:
     (_, why) = reasons(lineage(first, answer("bob", local_part=1.5), same_text, answer("dan", local_part=0.0)), "leave_out")
     assert why == "bob did as well in the battles, so the rating of its competitor, or its length, put ann first."
     assert len(reasons(lineage(first, same_text, answer("dan", local_part=0.0)), "leave_out")) == 1
+    by_rating = answer("ann", gold=True, decided_by="rating", local_part=1.5)
+    (_, why, left_out) = reasons(lineage(by_rating, answer("bob", local_part=1.5), answer("dan", local_part=2.0)), "leave_out")
+    assert why.startswith("bob did as well in the battles")
+    assert left_out.startswith("It is in no data set")
 
 
 def test_an_answer_without_opponents_won_without_a_decision() -> None:

@@ -66,7 +66,9 @@ def check(file: ArenaFile) -> None:
 
 @app.command(cls=ArenaCommand)
 def run(file: ArenaFile, as_json: AsJson = False) -> None:
-    """Materialize the whole graph of an arena, as the UI would; nothing if all of it is up to date. Begins with the plan."""
+    """Materialize the whole graph of an arena, as the UI would; nothing if all of it is up to date. Begins with a plan of the
+    requests.
+    """
     arena = ready(file)
     from warrior_dagster.orchestration.running import run_arena
     from warrior_dagster.planning.cost import PlanLine, totals

@@ -39,8 +39,8 @@ class CompetitorFailed(ValueError):
     """A competitor cannot be prompted; the message has its model and what its files raised, on one line."""
 
     def __init__(self, model: str, error: Exception) -> None:
-        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "  # which says no more than that it failed
-        reason = on_one_line(" ".join(f"{kind}{error}".split()))
+        plain = type(error) is ValueError and str(error)  # the name would say no more than that it failed
+        reason = on_one_line(" ".join((str(error) if plain else f"{type(error).__name__}: {error}").split()))
         super().__init__(reason if model in reason else f"{model}: {reason}")
 
 

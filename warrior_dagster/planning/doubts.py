@@ -1,6 +1,7 @@
 """What an arena may say, and what is seldom meant: each is a line that begins with a key, for a warning."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import lancedb
@@ -10,6 +11,7 @@ from warrior_dagster.config.arena_file import ArenaError, load_arena
 from warrior_dagster.config.serving import is_local
 from warrior_dagster.config.stages import HUMANEVAL
 from warrior_dagster.config.suggestions import did_you_mean
+from warrior_dagster.inference.identity import own_identity
 from warrior_dagster.inference.model_folder import unfinished
 from warrior_dagster.materialization.table import open_warehouse
 from warrior_dagster.planning.adoption import COMMIT
@@ -126,15 +128,17 @@ def unlisted_competitors(arena: Arena) -> list[str]:
 
 def equal_competitors(arena: Arena) -> list[str]:
     """A line for each competitor that sends the same requests as an earlier one, so that it gives the same answers."""
-    first, lines = dict[str, str](), []
+    first, lines = dict[tuple[str, str], str](), []
     for one in arena.competitors:
-        unnamed = {"name": "", "license": None, "serve": None, "sampling": arena.answer_sampling(one)}
-        earlier = first.setdefault(one.model_copy(update=unnamed).model_dump_json(), one.name)
-        if earlier != one.name:
-            lines.append(
-                f"competitors: {earlier} and {one.name} have the same model, prompt and sampling, so they give the same answers"
-                " and all of their battles are ties; change one of them, or leave it out"
-            )
+        with suppress(FileNotFoundError):  # a folder without a model is named elsewhere
+            shared = {"system_prompt", "template_arguments", "reasoning_tags"}
+            asked = one.model_copy(update={"sampling": arena.answer_sampling(one)})
+            key = own_identity(arena, one), asked.model_dump_json(include=shared | {"sampling"})
+            if (earlier := first.setdefault(key, one.name)) != one.name:
+                lines.append(
+                    f"competitors: {earlier} and {one.name} have the same model, prompt and sampling, so they give the same"
+                    " answers, and every battle between them is a tie; change one of them, or leave it out"
+                )
     return lines
 
 

@@ -1,6 +1,8 @@
-"""Numbers as people write them: counts, times, money and sizes in a few characters."""
+"""Numbers and names as people write them: counts, times, money, sizes and models in a few characters."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def compact(number: float) -> str:
@@ -50,6 +52,13 @@ def size(count: int) -> str:
 def counted(number: int, noun: str) -> str:
     """A number of things, such as `1 model` or `3 models`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def short_names(models: Iterable[str]) -> dict[str, str]:
+    """Each model's last part of its path or hub id, or all of it where two models end alike."""
+    unique = list(dict.fromkeys(models))
+    ends = Counter(Path(model).name for model in unique)
+    return {model: model if ends[Path(model).name] > 1 else Path(model).name for model in unique}
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

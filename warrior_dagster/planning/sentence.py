@@ -1,13 +1,12 @@
 """A plan in one sentence that can be forwarded: what is known, then what is not, and which key would say it."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from warrior_dagster.config.arena import Arena
 from warrior_dagster.config.serving import ChatService
 from warrior_dagster.planning.cost import Amounts, PlanLine, total
 from warrior_dagster.planning.hardware import Hardware, hardware_of
-from warrior_dagster.planning.quantities import compact, counted, duration, hours, listed, money, size
+from warrior_dagster.planning.quantities import compact, counted, duration, hours, listed, money, short_names, size
 from warrior_dagster.planning.runs import RunsLine
 
 
@@ -90,8 +89,10 @@ def in_money(asked: Sequence[PlanLine]) -> str:
 def unknown(arena: Arena, asked: Sequence[PlanLine]) -> str:
     """What is missing in these numbers, and which key would say it; empty if nothing is."""
 
+    short = short_names(models(asked))
+
     def names(lines: Sequence[PlanLine]) -> str:
-        return listed([Path(model).name for model in models(lines)])
+        return listed([short[model] for model in models(lines)])
 
     slow = [line for line in asked if line.seconds is None]
     services = [line for line in asked if line.cost is None and not arena.devices(line.model)]

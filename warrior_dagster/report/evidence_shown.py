@@ -41,7 +41,9 @@ def battles(one: Lineage) -> Table:
 
 def votes(one: Lineage) -> Table:
     """The votes of all kinds of evidence with their reasons."""
-    table = Table("evidence", "judge", "battle", "prefers", "text, or reason", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("evidence", "judge", "battle", "prefers", "text, or reason"):
+        table.add_column(name, overflow="fold")
     for vote in one["votes"]:
         kind = " ".join(filter(None, (vote["evidence"], vote["order"])))
         words = " ".join((vote["reason"] or vote["text"] or "").split())[:200]

@@ -3,9 +3,8 @@
 Names of models and reasons go through `visible`, to a console without markup: none of it is obeyed.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -16,7 +15,7 @@ from rich.text import Text
 from warrior_dagster.config.messages import visible
 from warrior_dagster.planning.cost import PlanLine
 from warrior_dagster.planning.last_run import LastRun, Use
-from warrior_dagster.planning.quantities import compact, duration, hours, listed, money
+from warrior_dagster.planning.quantities import compact, duration, hours, listed, money, short_names
 from warrior_dagster.planning.runs import RunsLine
 
 COUNTS = ("in_ledger", "to_send", "estimated", "prompt_tokens", "completion_tokens")
@@ -50,7 +49,7 @@ def show_plan(console: Console, lines: Sequence[PlanLine], total: dict[str, Any]
     if priced:
         names, footers = [*names, "cost"], [*footers, money(total["cost"])]
     table = compact_table("Plan", names, footers)
-    for model, name in short_names(lines).items():
+    for model, name in short_names(line.model for line in lines).items():
         table.add_row(Text(visible(name), style="bold"))
         for line in (line for line in lines if line.model == model):
             numbers = (narrow(getattr(line, name)) for name in COUNTS)
@@ -63,13 +62,6 @@ def show_plan(console: Console, lines: Sequence[PlanLine], total: dict[str, Any]
         console.print(visible(reason), soft_wrap=True)
 
 
-def short_names(lines: Sequence[PlanLine]) -> dict[str, str]:
-    """Each model's last part of its path or hub id, or all of it where two models end alike."""
-    models = list(dict.fromkeys(line.model for line in lines))
-    ends = Counter(Path(model).name for model in models)
-    return {model: model if ends[Path(model).name] > 1 else Path(model).name for model in models}
-
-
 def reasons(lines: Sequence[PlanLine]) -> list[str]:
     """The reasons of all lines, each once, after the models and stages that have it unless all have."""
     places = defaultdict[str, list[PlanLine]](list)
@@ -77,7 +69,7 @@ def reasons(lines: Sequence[PlanLine]) -> list[str]:
         for reason in line.reasons:
             places[reason].append(line)
 
-    names = short_names(lines)
+    names = short_names(line.model for line in lines)
 
     def about(field: str, some: Sequence[PlanLine], among: Sequence[PlanLine]) -> str:
         own, everywhere = (list(dict.fromkeys(getattr(line, field) for line in of)) for of in (some, among))

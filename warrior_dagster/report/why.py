@@ -11,7 +11,7 @@ from warrior_dagster.stages.ratings.deciding import WITHIN
 
 NAMES = {OPINION: "opinions of judges", EXECUTION: "tests", BEHAVIOUR: "what the answers return"}
 """The kinds of evidence as the report calls them."""
-ONLY = {RATING: "the rating of its competitor", LENGTH: "that it is the shorter of equal answers"}
+ONLY = {RATING: "the rating of its competitor", LENGTH: "that it is the shortest of those that nothing else told apart"}
 """What puts an answer first where no evidence does."""
 
 UNKNOWN = (ABSTAINED, NEEDS_MODULE)
@@ -53,9 +53,9 @@ def decision(first: Mapping[str, Any]) -> str:
 
 def tied(first: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> list[str]:
     """Which other answers did as well in their battles, so that something else put the first one before them."""
-    if first["decided_by"] not in NAMES or first["local_part"] is None:
+    if first["local_part"] is None:
         return []
-    equal = [one for one in others if one["local_part"] is not None and one["local_part"] >= first["local_part"] - WITHIN]
+    equal = [one for one in others if one["local_part"] is not None and abs(one["local_part"] - first["local_part"]) <= WITHIN]
     names = " and ".join(one["competitor"] for one in equal if one["answer"] != first["answer"])
     then = f"so the rating of its competitor, or its length, put {first['competitor']} first"
     return [f"{names} did as well in the battles, {then}."] if names else []

@@ -87,6 +87,29 @@ def test_of_answers_that_did_equally_well_evidence_chooses_none_unless_they_retu
     assert best_two(None) == ("ant", "execution")  # nothing is known against either
 
 
+def test_how_many_competitors_gave_a_text_does_not_change_what_decided() -> None:
+    def best(*texts: str) -> tuple[str, str]:
+        """Each pair of unequal texts but the last ties, and returns other values; all win against the last."""
+        pairs = combinations(range(len(texts)), 2)
+        battles = [
+            (str(i), str(j), *((1.0, "execution") if texts[j] == "last" else (0.5, "")), float(texts[i] == texts[j]))
+            for i, j in pairs
+        ]
+        outcomes = pl.DataFrame([("i", *battle) for battle in battles], schema=BATTLES, orient="row")
+        names = {str(number): text for number, text in enumerate(texts)}
+        rows = [
+            {"instruction_id": "i", "competitor": n, "usable": True, "answer": t, "completion_key": n} for n, t in names.items()
+        ]
+        answers = pl.DataFrame(rows)
+        scored = final_scores(outcomes, dict.fromkeys(names, 1000.0), answers, list(names), alpha=0.0)
+        return gold_of(with_deciders(scored, answers, outcomes, KINDS))
+
+    assert best("same", "same", "last")[1] == "execution"
+    assert best("one", "other", "last")[1] == "length"
+    assert best("one", "one", "one", "other", "last")[1] == "length"
+    assert best("one", "other", "other", "other", "last")[1] == "length"
+
+
 def test_without_evidence_the_rating_decides_and_then_the_length() -> None:
     ties = [even(*pair) for pair in combinations(ROSTER, 2)]
     assert gold_of(decided(*ties, ratings=RATED)) == ("ant", "rating")
@@ -163,9 +186,11 @@ def test_evidence_is_named_only_if_it_prefers_the_gold_answer_to_another(arena: 
     if gold["decided_by"] in KINDS:
         assert first
         assert spread or (gold["decided_by"], gold["agreement"] > 0.5) == ("behaviour", True)
-    equal = rows.filter(pl.col("local_part") >= gold["local_part"] - 1e-9)["competitor"].to_list()
-    with_equals = [a for *pair, _, _, a in arena["battles"] if gold["competitor"] in pair and {*pair} <= {*equal}]
-    known = [agreement for agreement in with_equals if agreement is not None]
+    texts, equal = arena["texts"], rows.filter(pl.col("local_part") >= gold["local_part"] - 1e-9)["competitor"]
+    agreements = {frozenset(pair): agreement for *pair, _, _, agreement in arena["battles"]}
+    rivals = [name for name in sorted(equal, reverse=True) if texts[name] != texts[gold["competitor"]]]
+    by_text = {texts[name]: a for name in rivals if (a := agreements[frozenset({gold["competitor"], name})]) is not None}
+    known = list(by_text.values())
     if first and spread and known and mean(known) <= 0.5:
         assert gold["decided_by"] in {"rating", "length"}
     elif first and spread:

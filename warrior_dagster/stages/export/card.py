@@ -10,7 +10,7 @@ from warrior_dagster.stages.export.publishing import public
 
 DECIDED_BY = (
     "`decided_by` names the kind of evidence that put the best answer first. Where none did, it is `rating`, its competitor's, "
-    "or `length`: it is the shorter of equal answers."
+    "or `length`: it is the shortest of those that nothing else told apart."
 )
 OF_INSTRUCTION = (
     "`attacker` is the model that revealed the instruction, `language` the programming language that it was mined for (the "

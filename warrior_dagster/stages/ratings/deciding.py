@@ -47,7 +47,7 @@ def with_deciders(scored: pl.DataFrame, answers: pl.DataFrame, outcomes: pl.Data
         first=part.max().over("instruction_id") - part <= WITHIN,
         ratings_differ=(pl.col("elo_part").max() - pl.col("elo_part").min()).over("instruction_id") > WITHIN,
     )
-    agreed = agreement_with_equals(battles, gold.filter("first"))
+    agreed = agreement_with_equals(battles, gold.filter("first"), answers)
     gold = gold.filter("gold").join(agreed, on=ANSWER, how="left", maintain_order="left")
     all_equal = part - pl.col("lowest") <= WITHIN
     decided = (
@@ -65,13 +65,16 @@ def with_deciders(scored: pl.DataFrame, answers: pl.DataFrame, outcomes: pl.Data
     return found.join(of_group, on="instruction_id", how="left", maintain_order="left")
 
 
-def agreement_with_equals(battles: pl.DataFrame, first: pl.DataFrame) -> pl.DataFrame:
-    """For each of the answers that are `first` of their instruction by votes, its mean agreement with the others that are, as
-    `with_equals`; without a row where no other one is, or where it is unknown what they return.
+def agreement_with_equals(battles: pl.DataFrame, first: pl.DataFrame, answers: pl.DataFrame) -> pl.DataFrame:
+    """For each of the answers that are `first` of their instruction by votes, its mean agreement with the other texts that are,
+    as `with_equals`; without a row where no other one is, or where it is unknown what they return.
     """
-    rivals = battles.join(first, on=ANSWER, how="semi")
-    rivals = rivals.join(first.select("instruction_id", opponent="competitor"), on=["instruction_id", "opponent"], how="semi")
-    return rivals.drop_nulls("agreement").group_by(ANSWER).agg(with_equals=pl.col("agreement").mean())
+    texts = first.select(ANSWER).join(answers.select(*ANSWER, "answer"), on=ANSWER)
+    rivals = texts.select("instruction_id", opponent="competitor", rival="answer")
+    between = battles.join(texts, on=ANSWER).join(rivals, on=["instruction_id", "opponent"]).sort(*ANSWER, "opponent")
+    between = between.filter(pl.col("answer") != pl.col("rival")).drop_nulls("agreement")
+    each = between.unique([*ANSWER, "rival"], keep="first", maintain_order=True)
+    return each.group_by(ANSWER, maintain_order=True).agg(with_equals=pl.col("agreement").mean())
 
 
 def battles_of_answers(outcomes: pl.DataFrame, scored: pl.DataFrame) -> pl.DataFrame:

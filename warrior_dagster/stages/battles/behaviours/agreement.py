@@ -50,11 +50,12 @@ def agreements(observed: pl.DataFrame) -> pl.DataFrame:
 
 def with_agreement(outcomes: pl.DataFrame, observed: pl.DataFrame, left: str, right: str) -> pl.DataFrame:
     """The battles of a matchup with the `agreement` of the two answers, null where it is unknown: one of them was run on no
-    input, or needs a module that the sandbox does not have.
+    input, or needs a module that the sandbox does not have, or neither returned a plain value on any input.
     """
     known = ~((pl.col("outcome") == NOT_RUN).all() | (pl.col("outcome") == NEEDS_MODULE).any())
     both = observed.filter(pl.col("competitor").is_in([left, right]), known.over("instruction_id", "competitor"))
-    pairs = agreements(both).filter(one=left)
+    comparable = (pl.col("outcome") == RETURNED).any().over("instruction_id")
+    pairs = agreements(both.filter(comparable)).filter(one=left)
     return outcomes.join(pairs.select("instruction_id", "agreement"), on="instruction_id", how="left", maintain_order="left")
 
 
