@@ -87,6 +87,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, bundled_model: Path, bun
 def first(workplace: Path) -> dict[str, Any]:
     arena = workplace / "arena.yaml"
     done = started(f"{BIN}/warrior", "run", "-c", str(arena), "--json", arena=arena)
+    assert ("completions to ask for" in done.stderr, "completions to ask for" in done.stdout) == (True, False)
     return summary(done.returncode, done.stdout, done.stderr)
 
 
@@ -158,6 +159,7 @@ def test_a_second_run_sends_no_request_and_starts_no_engine(first: dict[str, Any
     assert summary(done.exit_code, done.stdout, done.stderr)["up_to_date"]
     Path(first["exports"]["sft"]).with_name("report.html").unlink()  # so that everything is made again
     done = warrior("run", "-c", str(arena), "--json", arena=arena)
+    assert "completions to ask for" not in done.stderr
     again = summary(done.exit_code, done.stdout, done.stderr)
     (model,) = again["models"].values()
     assert (model["sent"], model["engine_starts"], model["completion_tokens"]) == (0, 0, 0)

@@ -88,7 +88,9 @@ def on_cpu() -> bool:
 
 
 KEEPING_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**28)}
-"""glibc gives no memory back to the system. Else each tensor is new pages: 16 % of the time of a 0.5B model; 1 % with this."""
+"""glibc gives no memory back to the system, so that tensors are not new pages each time. A 0.5B model on two cores wrote 5 %
+more tokens a second, in as much memory.
+"""
 
 
 def server_environment(model: str, settings: VllmServer) -> dict[str, str]:
