@@ -198,7 +198,7 @@ def test_code_that_cannot_be_loaded_has_an_error_and_no_call_runs(level: Level) 
 
 HARM = {
     "forks_until_refused()": {"returned"}, "bomb()": {"timeout"}, "grow_together()": {"error", "timeout"},
-    "leave_thread()": {"returned"}, "leave_process()": {"returned"}, "crash()": {"error", "timeout"},
+    "leave_thread()": {"returned"}, "leave_process()": {"returned"}, "crash()": {"error", "timeout", "raised"},
     "ctypes.string_at(0)": {"error"}, "kill_parent()": {"returned", "error", "raised"},
     "kill_all()": {"error", "returned", "raised"}, "os.kill(os.getppid(), signal.SIGSTOP)": {"returned", "timeout", "raised"},
     "(signal.signal(signal.SIGCHLD, signal.SIG_IGN), 1)[1]": {"returned"}, "refuse()": {"error"},
