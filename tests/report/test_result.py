@@ -1,6 +1,8 @@
 """The screen at the end of a run."""
 
 import io
+import sys
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -27,6 +29,7 @@ class Tables:
         self.sft_dataset = pl.DataFrame([row | {"messages": [{"role": "user", "content": text}]}])
         self.funnel = pl.DataFrame(
             {"competitor": ["", "", "a"], "step": [1, 0, 0], "stage": ["unique", "mined", "mined"], "rows": [7, 9, 5]}
+            | {"dropped": [2, 0, 0], "why": ["near duplicates", "", ""]}
         )
 
     def read_existing(self, table: str, *_: object) -> pl.DataFrame:
@@ -55,9 +58,21 @@ def test_markup_is_shown_as_it_is() -> None:
     assert show(MARKUP).count(MARKUP) >= 4
 
 
+def test_commands_have_the_path_of_the_program_if_it_is_not_on_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "warrior").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert result.program() == "warrior"
+    monkeypatch.setenv("PATH", "")
+    assert result.program() == str(tmp_path / "bin" / "warrior")
+    monkeypatch.chdir(tmp_path)
+    assert result.program() == "bin/warrior"
+
+
 def test_the_screen_says_what_came_out_what_it_cost_and_what_to_do_next() -> None:
     shown = show("Sort a list.")
-    assert "9 mined → 7 unique" in shown
+    assert "9 mined → 7 unique\n2 not unique: near duplicates\n" in shown
     assert "+10" in shown
     assert "new" in shown
     assert "2 battles do not say whether a is better than b" in shown
@@ -69,7 +84,7 @@ def test_the_screen_says_what_came_out_what_it_cost_and_what_to_do_next() -> Non
     assert above.split() == ["asked", "asked", "paid", "tokens", "tokens", "engine"]
     assert header.split() == ["cost", "plan", "actual", "before", "in", "out", "starts", "seconds"]
     assert answers.split() == ["answers", "9", "3", "4", "50", "60", "1", "12"]
-    assert "warrior show arena.yaml 1f1f1f1f1f1f" in shown
+    assert f"{result.program()} show arena.yaml 1f1f1f1f1f1f" in shown
 
 
 def test_a_run_that_made_nothing_says_so_instead_of_a_table_of_costs() -> None:

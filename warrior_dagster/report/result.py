@@ -3,7 +3,10 @@
 Text of models goes through `visible`, to a console without markup: none of it is obeyed.
 """
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -31,7 +34,9 @@ def show_result(
     result, best = all_visible(result), best_row(warehouse)
     console.print(Text(f"{arena.name}: {', '.join(arena.roster)}", style="bold"))
     if steps := funnel_steps(warehouse):
-        console.print(" → ".join(f"{count} {stage}" for stage, count in steps), soft_wrap=True)
+        console.print(" → ".join(f"{step['rows']} {step['stage']}" for step in steps), soft_wrap=True)
+        if dropped := steps[-1]["dropped"]:
+            console.print(f"{dropped} not {steps[-1]['stage']}: {steps[-1]['why']}", soft_wrap=True)
     show_ratings(console, result["ratings"], result["ratings_before"])
     if best:
         (made,) = lineage.lineages(arena, warehouse, ledger, [best["instruction_id"]])
@@ -48,15 +53,24 @@ def show_result(
 
 def show_next(console: Console, file: str, instruction: str | None) -> None:
     """The commands that a reader may want now."""
+    warrior = program()
     commands = {
-        f"warrior show {file} {instruction or ''}".rstrip(): "an instruction with its answers, tests, values and votes",
+        f"{warrior} show {file} {instruction or ''}".rstrip(): "an instruction with its answers, tests, values and votes",
         f"make ui ARENA={file}": "all tables, pictures and the report in Dagster",
-        f"warrior plan {file}": "what a change of the file would cost; only new requests are sent",
+        f"{warrior} plan {file}": "what a change of the file would cost; only new requests are sent",
     }
     console.print("next:", style="bold")
     width = max(map(len, commands))
     for command, what in commands.items():
         console.print(f"  {command:<{width}}  {what}", soft_wrap=True)
+
+
+def program() -> str:
+    """How to call `warrior` from here: by its name, or by its path if it is not on PATH."""
+    beside = Path(sys.executable).with_name("warrior")
+    if shutil.which("warrior") or not beside.exists():
+        return "warrior"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def best_row(warehouse: Warehouse) -> dict[str, Any] | None:
@@ -68,12 +82,12 @@ def best_row(warehouse: Warehouse) -> dict[str, Any] | None:
     return found
 
 
-def funnel_steps(warehouse: Warehouse) -> list[tuple[str, int]]:
-    """How many instructions each stage left, in order; empty without a funnel."""
+def funnel_steps(warehouse: Warehouse) -> list[dict[str, Any]]:
+    """How many instructions each stage left and dropped, and why, in order; empty without a funnel."""
     rows = warehouse.read_existing(funnel.name, [WHOLE])
     if rows is None:
         return []
-    return [(stage, count) for stage, count in rows.filter(competitor="").sort("step").select("stage", "rows").iter_rows()]
+    return rows.filter(competitor="").sort("step").select("stage", "rows", "dropped", "why").to_dicts()
 
 
 def show_ratings(console: Console, ratings: Sequence[Mapping[str, Any]], before: Mapping[str, float]) -> None:
