@@ -73,7 +73,7 @@ def test_the_graph_shows_every_group_and_asset(browser: Browser, address: str) -
             page.set_viewport_size({"width": 2200, "height": 900})
             page.goto(f"{address}/asset-groups{query}")
             for one in drawn:
-                expect(page.locator("foreignObject").get_by_text(one, exact=True).first).to_be_attached()
+                expect(page.locator("foreignObject").get_by_text(one, exact=True).first).to_be_attached(timeout=MINUTES)
             page.get_by_text("Hide navigation").first.click()
             page.wait_for_timeout(SETTLED)
             shoot(page, name)
