@@ -76,8 +76,9 @@ def run(file: ArenaFile, as_json: AsJson = False) -> None:
     from warrior_dagster.report.plan_shown import show_plan
 
     def announce(plan: list[PlanLine]) -> None:
-        if any(line.to_send for line in plan):
-            show_plan(errors, plan, totals(plan), on_gpus(arena))
+        total = totals(plan)
+        if total["to_send"]:
+            show_plan(errors, plan, total, on_gpus(arena))
             note(sentence(arena, plan))
 
     materialize(arena, file, partial(run_arena, announce=announce), as_json)

@@ -38,7 +38,7 @@ def explained(outcomes: pl.DataFrame, ratings: dict[str, float], texts: dict[str
         {"instruction_id": "i", "competitor": n, "usable": True, "answer": t, "completion_key": n} for n, t in texts.items()
     ]
     answers = pl.DataFrame(rows)
-    scored = final_scores(outcomes, ratings, answers, ROSTER, alpha=alpha)
+    scored = final_scores(outcomes, ratings, answers, list(ratings), alpha=alpha)
     return with_deciders(scored, answers, outcomes, KINDS)
 
 
@@ -96,13 +96,8 @@ def test_how_many_competitors_gave_a_text_does_not_change_what_decided() -> None
             for i, j in pairs
         ]
         outcomes = pl.DataFrame([("i", *battle) for battle in battles], schema=BATTLES, orient="row")
-        names = {str(number): text for number, text in enumerate(texts)}
-        rows = [
-            {"instruction_id": "i", "competitor": n, "usable": True, "answer": t, "completion_key": n} for n, t in names.items()
-        ]
-        answers = pl.DataFrame(rows)
-        scored = final_scores(outcomes, dict.fromkeys(names, 1000.0), answers, list(names), alpha=0.0)
-        return gold_of(with_deciders(scored, answers, outcomes, KINDS))
+        given = {str(number): text for number, text in enumerate(texts)}
+        return gold_of(explained(outcomes, dict.fromkeys(given, 1000.0), given, 0.0))
 
     assert best("same", "same", "last")[1] == "execution"
     assert best("one", "other", "last")[1] == "length"

@@ -161,10 +161,8 @@ def test_the_agreement_of_an_answer_that_could_not_be_run_is_unknown_and_that_of
 
 
 def test_the_agreement_of_two_answers_that_return_nothing_to_compare_is_unknown() -> None:
-    battles, rows = (
-        pl.DataFrame({"instruction_id": ["00"]}),
-        observed({"ann": (None, None), "bob": (None, None), "cyd": ("1", "2")}),
-    )
+    battles = pl.DataFrame({"instruction_id": ["00"]})
+    rows = observed({"ann": (None, None), "bob": (None, None), "cyd": ("1", "2")})
     assert with_agreement(battles, rows, "ann", "bob")["agreement"].to_list() == [None]
     assert with_agreement(battles, rows, "bob", "cyd")["agreement"].to_list() == [0.0]
 
